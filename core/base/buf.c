@@ -1,0 +1,96 @@
+// The growable byte buffer with a ceiling.
+#include <stdio.h>
+
+#include "base/alloc.h"
+#include "base/str.h"
+
+void sld_buf_init(struct sld_buf *b, size_t max)
+{
+    *b = (struct sld_buf){.max = max};
+}
+
+void sld_buf_fini(struct sld_buf *b)
+{
+    if (!b)
+        return;
+    sld_xfree(b->p);
+    *b = (struct sld_buf){.max = b->max};
+}
+
+void sld_buf_reset(struct sld_buf *b)
+{
+    b->n = 0;
+    b->full = false;
+}
+
+char *sld_buf_reserve(struct sld_buf *b, size_t n)
+{
+    if (n > b->max || b->n > b->max - n) {
+        b->full = true;
+        return NULL;
+    }
+    if (b->n + n > b->cap) {
+        size_t cap = b->cap ? b->cap * 2 : 256;
+        while (cap < b->n + n)
+            cap *= 2;
+        b->p = sld_xrealloc(b->p, cap);
+        b->cap = cap;
+    }
+    return b->p + b->n;
+}
+
+void sld_buf_add(struct sld_buf *b, struct sld_str s)
+{
+    if (s.n == 0)
+        return;
+    char *to = sld_buf_reserve(b, s.n);
+    if (!to)
+        return;
+    memcpy(to, s.p, s.n);
+    b->n += s.n;
+}
+
+void sld_buf_addc(struct sld_buf *b, char c)
+{
+    sld_buf_add(b, (struct sld_str){&c, 1});
+}
+
+void sld_buf_addz(struct sld_buf *b, const char *c)
+{
+    sld_buf_add(b, sld_str_c(c));
+}
+
+void sld_buf_vaddf(struct sld_buf *b, const char *fmt, va_list ap)
+{
+    va_list again;
+    va_copy(again, ap);
+    int n = vsnprintf(NULL, 0, fmt, ap);
+    SLD_INV(n >= 0);
+    char *to = sld_buf_reserve(b, (size_t)n + 1);
+    if (to) {
+        vsnprintf(to, (size_t)n + 1, fmt, again);
+        b->n += (size_t)n;
+    }
+    va_end(again);
+}
+
+void sld_buf_addf(struct sld_buf *b, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    sld_buf_vaddf(b, fmt, ap);
+    va_end(ap);
+}
+
+void sld_buf_consume(struct sld_buf *b, size_t n)
+{
+    SLD_PRE(n <= b->n);
+    if (n < b->n)
+        memmove(b->p, b->p + n, b->n - n);
+    b->n -= n;
+}
+
+struct sld_str sld_buf_str(const struct sld_buf *b)
+{
+    return (struct sld_str){b->p ? b->p : "", b->n};
+}

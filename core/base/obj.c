@@ -1,0 +1,72 @@
+// Refcounted immutable objects.
+#include "base/obj.h"
+
+void sld_obj_init(struct sld_obj *o, void (*free_fn)(struct sld_obj *o), struct sld_hash hash)
+{
+    atomic_init(&o->refs, 1);
+    o->free = free_fn;
+    o->hash = hash;
+}
+
+void *sld_obj_ref(void *o)
+{
+    if (o) {
+        unsigned before = atomic_fetch_add_explicit(&((struct sld_obj *)o)->refs, 1,
+                                                    memory_order_relaxed);
+        SLD_INV(before > 0 && before < UINT32_MAX / 2);
+    }
+    return o;
+}
+
+void sld_obj_unref_(struct sld_obj **p)
+{
+    struct sld_obj *o = *p;
+    *p = NULL;
+    if (!o)
+        return;
+    unsigned before = atomic_fetch_sub_explicit(&o->refs, 1, memory_order_acq_rel);
+    SLD_INV(before > 0);
+    if (before == 1)
+        o->free(o);
+}
+
+static void blob_free(struct sld_obj *o)
+{
+    struct sld_blob *b = (struct sld_blob *)o;
+    if (b->secret)
+        sld_wipe(b->bytes, b->data.n);
+    sld_xfree(b);
+}
+
+struct sld_blob *sld_blob_create(struct sld_str s)
+{
+    struct sld_blob *b = sld_xalloc(sizeof(*b) + s.n + 1);
+    sld_obj_init(&b->obj, blob_free, sld_hash_bytes(s));
+    if (s.n)
+        memcpy(b->bytes, s.p, s.n);
+    b->bytes[s.n] = 0;
+    b->data = (struct sld_str){b->bytes, s.n};
+    b->secret = false;
+    return b;
+}
+
+struct sld_blob *sld_blob_create_secret(struct sld_str s)
+{
+    struct sld_blob *b = sld_blob_create(s);
+    b->secret = true;
+    return b;
+}
+
+static void arena_obj_free(struct sld_obj *o)
+{
+    struct sld_arena_obj *a = (struct sld_arena_obj *)o;
+    sld_arena_fini(&a->arena);
+    sld_xfree(a);
+}
+
+struct sld_arena_obj *sld_arena_obj_create(void)
+{
+    struct sld_arena_obj *a = SLD_NEW(struct sld_arena_obj);
+    sld_obj_init(&a->obj, arena_obj_free, (struct sld_hash){0});
+    return a;
+}
