@@ -1,0 +1,184 @@
+// The owner loop: libuv's loop, the inbox of messages from other threads, and work on the pool.
+#include "loop/internal.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <unistd.h>
+
+enum {
+    BATCH_MAX = 1024,           // messages run in one turn, so that sockets get theirs
+    BUSY_MAX_MS = 100,          // idle is called at the latest after so long a stream of messages
+};
+
+static void on_wake(uv_async_t *a);
+static void take_inbox(struct sld_loop *l);
+static void run_batch(struct sld_loop *l);
+static void drop_messages(struct sld_message *m);
+
+struct sld_loop *sld_loop_create(const char *name)
+{
+    struct sld_loop *l = SLD_NEW(struct sld_loop);
+    snprintf(l->name, sizeof(l->name), "%s", name);
+    sld_loop_uv_check(uv_loop_init(&l->uv), "uv_loop_init");
+    sld_loop_uv_check(uv_mutex_init(&l->lock), "uv_mutex_init");
+    sld_loop_uv_check(uv_async_init(&l->uv, &l->wake, on_wake), "uv_async_init");
+    l->uv.data = l;
+    l->inbox_tail = &l->inbox;
+    sld_list_init(&l->forgotten);
+    atomic_store(&l->owner, (uintptr_t)pthread_self());
+    return l;
+}
+
+void sld_loop_destroy(struct sld_loop *l)
+{
+    if (!l)
+        return;
+    // Whoever destroys a loop has joined its thread, and is its owner from here on.
+    atomic_store(&l->owner, (uintptr_t)pthread_self());
+    uv_close((uv_handle_t *)&l->wake, NULL);
+    sld_loop_close_forgotten(l);
+    // A stop that came after the last run must not end this one early.
+    while (uv_run(&l->uv, UV_RUN_DEFAULT) != 0)
+        continue;
+    sld_loop_uv_check(uv_loop_close(&l->uv), "uv_loop_close: a handle is still open");
+    drop_messages(l->batch);
+    drop_messages(l->inbox);
+    uv_mutex_destroy(&l->lock);
+    sld_xfree(l);
+}
+
+void sld_loop_run(struct sld_loop *l)
+{
+    atomic_store(&l->owner, (uintptr_t)pthread_self());
+    if (getpid() != gettid()) // the main thread's name is the process's
+        pthread_setname_np(pthread_self(), l->name);
+    while (!atomic_exchange(&l->stop, false))
+        uv_run(&l->uv, UV_RUN_ONCE);
+}
+
+void sld_loop_stop(struct sld_loop *l)
+{
+    atomic_store(&l->stop, true);
+    uv_async_send(&l->wake);
+}
+
+struct uv_loop_s *sld_loop_uv(struct sld_loop *l)
+{
+    return &l->uv;
+}
+
+void sld_loop_assert_owner(const struct sld_loop *l)
+{
+    SLD_PRE(atomic_load_explicit(&l->owner, memory_order_relaxed) == (uintptr_t)pthread_self());
+}
+
+void sld_loop_post(struct sld_loop *l, struct sld_message *m)
+{
+    m->next = NULL;
+    uv_mutex_lock(&l->lock);
+    *l->inbox_tail = m;
+    l->inbox_tail = &m->next;
+    uv_mutex_unlock(&l->lock);
+    uv_async_send(&l->wake);
+}
+
+void sld_loop_on_idle(struct sld_loop *l, void (*fn)(void *user), void *user)
+{
+    sld_loop_assert_owner(l);
+    l->idle = fn;
+    l->idle_user = user;
+}
+
+// ---- Work on the pool ----
+
+struct work {
+    uv_work_t rq;
+    void (*work)(void *user);
+    void (*done)(void *user);
+    void *user;
+};
+
+static void work_run(uv_work_t *rq)
+{
+    struct work *w = rq->data;
+    w->work(w->user);
+}
+
+static void work_done(uv_work_t *rq, int status)
+{
+    struct work *w = rq->data;
+    (void)status; // only a cancelled request fails, and nothing here cancels
+    w->done(w->user);
+    sld_xfree(w);
+}
+
+void sld_loop_work(struct sld_loop *l, void (*work)(void *user), void (*done)(void *user),
+                   void *user)
+{
+    sld_loop_assert_owner(l);
+    struct work *w = SLD_NEW(struct work);
+    *w = (struct work){.work = work, .done = done, .user = user};
+    w->rq.data = w;
+    sld_loop_uv_check(uv_queue_work(&l->uv, &w->rq, work_run, work_done), "uv_queue_work");
+}
+
+// ---- Inside ----
+
+void sld_loop_uv_check(int rc, const char *what)
+{
+    if (rc == 0)
+        return;
+    fprintf(stderr, "%s: %s\n", what, uv_strerror(rc));
+    SLD_INV(rc == 0);
+}
+
+static void on_wake(uv_async_t *a)
+{
+    struct sld_loop *l = a->loop->data;
+    if (!l->batch)
+        take_inbox(l);
+    if (!l->batch)
+        return;
+    if (!l->busy_since_ns)
+        l->busy_since_ns = sld_mono_ns();
+    run_batch(l);
+    if (!l->batch)
+        take_inbox(l); // what came meanwhile waits for the next turn
+    bool left = l->batch != NULL;
+    if (left)
+        uv_async_send(&l->wake);
+    if (left && sld_mono_ns() - l->busy_since_ns < BUSY_MAX_MS * UINT64_C(1000000))
+        return;
+    l->busy_since_ns = 0;
+    if (l->idle)
+        l->idle(l->idle_user);
+}
+
+static void take_inbox(struct sld_loop *l)
+{
+    uv_mutex_lock(&l->lock);
+    l->batch = l->inbox;
+    l->inbox = NULL;
+    l->inbox_tail = &l->inbox;
+    uv_mutex_unlock(&l->lock);
+}
+
+static void run_batch(struct sld_loop *l)
+{
+    for (int i = 0; i < BATCH_MAX && l->batch; i++) {
+        struct sld_message *m = l->batch;
+        l->batch = m->next;
+        m->next = NULL;
+        m->run(m);
+    }
+}
+
+static void drop_messages(struct sld_message *m)
+{
+    while (m) {
+        struct sld_message *next = m->next;
+        if (m->drop)
+            m->drop(m);
+        m = next;
+    }
+}
