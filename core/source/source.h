@@ -57,6 +57,9 @@ struct sld_intake_events {
     void (*on_object)(void *user, struct sld_ident id, struct sld_raw *raw);
     // The list of problems changed; read it by sld_intake_problems.
     void (*on_problems)(void *user);
+    // Most objects of SOURCE vanished: read it again, they go only after another sld_intake_synced of it. NULL: time
+    // alone decides.
+    void (*on_second_look)(void *user, struct sld_str source);
     void *user;
 };
 
@@ -66,6 +69,7 @@ struct sld_intake_options {
     unsigned mass_percent;          // a disappearance of more than this share of a source's objects (and more than 3)
                                     // needs a second look after mass_wait_ns of quiet; 50
     uint64_t mass_wait_ns;          // 5 s
+    bool notes;                     // a note for each ignored document of a foreign kind; for offline checks
 };
 void sld_intake_options_default(struct sld_intake_options *o);
 
@@ -74,7 +78,7 @@ void sld_intake_destroy(struct sld_intake *in);
 // Tells of a source before its first unit; lower ORDER wins when two sources hold the same object.
 void sld_intake_source(struct sld_intake *in, struct sld_str source, unsigned order);
 // Objects known from the state directory, given before the sources' units: they count as said by their unit until
-// the source has synced and says otherwise.
+// the source has synced and says otherwise. Ignored when the source was not told.
 void sld_intake_restore(struct sld_intake *in, struct sld_str source, struct sld_raw *raw);
 void sld_intake_put(struct sld_intake *in, struct sld_str source, struct sld_str path, struct sld_blob *bytes, bool settled,
                     uint64_t now);

@@ -2,8 +2,6 @@
 //
 // While a slice of a scan runs, the table of known files is the scan's, which stamps what it met; the io thread then
 // only reads the table and notes writers (`writing`, `due_ns`). Between slices the io thread applies the results.
-// While a slice of a scan runs, the table of known files belongs to it; between slices it belongs to the io thread,
-// which applies the slice's results to it.
 #pragma once
 
 #include "source/dir/dir.h"

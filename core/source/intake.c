@@ -1,0 +1,427 @@
+// The intake: turns units of text into objects and keeps what was good. Additions and changes count at once; what
+// vanishes waits until its source was quiet, and most of a source vanishing waits for a second look.
+#include "source/intake.h"
+
+// A source that never is quiet shall not keep what it deleted for ever.
+enum { PATIENCE = 20, MASS_MIN = 3 };
+
+// How the bytes of a unit relate to what it said.
+enum cut {
+    WHOLE,
+    SHORTER, // the beginning of it, up to the end of a line: counts when settled
+    CUT,     // nothing, or the beginning of it up to the midst of a line: never counts
+};
+
+static void unit_keep(struct unit *u, struct reading *r);
+static void unit_apply(struct unit *u, struct reading *r, uint64_t now);
+static void unit_free(struct unit *u);
+static enum cut reading_cut(struct unit *u, const struct reading *r);
+static uint64_t origin_tick(struct origin *s, uint64_t now);
+
+void sld_intake_options_default(struct sld_intake_options *o)
+{
+    *o = (struct sld_intake_options){
+        .default_ns = SLD_STR("gloo-system"),
+        .quiet_ns = UINT64_C(250000000),
+        .mass_percent = 50,
+        .mass_wait_ns = UINT64_C(5000000000),
+    };
+}
+
+struct sld_intake *sld_intake_create(const struct sld_intake_options *o,
+                                     const struct sld_intake_events *ev)
+{
+    struct sld_intake *in = sld_xcalloc(1, sizeof(*in) + o->default_ns.n + 1);
+    in->opt = *o;
+    in->ev = *ev;
+    if (o->default_ns.n)
+        memcpy(in->default_ns, o->default_ns.p, o->default_ns.n);
+    in->opt.default_ns = sld_str_c(in->default_ns);
+    sld_list_init(&in->contested);
+    sld_list_init(&in->remarked);
+    return in;
+}
+
+static void origin_free(struct origin *s)
+{
+    size_t at = 0;
+    for (struct sld_map_slot *it; (it = sld_map_next(&s->units, &at));) {
+        struct unit *u = it->value;
+        SLD_LIST_EACH (c, &u->claims) {
+            struct claim *claim = SLD_CONTAINER_OF(c, struct claim, in_unit);
+            SLD_UNREF(claim->raw);
+            sld_xfree(claim);
+        }
+        remarks_clear(&u->remarks);
+        remarks_clear(&u->trouble);
+        sld_xfree(u);
+    }
+    sld_map_fini(&s->units);
+    remarks_clear(&s->trouble);
+    sld_xfree(s);
+}
+
+void sld_intake_destroy(struct sld_intake *in)
+{
+    if (!in)
+        return;
+    size_t at = 0;
+    for (struct sld_map_slot *s; (s = sld_map_next(&in->objects, &at));) {
+        struct object *o = s->value;
+        SLD_UNREF(o->in_force);
+        sld_xfree(o);
+    }
+    sld_map_fini(&in->objects);
+    at = 0;
+    for (struct sld_map_slot *s; (s = sld_map_next(&in->origins, &at));)
+        origin_free(s->value);
+    sld_map_fini(&in->origins);
+    problems_fini(in);
+    sld_xfree(in);
+}
+
+void sld_intake_source(struct sld_intake *in, struct sld_str source, unsigned order)
+{
+    SLD_PRE(!sld_map_has(&in->origins, source));
+    struct origin *s = sld_xcalloc(1, sizeof(*s) + source.n + 1);
+    s->in = in;
+    s->order = order;
+    if (source.n)
+        memcpy(s->name, source.p, source.n);
+    sld_list_init(&s->lost);
+    sld_map_set(&in->origins, source, s);
+}
+
+// ---- Units ----
+
+static struct origin *origin_get(struct sld_intake *in, struct sld_str source)
+{
+    struct origin *s = sld_map_get(&in->origins, source);
+    SLD_PRE(s != NULL);
+    return s;
+}
+
+static struct unit *unit_get(struct origin *s, struct sld_str path)
+{
+    struct unit *u = sld_map_get(&s->units, path);
+    if (u)
+        return u;
+    u = sld_xcalloc(1, sizeof(*u) + path.n + 1);
+    if (path.n)
+        memcpy(u->path, path.p, path.n);
+    u->origin = s;
+    sld_list_init(&u->claims);
+    sld_list_init(&u->in_remarked);
+    sld_map_set(&s->units, path, u);
+    return u;
+}
+
+static void unit_free(struct unit *u)
+{
+    SLD_PRE(sld_list_empty(&u->claims));
+    sld_list_remove(&u->in_remarked);
+    remarks_clear(&u->remarks);
+    remarks_clear(&u->trouble);
+    sld_map_remove(&u->origin->units, sld_str_c(u->path));
+    sld_xfree(u);
+}
+
+void sld_intake_put(struct sld_intake *in, struct sld_str source, struct sld_str path,
+                    struct sld_blob *bytes, bool settled, uint64_t now)
+{
+    struct origin *s = origin_get(in, source);
+    struct unit *u = unit_get(s, path);
+    bool same = !u->gone && sld_hash_eq(u->hash, bytes->obj.hash);
+    u->seen = true;
+    u->gone = false;
+    if (same && (u->settled || !settled))
+        return;
+    u->settled = settled;
+    if (same && !u->pending)
+        return;
+    if (!same)
+        s->changed_ns = now;
+    u->hash = bytes->obj.hash;
+    struct reading r;
+    reading_init(&r, u, bytes->data);
+    enum cut cut = r.failed ? WHOLE : reading_cut(u, &r);
+    if (cut == CUT)
+        remarks_add(&r.remarks, SLD_ERROR, SLD_YAML_SYNTAX, 0, 0,
+                    "the file was %s; what it said before stays in force (remove the file to remove its objects)",
+                    r.blank ? "emptied" : "cut");
+    u->pending = !settled && (cut != WHOLE || r.failed);
+    if (!u->pending) {
+        unit_keep(u, &r);
+        u->broken = cut == CUT || r.failed;
+        if (!u->broken)
+            unit_apply(u, &r, now);
+    }
+    reading_fini(&r);
+}
+
+// Takes over what was remarked about the bytes.
+static void unit_keep(struct unit *u, struct reading *r)
+{
+    if (u->remarks.count || r->remarks.count) {
+        remarks_clear(&u->remarks);
+        u->remarks = r->remarks;
+        r->remarks = (struct remarks){0};
+        unit_remarked(u);
+    }
+}
+
+static enum cut reading_cut(struct unit *u, const struct reading *r)
+{
+    if (r->blank)
+        return sld_list_empty(&u->claims) ? WHOLE : CUT;
+    if (r->count == 0)
+        return WHOLE;
+    const struct said *last = &r->items[r->count - 1];
+    const struct object *o = object_find(u->origin->in, last->id);
+    const struct claim *c = o ? claim_find(o, u) : NULL;
+    if (!c || c->raw->text.n <= last->text.n || !sld_str_starts(c->raw->text, last->text))
+        return WHOLE;
+    return r->unterminated && c->raw->text.p[last->text.n] != '\n' ? CUT : SHORTER;
+}
+
+static bool raw_says(const struct sld_raw *raw, const struct said *s)
+{
+    return raw->line == s->line && raw->item == s->item && sld_str_eq(raw->text, s->text);
+}
+
+static void unit_say(struct unit *u, const struct said *s)
+{
+    struct sld_intake *in = u->origin->in;
+    struct object *o = object_find(in, s->id);
+    struct claim *c = o ? claim_find(o, u) : NULL;
+    if (c && c->round == u->round) {
+        remarks_add(&u->remarks, SLD_ERROR, SLD_DOC_DUPLICATE, s->line, 1,
+                    "%s %.*s.%.*s stands in %s:%d and in %s:%d; the first is in force",
+                    sld_kind_info(s->id.kind)->name, SLD_FMT(s->id.ns), SLD_FMT(s->id.name),
+                    u->path, c->raw->line, u->path, s->line);
+        unit_remarked(u);
+        return;
+    }
+    struct sld_raw *raw;
+    if (c && raw_says(c->raw, s)) {
+        raw = sld_obj_ref(c->raw);
+    } else {
+        struct sld_doc_place place = {.path = sld_str_c(u->path), .default_ns = in->opt.default_ns};
+        struct sld_buf origin;
+        sld_buf_init(&origin, 8192);
+        sld_buf_addf(&origin, "%s/%s", u->origin->name, u->path);
+        raw = sld_raw_create(s->id, s->text, s->line, s->item, sld_buf_str(&origin), &place);
+        sld_buf_fini(&origin);
+    }
+    claim_say(u, s->id, raw)->round = u->round;
+    SLD_UNREF(raw);
+}
+
+static void unit_apply(struct unit *u, struct reading *r, uint64_t now)
+{
+    u->round = ++u->origin->in->round;
+    u->foreign = r->foreign;
+    for (size_t i = 0; i < r->count; i++)
+        unit_say(u, &r->items[i]);
+    // A document that lost its name may be any of those not said: they stay.
+    u->partial = r->nameless > 0;
+    if (u->partial)
+        return;
+    SLD_LIST_EACH (it, &u->claims) {
+        struct claim *c = SLD_CONTAINER_OF(it, struct claim, in_unit);
+        if (c->round == u->round)
+            continue;
+        if (!u->settled)
+            u->pending = true;
+        claim_lose(c, now);
+    }
+}
+
+static void unit_lose_all(struct unit *u, uint64_t now)
+{
+    u->gone = true;
+    u->pending = u->broken = u->partial = u->settled = false;
+    u->foreign = 0;
+    u->hash = (struct sld_hash){0};
+    if (u->remarks.count || u->trouble.count) {
+        remarks_clear(&u->remarks);
+        remarks_clear(&u->trouble);
+        unit_remarked(u);
+    }
+    SLD_LIST_EACH (it, &u->claims)
+        claim_lose(SLD_CONTAINER_OF(it, struct claim, in_unit), now);
+    if (sld_list_empty(&u->claims))
+        unit_free(u);
+}
+
+void sld_intake_gone(struct sld_intake *in, struct sld_str source, struct sld_str path, uint64_t now)
+{
+    struct origin *s = origin_get(in, source);
+    struct unit *u = sld_map_get(&s->units, path);
+    if (!u || u->gone)
+        return;
+    s->changed_ns = now;
+    u->seen = true;
+    unit_lose_all(u, now);
+}
+
+void sld_intake_restore(struct sld_intake *in, struct sld_str source, struct sld_raw *raw)
+{
+    struct origin *s = sld_map_get(&in->origins, source);
+    if (!s)
+        return;
+    struct sld_ident id = {.kind = raw->kind, .ns = raw->ns, .name = raw->name};
+    struct unit *u = unit_get(s, raw->path);
+    SLD_PRE(!u->seen);
+    claim_say(u, id, raw);
+}
+
+void sld_intake_synced(struct sld_intake *in, struct sld_str source, uint64_t now)
+{
+    struct origin *s = origin_get(in, source);
+    s->looked = true;
+    if (s->synced)
+        return;
+    s->synced = true;
+    s->changed_ns = now;
+    // What was restored and the source did not speak of, it does not have any more.
+    size_t at = 0;
+    for (struct sld_map_slot *it; (it = sld_map_next(&s->units, &at));) {
+        struct unit *u = it->value;
+        if (!u->seen)
+            unit_lose_all(u, now);
+    }
+}
+
+void sld_intake_problem(struct sld_intake *in, struct sld_str source, struct sld_str path,
+                        enum sld_code code, struct sld_str message, uint64_t now)
+{
+    struct origin *s = origin_get(in, source);
+    struct unit *u = path.n ? unit_get(s, path) : NULL;
+    struct remarks *r = u ? &u->trouble : &s->trouble;
+    remarks_clear(r);
+    if (message.p)
+        remarks_add(r, SLD_ERROR, code, 0, 0, "%.*s", SLD_FMT(message));
+    if (!u) {
+        s->changed_ns = now; // it starts to be quiet anew
+        problems_changed(in);
+        return;
+    }
+    u->seen = true;
+    unit_remarked(u);
+    if (!message.p && sld_hash_zero(u->hash) && sld_list_empty(&u->claims))
+        unit_free(u);
+}
+
+// ---- Disappearances ----
+
+uint64_t sld_intake_tick(struct sld_intake *in, uint64_t now)
+{
+    uint64_t next = 0;
+    size_t at = 0;
+    for (struct sld_map_slot *s; (s = sld_map_next(&in->origins, &at));) {
+        uint64_t due = origin_tick(s->value, now);
+        if (due && (!next || due < next))
+            next = due;
+    }
+    return next;
+}
+
+static bool claim_due(const struct claim *c)
+{
+    return !c->unit->pending;
+}
+
+static void mass_set(struct origin *s, bool mass, uint64_t now)
+{
+    if (s->mass == mass)
+        return;
+    s->mass = mass;
+    s->mass_ns = now;
+    problems_changed(s->in);
+    if (mass && s->in->ev.on_second_look) {
+        s->looked = false;
+        s->in->ev.on_second_look(s->in->ev.user, sld_str_c(s->name));
+    }
+}
+
+// The lost claims that may go, and how many objects would vanish with them.
+static size_t lost_count(const struct origin *s, uint64_t *oldest, size_t *vanishing)
+{
+    size_t n = 0;
+    *vanishing = 0;
+    SLD_LIST_EACH (it, &s->lost) {
+        const struct claim *c = SLD_CONTAINER_OF(it, struct claim, in_lost);
+        if (!claim_due(c))
+            continue;
+        if (n++ == 0)
+            *oldest = c->lost_ns;
+        *vanishing += c->object->standing == 0;
+    }
+    return n;
+}
+
+// Removes what is lost long enough.
+static void lost_remove(struct origin *s, uint64_t now)
+{
+    SLD_LIST_EACH (it, &s->lost) {
+        struct claim *c = SLD_CONTAINER_OF(it, struct claim, in_lost);
+        struct unit *u = c->unit;
+        if (!claim_due(c) || c->lost_ns + s->in->opt.quiet_ns > now)
+            continue;
+        claim_remove(c);
+        if (u->gone && sld_list_empty(&u->claims))
+            unit_free(u);
+    }
+}
+
+// Removes what may go; the time to look again, or 0.
+static uint64_t origin_tick(struct origin *s, uint64_t now)
+{
+    const struct sld_intake_options *opt = &s->in->opt;
+    uint64_t oldest = 0;
+    size_t vanishing = 0, n = lost_count(s, &oldest, &vanishing);
+    if (n == 0)
+        mass_set(s, false, now);
+    if (n == 0 || !s->synced || s->trouble.count)
+        return 0; // without a source that answers, absence is no proof
+    uint64_t due = s->changed_ns + opt->quiet_ns, latest = oldest + PATIENCE * opt->quiet_ns;
+    if (now < due && now < latest)
+        return due < latest ? due : latest;
+    bool mass = vanishing > MASS_MIN && vanishing * 100 > s->claim_count * opt->mass_percent;
+    s->mass_count = vanishing;
+    mass_set(s, mass, now);
+    if (mass) {
+        due = s->changed_ns + opt->mass_wait_ns;
+        latest = s->mass_ns + PATIENCE * opt->mass_wait_ns;
+        if (now < due && now < latest)
+            return due < latest ? due : latest;
+        if (!s->looked)
+            return 0; // sld_intake_synced will come
+    }
+    lost_remove(s, now);
+    mass_set(s, false, now);
+    return lost_count(s, &oldest, &vanishing) ? oldest + opt->quiet_ns : 0;
+}
+
+void sld_intake_stats(const struct sld_intake *in, struct sld_intake_stats *out)
+{
+    *out = (struct sld_intake_stats){.objects = sld_map_count(&in->objects)};
+    size_t at = 0;
+    for (struct sld_map_slot *s; (s = sld_map_next(&in->origins, &at));) {
+        const struct origin *o = s->value;
+        size_t unit_at = 0;
+        for (struct sld_map_slot *it; (it = sld_map_next(&o->units, &unit_at));) {
+            const struct unit *u = it->value;
+            out->units += !u->gone;
+            out->foreign += u->foreign;
+            SLD_LIST_EACH (c, &u->claims) {
+                const struct claim *claim = SLD_CONTAINER_OF(c, struct claim, in_unit);
+                bool winner = object_winner(claim->object) == claim;
+                out->duplicates += !claim->lost && !winner;
+                out->held += winner && (claim->lost || u->broken ||
+                                        (u->partial && claim->round != u->round));
+            }
+        }
+    }
+}

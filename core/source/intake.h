@@ -1,0 +1,136 @@
+// Private to the intake: who says what.
+//
+//   source --< unit --< claim >-- object
+//
+// A claim is one unit's word for one object. Among the claims of an object the first by (source order, unit path) that
+// is not lost is in force; when all are lost, the first of these, until the disappearance is carried out.
+#pragma once
+
+#include "source/source.h"
+
+struct claim {
+    struct object *object;
+    struct unit *unit;
+    struct sld_raw *raw;
+    uint64_t round;         // of the reading that last said it
+    bool lost;              // its unit does not say it any more; waits for quiet
+    uint64_t lost_ns;
+    struct sld_list in_object; // sorted as above
+    struct sld_list in_unit;
+    struct sld_list in_lost;   // of the source, oldest first
+};
+
+struct object {
+    struct sld_list claims;
+    struct sld_raw *in_force;  // own reference; NULL: not told yet
+    size_t standing;           // claims that are not lost
+    struct sld_list in_contested; // of the intake: standing > 1
+    char key[];                // "virtualservices/ns/name"
+};
+
+// A finding about a unit.
+struct remark {
+    enum sld_severity severity;
+    enum sld_code code;
+    int line, column;
+    char *message;
+};
+
+struct remarks {
+    struct remark *items;
+    size_t count, cap;
+};
+
+struct unit {
+    struct origin *origin;
+    struct sld_list claims;
+    struct sld_hash hash; // of the bytes last told; zero: none
+    bool settled;
+    bool pending;         // waits for the settled word before anything of it counts as lost
+    bool broken;          // its last bytes do not count: it keeps what it said
+    bool partial;         // some documents have no identity: it keeps what it said and says no more
+    bool seen;            // the source spoke of it since we run
+    bool gone;
+    uint64_t round;       // of the last reading that counted
+    size_t foreign;
+    struct remarks remarks;        // from its bytes
+    struct remarks trouble;        // from the source (unreadable)
+    struct sld_list in_remarked;   // of the intake: it has remarks or trouble
+    char path[];
+};
+
+// A source as the intake knows it.
+struct origin {
+    struct sld_intake *in;
+    unsigned order;
+    struct sld_map units;
+    struct sld_list lost;    // claims
+    size_t claim_count;
+    bool synced;
+    bool mass;               // most of it vanished; waits for the second look
+    bool looked;             // the second look took place
+    size_t mass_count;
+    uint64_t mass_ns;        // since when
+    uint64_t changed_ns;     // the last change of any unit
+    struct remarks trouble;  // the source as a whole cannot be read
+    char name[];
+};
+
+struct sld_intake {
+    struct sld_intake_options opt;
+    struct sld_intake_events ev;
+    struct sld_map origins, objects;
+    struct sld_list contested, remarked;
+    uint64_t round;
+    struct problem_list *problems;
+    char default_ns[];
+};
+
+// claim.c
+
+// The claim of UNIT on the object of KEY, or NULL.
+struct claim *claim_find(const struct object *o, const struct unit *u);
+// UNIT says the object ID in RAW (a reference is taken). The claim is new or its old word is replaced.
+struct claim *claim_say(struct unit *u, struct sld_ident id, struct sld_raw *raw);
+// UNIT does not say it any more.
+void claim_lose(struct claim *c, uint64_t now);
+// The claim ends; the object goes with its last claim.
+void claim_remove(struct claim *c);
+struct object *object_find(const struct sld_intake *in, struct sld_ident id);
+// The claim in force.
+struct claim *object_winner(const struct object *o);
+
+// document.c
+
+// One object a unit says.
+struct said {
+    struct sld_ident id;
+    struct sld_str text;
+    int line;
+    long item;
+};
+
+// What the bytes of a unit say. Lives in ARENA.
+struct reading {
+    struct sld_arena arena;
+    struct said *items;
+    size_t count;
+    size_t foreign;     // documents of other kinds
+    size_t nameless;    // documents whose object cannot be told
+    bool blank;         // nothing but white space
+    bool failed;        // the text cannot be read
+    bool unterminated;  // the last line has no end
+    struct remarks remarks;
+};
+void reading_init(struct reading *r, const struct unit *u, struct sld_str bytes);
+void reading_fini(struct reading *r);
+
+// problem.c
+
+void remarks_add(struct remarks *r, enum sld_severity severity, enum sld_code code, int line,
+                 int column, const char *fmt, ...) SLD_PRINTF(6, 7);
+void remarks_clear(struct remarks *r);
+void problems_changed(struct sld_intake *in);
+void problems_fini(struct sld_intake *in);
+// Puts UNIT into the list of units with remarks, or takes it out.
+void unit_remarked(struct unit *u);
