@@ -108,6 +108,13 @@ static void object_insert(struct object *o, struct claim *c)
     sld_list_push(at, &c->in_object); // before AT
 }
 
+static void claim_stand(struct claim *c)
+{
+    c->lost = c->firm = false;
+    sld_list_remove(&c->in_lost);
+    c->object->standing++;
+}
+
 struct claim *claim_say(struct unit *u, struct sld_ident id, struct sld_raw *raw)
 {
     struct object *o = object_get(u->origin->in, id);
@@ -122,9 +129,7 @@ struct claim *claim_say(struct unit *u, struct sld_ident id, struct sld_raw *raw
         o->standing++;
         u->origin->claim_count++;
     } else if (c->lost) {
-        c->lost = false;
-        sld_list_remove(&c->in_lost);
-        o->standing++;
+        claim_stand(c);
     }
     struct sld_raw *old = c->raw;
     c->raw = sld_obj_ref(raw);
@@ -133,8 +138,9 @@ struct claim *claim_say(struct unit *u, struct sld_ident id, struct sld_raw *raw
     return c;
 }
 
-void claim_lose(struct claim *c, uint64_t now)
+void claim_lose(struct claim *c, bool firm, uint64_t now)
 {
+    c->firm |= firm;
     if (c->lost)
         return;
     c->lost = true;
@@ -142,6 +148,14 @@ void claim_lose(struct claim *c, uint64_t now)
     sld_list_push(&c->unit->origin->lost, &c->in_lost);
     SLD_INV(c->object->standing > 0);
     c->object->standing--;
+    object_refresh(c->unit->origin->in, c->object);
+}
+
+void claim_regain(struct claim *c)
+{
+    if (!c->lost || c->firm)
+        return;
+    claim_stand(c);
     object_refresh(c->unit->origin->in, c->object);
 }
 

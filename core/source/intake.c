@@ -14,6 +14,7 @@ enum cut {
 
 static void unit_keep(struct unit *u, struct reading *r);
 static void unit_apply(struct unit *u, struct reading *r, uint64_t now);
+static void unit_regain(struct unit *u);
 static void unit_free(struct unit *u);
 static enum cut reading_cut(struct unit *u, const struct reading *r);
 static uint64_t origin_tick(struct origin *s, uint64_t now);
@@ -153,7 +154,9 @@ void sld_intake_put(struct sld_intake *in, struct sld_str source, struct sld_str
     if (!u->pending) {
         unit_keep(u, &r);
         u->broken = cut == CUT || r.failed;
-        if (!u->broken)
+        if (u->broken)
+            unit_regain(u);
+        else
             unit_apply(u, &r, now);
     }
     reading_fini(&r);
@@ -170,10 +173,20 @@ static void unit_keep(struct unit *u, struct reading *r)
     }
 }
 
+static bool unit_says(const struct unit *u)
+{
+    SLD_LIST_EACH (it, &u->claims) {
+        const struct claim *c = SLD_CONTAINER_OF(it, struct claim, in_unit);
+        if (!c->firm)
+            return true;
+    }
+    return false;
+}
+
 static enum cut reading_cut(struct unit *u, const struct reading *r)
 {
     if (r->blank)
-        return sld_list_empty(&u->claims) ? WHOLE : CUT;
+        return unit_says(u) ? CUT : WHOLE;
     if (r->count == 0)
         return WHOLE;
     const struct said *last = &r->items[r->count - 1];
@@ -182,6 +195,13 @@ static enum cut reading_cut(struct unit *u, const struct reading *r)
     if (!c || c->raw->text.n <= last->text.n || !sld_str_starts(c->raw->text, last->text))
         return WHOLE;
     return r->unterminated && c->raw->text.p[last->text.n] != '\n' ? CUT : SHORTER;
+}
+
+// What its last readable bytes left out before they were settled, it still says.
+static void unit_regain(struct unit *u)
+{
+    SLD_LIST_EACH (it, &u->claims)
+        claim_regain(SLD_CONTAINER_OF(it, struct claim, in_unit));
 }
 
 static bool raw_says(const struct sld_raw *raw, const struct said *s)
@@ -233,7 +253,7 @@ static void unit_apply(struct unit *u, struct reading *r, uint64_t now)
             continue;
         if (!u->settled)
             u->pending = true;
-        claim_lose(c, now);
+        claim_lose(c, u->settled, now);
     }
 }
 
@@ -249,7 +269,7 @@ static void unit_lose_all(struct unit *u, uint64_t now)
         unit_remarked(u);
     }
     SLD_LIST_EACH (it, &u->claims)
-        claim_lose(SLD_CONTAINER_OF(it, struct claim, in_unit), now);
+        claim_lose(SLD_CONTAINER_OF(it, struct claim, in_unit), true, now);
     if (sld_list_empty(&u->claims))
         unit_free(u);
 }
@@ -327,11 +347,6 @@ uint64_t sld_intake_tick(struct sld_intake *in, uint64_t now)
     return next;
 }
 
-static bool claim_due(const struct claim *c)
-{
-    return !c->unit->pending;
-}
-
 static void mass_set(struct origin *s, bool mass, uint64_t now)
 {
     if (s->mass == mass)
@@ -352,7 +367,7 @@ static size_t lost_count(const struct origin *s, uint64_t *oldest, size_t *vanis
     *vanishing = 0;
     SLD_LIST_EACH (it, &s->lost) {
         const struct claim *c = SLD_CONTAINER_OF(it, struct claim, in_lost);
-        if (!claim_due(c))
+        if (!c->firm)
             continue;
         if (n++ == 0)
             *oldest = c->lost_ns;
@@ -367,7 +382,7 @@ static void lost_remove(struct origin *s, uint64_t now)
     SLD_LIST_EACH (it, &s->lost) {
         struct claim *c = SLD_CONTAINER_OF(it, struct claim, in_lost);
         struct unit *u = c->unit;
-        if (!claim_due(c) || c->lost_ns + s->in->opt.quiet_ns > now)
+        if (!c->firm || c->lost_ns + s->in->opt.quiet_ns > now)
             continue;
         claim_remove(c);
         if (u->gone && sld_list_empty(&u->claims))

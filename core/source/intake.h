@@ -14,6 +14,7 @@ struct claim {
     struct sld_raw *raw;
     uint64_t round;         // of the reading that last said it
     bool lost;              // its unit does not say it any more; waits for quiet
+    bool firm;              // lost, and a settled reading (or the unit's going) said so
     uint64_t lost_ns;
     struct sld_list in_object; // sorted as above
     struct sld_list in_unit;
@@ -46,7 +47,7 @@ struct unit {
     struct sld_list claims;
     struct sld_hash hash; // of the bytes last told; zero: none
     bool settled;
-    bool pending;         // waits for the settled word before anything of it counts as lost
+    bool pending;         // its last bytes do not count in full before they are settled
     bool broken;          // its last bytes do not count: it keeps what it said
     bool partial;         // some documents have no identity: it keeps what it said and says no more
     bool seen;            // the source spoke of it since we run
@@ -92,8 +93,10 @@ struct sld_intake {
 struct claim *claim_find(const struct object *o, const struct unit *u);
 // UNIT says the object ID in RAW (a reference is taken). The claim is new or its old word is replaced.
 struct claim *claim_say(struct unit *u, struct sld_ident id, struct sld_raw *raw);
-// UNIT does not say it any more.
-void claim_lose(struct claim *c, uint64_t now);
+// Its unit does not say it any more. It may end only when some such word was FIRM.
+void claim_lose(struct claim *c, bool firm, uint64_t now);
+// A loss that was not firm did not take place.
+void claim_regain(struct claim *c);
 // The claim ends; the object goes with its last claim.
 void claim_remove(struct claim *c);
 struct object *object_find(const struct sld_intake *in, struct sld_ident id);

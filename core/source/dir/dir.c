@@ -250,7 +250,7 @@ static void file_put(struct dir_source *d, struct sld_dir_result *r)
     SLD_UNREF(f->bytes);
     if (!settled) {
         f->bytes = sld_obj_ref(r->bytes);
-        f->due_ns = sld_mono_ns() + d->opt.quiet_ms * MS;
+        f->due_ns = sld_mono_ns() + (f->writing ? d->opt.writing_ms : d->opt.quiet_ms) * MS;
         sld_list_push(&d->unsettled, &f->link);
     }
     d->ev.on_put(d->ev.user, path, r->bytes, settled);
