@@ -1,0 +1,59 @@
+// net/grpc: gRPC streams and calls by gRPC core's C API, behind one small interface so that it could be
+// replaced. One pump thread blocks in the completion queue and posts to the io loop; everything else here is
+// called, and calls back, on the io thread.
+#pragma once
+
+#include "base/base.h"
+
+struct sld_loop;
+struct sld_grpc_server;
+struct sld_grpc_stream;
+
+struct sld_grpc_handlers {
+    // A call to "/package.Service/Method" arrived. Return an object for the callbacks below, or NULL to refuse it
+    // with UNIMPLEMENTED (or with the status of an sld_grpc_close called before returning). STREAM stays valid until
+    // on_closed. PEER is "127.0.0.1:4711", "[::1]:4711" or "unix". METHOD and PEER are borrowed.
+    void *(*on_call)(void *user, struct sld_grpc_stream *stream, struct sld_str method, struct sld_str peer);
+    void (*on_message)(void *call, struct sld_str bytes); // one whole message; borrowed
+    void (*on_half_close)(void *call);                    // the client will send no more
+    void (*on_sent)(void *call);                          // the last sld_grpc_send went out: flow control let it go
+    void (*on_closed)(void *call);                        // the call is over; STREAM is gone after this
+    void *user;
+};
+
+struct sld_grpc_tls {
+    struct sld_str cert_chain_pem, key_pem; // server certificate
+    struct sld_str client_ca_pem;           // required: clients must show a certificate of these
+};
+
+struct sld_grpc_options {
+    size_t max_message_bytes;   // inbound ceiling per message; 64 MiB
+    unsigned max_calls;         // calls served at once; further ones get RESOURCE_EXHAUSTED; 10000
+    uint64_t max_connection_age_ms; // ask clients to connect anew after so long (+-10 %); 0 = never
+};
+
+// Nothing listens yet. O may be NULL and its zeroes mean the defaults named above. [io]
+struct sld_grpc_server *sld_grpc_server_create(struct sld_loop *io, const struct sld_grpc_handlers *h,
+                                               const struct sld_grpc_options *o);
+// Adds an address before start: "127.0.0.1:9977", "[::1]:9977" or "unix:/path". A TCP port in use, or a unix socket a
+// live process answers on, is SLD_CONFLICT (SO_REUSEPORT is off); a dead socket file is replaced, mode 0600.
+// TLS NULL = plain text. *PORT (may be NULL) gets the bound port. SLD_INVALID: no address, or TLS material that gRPC
+// cannot use. The claim on a unix socket is a locked file <path>.lock beside it.
+SLD_NODISCARD enum sld_rc sld_grpc_server_listen(struct sld_grpc_server *s, struct sld_str address,
+                                                 const struct sld_grpc_tls *tls, int *port, struct sld_err *err);
+// Replaces certificate and client CA of the TLS listeners: asked for at each new handshake. Check the pair before: gRPC
+// goes on with the old one and logs when it cannot use the new.
+void sld_grpc_server_set_tls(struct sld_grpc_server *s, const struct sld_grpc_tls *tls);
+// Starts serving and the pump thread.
+void sld_grpc_server_start(struct sld_grpc_server *s);
+// Stops accepting, cancels every call; DONE is called on the io thread when all on_closed were given.
+void sld_grpc_server_stop(struct sld_grpc_server *s, void (*done)(void *user), void *user);
+// After DONE, or without a start. Waits for gRPC's own threads. NULL is fine.
+void sld_grpc_server_destroy(struct sld_grpc_server *s);
+
+// Sends one message: the concatenation of N slices; those with an owner are referenced, not copied, but for small ones
+// (OWNERS may be NULL: none has one). One at a time: the next only after on_sent; none after sld_grpc_close.
+void sld_grpc_send(struct sld_grpc_stream *st, const struct sld_str *slices, struct sld_obj *const *owners, size_t n);
+// Ends the call with a status (0 = OK), after the send in flight. on_closed follows; no other callback does. A client
+// that does not take the end within 5 s is cut off. A second close does nothing.
+void sld_grpc_close(struct sld_grpc_stream *st, int status, struct sld_str message);

@@ -1,0 +1,90 @@
+// net/http: an HTTP/1.1 server (llhttp, optional mbedTLS) and a client (libcurl multi), both on the io loop.
+#pragma once
+
+#include "base/base.h"
+
+struct sld_loop;
+
+// ---- Server ---- [io]
+
+struct sld_http_server;
+struct sld_http_request; // one request being answered
+
+struct sld_http_header {
+    struct sld_str name, value;
+};
+
+struct sld_http_server_options {
+    size_t max_header_bytes;  // 64 KiB
+    size_t max_body_bytes;    // 4 MiB
+    unsigned max_connections; // 256
+    uint64_t idle_timeout_ms; // 60 s; also the time a request may take to arrive
+};
+
+// Called once per request, whole. Answer now or later by sld_http_respond.
+typedef void sld_http_handler(struct sld_http_request *rq, void *user);
+
+struct sld_http_server *sld_http_server_create(struct sld_loop *l, const struct sld_http_server_options *o,
+                                               sld_http_handler *fn, void *user);
+struct sld_http_tls {
+    struct sld_str cert_chain_pem, key_pem;
+    struct sld_str client_ca_pem; // absent = clients need no certificate
+};
+// "127.0.0.1:9091", "[::1]:9091", "unix:/path" (mode 0600; a live socket is SLD_CONFLICT, a dead one replaced).
+// Port 0 takes a free one; *PORT gets it.
+SLD_NODISCARD enum sld_rc sld_http_server_listen(struct sld_http_server *s, struct sld_str address,
+                                                 const struct sld_http_tls *tls, int *port, struct sld_err *err);
+// Closes everything; unanswered requests become invalid. Destroys S.
+void sld_http_server_destroy(struct sld_http_server *s);
+
+struct sld_str sld_http_method(const struct sld_http_request *rq);
+struct sld_str sld_http_path(const struct sld_http_request *rq);  // percent-decoded, without query
+// The first query parameter NAME, percent-decoded; absent when not given.
+struct sld_str sld_http_query(const struct sld_http_request *rq, struct sld_str name);
+struct sld_str sld_http_header(const struct sld_http_request *rq, struct sld_str name);
+struct sld_str sld_http_body(const struct sld_http_request *rq);
+struct sld_str sld_http_peer(const struct sld_http_request *rq);  // "127.0.0.1:4711" or "unix"
+// Arena that lives as long as the request.
+struct sld_arena *sld_http_arena(struct sld_http_request *rq);
+// Answers; RQ is gone afterwards. Headers content-length, date and connection are added.
+void sld_http_respond(struct sld_http_request *rq, int status, struct sld_str content_type,
+                      const struct sld_http_header *extra, size_t extra_count, struct sld_str body);
+// Calls GONE when the client leaves before the answer (RQ is invalid afterwards); for waiting requests.
+void sld_http_on_gone(struct sld_http_request *rq, void (*gone)(void *user), void *user);
+
+// ---- Client ---- [io]
+
+struct sld_http_client;
+
+struct sld_http_call {
+    struct sld_str method;      // "GET", ...
+    struct sld_str url;         // http:// or https://
+    struct sld_str unix_socket; // path, or absent
+    const struct sld_http_header *headers;
+    size_t header_count;
+    struct sld_str body;
+    uint64_t timeout_ms;        // whole call; 0 = none
+    size_t max_body_bytes;      // ceiling of the answer; 0 = 16 MiB
+    struct sld_str ca_file, cert_file, key_file, server_name; // TLS; absent = default
+    bool insecure;
+};
+struct sld_http_answer {
+    int status;                 // 0 = no answer: see err
+    const struct sld_http_header *headers;
+    size_t header_count;
+    struct sld_str body;
+    const struct sld_err *err;  // NULL when an answer came whole
+};
+typedef void sld_http_done(const struct sld_http_answer *a, void *user);
+
+struct sld_http_client *sld_http_client_create(struct sld_loop *l, unsigned max_per_host);
+void sld_http_client_destroy(struct sld_http_client *c);
+struct sld_http_pending;
+// Starts a call; everything in CALL is copied. DONE comes exactly once unless cancelled.
+struct sld_http_pending *sld_http_start(struct sld_http_client *c, const struct sld_http_call *call,
+                                        sld_http_done *done, void *user);
+void sld_http_cancel(struct sld_http_pending *p);
+
+// One blocking call without a loop, for the command line. BODY is in A.
+SLD_NODISCARD enum sld_rc sld_http_fetch(struct sld_arena *a, const struct sld_http_call *call, int *status,
+                                         struct sld_str *body, struct sld_err *err);
