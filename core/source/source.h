@@ -100,15 +100,21 @@ void sld_intake_stats(const struct sld_intake *in, struct sld_intake_stats *out)
 struct sld_state_dir;
 
 // Opens and locks DIR (made when missing, 0700). SLD_CONFLICT: another Solder holds it. A torn or too new file is set
-// aside with a finding-ready message in WARN (may be empty), never an error.
+// aside with a finding-ready message in WARN (may be empty), never an error. HISTORY: how many former accepted forms
+// are kept per object. [io]
 SLD_NODISCARD enum sld_rc sld_state_open(struct sld_loop *io, struct sld_str dir, unsigned history, struct sld_state_dir **out,
                                          struct sld_err *warn, struct sld_err *err);
-void sld_state_close(struct sld_state_dir *s); // writes what is pending first
-// What the directory held when it was opened: calls FN per accepted object (secret kinds are never stored).
+// Writes what is pending first; nobody calls sld_state_accept any more. NULL is fine. [io]
+void sld_state_close(struct sld_state_dir *s);
+// Calls FN per accepted object, in the order of keys: what the directory held when it was opened, until changes come
+// (secret kinds are never stored). [io]
 void sld_state_each(struct sld_state_dir *s, void (*fn)(struct sld_str source, struct sld_raw *raw, void *arg), void *arg);
+// Calls FN for the accepted forms of ID, the present one first, with the time each was accepted. [io]
+void sld_state_history(struct sld_state_dir *s, struct sld_ident id,
+                       void (*fn)(int64_t wall_ms, struct sld_raw *raw, void *arg), void *arg);
 // Records or forgets an accepted form. Written by fsync and rename, off the calling thread, at most once a second, newest
-// wins. [model]
+// wins. [any]
 void sld_state_accept(struct sld_state_dir *s, struct sld_str source, struct sld_raw *raw);
 void sld_state_forget(struct sld_state_dir *s, struct sld_ident id);
-// NULL, or why the last write failed (disk full, ...). [any]
+// NULL, or why the last write failed (disk full, ...); valid until close. [any]
 const char *sld_state_problem(struct sld_state_dir *s);

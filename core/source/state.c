@@ -1,0 +1,485 @@
+// The state directory: the accepted forms of all objects, kept on disk for a start with every source down.
+//
+//   any thread --change--> lock-free stack --wake--> io: table --snapshot--> pool: file
+//
+// The table's entries are immutable, so a snapshot is an array of references and the pool writes it while io goes on.
+#include <errno.h>
+#include <fcntl.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "source/state.h"
+
+enum {
+    WRITE_MS = 1000,     // least time between writes
+    BATCH_MS = 50,       // changes come in bursts
+    RETRY_MS = 5000,     // after a failed write
+    SPARE = 20,          // a write that takes long is followed by this many times as much rest
+    HISTORY_MAX = 64,
+    LOG_MS = 60000,
+};
+
+// One accepted or forgotten form on its way to io.
+struct change {
+    struct change *next;
+    struct sld_raw *raw; // NULL: forget
+    char *key;
+    char source[];
+};
+
+// What a queued wake holds instead of the state, which may be closed before the wake runs.
+struct link {
+    struct sld_obj obj;
+    struct sld_state_dir *state;
+};
+
+struct wake {
+    struct sld_message message;
+    struct link *link;
+};
+
+// One write. Belongs to the pool until DONE is posted, then to io.
+struct job {
+    struct sld_state_dir *state; // NULL: closed meanwhile
+    int dir_fd;
+    struct state_entry **entries;
+    size_t count;
+    enum sld_rc rc;
+    struct sld_err err;
+    uint64_t took_ns;
+    sem_t done;
+};
+
+// A problem's words, kept until close because any thread may hold them.
+struct words {
+    struct words *next;
+    char text[];
+};
+
+struct sld_state_dir {
+    struct sld_loop *io;
+    char *dir;
+    int dir_fd, lock_fd;
+    unsigned history;
+    struct sld_map entries; // key -> struct state_entry
+    bool dirty;
+    struct sld_timer *timer;
+    struct job *job;
+    uint64_t rest_until_ns;
+    _Atomic(struct change *) changes; // newest first
+    atomic_bool waking;
+    struct link *link;
+    _Atomic(const char *) problem;
+    struct words *words;
+    struct sld_log_gate gate;
+};
+
+static void on_timer(void *user);
+static void on_wake(struct sld_message *m);
+static void changes_take(struct sld_state_dir *s);
+static void write_arm(struct sld_state_dir *s);
+
+// ---- Opening ----
+
+// mkdir -p; the last one is private.
+static enum sld_rc dir_make(const char *dir, struct sld_err *err)
+{
+    char path[4096];
+    int n = snprintf(path, sizeof(path), "%s", dir);
+    if (n <= 0 || (size_t)n >= sizeof(path))
+        return sld_err_set(err, SLD_INVALID, "the name of the state directory is too long or empty");
+    for (char *p = path + 1; *p; p++) {
+        if (*p != '/')
+            continue;
+        *p = 0;
+        if (mkdir(path, 0755) != 0 && errno != EEXIST)
+            return sld_err_errno(err, errno, "state directory %s cannot be made", dir);
+        *p = '/';
+    }
+    if (mkdir(path, 0700) != 0 && errno != EEXIST)
+        return sld_err_errno(err, errno, "state directory %s cannot be made", dir);
+    return SLD_OK;
+}
+
+static enum sld_rc dir_lock(struct sld_state_dir *s, struct sld_err *err)
+{
+    s->lock_fd = openat(s->dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (s->lock_fd < 0)
+        return sld_err_errno(err, errno, "state directory %s cannot be locked", s->dir);
+    // A lock of the open file, not of the process: another open by ourselves is refused too, and it goes with us.
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    char pid[32] = "";
+    if (fcntl(s->lock_fd, F_OFD_SETLK, &lock) != 0) {
+        if (errno != EAGAIN && errno != EACCES)
+            return sld_err_errno(err, errno, "state directory %s cannot be locked", s->dir);
+        ssize_t n = pread(s->lock_fd, pid, sizeof(pid) - 1, 0);
+        pid[n > 0 ? n : 0] = 0;
+        struct sld_str who = sld_str_trim(sld_str_c(pid));
+        return sld_err_set(err, SLD_CONFLICT,
+                           "state directory %s is in use by another Solder (process %.*s); give this one another --state-dir",
+                           s->dir, SLD_FMT(who.n ? who : SLD_STR("unknown")));
+    }
+    int n = snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
+    if (ftruncate(s->lock_fd, 0) != 0 || pwrite(s->lock_fd, pid, (size_t)n, 0) != n)
+        SLD_LOG(SLD_DEBUG, "source", "state_lock_note", SLD_KC("error", strerror(errno)));
+    return SLD_OK;
+}
+
+static void entry_key(struct sld_buf *b, enum sld_kind kind, struct sld_str ns, struct sld_str name)
+{
+    sld_buf_init(b, 4096);
+    sld_buf_addf(b, "%s/%.*s/%.*s", sld_kind_info(kind)->plural, SLD_FMT(ns), SLD_FMT(name));
+}
+
+static void entry_set(struct sld_state_dir *s, struct sld_str key, struct state_entry *e)
+{
+    struct state_entry *old = sld_map_set(&s->entries, key, e);
+    SLD_UNREF(old);
+}
+
+static void on_loaded(struct state_entry *e, void *arg)
+{
+    struct sld_buf key;
+    const struct sld_raw *raw = e->forms[0].raw;
+    entry_key(&key, raw->kind, raw->ns, raw->name);
+    entry_set(arg, sld_buf_str(&key), e);
+    sld_buf_fini(&key);
+}
+
+static void entries_clear(struct sld_state_dir *s)
+{
+    size_t at = 0;
+    for (struct sld_map_slot *it; (it = sld_map_next(&s->entries, &at));) {
+        struct state_entry *e = it->value;
+        SLD_UNREF(e);
+    }
+    sld_map_fini(&s->entries);
+}
+
+// Reads what there is. A file that cannot be used is set aside and its predecessor tried.
+static void load(struct sld_state_dir *s, struct sld_err *warn)
+{
+    struct sld_err err;
+    enum sld_rc rc = state_file_read(s->dir_fd, "accepted", on_loaded, s, &err);
+    if (rc == SLD_OK)
+        return;
+    entries_clear(s);
+    bool newer = rc == SLD_LIMIT;
+    if (rc != SLD_NOT_FOUND) {
+        const char *aside = newer ? "accepted.newer" : "accepted.damaged";
+        renameat(s->dir_fd, "accepted", s->dir_fd, aside);
+        sld_err_set(warn, rc, "%s; the file is set aside as %s/%s", err.msg, s->dir, aside);
+    }
+    if (state_file_read(s->dir_fd, "accepted.previous", on_loaded, s, &err) == SLD_OK) {
+        // Not to be lost when the next write makes a new predecessor.
+        s->dirty = true;
+        if (rc == SLD_NOT_FOUND)
+            sld_err_set(warn, rc, "the accepted state on disk is missing; the one before it is used");
+    } else {
+        entries_clear(s);
+    }
+}
+
+static void state_free(struct sld_state_dir *s)
+{
+    if (s->lock_fd >= 0)
+        close(s->lock_fd);
+    if (s->dir_fd >= 0)
+        close(s->dir_fd);
+    entries_clear(s);
+    while (s->words) {
+        struct words *w = s->words;
+        s->words = w->next;
+        sld_xfree(w);
+    }
+    sld_xfree(s->dir);
+    sld_xfree(s);
+}
+
+static void link_free(struct sld_obj *o)
+{
+    sld_xfree(o);
+}
+
+enum sld_rc sld_state_open(struct sld_loop *io, struct sld_str dir, unsigned history, struct sld_state_dir **out,
+                           struct sld_err *warn, struct sld_err *err)
+{
+    sld_loop_assert_owner(io);
+    struct sld_state_dir *s = SLD_NEW(struct sld_state_dir);
+    s->io = io;
+    s->dir_fd = s->lock_fd = -1;
+    s->history = history < HISTORY_MAX ? history : HISTORY_MAX;
+    s->dir = sld_xalloc(dir.n + 1);
+    memcpy(s->dir, dir.p, dir.n);
+    s->dir[dir.n] = 0;
+    if (warn)
+        *warn = (struct sld_err){0};
+    enum sld_rc rc = dir_make(s->dir, err);
+    if (rc == SLD_OK) {
+        s->dir_fd = open(s->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (s->dir_fd < 0)
+            rc = sld_err_errno(err, errno, "state directory %s cannot be opened", s->dir);
+    }
+    if (rc == SLD_OK)
+        rc = dir_lock(s, err);
+    if (rc != SLD_OK) {
+        state_free(s);
+        return rc;
+    }
+    s->timer = sld_timer_create(io, on_timer, s);
+    s->link = SLD_NEW(struct link);
+    sld_obj_init(&s->link->obj, link_free, (struct sld_hash){0});
+    s->link->state = s;
+    load(s, warn);
+    write_arm(s);
+    *out = s;
+    return SLD_OK;
+}
+
+void sld_state_each(struct sld_state_dir *s, void (*fn)(struct sld_str source, struct sld_raw *raw, void *arg), void *arg)
+{
+    sld_loop_assert_owner(s->io);
+    size_t n;
+    struct sld_str *keys = sld_map_sorted_keys(&s->entries, &n);
+    for (size_t i = 0; i < n; i++) {
+        struct state_entry *e = sld_map_get(&s->entries, keys[i]);
+        fn(e->source, e->forms[0].raw, arg);
+    }
+    sld_xfree(keys);
+}
+
+void sld_state_history(struct sld_state_dir *s, struct sld_ident id,
+                       void (*fn)(int64_t wall_ms, struct sld_raw *raw, void *arg), void *arg)
+{
+    sld_loop_assert_owner(s->io);
+    struct sld_buf key;
+    entry_key(&key, id.kind, id.ns, id.name);
+    struct state_entry *e = sld_map_get(&s->entries, sld_buf_str(&key));
+    sld_buf_fini(&key);
+    for (size_t i = 0; e && i < e->count; i++)
+        fn(e->forms[i].wall_ms, e->forms[i].raw, arg);
+}
+
+// ---- Changes ----
+
+static void change_push(struct sld_state_dir *s, struct sld_str source, struct sld_ident id, struct sld_raw *raw)
+{
+    struct change *c = sld_xcalloc(1, sizeof(*c) + source.n + 1);
+    struct sld_buf key;
+    entry_key(&key, id.kind, id.ns, id.name);
+    sld_buf_addc(&key, 0);
+    c->key = key.p; // taken over
+    c->raw = sld_obj_ref(raw);
+    if (source.n)
+        memcpy(c->source, source.p, source.n);
+    c->next = atomic_load(&s->changes);
+    while (!atomic_compare_exchange_weak(&s->changes, &c->next, c))
+        continue;
+    if (atomic_exchange(&s->waking, true))
+        return;
+    struct wake *w = SLD_NEW(struct wake);
+    w->message.run = w->message.drop = on_wake;
+    w->link = sld_obj_ref(s->link);
+    sld_loop_post(s->io, &w->message);
+}
+
+void sld_state_accept(struct sld_state_dir *s, struct sld_str source, struct sld_raw *raw)
+{
+    if (raw->secret || raw->kind == SLD_KIND_SECRET)
+        return;
+    change_push(s, source, (struct sld_ident){.kind = raw->kind, .ns = raw->ns, .name = raw->name}, raw);
+}
+
+void sld_state_forget(struct sld_state_dir *s, struct sld_ident id)
+{
+    if (id.kind != SLD_KIND_SECRET)
+        change_push(s, SLD_STR(""), id, NULL);
+}
+
+static void on_wake(struct sld_message *m)
+{
+    struct wake *w = SLD_CONTAINER_OF(m, struct wake, message);
+    struct sld_state_dir *s = w->link->state;
+    SLD_UNREF(w->link);
+    sld_xfree(w);
+    if (!s)
+        return;
+    atomic_store(&s->waking, false); // before looking: a later change wakes again
+    changes_take(s);
+    write_arm(s);
+}
+
+static void change_accept(struct sld_state_dir *s, const struct change *c)
+{
+    struct sld_str key = sld_str_c(c->key);
+    struct state_entry *old = sld_map_get(&s->entries, key);
+    struct state_form forms[HISTORY_MAX + 1] = {{.raw = c->raw, .wall_ms = sld_wall_ms()}};
+    size_t n = 1, from = 0;
+    if (old && sld_str_eq(old->forms[0].raw->text, c->raw->text)) {
+        // The same words: at most the place changed.
+        if (sld_hash_eq(old->obj.hash, c->raw->obj.hash) && sld_str_eq(old->source, sld_str_c(c->source)))
+            return;
+        forms[0].wall_ms = old->forms[0].wall_ms;
+        from = 1;
+    }
+    for (size_t i = from; old && i < old->count && n <= s->history; i++)
+        forms[n++] = old->forms[i];
+    entry_set(s, key, state_entry_create(sld_str_c(c->source), forms, n));
+    s->dirty = true;
+}
+
+static void changes_take(struct sld_state_dir *s)
+{
+    struct change *c = atomic_exchange(&s->changes, NULL), *ordered = NULL;
+    while (c) { // newest first: turn it round
+        struct change *next = c->next;
+        c->next = ordered;
+        ordered = c;
+        c = next;
+    }
+    while (ordered) {
+        c = ordered;
+        ordered = c->next;
+        if (c->raw) {
+            change_accept(s, c);
+        } else {
+            struct state_entry *e = sld_map_remove(&s->entries, sld_str_c(c->key));
+            s->dirty |= e != NULL;
+            SLD_UNREF(e);
+        }
+        SLD_UNREF(c->raw);
+        sld_xfree(c->key);
+        sld_xfree(c);
+    }
+}
+
+// ---- Writing ----
+
+static void job_work(void *user)
+{
+    struct job *j = user;
+    uint64_t start = sld_mono_ns();
+    j->rc = state_file_write(j->dir_fd, j->entries, j->count, &j->err);
+    j->took_ns = sld_mono_ns() - start;
+    sem_post(&j->done);
+}
+
+static struct job *job_create(struct sld_state_dir *s)
+{
+    struct job *j = SLD_NEW(struct job);
+    j->state = s;
+    j->dir_fd = s->dir_fd;
+    sem_init(&j->done, 0, 0);
+    size_t n;
+    struct sld_str *keys = sld_map_sorted_keys(&s->entries, &n);
+    j->entries = sld_xcalloc(n, sizeof(*j->entries));
+    for (; j->count < n; j->count++)
+        j->entries[j->count] = sld_obj_ref(sld_map_get(&s->entries, keys[j->count]));
+    sld_xfree(keys);
+    s->dirty = false;
+    return j;
+}
+
+static void job_free(struct job *j)
+{
+    for (size_t i = 0; i < j->count; i++)
+        SLD_UNREF(j->entries[i]);
+    sld_xfree(j->entries);
+    sem_destroy(&j->done);
+    sld_xfree(j);
+}
+
+static void problem_set(struct sld_state_dir *s, const char *text)
+{
+    struct words *w = s->words;
+    while (w && strcmp(w->text, text) != 0)
+        w = w->next;
+    if (!w) {
+        w = sld_xalloc(sizeof(*w) + strlen(text) + 1);
+        memcpy(w->text, text, strlen(text) + 1);
+        w->next = s->words;
+        s->words = w;
+    }
+    atomic_store(&s->problem, w->text);
+    uint64_t left_out;
+    if (sld_log_gate_open(&s->gate, LOG_MS, &left_out))
+        SLD_LOG(SLD_LOG_ERROR, "source", "state_write_failed", SLD_KC("directory", s->dir), SLD_KC("error", text),
+                SLD_KI("suppressed", left_out));
+}
+
+static void job_result(struct sld_state_dir *s, const struct job *j)
+{
+    if (j->rc == SLD_OK) {
+        atomic_store(&s->problem, NULL);
+        return;
+    }
+    s->dirty = true;
+    problem_set(s, j->err.msg);
+}
+
+static void job_done(void *user)
+{
+    struct job *j = user;
+    struct sld_state_dir *s = j->state;
+    if (s) {
+        uint64_t rest = j->took_ns * SPARE, least = (j->rc == SLD_OK ? WRITE_MS : RETRY_MS) * UINT64_C(1000000);
+        s->rest_until_ns = sld_mono_ns() + (rest > least ? rest : least);
+        s->job = NULL;
+        job_result(s, j);
+        write_arm(s);
+    }
+    job_free(j);
+}
+
+static void write_arm(struct sld_state_dir *s)
+{
+    if (!s->dirty || s->job)
+        return;
+    uint64_t now = sld_mono_ns();
+    uint64_t rest = s->rest_until_ns > now ? (s->rest_until_ns - now) / 1000000 + 1 : 0;
+    sld_timer_start(s->timer, rest > BATCH_MS ? rest : BATCH_MS);
+}
+
+static void on_timer(void *user)
+{
+    struct sld_state_dir *s = user;
+    if (!s->dirty || s->job)
+        return;
+    s->job = job_create(s);
+    sld_loop_work(s->io, job_work, job_done, s->job);
+}
+
+void sld_state_close(struct sld_state_dir *s)
+{
+    if (!s)
+        return;
+    sld_loop_assert_owner(s->io);
+    changes_take(s);
+    if (s->job) {
+        // Its end is awaited here; its message comes to a loop that does not know us any more.
+        while (sem_wait(&s->job->done) != 0)
+            continue;
+        job_result(s, s->job);
+        s->job->state = NULL;
+        s->job = NULL;
+    }
+    if (s->dirty) {
+        struct job *j = job_create(s);
+        job_work(j);
+        job_result(s, j);
+        job_free(j);
+    }
+    sld_timer_destroy(s->timer);
+    s->link->state = NULL;
+    SLD_UNREF(s->link);
+    state_free(s);
+}
+
+const char *sld_state_problem(struct sld_state_dir *s)
+{
+    return atomic_load(&s->problem);
+}

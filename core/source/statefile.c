@@ -1,0 +1,425 @@
+// The file of accepted forms: reading and writing.
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "source/state.h"
+
+#define MAGIC "solder-state"
+
+enum { CHUNK = 256 * 1024, HEADER_MAX = 64, FIELD_HEAD = 5, RECORD_HEAD = 4, HASH_BYTES = 16 };
+
+// Numbers are never reused.
+enum tag {
+    TAG_SOURCE = 1,
+    TAG_KIND,       // the plural
+    TAG_NS,
+    TAG_NAME,
+    TAG_FORM,       // a form begins: the time it was accepted; newest first
+    TAG_ORIGIN,     // the rest is of the form
+    TAG_PATH,
+    TAG_DEFAULT_NS,
+    TAG_LINE,
+    TAG_ITEM,
+    TAG_TEXT,
+};
+
+static void entry_free(struct sld_obj *o)
+{
+    struct state_entry *e = (struct state_entry *)o;
+    for (size_t i = 0; i < e->count; i++)
+        SLD_UNREF(e->forms[i].raw);
+    sld_xfree(e);
+}
+
+struct state_entry *state_entry_create(struct sld_str source, const struct state_form *forms, size_t n)
+{
+    SLD_PRE(n > 0);
+    struct state_entry *e = sld_xcalloc(1, sizeof(*e) + n * sizeof(*forms) + source.n + 1);
+    sld_obj_init(&e->obj, entry_free, forms[0].raw->obj.hash);
+    e->count = n;
+    for (size_t i = 0; i < n; i++) {
+        e->forms[i] = forms[i];
+        sld_obj_ref(forms[i].raw);
+    }
+    char *name = (char *)&e->forms[n];
+    if (source.n)
+        memcpy(name, source.p, source.n);
+    e->source = sld_str_n(name, source.n);
+    return e;
+}
+
+// ---- Writing ----
+
+struct writer {
+    int fd;
+    struct sld_buf buf;
+    struct sld_hash hash; // of the chunks flushed
+    uint64_t bytes;
+    int errnum; // of the first failure
+};
+
+// The hash of a file is the hashes of its chunks, mixed in order.
+static void hash_chunk(struct sld_hash *h, struct sld_str chunk)
+{
+    *h = sld_hash_mix(*h, sld_hash_bytes(chunk));
+}
+
+static void write_all(struct writer *w, struct sld_str s)
+{
+    while (s.n > 0 && !w->errnum) {
+        ssize_t n = write(w->fd, s.p, s.n);
+        if (n >= 0)
+            s = sld_str_sub(s, (size_t)n, s.n);
+        else if (errno != EINTR)
+            w->errnum = errno;
+    }
+}
+
+static void writer_flush(struct writer *w)
+{
+    if (w->buf.n == 0)
+        return;
+    hash_chunk(&w->hash, sld_buf_str(&w->buf));
+    write_all(w, sld_buf_str(&w->buf));
+    sld_buf_reset(&w->buf);
+}
+
+static void writer_add(struct writer *w, struct sld_str s)
+{
+    w->bytes += s.n;
+    while (s.n > 0 && !w->errnum) {
+        size_t room = CHUNK - w->buf.n, n = s.n < room ? s.n : room;
+        sld_buf_add(&w->buf, sld_str_n(s.p, n));
+        s = sld_str_sub(s, n, s.n);
+        if (w->buf.n == CHUNK)
+            writer_flush(w);
+    }
+}
+
+static void put_u32(char out[4], size_t v)
+{
+    for (int i = 0; i < 4; i++)
+        out[i] = (char)(unsigned char)(v >> (8 * i));
+}
+
+static void put_u64(char out[8], uint64_t v)
+{
+    for (int i = 0; i < 8; i++)
+        out[i] = (char)(unsigned char)(v >> (8 * i));
+}
+
+static void writer_field(struct writer *w, enum tag tag, struct sld_str s)
+{
+    char head[FIELD_HEAD] = {(char)tag};
+    put_u32(head + 1, s.n);
+    writer_add(w, sld_str_n(head, sizeof(head)));
+    writer_add(w, s);
+}
+
+static void writer_number(struct writer *w, enum tag tag, int64_t v)
+{
+    char text[32];
+    int n = snprintf(text, sizeof(text), "%lld", (long long)v);
+    writer_field(w, tag, sld_str_n(text, (size_t)n));
+}
+
+static size_t number_bytes(int64_t v)
+{
+    char text[32];
+    return FIELD_HEAD + (size_t)snprintf(text, sizeof(text), "%lld", (long long)v);
+}
+
+static size_t form_bytes(const struct state_form *f)
+{
+    const struct sld_raw *r = f->raw;
+    return number_bytes(f->wall_ms) + number_bytes(r->line) + number_bytes(r->item) + 4 * FIELD_HEAD +
+           r->origin.n + r->path.n + r->default_ns.n + r->text.n;
+}
+
+static void writer_entry(struct writer *w, const struct state_entry *e, size_t forms)
+{
+    const struct sld_raw *r = e->forms[0].raw;
+    struct sld_str kind = sld_str_c(sld_kind_info(r->kind)->plural);
+    size_t n = 4 * FIELD_HEAD + e->source.n + kind.n + r->ns.n + r->name.n;
+    for (size_t i = 0; i < forms; i++)
+        n += form_bytes(&e->forms[i]);
+    char head[RECORD_HEAD];
+    put_u32(head, n);
+    writer_add(w, sld_str_n(head, sizeof(head)));
+    writer_field(w, TAG_SOURCE, e->source);
+    writer_field(w, TAG_KIND, kind);
+    writer_field(w, TAG_NS, r->ns);
+    writer_field(w, TAG_NAME, r->name);
+    for (size_t i = 0; i < forms; i++) {
+        r = e->forms[i].raw;
+        writer_number(w, TAG_FORM, e->forms[i].wall_ms);
+        writer_field(w, TAG_ORIGIN, r->origin);
+        writer_field(w, TAG_PATH, r->path);
+        writer_field(w, TAG_DEFAULT_NS, r->default_ns);
+        writer_number(w, TAG_LINE, r->line);
+        writer_number(w, TAG_ITEM, r->item);
+        writer_field(w, TAG_TEXT, r->text);
+    }
+}
+
+static void writer_all(struct writer *w, struct state_entry *const *entries, size_t n)
+{
+    char head[HEADER_MAX];
+    int len = snprintf(head, sizeof(head), MAGIC " %d %d\n", SLD_STATE_VERSION, SLD_STATE_MIN_READER);
+    writer_add(w, sld_str_n(head, (size_t)len));
+    uint64_t history = 0;
+    for (size_t i = 0; i < n && !w->errnum; i++) {
+        size_t forms = 1;
+        for (; forms < entries[i]->count; forms++) {
+            history += form_bytes(&entries[i]->forms[forms]);
+            if (history > SLD_STATE_MAX_HISTORY_BYTES)
+                break;
+        }
+        writer_entry(w, entries[i], forms);
+        if (w->bytes > SLD_STATE_MAX_BYTES)
+            w->errnum = EFBIG;
+    }
+    writer_flush(w);
+    char tail[HASH_BYTES];
+    put_u64(tail, w->hash.lo);
+    put_u64(tail + 8, w->hash.hi);
+    write_all(w, sld_str_n(tail, sizeof(tail)));
+}
+
+enum sld_rc state_file_write(int dir_fd, struct state_entry *const *entries, size_t n, struct sld_err *err)
+{
+    struct writer w = {.fd = openat(dir_fd, "accepted.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600)};
+    if (w.fd < 0)
+        return sld_err_errno(err, errno, "the accepted state cannot be written");
+    sld_buf_init(&w.buf, CHUNK);
+    writer_all(&w, entries, n);
+    sld_buf_fini(&w.buf);
+    if (!w.errnum && fsync(w.fd) != 0)
+        w.errnum = errno;
+    if (close(w.fd) != 0 && !w.errnum)
+        w.errnum = errno;
+    if (!w.errnum) {
+        unlinkat(dir_fd, "accepted.previous", 0);
+        // Without a previous file there is only less to fall back on.
+        if (linkat(dir_fd, "accepted", dir_fd, "accepted.previous", 0) != 0)
+            errno = 0;
+        if (renameat(dir_fd, "accepted.new", dir_fd, "accepted") != 0)
+            w.errnum = errno;
+        else if (fsync(dir_fd) != 0)
+            w.errnum = errno;
+    }
+    if (!w.errnum)
+        return SLD_OK;
+    unlinkat(dir_fd, "accepted.new", 0); // it may be what fills the disk
+    return sld_err_errno(err, w.errnum, "the accepted state cannot be written");
+}
+
+// ---- Reading ----
+
+static size_t get_u32(const char *p)
+{
+    size_t v = 0;
+    for (int i = 0; i < 4; i++)
+        v |= (size_t)(unsigned char)p[i] << (8 * i);
+    return v;
+}
+
+static uint64_t get_u64(const char *p)
+{
+    return (uint64_t)get_u32(p) | (uint64_t)get_u32(p + 4) << 32;
+}
+
+// Takes N bytes off *S; false when there are not that many.
+static bool take(struct sld_str *s, size_t n, struct sld_str *out)
+{
+    if (s->n < n)
+        return false;
+    *out = sld_str_n(s->p, n);
+    *s = sld_str_n(s->p + n, s->n - n);
+    return true;
+}
+
+static bool take_field(struct sld_str *s, unsigned *tag, struct sld_str *out)
+{
+    struct sld_str head;
+    if (!take(s, FIELD_HEAD, &head))
+        return false;
+    *tag = (unsigned char)head.p[0];
+    return take(s, get_u32(head.p + 1), out);
+}
+
+// A form while its fields are read.
+struct draft {
+    struct sld_doc_place place;
+    struct sld_str origin, text;
+    int64_t wall_ms, line, item;
+};
+
+struct record {
+    struct sld_str source, ns, name;
+    const struct sld_kind_info *kind;
+    struct draft *drafts;
+    size_t count;
+};
+
+static bool draft_field(struct draft *d, unsigned tag, struct sld_str v)
+{
+    switch (tag) {
+    case TAG_ORIGIN:
+        d->origin = v;
+        return true;
+    case TAG_PATH:
+        d->place.path = v;
+        return true;
+    case TAG_DEFAULT_NS:
+        d->place.default_ns = v;
+        return true;
+    case TAG_LINE:
+        return sld_str_i64(v, &d->line) && d->line >= 0 && d->line <= INT32_MAX;
+    case TAG_ITEM:
+        return sld_str_i64(v, &d->item);
+    case TAG_TEXT:
+        d->text = v;
+        return true;
+    default:
+        return true; // a newer Solder's
+    }
+}
+
+static bool record_read(struct sld_arena *a, struct sld_str s, struct record *r)
+{
+    unsigned tag;
+    struct sld_str v;
+    while (s.n > 0) {
+        if (!take_field(&s, &tag, &v))
+            return false;
+        if (tag == TAG_SOURCE) {
+            r->source = v;
+        } else if (tag == TAG_KIND) {
+            r->kind = sld_kind_by_plural(v);
+        } else if (tag == TAG_NS) {
+            r->ns = v;
+        } else if (tag == TAG_NAME) {
+            r->name = v;
+        } else if (tag == TAG_FORM) {
+            struct draft d = {.item = -1};
+            if (!sld_str_i64(v, &d.wall_ms))
+                return false;
+            SLD_PUSH(a, r->drafts, r->count, d);
+        } else if (r->count && !draft_field(&r->drafts[r->count - 1], tag, v)) {
+            return false;
+        }
+    }
+    return r->count > 0;
+}
+
+static struct state_entry *record_entry(struct sld_arena *a, const struct record *r)
+{
+    struct state_form *forms = SLD_ARENA_ARRAY(a, struct state_form, r->count);
+    struct sld_ident id = {.kind = r->kind->kind, .ns = r->ns, .name = r->name};
+    for (size_t i = 0; i < r->count; i++) {
+        const struct draft *d = &r->drafts[i];
+        forms[i].wall_ms = d->wall_ms;
+        forms[i].raw = sld_raw_create(id, d->text, (int)d->line, (long)d->item, d->origin, &d->place);
+    }
+    struct state_entry *e = state_entry_create(r->source, forms, r->count);
+    for (size_t i = 0; i < r->count; i++)
+        SLD_UNREF(forms[i].raw);
+    return e;
+}
+
+static enum sld_rc torn(struct sld_err *err, const char *why)
+{
+    return sld_err_set(err, SLD_INVALID, "the accepted state on disk is damaged (%s)", why);
+}
+
+// Checks header and hash of *S and leaves the records.
+static enum sld_rc envelope(struct sld_str *s, struct sld_err *err)
+{
+    struct sld_str all = *s, head, word, body;
+    uint64_t version = 0, reader = 0;
+    if (!sld_str_starts(*s, SLD_STR(MAGIC " ")) || !sld_str_cut(s, '\n', &head) || !s->p)
+        return torn(err, "no header");
+    head = sld_str_sub(head, strlen(MAGIC " "), head.n);
+    if (!sld_str_cut(&head, ' ', &word) || !sld_str_u64(word, &version) || !sld_str_u64(head, &reader))
+        return torn(err, "the header cannot be read");
+    if (s->n < HASH_BYTES)
+        return torn(err, "it is cut");
+    body = sld_str_n(all.p, all.n - HASH_BYTES);
+    struct sld_hash h = {0};
+    for (size_t at = 0; at < body.n; at += CHUNK)
+        hash_chunk(&h, sld_str_sub(body, at, CHUNK));
+    const char *tail = all.p + body.n;
+    if (h.lo != get_u64(tail) || h.hi != get_u64(tail + 8))
+        return torn(err, "its checksum is wrong");
+    if (reader > SLD_STATE_VERSION)
+        return sld_err_set(err, SLD_LIMIT, "the accepted state on disk is of a newer Solder (format %llu)",
+                           (unsigned long long)version);
+    s->n -= HASH_BYTES;
+    return SLD_OK;
+}
+
+static enum sld_rc file_load(int fd, char **out, size_t *n, struct sld_err *err)
+{
+    struct stat st;
+    if (fstat(fd, &st) != 0)
+        return sld_err_errno(err, errno, "the accepted state cannot be read");
+    if ((uint64_t)st.st_size > 2 * SLD_STATE_MAX_BYTES)
+        return torn(err, "it is too large");
+    *n = (size_t)st.st_size;
+    *out = sld_xalloc(*n);
+    size_t at = 0;
+    while (at < *n) {
+        ssize_t got = read(fd, *out + at, *n - at);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return sld_err_errno(err, errno, "the accepted state cannot be read");
+        if (got == 0)
+            return torn(err, "it is cut");
+        at += (size_t)got;
+    }
+    return SLD_OK;
+}
+
+static enum sld_rc records_read(struct sld_str s, void (*add)(struct state_entry *e, void *arg), void *arg,
+                                struct sld_err *err)
+{
+    while (s.n > 0) {
+        struct sld_str head, body;
+        if (!take(&s, RECORD_HEAD, &head) || !take(&s, get_u32(head.p), &body))
+            return torn(err, "a record is cut");
+        struct sld_arena a = {0};
+        struct record r = {0};
+        bool good = record_read(&a, body, &r);
+        if (good && r.kind) // an object of a kind we do not know is a newer Solder's
+            add(record_entry(&a, &r), arg);
+        sld_arena_fini(&a);
+        if (!good)
+            return torn(err, "a record cannot be read");
+    }
+    return SLD_OK;
+}
+
+enum sld_rc state_file_read(int dir_fd, const char *name, void (*add)(struct state_entry *e, void *arg), void *arg,
+                            struct sld_err *err)
+{
+    int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT ? sld_err_set(err, SLD_NOT_FOUND, "there is no accepted state")
+                               : sld_err_errno(err, errno, "the accepted state cannot be read");
+    char *bytes = NULL;
+    size_t n = 0;
+    enum sld_rc rc = file_load(fd, &bytes, &n, err);
+    close(fd);
+    struct sld_str s = sld_str_n(bytes, n);
+    if (rc == SLD_OK)
+        rc = envelope(&s, err);
+    if (rc == SLD_OK)
+        rc = records_read(s, add, arg, err);
+    sld_xfree(bytes);
+    return rc;
+}

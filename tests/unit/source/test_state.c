@@ -1,0 +1,496 @@
+// The state directory: what survives a restart, and what does not break it.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/resource.h>
+
+#include "source/source.h"
+#include "tree.h"
+
+enum { HISTORY = 3, WAIT_MS = 10000 };
+
+struct fixture {
+    struct sld_loop *loop;
+    struct sld_timer *poll;
+    struct sld_state_dir *state;
+    struct sld_err warn;
+    bool (*want)(struct fixture *f);
+    uint64_t deadline;
+    ino_t ino;
+    // filled by reading back
+    size_t count;
+    char list[4096];
+};
+
+static void on_poll(void *user)
+{
+    struct fixture *f = user;
+    if (f->want(f) || sld_mono_ns() > f->deadline)
+        sld_loop_stop(f->loop);
+    else
+        sld_timer_start(f->poll, 2);
+}
+
+// Runs the loop until WANT holds.
+static bool until(struct fixture *f, bool (*want)(struct fixture *f))
+{
+    f->want = want;
+    f->deadline = sld_mono_ns() + WAIT_MS * UINT64_C(1000000);
+    sld_timer_start(f->poll, 0);
+    sld_loop_run(f->loop);
+    return want(f);
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = SLD_NEW(struct fixture);
+    sld_log_set_level(SLD_LOG_ERROR);
+    tree_create();
+    f->loop = sld_loop_create("test");
+    f->poll = sld_timer_create(f->loop, on_poll, f);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    sld_state_close(f->state);
+    sld_timer_destroy(f->poll);
+    sld_loop_destroy(f->loop);
+    tree_destroy();
+    sld_xfree(f);
+    return 0;
+}
+
+static void open_state(struct fixture *f)
+{
+    struct sld_err err = {0};
+    if (sld_state_open(f->loop, sld_str_c(tree_path("state")), HISTORY, &f->state, &f->warn, &err) != SLD_OK)
+        fail_msg("%s", err.msg);
+}
+
+static void close_state(struct fixture *f)
+{
+    sld_state_close(f->state);
+    f->state = NULL;
+}
+
+static void reopen(struct fixture *f)
+{
+    close_state(f);
+    open_state(f);
+}
+
+static struct sld_raw *raw_of(enum sld_kind kind, const char *name, const char *text)
+{
+    struct sld_ident id = {kind, SLD_STR("ns"), sld_str_c(name)};
+    struct sld_doc_place place = {SLD_STR("d/a.yaml"), SLD_STR("gloo-system")};
+    return sld_raw_create(id, sld_str_c(text), 7, 2, SLD_STR("/etc/solder/d/a.yaml"), &place);
+}
+
+static void accept(struct fixture *f, const char *name, const char *text)
+{
+    struct sld_raw *raw = raw_of(SLD_KIND_UPSTREAM, name, text);
+    sld_state_accept(f->state, SLD_STR("/etc/solder"), raw);
+    SLD_UNREF(raw);
+}
+
+static void list_add(struct fixture *f, struct sld_raw *raw)
+{
+    size_t n = strlen(f->list);
+    snprintf(f->list + n, sizeof(f->list) - n, "%.*s=%.*s ", SLD_FMT(raw->name), SLD_FMT(raw->text));
+    f->count++;
+}
+
+static void on_each(struct sld_str source, struct sld_raw *raw, void *arg)
+{
+    assert_true(sld_str_eq(source, SLD_STR("/etc/solder")));
+    list_add(arg, raw);
+}
+
+static void on_form(int64_t wall_ms, struct sld_raw *raw, void *arg)
+{
+    assert_true(wall_ms > 0);
+    list_add(arg, raw);
+}
+
+static const char *list(struct fixture *f)
+{
+    f->list[0] = 0;
+    f->count = 0;
+    sld_state_each(f->state, on_each, f);
+    return f->list;
+}
+
+static const char *history(struct fixture *f, const char *name)
+{
+    f->list[0] = 0;
+    f->count = 0;
+    sld_state_history(f->state, (struct sld_ident){SLD_KIND_UPSTREAM, SLD_STR("ns"), sld_str_c(name)}, on_form, f);
+    return f->list;
+}
+
+static struct sld_str slurp(const char *rel)
+{
+    static char buf[65536];
+    FILE *f = fopen(tree_path(rel), "r");
+    if (!f)
+        return SLD_STR_NONE;
+    size_t n = fread(buf, 1, sizeof(buf), f);
+    fclose(f);
+    return sld_str_n(buf, n);
+}
+
+static void spit(const char *rel, const char *p, size_t n)
+{
+    FILE *f = fopen(tree_path(rel), "w");
+    assert_non_null(f);
+    assert_int_equal(fwrite(p, 1, n, f), n);
+    fclose(f);
+}
+
+static bool exists(const char *rel)
+{
+    return access(tree_path(rel), F_OK) == 0;
+}
+
+// Two generations on disk: "accepted" says a=2, its predecessor a=1.
+static void two_generations(struct fixture *f)
+{
+    open_state(f);
+    accept(f, "a", "1");
+    reopen(f);
+    accept(f, "a", "2");
+    close_state(f);
+}
+
+// ---- What survives ----
+
+static void test_accepted_forms_survive(void **state)
+{
+    struct fixture *f = *state;
+    open_state(f);
+    assert_string_equal(f->warn.msg, "");
+    accept(f, "b", "two");
+    accept(f, "a", "one");
+    reopen(f);
+    assert_string_equal(list(f), "a=one b=two ");
+    assert_string_equal(f->warn.msg, "");
+}
+
+static void on_whole(struct sld_str source, struct sld_raw *raw, void *arg)
+{
+    (void)source;
+    (void)arg;
+    struct sld_raw *want = raw_of(SLD_KIND_UPSTREAM, "a", "one");
+    assert_int_equal(raw->kind, want->kind);
+    assert_true(sld_str_eq(raw->ns, want->ns));
+    assert_true(sld_str_eq(raw->origin, want->origin));
+    assert_true(sld_str_eq(raw->path, want->path));
+    assert_true(sld_str_eq(raw->default_ns, want->default_ns));
+    assert_int_equal(raw->line, want->line);
+    assert_int_equal(raw->item, want->item);
+    assert_true(sld_hash_eq(raw->obj.hash, want->obj.hash));
+    SLD_UNREF(want);
+}
+
+static void test_a_form_comes_back_whole(void **state)
+{
+    struct fixture *f = *state;
+    open_state(f);
+    accept(f, "a", "one");
+    reopen(f);
+    sld_state_each(f->state, on_whole, f);
+}
+
+static void test_forgotten_forms_go(void **state)
+{
+    struct fixture *f = *state;
+    open_state(f);
+    accept(f, "a", "1");
+    accept(f, "b", "1");
+    reopen(f);
+    sld_state_forget(f->state, (struct sld_ident){SLD_KIND_UPSTREAM, SLD_STR("ns"), SLD_STR("a")});
+    reopen(f);
+    assert_string_equal(list(f), "b=1 ");
+}
+
+static void test_secrets_are_never_stored(void **state)
+{
+    struct fixture *f = *state;
+    open_state(f);
+    struct sld_raw *raw = raw_of(SLD_KIND_SECRET, "s", "hunter2");
+    sld_state_accept(f->state, SLD_STR("/etc/solder"), raw);
+    SLD_UNREF(raw);
+    accept(f, "a", "1");
+    close_state(f);
+    assert_true(sld_str_find(slurp("state/accepted"), SLD_STR("hunter2")) < 0);
+    open_state(f);
+    assert_string_equal(list(f), "a=1 ");
+}
+
+static void test_history_is_newest_first_and_bounded(void **state)
+{
+    struct fixture *f = *state;
+    open_state(f);
+    for (int i = 1; i <= 6; i++) {
+        char text[16];
+        snprintf(text, sizeof(text), "%d", i);
+        accept(f, "a", text);
+    }
+    accept(f, "a", "6"); // the same again is no new form
+    reopen(f);
+    assert_string_equal(history(f, "a"), "a=6 a=5 a=4 a=3 ");
+    assert_string_equal(history(f, "b"), "");
+}
+
+static void test_directory_is_private_and_made_with_parents(void **state)
+{
+    struct fixture *f = *state;
+    struct sld_err err;
+    struct stat st;
+    assert_int_equal(
+        sld_state_open(f->loop, sld_str_c(tree_path("p/q/state")), HISTORY, &f->state, &f->warn, &err), SLD_OK);
+    assert_int_equal(stat(tree_path("p/q/state"), &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0700);
+}
+
+// ---- Locking ----
+
+static void test_second_opener_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct sld_state_dir *other = NULL;
+    struct sld_err err;
+    open_state(f);
+    assert_int_equal(sld_state_open(f->loop, sld_str_c(tree_path("state")), HISTORY, &other, NULL, &err),
+                     SLD_CONFLICT);
+    assert_non_null(strstr(err.msg, "in use by another Solder"));
+    accept(f, "a", "1");
+    reopen(f); // the first is untouched, and its lock goes with it
+    assert_string_equal(list(f), "a=1 ");
+}
+
+// ---- Damage ----
+
+static void test_damaged_file_is_set_aside(void **state)
+{
+    struct fixture *f = *state;
+    two_generations(f);
+    struct sld_str s = slurp("state/accepted");
+    char copy[65536];
+    memcpy(copy, s.p, s.n);
+    copy[s.n / 2] ^= 1;
+    spit("state/accepted", copy, s.n);
+    open_state(f);
+    assert_non_null(strstr(f->warn.msg, "damaged"));
+    assert_true(exists("state/accepted.damaged"));
+    assert_string_equal(list(f), "a=1 "); // its predecessor
+}
+
+static void test_every_cut_is_noticed(void **state)
+{
+    struct fixture *f = *state;
+    open_state(f);
+    accept(f, "a", "1");
+    close_state(f);
+    struct sld_str s = slurp("state/accepted");
+    char copy[65536];
+    size_t n = s.n;
+    memcpy(copy, s.p, n);
+    for (size_t cut = 0; cut < n; cut++) {
+        unlink(tree_path("state/accepted.previous"));
+        spit("state/accepted", copy, cut);
+        open_state(f);
+        assert_string_equal(list(f), "");
+        assert_true(f->warn.msg[0] != 0);
+        close_state(f);
+    }
+}
+
+static void test_missing_file_falls_back(void **state)
+{
+    struct fixture *f = *state;
+    two_generations(f);
+    assert_int_equal(unlink(tree_path("state/accepted")), 0);
+    open_state(f);
+    assert_string_equal(list(f), "a=1 ");
+    reopen(f); // it was written again
+    assert_string_equal(list(f), "a=1 ");
+}
+
+static void test_leftover_of_a_crash_is_ignored(void **state)
+{
+    struct fixture *f = *state;
+    open_state(f);
+    accept(f, "a", "1");
+    close_state(f);
+    spit("state/accepted.new", "garbage", 7);
+    open_state(f);
+    assert_string_equal(list(f), "a=1 ");
+    assert_string_equal(f->warn.msg, "");
+}
+
+// ---- Other versions ----
+
+// Writes the records of "accepted" below another header, with EXTRA inside the first record.
+static void rewrite(const char *header, struct sld_str extra)
+{
+    struct sld_str s = slurp("state/accepted"), head;
+    sld_str_cut(&s, '\n', &head);
+    struct sld_str body = sld_str_n(s.p, s.n - 16);
+    struct sld_buf b;
+    sld_buf_init(&b, 65536);
+    sld_buf_addz(&b, header);
+    size_t at = b.n;
+    sld_buf_add(&b, body);
+    sld_buf_add(&b, extra); // there is one record: its end is the end
+    size_t n = b.n - at - 4;
+    for (int i = 0; i < 4; i++)
+        b.p[at + (size_t)i] = (char)(n >> (8 * i));
+    struct sld_hash h = sld_hash_mix((struct sld_hash){0}, sld_hash_bytes(sld_buf_str(&b)));
+    for (int i = 0; i < 8; i++)
+        sld_buf_addc(&b, (char)(h.lo >> (8 * i)));
+    for (int i = 0; i < 8; i++)
+        sld_buf_addc(&b, (char)(h.hi >> (8 * i)));
+    spit("state/accepted", b.p, b.n);
+    sld_buf_fini(&b);
+}
+
+static void test_newer_file_for_old_readers_is_read(void **state)
+{
+    struct fixture *f = *state;
+    open_state(f);
+    accept(f, "a", "1");
+    close_state(f);
+    rewrite("solder-state 9 1\n", SLD_STR("\xf0\x03\x00\x00\x00new"));
+    open_state(f);
+    assert_string_equal(f->warn.msg, "");
+    assert_string_equal(list(f), "a=1 ");
+}
+
+static void test_newer_file_for_new_readers_is_set_aside(void **state)
+{
+    struct fixture *f = *state;
+    open_state(f);
+    accept(f, "a", "1");
+    close_state(f);
+    rewrite("solder-state 9 9\n", SLD_STR(""));
+    open_state(f);
+    assert_non_null(strstr(f->warn.msg, "newer Solder"));
+    assert_true(exists("state/accepted.newer"));
+    assert_string_equal(list(f), "");
+}
+
+// ---- Writing ----
+
+static bool written(struct fixture *f)
+{
+    (void)f;
+    return exists("state/accepted");
+}
+
+static bool written_anew(struct fixture *f)
+{
+    struct stat st;
+    return stat(tree_path("state/accepted"), &st) == 0 && st.st_ino != f->ino;
+}
+
+static void *accept_many(void *user)
+{
+    char name[16];
+    for (int i = 0; i < 3000; i++) {
+        snprintf(name, sizeof(name), "n%04d", i);
+        accept(user, name, "1");
+    }
+    return NULL;
+}
+
+static void test_accepts_from_another_thread(void **state)
+{
+    struct fixture *f = *state;
+    pthread_t t;
+    open_state(f);
+    assert_int_equal(pthread_create(&t, NULL, accept_many, f), 0);
+    assert_true(until(f, written));
+    pthread_join(t, NULL);
+    reopen(f); // also with a write on its way and a wake not run
+    list(f);
+    assert_int_equal(f->count, 3000);
+}
+
+static void test_writes_at_most_once_a_second(void **state)
+{
+    struct fixture *f = *state;
+    struct stat st;
+    open_state(f);
+    accept(f, "a", "1");
+    assert_true(until(f, written));
+    uint64_t first = sld_mono_ns();
+    assert_int_equal(stat(tree_path("state/accepted"), &st), 0);
+    f->ino = st.st_ino;
+    accept(f, "a", "2");
+    assert_true(until(f, written_anew));
+    assert_true(sld_mono_ns() - first > UINT64_C(900) * 1000000);
+}
+
+static bool has_problem(struct fixture *f)
+{
+    return sld_state_problem(f->state) != NULL;
+}
+
+static void test_full_disk_is_survived_and_told(void **state)
+{
+    struct fixture *f = *state;
+    struct rlimit old, none;
+    open_state(f);
+    accept(f, "a", "1");
+    reopen(f);
+    assert_null(sld_state_problem(f->state));
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+    none = old;
+    none.rlim_cur = 20;
+    accept(f, "a", "2");
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+    bool told = until(f, has_problem);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+    assert_true(told);
+    assert_non_null(strstr(sld_state_problem(f->state), "cannot be written"));
+    assert_true(slurp("state/accepted").n > 20); // the old one is whole
+    assert_false(exists("state/accepted.new"));
+    reopen(f); // closing tries once more
+    assert_string_equal(list(f), "a=2 ");
+    assert_null(sld_state_problem(f->state));
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(test_accepted_forms_survive),
+        T(test_a_form_comes_back_whole),
+        T(test_forgotten_forms_go),
+        T(test_secrets_are_never_stored),
+        T(test_history_is_newest_first_and_bounded),
+        T(test_directory_is_private_and_made_with_parents),
+        T(test_second_opener_is_refused),
+        T(test_damaged_file_is_set_aside),
+        T(test_every_cut_is_noticed),
+        T(test_missing_file_falls_back),
+        T(test_leftover_of_a_crash_is_ignored),
+        T(test_newer_file_for_old_readers_is_read),
+        T(test_newer_file_for_new_readers_is_set_aside),
+        T(test_accepts_from_another_thread),
+        T(test_writes_at_most_once_a_second),
+        T(test_full_disk_is_survived_and_told),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
