@@ -1,11 +1,117 @@
 // Reads the bytes of a unit into the objects they say.
+//
+// An item of a Kubernetes List gets text of its own where that can be cut out of the List's, so that one item's edit is
+// one object's change and a List of thousands is not kept thousands of times.
 #include "source/intake.h"
+
+// Lists that cannot be cut keep their whole text with each item up to this sum; beyond it items are printed anew and
+// lose their place in the file.
+enum { WHOLE_LISTS_BYTES = 4 * 1024 * 1024, ITEM_MAX_BYTES = 64 * 1024 * 1024 };
 
 struct each {
     struct reading *r;
     const struct sld_document *doc;
     const struct unit *unit;
+    size_t at; // offset of line LINE of the file in the document's text
+    int line;
 };
+
+static bool node_eq(const struct sld_node *a, const struct sld_node *b)
+{
+    if (a->type != b->type || a->count != b->count || a->quoted != b->quoted)
+        return false;
+    if (a->type == SLD_NODE_SCALAR && !sld_str_eq(a->text, b->text))
+        return false;
+    for (size_t i = 0; i < a->count; i++) {
+        if (a->type == SLD_NODE_SEQ && !node_eq(a->items[i], b->items[i]))
+            return false;
+        if (a->type == SLD_NODE_MAP && (!sld_str_eq(a->pairs[i].key->text, b->pairs[i].key->text) ||
+                                        !node_eq(a->pairs[i].value, b->pairs[i].value)))
+            return false;
+    }
+    return true;
+}
+
+// The line of S that begins at AT, with its end.
+static struct sld_str line_at(struct sld_str s, size_t at)
+{
+    struct sld_str rest = sld_str_sub(s, at, s.n);
+    ptrdiff_t end = sld_str_index(rest, '\n');
+    return end < 0 ? rest : sld_str_sub(rest, 0, (size_t)end + 1);
+}
+
+static size_t indent_of(struct sld_str line)
+{
+    size_t n = 0;
+    while (n < line.n && line.p[n] == ' ')
+        n++;
+    return n;
+}
+
+// The text of a block-style item: its lines, with the dash blanked out. Absent when it is not written so.
+static struct sld_str item_lines(struct each *e, const struct sld_node *node)
+{
+    struct sld_str text = e->doc->text;
+    if (node->line < e->line || node->column < 1)
+        return SLD_STR_NONE;
+    for (; e->line < node->line && e->at < text.n; e->line++)
+        e->at += line_at(text, e->at).n;
+    struct sld_str first = line_at(text, e->at);
+    size_t indent = (size_t)node->column - 1;
+    if (first.n <= indent)
+        return SLD_STR_NONE;
+    for (size_t i = 0; i < indent; i++) {
+        if (first.p[i] != ' ' && first.p[i] != '-')
+            return SLD_STR_NONE;
+    }
+    size_t end = e->at + first.n;
+    while (end < text.n) {
+        struct sld_str line = line_at(text, end);
+        if (indent_of(line) < indent && sld_str_trim(line).n > 0)
+            break;
+        end += line.n;
+    }
+    struct sld_str cut = sld_arena_str(&e->r->arena, sld_str_sub(text, e->at, end - e->at));
+    memset((char *)(uintptr_t)cut.p, ' ', indent); // the copy is ours
+    return cut;
+}
+
+// Gives S the text of item NODE alone, when reading that text gives the same item again.
+static bool item_cut(struct each *e, const struct sld_node *node, struct said *s)
+{
+    struct sld_str text = item_lines(e, node);
+    struct sld_document *docs = NULL;
+    size_t n = 0;
+    enum sld_code code;
+    struct sld_arena a = {0};
+    bool same = text.p && sld_doc_read(&a, text, &sld_doc_limits_default, &docs, &n, &code, NULL) == SLD_OK &&
+                n == 1 && docs[0].root && node_eq(docs[0].root, node);
+    sld_arena_fini(&a);
+    if (!same)
+        return false;
+    s->text = text;
+    s->line = node->line;
+    s->item = -1;
+    return true;
+}
+
+static void item_text(struct each *e, const struct sld_node *node, struct said *s)
+{
+    struct reading *r = e->r;
+    if (item_cut(e, node, s) || r->whole_lists + s->text.n <= WHOLE_LISTS_BYTES) {
+        r->whole_lists += s->item < 0 ? 0 : s->text.n;
+        return;
+    }
+    struct sld_buf b;
+    sld_buf_init(&b, ITEM_MAX_BYTES);
+    sld_doc_print_node(&b, node, SLD_TEXT_YAML);
+    if (!b.full) {
+        s->text = sld_arena_str(&r->arena, sld_buf_str(&b));
+        s->item = -1;
+        s->line = node->line ? node->line : s->line;
+    }
+    sld_buf_fini(&b);
+}
 
 static void document_add(const struct sld_node *node, long index, void *arg)
 {
@@ -21,6 +127,8 @@ static void document_add(const struct sld_node *node, long index, void *arg)
     enum sld_rc rc = sld_model_identify(node, &place, &s.id, &code, &err);
     int line = node->line ? node->line : e->doc->line;
     if (rc == SLD_OK) {
+        if (index >= 0)
+            item_text(e, node, &s);
         SLD_PUSH(&r->arena, r->items, r->count, s);
     } else if (rc == SLD_NOT_FOUND && code == SLD_DOC_FOREIGN) {
         r->foreign++;
@@ -51,7 +159,7 @@ void reading_init(struct reading *r, const struct unit *u, struct sld_str bytes)
         return;
     }
     for (size_t i = 0; i < n; i++) {
-        struct each e = {.r = r, .doc = &docs[i], .unit = u};
+        struct each e = {.r = r, .doc = &docs[i], .unit = u, .line = docs[i].line};
         if (docs[i].root)
             sld_model_each(docs[i].root, document_add, &e);
     }

@@ -120,6 +120,7 @@ struct reading {
     size_t count;
     size_t foreign;     // documents of other kinds
     size_t nameless;    // documents whose object cannot be told
+    size_t whole_lists; // bytes of Lists kept whole with their items
     bool blank;         // nothing but white space
     bool failed;        // the text cannot be read
     bool unterminated;  // the last line has no end

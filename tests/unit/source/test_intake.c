@@ -234,6 +234,48 @@ static void test_foreign_kinds_are_counted(void **state)
     assert_int_equal(problem_count(f), 0);
 }
 
+static void list_text(struct sld_buf *b, const char *first, const char *second)
+{
+    sld_buf_init(b, 4096);
+    sld_buf_addf(b,
+                 "apiVersion: v1\nkind: List\nitems:\n"
+                 "- apiVersion: gloo.solo.io/v1\n  kind: Upstream\n  metadata:\n    name: a\n    namespace: n\n"
+                 "  spec:\n    v: %s\n"
+                 "- apiVersion: gloo.solo.io/v1\n  kind: Upstream\n  metadata: {name: b, namespace: n}\n"
+                 "  spec:\n    v: %s\nmetadata: {}\n",
+                 first, second);
+}
+
+static void test_items_of_a_list_are_objects_of_their_own(void **state)
+{
+    struct fixture *f = *state;
+    struct sld_buf b;
+    list_text(&b, "1", "2");
+    put_text(f, "l.yaml", sld_buf_str(&b), true);
+    sld_buf_fini(&b);
+    assert_string_equal(value(f, "a"), "1");
+    assert_string_equal(value(f, "b"), "2"); // not the first of the whole text
+    f->told = 0;
+    list_text(&b, "1", "3");
+    put_text(f, "l.yaml", sld_buf_str(&b), true);
+    sld_buf_fini(&b);
+    assert_string_equal(value(f, "b"), "3");
+    assert_int_equal(f->told, 1);
+}
+
+static void test_items_of_a_json_list(void **state)
+{
+    struct fixture *f = *state;
+    put_text(f, "l.json",
+             SLD_STR("{\"apiVersion\":\"v1\",\"kind\":\"List\",\"items\":[{\"apiVersion\":\"gloo.solo.io/v1\","
+                     "\"kind\":\"Upstream\",\"metadata\":{\"name\":\"a\",\"namespace\":\"n\"}},"
+                     "{\"apiVersion\":\"gloo.solo.io/v1\",\"kind\":\"Upstream\","
+                     "\"metadata\":{\"name\":\"b\",\"namespace\":\"n\"}}]}"),
+             true);
+    assert_int_equal(f->told, 2);
+    assert_int_equal(problem_count(f), 0);
+}
+
 // ---- Broken units ----
 
 static void test_syntax_error_keeps_what_was_said(void **state)
@@ -761,6 +803,8 @@ int main(void)
         T(test_only_what_changed_is_told),
         T(test_origin_names_the_place),
         T(test_foreign_kinds_are_counted),
+        T(test_items_of_a_list_are_objects_of_their_own),
+        T(test_items_of_a_json_list),
         T(test_syntax_error_keeps_what_was_said),
         T(test_unsettled_error_is_not_told),
         T(test_emptied_file_keeps_removed_file_does_not),
