@@ -1,9 +1,10 @@
 // File watching by raw inotify.
 //
-// One inotify instance per watched tree. Every directory has one watch, keyed by the kernel's watch descriptor, with
-// the path it was first reached by: the kernel gives the same descriptor for the same inode, which is what makes
-// symlink loops end and lets a directory count once. Real directories are reached before symlinked ones, so that the
-// path of a directory does not depend on the names of links to it.
+// One inotify instance per watched tree. Every directory has one watch, keyed by the kernel's watch
+// descriptor, with the path it was first reached by: the kernel gives the same descriptor for the
+// same inode, which is what makes symlink loops end and lets a directory count once. Real
+// directories are reached before symlinked ones, so that the path of a directory does not depend on
+// the names of links to it.
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
@@ -15,7 +16,8 @@
 
 #include "loop/loop.h"
 
-#define ROOT_MASK (IN_CREATE | IN_MOVED_TO | IN_DELETE | IN_MOVED_FROM | IN_DELETE_SELF | IN_MOVE_SELF)
+#define ROOT_MASK                                                                                  \
+    (IN_CREATE | IN_MOVED_TO | IN_DELETE | IN_MOVED_FROM | IN_DELETE_SELF | IN_MOVE_SELF)
 #define DIR_MASK (ROOT_MASK | IN_CLOSE_WRITE | IN_MODIFY | IN_ATTRIB)
 #define FILE_MASK (IN_CLOSE_WRITE | IN_MODIFY | IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF)
 
@@ -26,7 +28,8 @@ struct watch {
     char *path;    // relative to the root, "" = the root
     bool tree;     // a directory of the tree
     bool file;     // the target of a symlink to a file
-    bool ancestor; // the nearest existing ancestor of the root: tells when the root comes or is replaced
+    bool ancestor; // the nearest existing ancestor of the root: tells when the root comes or is
+                   // replaced
 };
 
 struct sld_fswatch {
@@ -222,7 +225,8 @@ static void watch_remove(struct sld_fswatch *w, struct watch *it)
     watch_free(it);
 }
 
-// Watches directory REL; true when its entries are to be looked at: it is new, or known by this same path.
+// Watches directory REL; true when its entries are to be looked at: it is new, or known by this
+// same path.
 static bool dir_watch(struct sld_fswatch *w, const char *rel)
 {
     char full[PATH_MAX];
@@ -276,8 +280,8 @@ static void dir_entries(struct sld_fswatch *w, const char *rel, struct path_list
     closedir(d);
 }
 
-// Watches REL and all below it. A directory made after its parent's watch is told by the parent, one made before is
-// found by reading the parent: nothing falls between.
+// Watches REL and all below it. A directory made after its parent's watch is told by the parent,
+// one made before is found by reading the parent: nothing falls between.
 static void tree_add(struct sld_fswatch *w, const char *rel)
 {
     struct path_list dirs = {0}, links = {0};
@@ -427,8 +431,8 @@ static void dir_event(struct sld_fswatch *w, const char *rel, uint32_t mask)
     emit(w, SLD_FS_DIR, rel);
 }
 
-// A plain name appeared. A new regular file is reported when its writer closes it; what no close follows (links) is
-// reported now.
+// A plain name appeared. A new regular file is reported when its writer closes it; what no close
+// follows (links) is reported now.
 static void name_event(struct sld_fswatch *w, const char *rel, bool moved)
 {
     char full[PATH_MAX];
@@ -459,7 +463,8 @@ static void tree_event(struct sld_fswatch *w, struct watch *it, const char *name
 {
     char rel[PATH_MAX];
     if (name[0] == '.') {
-        // Kubernetes swaps a volume by renaming a symlink "..data" below which all files are reached.
+        // Kubernetes swaps a volume by renaming a symlink "..data" below which all files are
+        // reached.
         if (name[1] == '.' && (mask & IN_MOVED_TO)) {
             snprintf(rel, sizeof(rel), "%s", it->path);
             tree_add(w, rel);

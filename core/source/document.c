@@ -1,11 +1,12 @@
 // Reads the bytes of a unit into the objects they say.
 //
-// An item of a Kubernetes List gets text of its own where that can be cut out of the List's, so that one item's edit is
-// one object's change and a List of thousands is not kept thousands of times.
+// An item of a Kubernetes List gets text of its own where that can be cut out of the List's, so
+// that one item's edit is one object's change and a List of thousands is not kept thousands of
+// times.
 #include "source/intake.h"
 
-// Lists that cannot be cut keep their whole text with each item up to this sum; beyond it items are printed anew and
-// lose their place in the file.
+// Lists that cannot be cut keep their whole text with each item up to this sum; beyond it items are
+// printed anew and lose their place in the file.
 enum { WHOLE_LISTS_BYTES = 4 * 1024 * 1024, ITEM_MAX_BYTES = 64 * 1024 * 1024 };
 
 struct each {
@@ -48,7 +49,8 @@ static size_t indent_of(struct sld_str line)
     return n;
 }
 
-// The text of a block-style item: its lines, with the dash blanked out. Absent when it is not written so.
+// The text of a block-style item: its lines, with the dash blanked out. Absent when it is not
+// written so.
 static struct sld_str item_lines(struct each *e, const struct sld_node *node)
 {
     struct sld_str text = e->doc->text;
@@ -84,7 +86,8 @@ static bool item_cut(struct each *e, const struct sld_node *node, struct said *s
     size_t n = 0;
     enum sld_code code;
     struct sld_arena a = {0};
-    bool same = text.p && sld_doc_read(&a, text, &sld_doc_limits_default, &docs, &n, &code, NULL) == SLD_OK &&
+    bool same = text.p &&
+                sld_doc_read(&a, text, &sld_doc_limits_default, &docs, &n, &code, NULL) == SLD_OK &&
                 n == 1 && docs[0].root && node_eq(docs[0].root, node);
     sld_arena_fini(&a);
     if (!same)

@@ -1,5 +1,6 @@
-// The intake: turns units of text into objects and keeps what was good. Additions and changes count at once; what
-// vanishes waits until its source was quiet, and most of a source vanishing waits for a second look.
+// The intake: turns units of text into objects and keeps what was good. Additions and changes count
+// at once; what vanishes waits until its source was quiet, and most of a source vanishing waits for
+// a second look.
 #include "source/intake.h"
 
 // A source that never is quiet shall not keep what it deleted for ever.
@@ -148,7 +149,8 @@ void sld_intake_put(struct sld_intake *in, struct sld_str source, struct sld_str
     enum cut cut = r.failed ? WHOLE : reading_cut(u, &r);
     if (cut == CUT)
         remarks_add(&r.remarks, SLD_ERROR, SLD_YAML_SYNTAX, 0, 0,
-                    "the file was %s; what it said before stays in force (remove the file to remove its objects)",
+                    "the file was %s; what it said before stays in force (remove the file to "
+                    "remove its objects)",
                     r.blank ? "emptied" : "cut");
     u->pending = !settled && (cut != WHOLE || r.failed);
     if (!u->pending) {
@@ -274,7 +276,8 @@ static void unit_lose_all(struct unit *u, uint64_t now)
         unit_free(u);
 }
 
-void sld_intake_gone(struct sld_intake *in, struct sld_str source, struct sld_str path, uint64_t now)
+void sld_intake_gone(struct sld_intake *in, struct sld_str source, struct sld_str path,
+                     uint64_t now)
 {
     struct origin *s = origin_get(in, source);
     struct unit *u = sld_map_get(&s->units, path);
@@ -434,8 +437,8 @@ void sld_intake_stats(const struct sld_intake *in, struct sld_intake_stats *out)
                 const struct claim *claim = SLD_CONTAINER_OF(c, struct claim, in_unit);
                 bool winner = object_winner(claim->object) == claim;
                 out->duplicates += !claim->lost && !winner;
-                out->held += winner && (claim->lost || u->broken ||
-                                        (u->partial && claim->round != u->round));
+                out->held += winner &&
+                             (claim->lost || u->broken || (u->partial && claim->round != u->round));
             }
         }
     }

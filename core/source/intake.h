@@ -2,8 +2,9 @@
 //
 //   source --< unit --< claim >-- object
 //
-// A claim is one unit's word for one object. Among the claims of an object the first by (source order, unit path) that
-// is not lost is in force; when all are lost, the first of these, until the disappearance is carried out.
+// A claim is one unit's word for one object. Among the claims of an object the first by (source
+// order, unit path) that is not lost is in force; when all are lost, the first of these, until the
+// disappearance is carried out.
 #pragma once
 
 #include "source/source.h"
@@ -12,21 +13,21 @@ struct claim {
     struct object *object;
     struct unit *unit;
     struct sld_raw *raw;
-    uint64_t round;         // of the reading that last said it
-    bool lost;              // its unit does not say it any more; waits for quiet
-    bool firm;              // lost, and a settled reading (or the unit's going) said so
+    uint64_t round; // of the reading that last said it
+    bool lost;      // its unit does not say it any more; waits for quiet
+    bool firm;      // lost, and a settled reading (or the unit's going) said so
     uint64_t lost_ns;
     struct sld_list in_object; // sorted as above
     struct sld_list in_unit;
-    struct sld_list in_lost;   // of the source, oldest first
+    struct sld_list in_lost; // of the source, oldest first
 };
 
 struct object {
     struct sld_list claims;
-    struct sld_raw *in_force;  // own reference; NULL: not told yet
-    size_t standing;           // claims that are not lost
+    struct sld_raw *in_force;     // own reference; NULL: not told yet
+    size_t standing;              // claims that are not lost
     struct sld_list in_contested; // of the intake: standing > 1
-    char key[];                // "virtualservices/ns/name"
+    char key[];                   // "virtualservices/ns/name"
 };
 
 // A finding about a unit.
@@ -47,16 +48,16 @@ struct unit {
     struct sld_list claims;
     struct sld_hash hash; // of the bytes last told; zero: none
     bool settled;
-    bool pending;         // its last bytes do not count in full before they are settled
-    bool broken;          // its last bytes do not count: it keeps what it said
-    bool partial;         // some documents have no identity: it keeps what it said and says no more
-    bool seen;            // the source spoke of it since we run
+    bool pending; // its last bytes do not count in full before they are settled
+    bool broken;  // its last bytes do not count: it keeps what it said
+    bool partial; // some documents have no identity: it keeps what it said and says no more
+    bool seen;    // the source spoke of it since we run
     bool gone;
-    uint64_t round;       // of the last reading that counted
+    uint64_t round; // of the last reading that counted
     size_t foreign;
-    struct remarks remarks;        // from its bytes
-    struct remarks trouble;        // from the source (unreadable)
-    struct sld_list in_remarked;   // of the intake: it has remarks or trouble
+    struct remarks remarks;      // from its bytes
+    struct remarks trouble;      // from the source (unreadable)
+    struct sld_list in_remarked; // of the intake: it has remarks or trouble
     char path[];
 };
 
@@ -65,15 +66,15 @@ struct origin {
     struct sld_intake *in;
     unsigned order;
     struct sld_map units;
-    struct sld_list lost;    // claims
+    struct sld_list lost; // claims
     size_t claim_count;
     bool synced;
-    bool mass;               // most of it vanished; waits for the second look
-    bool looked;             // the second look took place
+    bool mass;   // most of it vanished; waits for the second look
+    bool looked; // the second look took place
     size_t mass_count;
-    uint64_t mass_ns;        // since when
-    uint64_t changed_ns;     // the last change of any unit
-    struct remarks trouble;  // the source as a whole cannot be read
+    uint64_t mass_ns;       // since when
+    uint64_t changed_ns;    // the last change of any unit
+    struct remarks trouble; // the source as a whole cannot be read
     char name[];
 };
 
@@ -91,7 +92,8 @@ struct sld_intake {
 
 // The claim of UNIT on the object of KEY, or NULL.
 struct claim *claim_find(const struct object *o, const struct unit *u);
-// UNIT says the object ID in RAW (a reference is taken). The claim is new or its old word is replaced.
+// UNIT says the object ID in RAW (a reference is taken). The claim is new or its old word is
+// replaced.
 struct claim *claim_say(struct unit *u, struct sld_ident id, struct sld_raw *raw);
 // Its unit does not say it any more. It may end only when some such word was FIRM.
 void claim_lose(struct claim *c, bool firm, uint64_t now);

@@ -1,4 +1,5 @@
-// What is wrong with units and sources: remarks beside them, gathered into one sorted list when it is asked for.
+// What is wrong with units and sources: remarks beside them, gathered into one sorted list when it
+// is asked for.
 #include "source/intake.h"
 
 #include <stdarg.h>
@@ -123,7 +124,8 @@ static void list_contested(struct problem_list *l, const struct object *o)
                         .line = c->raw->line,
                         .column = 1,
                         .message = sld_arena_fmt(
-                            &l->arena, "%s %.*s.%.*s stands in %.*s:%d and in %.*s:%d; the first is in force",
+                            &l->arena,
+                            "%s %.*s.%.*s stands in %.*s:%d and in %.*s:%d; the first is in force",
                             sld_kind_info(c->raw->kind)->name, SLD_FMT(c->raw->ns),
                             SLD_FMT(c->raw->name), SLD_FMT(winner->raw->origin), winner->raw->line,
                             SLD_FMT(c->raw->origin), c->raw->line),
@@ -136,16 +138,17 @@ static void list_origin(struct problem_list *l, const struct origin *s)
     list_remarks(l, s->name, "", &s->trouble);
     if (!s->mass)
         return;
-    list_add(l, (struct sld_problem){
-                    .source = sld_str_c(s->name),
-                    .path = SLD_STR(""),
-                    .severity = SLD_ERROR,
-                    .code = SLD_MASS_DELETION,
-                    .message = sld_arena_fmt(&l->arena,
-                                             "%zu of %zu objects vanished at once; they stay in force "
-                                             "until a second look",
-                                             s->mass_count, s->claim_count),
-                });
+    list_add(l,
+             (struct sld_problem){
+                 .source = sld_str_c(s->name),
+                 .path = SLD_STR(""),
+                 .severity = SLD_ERROR,
+                 .code = SLD_MASS_DELETION,
+                 .message = sld_arena_fmt(&l->arena,
+                                          "%zu of %zu objects vanished at once; they stay in force "
+                                          "until a second look",
+                                          s->mass_count, s->claim_count),
+             });
 }
 
 static int problem_cmp(const void *a, const void *b)

@@ -1,5 +1,6 @@
-// source: where configuration comes from. A source runs on the io thread and tells of units of text (a file, a
-// key); the intake on the model thread turns units into documents of objects and keeps what was good.
+// source: where configuration comes from. A source runs on the io thread and tells of units of text
+// (a file, a key); the intake on the model thread turns units into documents of objects and keeps
+// what was good.
 //
 // A new source is one folder here and one line in app/builtin.c.
 #pragma once
@@ -10,8 +11,9 @@
 // ---- What a source tells ---- [io]
 
 struct sld_source_events {
-    // Unit PATH (relative, unique in the source) now says BYTES (the callee takes its own reference). SETTLED: the writer
-    // closed it and it was quiet; a unit that shrank, is empty or does not parse counts only when settled.
+    // Unit PATH (relative, unique in the source) now says BYTES (the callee takes its own
+    // reference). SETTLED: the writer closed it and it was quiet; a unit that shrank, is empty or
+    // does not parse counts only when settled.
     void (*on_put)(void *user, struct sld_str path, struct sld_blob *bytes, bool settled);
     void (*on_gone)(void *user, struct sld_str path);
     // Everything there is was told once (again after each full re-read).
@@ -26,13 +28,14 @@ struct sld_source {
 };
 
 struct sld_source_ops {
-    const char *name;    // "directory"
-    const char *help;    // one line for --help
+    const char *name; // "directory"
+    const char *help; // one line for --help
     // True when ADDRESS ("/etc/solder", "consul://...") is for this source.
     bool (*matches)(struct sld_str address);
     // Starts reading; events begin after this returns. [io]
-    enum sld_rc (*open)(struct sld_loop *io, struct sld_str address, const struct sld_source_events *ev,
-                        struct sld_source **out, struct sld_err *err);
+    enum sld_rc (*open)(struct sld_loop *io, struct sld_str address,
+                        const struct sld_source_events *ev, struct sld_source **out,
+                        struct sld_err *err);
     // Reads everything again (SIGHUP). [io]
     void (*reread)(struct sld_source *s);
     // Stops; no events after this. NULL is fine. [io]
@@ -53,45 +56,49 @@ struct sld_problem {
 };
 
 struct sld_intake_events {
-    // Object ID has document RAW now (a reference is taken by whoever keeps it), or has gone (RAW NULL).
+    // Object ID has document RAW now (a reference is taken by whoever keeps it), or has gone (RAW
+    // NULL).
     void (*on_object)(void *user, struct sld_ident id, struct sld_raw *raw);
     // The list of problems changed; read it by sld_intake_problems.
     void (*on_problems)(void *user);
-    // Most objects of SOURCE vanished: read it again, they go only after another sld_intake_synced of it. NULL: time
-    // alone decides.
+    // Most objects of SOURCE vanished: read it again, they go only after another sld_intake_synced
+    // of it. NULL: time alone decides.
     void (*on_second_look)(void *user, struct sld_str source);
     void *user;
 };
 
 struct sld_intake_options {
-    struct sld_str default_ns;      // the write namespace
-    uint64_t quiet_ns;              // how long a disappearance waits for its source to be quiet; 250 ms
-    unsigned mass_percent;          // a disappearance of more than this share of a source's objects (and more than 3)
-                                    // needs a second look after mass_wait_ns of quiet; 50
-    uint64_t mass_wait_ns;          // 5 s
-    bool notes;                     // a note for each ignored document of a foreign kind; for offline checks
+    struct sld_str default_ns; // the write namespace
+    uint64_t quiet_ns;         // how long a disappearance waits for its source to be quiet; 250 ms
+    unsigned mass_percent;     // a disappearance of more than this share of a source's objects (and
+                           // more than 3) needs a second look after mass_wait_ns of quiet; 50
+    uint64_t mass_wait_ns; // 5 s
+    bool notes;            // a note for each ignored document of a foreign kind; for offline checks
 };
 void sld_intake_options_default(struct sld_intake_options *o);
 
-struct sld_intake *sld_intake_create(const struct sld_intake_options *o, const struct sld_intake_events *ev);
+struct sld_intake *sld_intake_create(const struct sld_intake_options *o,
+                                     const struct sld_intake_events *ev);
 void sld_intake_destroy(struct sld_intake *in);
 // Tells of a source before its first unit; lower ORDER wins when two sources hold the same object.
 void sld_intake_source(struct sld_intake *in, struct sld_str source, unsigned order);
-// Objects known from the state directory, given before the sources' units: they count as said by their unit until
-// the source has synced and says otherwise. Ignored when the source was not told.
+// Objects known from the state directory, given before the sources' units: they count as said by
+// their unit until the source has synced and says otherwise. Ignored when the source was not told.
 void sld_intake_restore(struct sld_intake *in, struct sld_str source, struct sld_raw *raw);
-void sld_intake_put(struct sld_intake *in, struct sld_str source, struct sld_str path, struct sld_blob *bytes, bool settled,
-                    uint64_t now);
-void sld_intake_gone(struct sld_intake *in, struct sld_str source, struct sld_str path, uint64_t now);
+void sld_intake_put(struct sld_intake *in, struct sld_str source, struct sld_str path,
+                    struct sld_blob *bytes, bool settled, uint64_t now);
+void sld_intake_gone(struct sld_intake *in, struct sld_str source, struct sld_str path,
+                     uint64_t now);
 void sld_intake_synced(struct sld_intake *in, struct sld_str source, uint64_t now);
-void sld_intake_problem(struct sld_intake *in, struct sld_str source, struct sld_str path, enum sld_code code,
-                        struct sld_str message, uint64_t now);
+void sld_intake_problem(struct sld_intake *in, struct sld_str source, struct sld_str path,
+                        enum sld_code code, struct sld_str message, uint64_t now);
 // Carries out disappearances that are due; returns the next deadline (0 = none).
 uint64_t sld_intake_tick(struct sld_intake *in, uint64_t now);
 // All problems at present, sorted by source and path. Borrowed until the next call into the intake.
 const struct sld_problem *sld_intake_problems(const struct sld_intake *in, size_t *n);
 struct sld_intake_stats {
-    size_t units, objects, foreign, duplicates, held; // held: objects in force that their unit does not say any more
+    size_t units, objects, foreign, duplicates,
+        held; // held: objects in force that their unit does not say any more
 };
 void sld_intake_stats(const struct sld_intake *in, struct sld_intake_stats *out);
 
@@ -99,21 +106,24 @@ void sld_intake_stats(const struct sld_intake *in, struct sld_intake_stats *out)
 
 struct sld_state_dir;
 
-// Opens and locks DIR (made when missing, 0700). SLD_CONFLICT: another Solder holds it. A torn or too new file is set
-// aside with a finding-ready message in WARN (may be empty), never an error. HISTORY: how many former accepted forms
-// are kept per object. [io]
-SLD_NODISCARD enum sld_rc sld_state_open(struct sld_loop *io, struct sld_str dir, unsigned history, struct sld_state_dir **out,
-                                         struct sld_err *warn, struct sld_err *err);
+// Opens and locks DIR (made when missing, 0700). SLD_CONFLICT: another Solder holds it. A torn or
+// too new file is set aside with a finding-ready message in WARN (may be empty), never an error.
+// HISTORY: how many former accepted forms are kept per object. [io]
+SLD_NODISCARD enum sld_rc sld_state_open(struct sld_loop *io, struct sld_str dir, unsigned history,
+                                         struct sld_state_dir **out, struct sld_err *warn,
+                                         struct sld_err *err);
 // Writes what is pending first; nobody calls sld_state_accept any more. NULL is fine. [io]
 void sld_state_close(struct sld_state_dir *s);
-// Calls FN per accepted object, in the order of keys: what the directory held when it was opened, until changes come
-// (secret kinds are never stored). [io]
-void sld_state_each(struct sld_state_dir *s, void (*fn)(struct sld_str source, struct sld_raw *raw, void *arg), void *arg);
-// Calls FN for the accepted forms of ID, the present one first, with the time each was accepted. [io]
+// Calls FN per accepted object, in the order of keys: what the directory held when it was opened,
+// until changes come (secret kinds are never stored). [io]
+void sld_state_each(struct sld_state_dir *s,
+                    void (*fn)(struct sld_str source, struct sld_raw *raw, void *arg), void *arg);
+// Calls FN for the accepted forms of ID, the present one first, with the time each was accepted.
+// [io]
 void sld_state_history(struct sld_state_dir *s, struct sld_ident id,
                        void (*fn)(int64_t wall_ms, struct sld_raw *raw, void *arg), void *arg);
-// Records or forgets an accepted form. Written by fsync and rename, off the calling thread, at most once a second, newest
-// wins. [any]
+// Records or forgets an accepted form. Written by fsync and rename, off the calling thread, at most
+// once a second, newest wins. [any]
 void sld_state_accept(struct sld_state_dir *s, struct sld_str source, struct sld_raw *raw);
 void sld_state_forget(struct sld_state_dir *s, struct sld_ident id);
 // NULL, or why the last write failed (disk full, ...); valid until close. [any]

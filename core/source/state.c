@@ -1,8 +1,10 @@
-// The state directory: the accepted forms of all objects, kept on disk for a start with every source down.
+// The state directory: the accepted forms of all objects, kept on disk for a start with every
+// source down.
 //
 //   any thread --change--> lock-free stack --wake--> io: table --snapshot--> pool: file
 //
-// The table's entries are immutable, so a snapshot is an array of references and the pool writes it while io goes on.
+// The table's entries are immutable, so a snapshot is an array of references and the pool writes it
+// while io goes on.
 #include <errno.h>
 #include <fcntl.h>
 #include <semaphore.h>
@@ -15,10 +17,10 @@
 #include "source/state.h"
 
 enum {
-    WRITE_MS = 1000,     // least time between writes
-    BATCH_MS = 50,       // changes come in bursts
-    RETRY_MS = 5000,     // after a failed write
-    SPARE = 20,          // a write that takes long is followed by this many times as much rest
+    WRITE_MS = 1000, // least time between writes
+    BATCH_MS = 50,   // changes come in bursts
+    RETRY_MS = 5000, // after a failed write
+    SPARE = 20,      // a write that takes long is followed by this many times as much rest
     HISTORY_MAX = 64,
     LOG_MS = 60000,
 };
@@ -91,7 +93,8 @@ static enum sld_rc dir_make(const char *dir, struct sld_err *err)
     char path[4096];
     int n = snprintf(path, sizeof(path), "%s", dir);
     if (n <= 0 || (size_t)n >= sizeof(path))
-        return sld_err_set(err, SLD_INVALID, "the name of the state directory is too long or empty");
+        return sld_err_set(err, SLD_INVALID,
+                           "the name of the state directory is too long or empty");
     for (char *p = path + 1; *p; p++) {
         if (*p != '/')
             continue;
@@ -110,7 +113,8 @@ static enum sld_rc dir_lock(struct sld_state_dir *s, struct sld_err *err)
     s->lock_fd = openat(s->dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (s->lock_fd < 0)
         return sld_err_errno(err, errno, "state directory %s cannot be locked", s->dir);
-    // A lock of the open file, not of the process: another open by ourselves is refused too, and it goes with us.
+    // A lock of the open file, not of the process: another open by ourselves is refused too, and it
+    // goes with us.
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     char pid[32] = "";
     if (fcntl(s->lock_fd, F_OFD_SETLK, &lock) != 0) {
@@ -120,7 +124,8 @@ static enum sld_rc dir_lock(struct sld_state_dir *s, struct sld_err *err)
         pid[n > 0 ? n : 0] = 0;
         struct sld_str who = sld_str_trim(sld_str_c(pid));
         return sld_err_set(err, SLD_CONFLICT,
-                           "state directory %s is in use by another Solder (process %.*s); give this one another --state-dir",
+                           "state directory %s is in use by another Solder (process %.*s); give "
+                           "this one another --state-dir",
                            s->dir, SLD_FMT(who.n ? who : SLD_STR("unknown")));
     }
     int n = snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
@@ -178,7 +183,8 @@ static void load(struct sld_state_dir *s, struct sld_err *warn)
         // Not to be lost when the next write makes a new predecessor.
         s->dirty = true;
         if (rc == SLD_NOT_FOUND)
-            sld_err_set(warn, rc, "the accepted state on disk is missing; the one before it is used");
+            sld_err_set(warn, rc,
+                        "the accepted state on disk is missing; the one before it is used");
     } else {
         entries_clear(s);
     }
@@ -205,8 +211,8 @@ static void link_free(struct sld_obj *o)
     sld_xfree(o);
 }
 
-enum sld_rc sld_state_open(struct sld_loop *io, struct sld_str dir, unsigned history, struct sld_state_dir **out,
-                           struct sld_err *warn, struct sld_err *err)
+enum sld_rc sld_state_open(struct sld_loop *io, struct sld_str dir, unsigned history,
+                           struct sld_state_dir **out, struct sld_err *warn, struct sld_err *err)
 {
     sld_loop_assert_owner(io);
     struct sld_state_dir *s = SLD_NEW(struct sld_state_dir);
@@ -240,7 +246,8 @@ enum sld_rc sld_state_open(struct sld_loop *io, struct sld_str dir, unsigned his
     return SLD_OK;
 }
 
-void sld_state_each(struct sld_state_dir *s, void (*fn)(struct sld_str source, struct sld_raw *raw, void *arg), void *arg)
+void sld_state_each(struct sld_state_dir *s,
+                    void (*fn)(struct sld_str source, struct sld_raw *raw, void *arg), void *arg)
 {
     sld_loop_assert_owner(s->io);
     size_t n;
@@ -266,7 +273,8 @@ void sld_state_history(struct sld_state_dir *s, struct sld_ident id,
 
 // ---- Changes ----
 
-static void change_push(struct sld_state_dir *s, struct sld_str source, struct sld_ident id, struct sld_raw *raw)
+static void change_push(struct sld_state_dir *s, struct sld_str source, struct sld_ident id,
+                        struct sld_raw *raw)
 {
     struct change *c = sld_xcalloc(1, sizeof(*c) + source.n + 1);
     struct sld_buf key;
@@ -291,7 +299,8 @@ void sld_state_accept(struct sld_state_dir *s, struct sld_str source, struct sld
 {
     if (raw->secret || raw->kind == SLD_KIND_SECRET)
         return;
-    change_push(s, source, (struct sld_ident){.kind = raw->kind, .ns = raw->ns, .name = raw->name}, raw);
+    change_push(s, source, (struct sld_ident){.kind = raw->kind, .ns = raw->ns, .name = raw->name},
+                raw);
 }
 
 void sld_state_forget(struct sld_state_dir *s, struct sld_ident id)
@@ -321,7 +330,8 @@ static void change_accept(struct sld_state_dir *s, const struct change *c)
     size_t n = 1, from = 0;
     if (old && sld_str_eq(old->forms[0].raw->text, c->raw->text)) {
         // The same words: at most the place changed.
-        if (sld_hash_eq(old->obj.hash, c->raw->obj.hash) && sld_str_eq(old->source, sld_str_c(c->source)))
+        if (sld_hash_eq(old->obj.hash, c->raw->obj.hash) &&
+            sld_str_eq(old->source, sld_str_c(c->source)))
             return;
         forms[0].wall_ms = old->forms[0].wall_ms;
         from = 1;
@@ -407,8 +417,8 @@ static void problem_set(struct sld_state_dir *s, const char *text)
     atomic_store(&s->problem, w->text);
     uint64_t left_out;
     if (sld_log_gate_open(&s->gate, LOG_MS, &left_out))
-        SLD_LOG(SLD_LOG_ERROR, "source", "state_write_failed", SLD_KC("directory", s->dir), SLD_KC("error", text),
-                SLD_KI("suppressed", left_out));
+        SLD_LOG(SLD_LOG_ERROR, "source", "state_write_failed", SLD_KC("directory", s->dir),
+                SLD_KC("error", text), SLD_KI("suppressed", left_out));
 }
 
 static void job_result(struct sld_state_dir *s, const struct job *j)
@@ -426,7 +436,8 @@ static void job_done(void *user)
     struct job *j = user;
     struct sld_state_dir *s = j->state;
     if (s) {
-        uint64_t rest = j->took_ns * SPARE, least = (j->rc == SLD_OK ? WRITE_MS : RETRY_MS) * UINT64_C(1000000);
+        uint64_t rest = j->took_ns * SPARE,
+                 least = (j->rc == SLD_OK ? WRITE_MS : RETRY_MS) * UINT64_C(1000000);
         s->rest_until_ns = sld_mono_ns() + (rest > least ? rest : least);
         s->job = NULL;
         job_result(s, j);

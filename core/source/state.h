@@ -1,8 +1,9 @@
 // Private to the state directory: its entries and their file.
 //
-// The file is a header line, records of tagged fields, and a hash over all of it. A reader skips tags it does not know,
-// so that a newer Solder may add fields and an older one still reads the file; when that is not enough, the header's
-// second number tells older readers to keep their hands off.
+// The file is a header line, records of tagged fields, and a hash over all of it. A reader skips
+// tags it does not know, so that a newer Solder may add fields and an older one still reads the
+// file; when that is not enough, the header's second number tells older readers to keep their hands
+// off.
 #pragma once
 
 #include "source/source.h"
@@ -23,16 +24,21 @@ struct state_form {
 // The accepted forms of one object. Immutable, refcounted.
 struct state_entry {
     struct sld_obj obj;
-    struct sld_str source; // behind the forms
-    size_t count;          // at least 1
+    struct sld_str source;     // behind the forms
+    size_t count;              // at least 1
     struct state_form forms[]; // the present one first
 };
 // Takes a reference on each raw.
-struct state_entry *state_entry_create(struct sld_str source, const struct state_form *forms, size_t n);
+struct state_entry *state_entry_create(struct sld_str source, const struct state_form *forms,
+                                       size_t n);
 
-// Reads file NAME of directory DIR_FD and calls ADD (which takes the entry over) for each entry, after the hash was
-// proved. SLD_NOT_FOUND: no file; SLD_INVALID: torn; SLD_LIMIT: written by a newer Solder for newer readers only.
-SLD_NODISCARD enum sld_rc state_file_read(int dir_fd, const char *name, void (*add)(struct state_entry *e, void *arg),
-                                          void *arg, struct sld_err *err);
-// Writes "accepted" of directory DIR_FD anew and keeps the old one as "accepted.previous". Blocks. [pool]
-SLD_NODISCARD enum sld_rc state_file_write(int dir_fd, struct state_entry *const *entries, size_t n, struct sld_err *err);
+// Reads file NAME of directory DIR_FD and calls ADD (which takes the entry over) for each entry,
+// after the hash was proved. SLD_NOT_FOUND: no file; SLD_INVALID: torn; SLD_LIMIT: written by a
+// newer Solder for newer readers only.
+SLD_NODISCARD enum sld_rc state_file_read(int dir_fd, const char *name,
+                                          void (*add)(struct state_entry *e, void *arg), void *arg,
+                                          struct sld_err *err);
+// Writes "accepted" of directory DIR_FD anew and keeps the old one as "accepted.previous". Blocks.
+// [pool]
+SLD_NODISCARD enum sld_rc state_file_write(int dir_fd, struct state_entry *const *entries, size_t n,
+                                           struct sld_err *err);

@@ -14,11 +14,11 @@ enum { CHUNK = 256 * 1024, HEADER_MAX = 64, FIELD_HEAD = 5, RECORD_HEAD = 4, HAS
 // Numbers are never reused.
 enum tag {
     TAG_SOURCE = 1,
-    TAG_KIND,       // the plural
+    TAG_KIND, // the plural
     TAG_NS,
     TAG_NAME,
-    TAG_FORM,       // a form begins: the time it was accepted; newest first
-    TAG_ORIGIN,     // the rest is of the form
+    TAG_FORM,   // a form begins: the time it was accepted; newest first
+    TAG_ORIGIN, // the rest is of the form
     TAG_PATH,
     TAG_DEFAULT_NS,
     TAG_LINE,
@@ -34,7 +34,8 @@ static void entry_free(struct sld_obj *o)
     sld_xfree(e);
 }
 
-struct state_entry *state_entry_create(struct sld_str source, const struct state_form *forms, size_t n)
+struct state_entry *state_entry_create(struct sld_str source, const struct state_form *forms,
+                                       size_t n)
 {
     SLD_PRE(n > 0);
     struct state_entry *e = sld_xcalloc(1, sizeof(*e) + n * sizeof(*forms) + source.n + 1);
@@ -135,8 +136,8 @@ static size_t number_bytes(int64_t v)
 static size_t form_bytes(const struct state_form *f)
 {
     const struct sld_raw *r = f->raw;
-    return number_bytes(f->wall_ms) + number_bytes(r->line) + number_bytes(r->item) + 4 * FIELD_HEAD +
-           r->origin.n + r->path.n + r->default_ns.n + r->text.n;
+    return number_bytes(f->wall_ms) + number_bytes(r->line) + number_bytes(r->item) +
+           4 * FIELD_HEAD + r->origin.n + r->path.n + r->default_ns.n + r->text.n;
 }
 
 static void writer_entry(struct writer *w, const struct state_entry *e, size_t forms)
@@ -168,7 +169,8 @@ static void writer_entry(struct writer *w, const struct state_entry *e, size_t f
 static void writer_all(struct writer *w, struct state_entry *const *entries, size_t n)
 {
     char head[HEADER_MAX];
-    int len = snprintf(head, sizeof(head), MAGIC " %d %d\n", SLD_STATE_VERSION, SLD_STATE_MIN_READER);
+    int len =
+        snprintf(head, sizeof(head), MAGIC " %d %d\n", SLD_STATE_VERSION, SLD_STATE_MIN_READER);
     writer_add(w, sld_str_n(head, (size_t)len));
     uint64_t history = 0;
     for (size_t i = 0; i < n && !w->errnum; i++) {
@@ -189,9 +191,11 @@ static void writer_all(struct writer *w, struct state_entry *const *entries, siz
     write_all(w, sld_str_n(tail, sizeof(tail)));
 }
 
-enum sld_rc state_file_write(int dir_fd, struct state_entry *const *entries, size_t n, struct sld_err *err)
+enum sld_rc state_file_write(int dir_fd, struct state_entry *const *entries, size_t n,
+                             struct sld_err *err)
 {
-    struct writer w = {.fd = openat(dir_fd, "accepted.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600)};
+    struct writer w = {
+        .fd = openat(dir_fd, "accepted.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600)};
     if (w.fd < 0)
         return sld_err_errno(err, errno, "the accepted state cannot be written");
     sld_buf_init(&w.buf, CHUNK);
@@ -323,7 +327,8 @@ static struct state_entry *record_entry(struct sld_arena *a, const struct record
     for (size_t i = 0; i < r->count; i++) {
         const struct draft *d = &r->drafts[i];
         forms[i].wall_ms = d->wall_ms;
-        forms[i].raw = sld_raw_create(id, d->text, (int)d->line, (long)d->item, d->origin, &d->place);
+        forms[i].raw =
+            sld_raw_create(id, d->text, (int)d->line, (long)d->item, d->origin, &d->place);
     }
     struct state_entry *e = state_entry_create(r->source, forms, r->count);
     for (size_t i = 0; i < r->count; i++)
@@ -344,7 +349,8 @@ static enum sld_rc envelope(struct sld_str *s, struct sld_err *err)
     if (!sld_str_starts(*s, SLD_STR(MAGIC " ")) || !sld_str_cut(s, '\n', &head) || !s->p)
         return torn(err, "no header");
     head = sld_str_sub(head, strlen(MAGIC " "), head.n);
-    if (!sld_str_cut(&head, ' ', &word) || !sld_str_u64(word, &version) || !sld_str_u64(head, &reader))
+    if (!sld_str_cut(&head, ' ', &word) || !sld_str_u64(word, &version) ||
+        !sld_str_u64(head, &reader))
         return torn(err, "the header cannot be read");
     if (s->n < HASH_BYTES)
         return torn(err, "it is cut");
@@ -356,7 +362,8 @@ static enum sld_rc envelope(struct sld_str *s, struct sld_err *err)
     if (h.lo != get_u64(tail) || h.hi != get_u64(tail + 8))
         return torn(err, "its checksum is wrong");
     if (reader > SLD_STATE_VERSION)
-        return sld_err_set(err, SLD_LIMIT, "the accepted state on disk is of a newer Solder (format %llu)",
+        return sld_err_set(err, SLD_LIMIT,
+                           "the accepted state on disk is of a newer Solder (format %llu)",
                            (unsigned long long)version);
     s->n -= HASH_BYTES;
     return SLD_OK;
@@ -385,8 +392,8 @@ static enum sld_rc file_load(int fd, char **out, size_t *n, struct sld_err *err)
     return SLD_OK;
 }
 
-static enum sld_rc records_read(struct sld_str s, void (*add)(struct state_entry *e, void *arg), void *arg,
-                                struct sld_err *err)
+static enum sld_rc records_read(struct sld_str s, void (*add)(struct state_entry *e, void *arg),
+                                void *arg, struct sld_err *err)
 {
     while (s.n > 0) {
         struct sld_str head, body;
@@ -404,7 +411,8 @@ static enum sld_rc records_read(struct sld_str s, void (*add)(struct state_entry
     return SLD_OK;
 }
 
-enum sld_rc state_file_read(int dir_fd, const char *name, void (*add)(struct state_entry *e, void *arg), void *arg,
+enum sld_rc state_file_read(int dir_fd, const char *name,
+                            void (*add)(struct state_entry *e, void *arg), void *arg,
                             struct sld_err *err)
 {
     int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC);

@@ -1,6 +1,6 @@
-// The directory source: one table of known files on the io thread, brought up to date by scans on libuv's pool. Events
-// of the file watch only say where to look; a scan looks. One scan runs at a time, what comes meanwhile is looked at by
-// the next, so a storm of events costs a few scans.
+// The directory source: one table of known files on the io thread, brought up to date by scans on
+// libuv's pool. Events of the file watch only say where to look; a scan looks. One scan runs at a
+// time, what comes meanwhile is looked at by the next, so a storm of events costs a few scans.
 #include "source/dir/dir.h"
 
 #include <errno.h>
@@ -269,7 +269,8 @@ static void file_bad(struct dir_source *d, const struct sld_dir_result *r)
     problem_set(d, sld_str_c(r->path), r->code, r->message);
 }
 
-// Everything at or below PREFIX that scan NUMBER did not meet is gone, unless it lies where the scan could not look.
+// Everything at or below PREFIX that scan NUMBER did not meet is gone, unless it lies where the
+// scan could not look.
 static void sweep(struct dir_source *d, struct sld_str prefix, const struct sld_dir_paths *failed,
                   uint64_t number)
 {
@@ -355,7 +356,8 @@ static void apply_results(struct dir_source *d, struct sld_dir_scan *s)
     }
 }
 
-// A scan ended: what it did not meet is gone. The removals come last, so that what moved never vanishes between.
+// A scan ended: what it did not meet is gone. The removals come last, so that what moved never
+// vanishes between.
 static void scan_finish(struct dir_source *d, struct sld_dir_scan *s)
 {
     if (!s->root_failed && !s->need_full) {
@@ -424,8 +426,8 @@ static void on_fs_event(enum sld_fs_event ev, struct sld_str path, void *user)
     scan_start(d);
 }
 
-// The net: finds what no event told (network file systems, memory maps, targets of symlinks), and is the polling when
-// there are no watches.
+// The net: finds what no event told (network file systems, memory maps, targets of symlinks), and
+// is the polling when there are no watches.
 static void on_net(void *user)
 {
     struct dir_source *d = user;

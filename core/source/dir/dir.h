@@ -27,7 +27,7 @@ SLD_NODISCARD enum sld_rc sld_dir_open(struct sld_loop *io, struct sld_str root,
                                        const struct sld_source_events *ev, struct sld_source **out,
                                        struct sld_err *err);
 
-// Reads directory (or single file) ROOT once, without a loop, and tells all of it settled; for offline commands.
-// Blocks. SLD_NOT_FOUND when there is no ROOT. [any]
+// Reads directory (or single file) ROOT once, without a loop, and tells all of it settled; for
+// offline commands. Blocks. SLD_NOT_FOUND when there is no ROOT. [any]
 SLD_NODISCARD enum sld_rc sld_dir_read(struct sld_str root, const struct sld_source_events *ev,
                                        struct sld_err *err);

@@ -1,5 +1,5 @@
-// Looks at files and directories. Runs on libuv's pool, one slice at a time, so that neither the io thread waits for
-// a disk nor the results of a large tree pile up.
+// Looks at files and directories. Runs on libuv's pool, one slice at a time, so that neither the io
+// thread waits for a disk nor the results of a large tree pile up.
 #include "source/dir/scan.h"
 
 #include <dirent.h>
@@ -14,8 +14,8 @@
 
 enum { SLICE_RESULTS = 512, SLICE_BYTES = 8 * 1024 * 1024, MESSAGE_MAX = 400 };
 
-// A file system's clock may tick this coarsely: a file that changed less than this before it was read may change
-// again without its signature telling.
+// A file system's clock may tick this coarsely: a file that changed less than this before it was
+// read may change again without its signature telling.
 #define RACY_MS 2000
 
 void sld_dir_paths_add(struct sld_dir_paths *l, struct sld_str path)
@@ -52,8 +52,7 @@ bool sld_dir_is_unit(struct sld_str path)
 
 bool sld_dir_below(struct sld_str path, struct sld_str dir)
 {
-    return dir.n == 0 ||
-           (sld_str_starts(path, dir) && (path.n == dir.n || path.p[dir.n] == '/'));
+    return dir.n == 0 || (sld_str_starts(path, dir) && (path.n == dir.n || path.p[dir.n] == '/'));
 }
 
 void sld_dir_scan_reset(struct sld_dir_scan *s)
@@ -65,6 +64,7 @@ void sld_dir_scan_reset(struct sld_dir_scan *s)
     }
     s->result_count = 0;
     s->slice_bytes = 0;
+    s->new_files = 0; // the known files have them now
 }
 
 void sld_dir_scan_fini(struct sld_dir_scan *s)
@@ -147,14 +147,15 @@ static bool sig_eq(const struct sld_dir_sig *a, const struct sld_dir_sig *b)
 
 static const char *type_name(mode_t mode)
 {
-    return S_ISFIFO(mode)   ? "a FIFO"
-           : S_ISSOCK(mode) ? "a socket"
+    return S_ISFIFO(mode)                   ? "a FIFO"
+           : S_ISSOCK(mode)                 ? "a socket"
            : S_ISCHR(mode) || S_ISBLK(mode) ? "a device"
                                             : "not a regular file";
 }
 
-// Reads FD into the buffer; the count, -1 on an error, or more than the ceiling when there is too much.
-static ssize_t read_all(struct sld_dir_scan *s, int fd)
+// Reads FD, a file of SIZE bytes, into the buffer; the count, -1 on an error, or more than the
+// ceiling when there is too much.
+static ssize_t read_all(struct sld_dir_scan *s, int fd, size_t size)
 {
     if (!s->buffer)
         s->buffer = sld_xalloc(SLD_DIR_MAX_FILE_BYTES + 1);
@@ -170,19 +171,15 @@ static ssize_t read_all(struct sld_dir_scan *s, int fd)
         n += (size_t)got;
         if (n > s->buffer_used)
             s->buffer_used = n;
+        if (n == size)
+            break; // more was asked for: this is the end
     }
     return (ssize_t)n;
 }
 
-static void too_big(struct sld_dir_scan *s, const char *rel)
-{
-    result_bad(s, rel, SLD_DOC_LIMIT, "the file is larger than %d MiB and is not read",
-               SLD_DIR_MAX_FILE_BYTES / 1024 / 1024);
-}
-
 static void file_read(struct sld_dir_scan *s, const char *rel, int fd)
 {
-    struct stat st, after;
+    struct stat st;
     if (fstat(fd, &st) != 0) {
         result_bad(s, rel, SLD_DOC_UNREADABLE, "cannot be read: %s", strerror(errno));
         return;
@@ -191,27 +188,54 @@ static void file_read(struct sld_dir_scan *s, const char *rel, int fd)
         result_bad(s, rel, SLD_DOC_UNREADABLE, "is %s", type_name(st.st_mode));
         return;
     }
-    ssize_t n = st.st_size > SLD_DIR_MAX_FILE_BYTES ? st.st_size : read_all(s, fd);
+    ssize_t n = st.st_size;
+    if (n <= SLD_DIR_MAX_FILE_BYTES)
+        n = read_all(s, fd, (size_t)st.st_size);
     if (n < 0) {
         result_bad(s, rel, SLD_DOC_UNREADABLE, "cannot be read: %s", strerror(errno));
         return;
     }
     if (n > SLD_DIR_MAX_FILE_BYTES) {
-        too_big(s, rel);
+        result_bad(s, rel, SLD_DOC_LIMIT, "the file is larger than %d MiB and is not read",
+                   SLD_DIR_MAX_FILE_BYTES / 1024 / 1024);
         return;
     }
-    struct sld_dir_sig before = sig_of(&st);
-    bool steady = fstat(fd, &after) == 0;
-    struct sld_dir_sig now = steady ? sig_of(&after) : before;
-    steady = steady && sig_eq(&before, &now);
-    int64_t age_ms = sld_wall_ms() - now.mtime_ns / 1000000;
     struct sld_dir_result *r = result_add(s, SLD_DIR_READ, rel);
-    r->sig = now;
-    r->racy = !steady || age_ms < RACY_MS;
-    r->young = !steady || age_ms < (int64_t)s->quiet_ms;
+    // The signature is older than the bytes: a write in between differs from it at the next look.
+    r->sig = sig_of(&st);
+    int64_t age_ms = sld_wall_ms() - r->sig.mtime_ns / 1000000;
+    r->racy = age_ms < RACY_MS;
+    r->young = age_ms < (int64_t)s->quiet_ms;
     // Any file may hold a Secret: its bytes are wiped when they are let go.
     r->bytes = sld_blob_create_secret(sld_str_n(s->buffer, (size_t)n));
     s->slice_bytes += (size_t)n;
+}
+
+static void file_open(struct sld_dir_scan *s, const char *rel, const char *full)
+{
+    int fd = open(full, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd >= 0) {
+        file_read(s, rel, fd);
+        close(fd);
+    } else if (errno == ENOENT || errno == ENOTDIR) {
+        result_add(s, SLD_DIR_MISSING, rel);
+    } else {
+        result_bad(s, rel, SLD_DOC_UNREADABLE, "cannot be read: %s", strerror(errno));
+    }
+}
+
+// True when one more file may be known; otherwise that is told, once.
+static bool room_for_file(struct sld_dir_scan *s)
+{
+    if (sld_map_count(s->known) + s->new_files < s->max_files) {
+        s->new_files++;
+        return true;
+    }
+    if (!s->over)
+        result_bad(s, "", SLD_DOC_LIMIT, "there are more than %zu files; the others are not read",
+                   s->max_files);
+    s->over = true;
+    return false;
 }
 
 // Looks at plain file REL, whose (followed) status is ST.
@@ -224,29 +248,13 @@ static void file_look(struct sld_dir_scan *s, const char *rel, const char *full,
         f->scan = s->number;
         if (!force && !s->force && !f->racy && !f->reread && sig_eq(&f->sig, &sig))
             return;
-    } else if (sld_map_count(s->known) + s->new_files >= s->max_files) {
-        if (!s->over)
-            result_bad(s, "", SLD_DOC_LIMIT, "there are more than %zu files; the others are not read",
-                       s->max_files);
-        s->over = true;
+    } else if (!room_for_file(s)) {
         return;
     }
-    if (!S_ISREG(st->st_mode)) { // opening a FIFO or a device may have effects
+    if (S_ISREG(st->st_mode))
+        file_open(s, rel, full);
+    else // opening a FIFO or a device may have effects
         result_bad(s, rel, SLD_DOC_UNREADABLE, "is %s", type_name(st->st_mode));
-        return;
-    }
-    int fd = open(full, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (fd < 0) {
-        if (errno == ENOENT || errno == ENOTDIR)
-            result_add(s, SLD_DIR_MISSING, rel);
-        else
-            result_bad(s, rel, SLD_DOC_UNREADABLE, "cannot be read: %s", strerror(errno));
-        return;
-    }
-    if (!f)
-        s->new_files++;
-    file_read(s, rel, fd);
-    close(fd);
 }
 
 // ---- Directories ----
@@ -270,7 +278,8 @@ static bool visit(struct sld_dir_scan *s, const struct stat *st)
     return true;
 }
 
-// Sorts the entries of open directory D into files, directories and links.
+// Sorts the entries of open directory D into directories, regular files, and what must be looked at
+// to know.
 static void dir_entries(struct sld_dir_scan *s, const char *rel, DIR *d)
 {
     char child[PATH_MAX];
@@ -284,13 +293,13 @@ static void dir_entries(struct sld_dir_scan *s, const char *rel, DIR *d)
         unsigned char type = e->d_type;
         struct stat st;
         if (type == DT_UNKNOWN && fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0)
-            type = S_ISDIR(st.st_mode) ? DT_DIR : S_ISLNK(st.st_mode) ? DT_LNK : DT_REG;
+            type = S_ISDIR(st.st_mode) ? DT_DIR : S_ISREG(st.st_mode) ? DT_REG : DT_LNK;
         if (type == DT_DIR)
             sld_dir_paths_add(&s->dirs, path);
         else if (type == DT_LNK)
             sld_dir_paths_add(&s->links, path);
         else if (sld_dir_is_unit(path))
-            sld_dir_paths_add(&s->files, path);
+            sld_dir_paths_add(type == DT_REG ? &s->files : &s->links, path);
     }
 }
 
@@ -342,8 +351,9 @@ static void dir_look(struct sld_dir_scan *s, const char *rel)
     closedir(d);
 }
 
-// A symlink: to a file it is that file, to a directory it is walked in a full scan, after all real directories, so
-// that a directory's path does not depend on the links to it.
+// A symlink or no regular file. A symlink to a file is that file, to a directory it is walked in a
+// full scan, after all real directories, so that a directory's path does not depend on the links to
+// it.
 static void link_look(struct sld_dir_scan *s, const char *rel)
 {
     char full[PATH_MAX];
@@ -372,6 +382,11 @@ static void file_step(struct sld_dir_scan *s, const char *rel)
     struct stat st;
     if (!path_full(s, rel, full))
         return;
+    if (!sld_map_has(s->known, sld_str_c(rel))) {
+        if (room_for_file(s))
+            file_open(s, rel, full);
+        return;
+    }
     if (stat(full, &st) == 0 && !S_ISDIR(st.st_mode))
         file_look(s, rel, full, &st, false);
 }

@@ -1,7 +1,8 @@
 // Private to the directory source: looking at files and directories, on libuv's pool.
 //
-// While a slice of a scan runs, the table of known files is the scan's, which stamps what it met; the io thread then
-// only reads the table and notes writers (`writing`, `due_ns`). Between slices the io thread applies the results.
+// While a slice of a scan runs, the table of known files is the scan's, which stamps what it met;
+// the io thread then only reads the table and notes writers (`writing`, `due_ns`). Between slices
+// the io thread applies the results.
 #pragma once
 
 #include "source/dir/dir.h"
@@ -16,14 +17,14 @@ struct sld_dir_sig {
 struct sld_dir_file {
     struct sld_dir_sig sig;
     struct sld_hash hash;
-    uint64_t scan;           // the last scan that met it
-    bool racy;               // changed so shortly before it was read that the signature proves nothing
-    bool reread;             // its last read failed
-    bool writing;            // somebody wrote to it and did not close it yet
+    uint64_t scan; // the last scan that met it
+    bool racy;     // changed so shortly before it was read that the signature proves nothing
+    bool reread;   // its last read failed
+    bool writing;  // somebody wrote to it and did not close it yet
     bool settled;
-    uint64_t due_ns;         // when it settles
-    struct sld_blob *bytes;  // what it said, until it is settled
-    struct sld_list link;    // in the source's list of unsettled files
+    uint64_t due_ns;        // when it settles
+    struct sld_blob *bytes; // what it said, until it is settled
+    struct sld_list link;   // in the source's list of unsettled files
     char path[];
 };
 
@@ -60,26 +61,27 @@ struct sld_dir_scan {
     uint64_t number;             // of this scan, from 1
     uint64_t quiet_ms;
     size_t max_files;
-    bool full;                   // the whole tree: symlinked directories are followed only then
-    bool force;                  // read also what looks unchanged
+    bool full;                    // the whole tree: symlinked directories are followed only then
+    bool force;                   // read also what looks unchanged
     struct sld_dir_paths targets; // files and directories to look at; those given are always read
     // output
     struct sld_dir_result *results; // of the slice
     size_t result_count, result_cap;
     struct sld_dir_paths walked; // directories walked: what lies below and was not met is gone
-    struct sld_dir_paths failed; // directories that could not be read: nothing is known of what lies below
-    bool root_failed;            // the root cannot be read (a result for "" tells why)
-    bool need_full;              // a full scan must follow: symlinked directories are involved
+    struct sld_dir_paths
+        failed;       // directories that could not be read: nothing is known of what lies below
+    bool root_failed; // the root cannot be read (a result for "" tells why)
+    bool need_full;   // a full scan must follow: symlinked directories are involved
     bool done;
     // state
     bool started;
     uint64_t root_dev, root_ino;
     struct sld_dir_paths dirs, links, files;
-    struct sld_map visited;      // (device, inode) of directories
+    struct sld_map visited; // (device, inode) of directories
     size_t new_files;
-    bool over;                   // the ceiling of files was reached and told
-    char *buffer;                // a file's bytes while they are read
-    size_t buffer_used;          // how much of it was ever used
+    bool over;          // the ceiling of files was reached and told
+    char *buffer;       // a file's bytes while they are read
+    size_t buffer_used; // how much of it was ever used
     size_t slice_bytes;
 };
 

@@ -17,7 +17,7 @@
 struct fixture {
     struct sld_intake *in;
     struct sld_intake_options opt;
-    struct sld_map objects;  // name -> char *value of "v:"
+    struct sld_map objects; // name -> char *value of "v:"
     size_t told, vanished, problems_told, looks;
     uint64_t now;
 };
@@ -103,8 +103,11 @@ static void put_text(struct fixture *f, const char *path, struct sld_str text, b
 // Appends one document of NAME with value V.
 static void doc(struct sld_buf *b, const char *name, const char *v)
 {
-    sld_buf_addf(b, "%sapiVersion: gloo.solo.io/v1\nkind: Upstream\nmetadata:\n  name: %s\n  namespace: n\n"
-                 "spec:\n  v: %s\n", b->n ? "---\n" : "", name, v);
+    sld_buf_addf(
+        b,
+        "%sapiVersion: gloo.solo.io/v1\nkind: Upstream\nmetadata:\n  name: %s\n  namespace: n\n"
+        "spec:\n  v: %s\n",
+        b->n ? "---\n" : "", name, v);
 }
 
 // SPEC is "a=1 b=2": the documents in order.
@@ -227,7 +230,8 @@ static void test_origin_names_the_place(void **state)
 static void test_foreign_kinds_are_counted(void **state)
 {
     struct fixture *f = *state;
-    put_text(f, "a.yaml", SLD_STR("apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: x\n"), true);
+    put_text(f, "a.yaml", SLD_STR("apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: x\n"),
+             true);
     struct sld_intake_stats st;
     sld_intake_stats(f->in, &st);
     assert_int_equal(st.foreign, 1);
@@ -237,13 +241,15 @@ static void test_foreign_kinds_are_counted(void **state)
 static void list_text(struct sld_buf *b, const char *first, const char *second)
 {
     sld_buf_init(b, 4096);
-    sld_buf_addf(b,
-                 "apiVersion: v1\nkind: List\nitems:\n"
-                 "- apiVersion: gloo.solo.io/v1\n  kind: Upstream\n  metadata:\n    name: a\n    namespace: n\n"
-                 "  spec:\n    v: %s\n"
-                 "- apiVersion: gloo.solo.io/v1\n  kind: Upstream\n  metadata: {name: b, namespace: n}\n"
-                 "  spec:\n    v: %s\nmetadata: {}\n",
-                 first, second);
+    sld_buf_addf(
+        b,
+        "apiVersion: v1\nkind: List\nitems:\n"
+        "- apiVersion: gloo.solo.io/v1\n  kind: Upstream\n  metadata:\n    name: a\n    namespace: "
+        "n\n"
+        "  spec:\n    v: %s\n"
+        "- apiVersion: gloo.solo.io/v1\n  kind: Upstream\n  metadata: {name: b, namespace: n}\n"
+        "  spec:\n    v: %s\nmetadata: {}\n",
+        first, second);
 }
 
 static void test_items_of_a_list_are_objects_of_their_own(void **state)
@@ -267,7 +273,8 @@ static void test_items_of_a_json_list(void **state)
 {
     struct fixture *f = *state;
     put_text(f, "l.json",
-             SLD_STR("{\"apiVersion\":\"v1\",\"kind\":\"List\",\"items\":[{\"apiVersion\":\"gloo.solo.io/v1\","
+             SLD_STR("{\"apiVersion\":\"v1\",\"kind\":\"List\",\"items\":[{\"apiVersion\":\"gloo."
+                     "solo.io/v1\","
                      "\"kind\":\"Upstream\",\"metadata\":{\"name\":\"a\",\"namespace\":\"n\"}},"
                      "{\"apiVersion\":\"gloo.solo.io/v1\",\"kind\":\"Upstream\","
                      "\"metadata\":{\"name\":\"b\",\"namespace\":\"n\"}}]}"),
@@ -368,7 +375,8 @@ static void test_unreadable_unit_keeps(void **state)
     struct fixture *f = *state;
     put(f, "a.yaml", "a=1");
     synced(f);
-    sld_intake_problem(f->in, SRC, SLD_STR("a.yaml"), SLD_DOC_UNREADABLE, SLD_STR("permission denied"), f->now);
+    sld_intake_problem(f->in, SRC, SLD_STR("a.yaml"), SLD_DOC_UNREADABLE,
+                       SLD_STR("permission denied"), f->now);
     pass(f, 60000);
     assert_string_equal(value(f, "a"), "1");
     assert_true(mentions(problem(f, "a.yaml", SLD_DOC_UNREADABLE), "permission denied"));
@@ -678,7 +686,8 @@ static void test_restored_objects_of_broken_units_stay(void **state)
     restore(f, "a.yaml", "a=1");
     restore(f, "b.yaml", "b=1");
     put_text(f, "a.yaml", SLD_STR("kind: {{\n"), true);
-    sld_intake_problem(f->in, SRC, SLD_STR("b.yaml"), SLD_DOC_UNREADABLE, SLD_STR("denied"), f->now);
+    sld_intake_problem(f->in, SRC, SLD_STR("b.yaml"), SLD_DOC_UNREADABLE, SLD_STR("denied"),
+                       f->now);
     synced(f);
     pass(f, 60000);
     assert_string_equal(value(f, "a"), "1");
@@ -727,8 +736,8 @@ static void random_step(struct fixture *f, struct model_unit *units)
         if (rand() % 3 != 0)
             continue;
         say[n] = 10 + rand() % 80;
-        snprintf(spec + strlen(spec), sizeof(spec) - strlen(spec), "%sn%d=%d", spec[0] ? " " : "", n,
-                 say[n]);
+        snprintf(spec + strlen(spec), sizeof(spec) - strlen(spec), "%sn%d=%d", spec[0] ? " " : "",
+                 n, say[n]);
     }
     put_as(f, path, spec, settled);
     for (int n = 0; n < NAMES; n++) {
@@ -754,7 +763,8 @@ static void one_history(unsigned seed)
         if (rand() % 3 == 0)
             pass(&f, (uint64_t)(rand() % 400));
     }
-    for (int i = 0; i < UNITS; i++) { // unsettled words end with a broken file: what was left out stays
+    for (int i = 0; i < UNITS;
+         i++) { // unsettled words end with a broken file: what was left out stays
         snprintf(path, sizeof(path), "u%d.yaml", i);
         put_text(&f, path, SLD_STR("kind: {{ # end\n"), true);
     }

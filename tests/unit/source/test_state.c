@@ -71,7 +71,8 @@ static int teardown(void **state)
 static void open_state(struct fixture *f)
 {
     struct sld_err err = {0};
-    if (sld_state_open(f->loop, sld_str_c(tree_path("state")), HISTORY, &f->state, &f->warn, &err) != SLD_OK)
+    if (sld_state_open(f->loop, sld_str_c(tree_path("state")), HISTORY, &f->state, &f->warn,
+                       &err) != SLD_OK)
         fail_msg("%s", err.msg);
 }
 
@@ -104,7 +105,8 @@ static void accept(struct fixture *f, const char *name, const char *text)
 static void list_add(struct fixture *f, struct sld_raw *raw)
 {
     size_t n = strlen(f->list);
-    snprintf(f->list + n, sizeof(f->list) - n, "%.*s=%.*s ", SLD_FMT(raw->name), SLD_FMT(raw->text));
+    snprintf(f->list + n, sizeof(f->list) - n, "%.*s=%.*s ", SLD_FMT(raw->name),
+             SLD_FMT(raw->text));
     f->count++;
 }
 
@@ -132,7 +134,9 @@ static const char *history(struct fixture *f, const char *name)
 {
     f->list[0] = 0;
     f->count = 0;
-    sld_state_history(f->state, (struct sld_ident){SLD_KIND_UPSTREAM, SLD_STR("ns"), sld_str_c(name)}, on_form, f);
+    sld_state_history(f->state,
+                      (struct sld_ident){SLD_KIND_UPSTREAM, SLD_STR("ns"), sld_str_c(name)},
+                      on_form, f);
     return f->list;
 }
 
@@ -255,8 +259,9 @@ static void test_directory_is_private_and_made_with_parents(void **state)
     struct fixture *f = *state;
     struct sld_err err;
     struct stat st;
-    assert_int_equal(
-        sld_state_open(f->loop, sld_str_c(tree_path("p/q/state")), HISTORY, &f->state, &f->warn, &err), SLD_OK);
+    assert_int_equal(sld_state_open(f->loop, sld_str_c(tree_path("p/q/state")), HISTORY, &f->state,
+                                    &f->warn, &err),
+                     SLD_OK);
     assert_int_equal(stat(tree_path("p/q/state"), &st), 0);
     assert_int_equal(st.st_mode & 0777, 0700);
 }
@@ -269,8 +274,9 @@ static void test_second_opener_is_refused(void **state)
     struct sld_state_dir *other = NULL;
     struct sld_err err;
     open_state(f);
-    assert_int_equal(sld_state_open(f->loop, sld_str_c(tree_path("state")), HISTORY, &other, NULL, &err),
-                     SLD_CONFLICT);
+    assert_int_equal(
+        sld_state_open(f->loop, sld_str_c(tree_path("state")), HISTORY, &other, NULL, &err),
+        SLD_CONFLICT);
     assert_non_null(strstr(err.msg, "in use by another Solder"));
     accept(f, "a", "1");
     reopen(f); // the first is untouched, and its lock goes with it
