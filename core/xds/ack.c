@@ -1,0 +1,221 @@
+// ACKs and NACKs: what the client holds now, and which one of several resources it did not want.
+#include "xds/stream.h"
+#include "xds/stat.h"
+
+static void leave_flight(struct sld_xds_stream *s, struct sld_xds_rec *r)
+{
+    r->response = NULL;
+    s->subs[r->e->type].item_count--;
+    sld_xds_rec_move(s, r, SLD_REC_IDLE);
+}
+
+static void cluster_acked(struct sld_xds_stream *s, struct sld_xds_rec *r)
+{
+    r->phase = SLD_PH_READY;
+    sld_xds_build_prove(s->build, r->held->shape);
+}
+
+static void endpoints_acked(struct sld_xds_stream *s, struct sld_xds_rec *r)
+{
+    struct sld_xds_rec *c = sld_xds_rec_named(s, SLD_XDS_CLUSTER, r->e->name);
+    if (c && c->phase == SLD_PH_FED)
+        c->phase = SLD_PH_READY;
+}
+
+// The client took what R had in flight.
+static void accept(struct sld_xds_stream *s, struct sld_xds_rec *r, uint64_t now)
+{
+    const struct sld_xds_events *ev = &s->x->events;
+    SLD_UNREF(r->held);
+    r->held = r->sent;
+    r->sent = NULL;
+    r->maybe = false;
+    r->group = 0;
+    leave_flight(s, r);
+    if (r->held) {
+        if (r->e->type == SLD_XDS_CLUSTER)
+            cluster_acked(s, r);
+        else if (r->e->type == SLD_XDS_ENDPOINT)
+            endpoints_acked(s, r);
+        sld_xds_latency_add(s->x, now - r->since_ns);
+        bool made = r->held == r->e->empty;
+        if (sld_xds_entry_good(r->e, s->build, r->held) && ev->on_accepted && !made)
+            ev->on_accepted(ev->user, s->view->name, r->held, s->build->name);
+    } else {
+        r->due = false;
+        r->phase = SLD_PH_NEW;
+    }
+    sld_xds_rec_settle(s, r);
+}
+
+// The endpoints of a refused cluster were sent ahead for nothing.
+static void forget_ahead(struct sld_xds_stream *s, struct sld_str name, uint64_t now)
+{
+    struct sld_xds_entry *e = sld_xds_entry_find(s->view, SLD_XDS_ENDPOINT, name);
+    if (e && sld_bits_has(&s->subs[SLD_XDS_ENDPOINT].presumed, e->ix))
+        sld_xds_unsubscribe(s, e, now);
+}
+
+// The client refused exactly what R had in flight.
+static void refuse(struct sld_xds_stream *s, struct sld_xds_rec *r, struct sld_str words,
+                   uint64_t now)
+{
+    struct sld_xds *x = s->x;
+    struct sld_xds_resource *res = r->sent;
+    SLD_PRE(res != NULL);
+    r->sent = NULL;
+    r->refused = res->obj.hash;
+    r->group = 0;
+    r->phase = SLD_PH_NEW;
+    leave_flight(s, r);
+    if (r->e->type == SLD_XDS_CLUSTER)
+        forget_ahead(s, r->e->name, now);
+    SLD_LOG(SLD_WARN, "xds", "refused", SLD_KS("view", s->view->name), SLD_KS("peer", s->peer),
+            SLD_KC("type", sld_xds_type_name(res->type)), SLD_KS("name", res->name),
+            SLD_KS("build", s->build->name), SLD_KS("words", words));
+    bool known = sld_xds_refusal_has(&x->builds, res->obj.hash, s->build);
+    if (!known) {
+        (void)sld_xds_refusal_add(&x->builds, res->obj.hash, s->build);
+        sld_xds_rejudge(x, res, now);
+    }
+    struct sld_xds_rec *still = sld_xds_rec_named(s, res->type, res->name);
+    if (still)
+        sld_xds_rec_settle(s, still);
+    if (!known && x->events.on_refused)
+        x->events.on_refused(x->events.user, s->view->name, res, s->build->name, words);
+    SLD_UNREF(res);
+}
+
+// WORDS blame NAME: "name: reason" at the start, on a line of its own, or behind Envoy's
+// "Error adding/updating cluster(s) ", several parted by ", ".
+static bool blamed(struct sld_str words, struct sld_str name)
+{
+    for (size_t from = 0; name.n && from < words.n;) {
+        ptrdiff_t at = sld_str_find(sld_str_sub(words, from, words.n), name);
+        if (at < 0)
+            return false;
+        size_t start = from + (size_t)at, end = start + name.n;
+        bool opens = start == 0 || words.p[start - 1] == ' ' || words.p[start - 1] == '\n';
+        if (opens && end < words.n && words.p[end] == ':')
+            return true;
+        from = start + 1;
+    }
+    return false;
+}
+
+// Takes the blamed ones as refused and the others as applied, which is what Envoy does with clusters
+// and listeners. False when nobody is blamed by name.
+static bool by_name(struct sld_xds_stream *s, struct sld_xds_response *resp, struct sld_str words,
+                    uint64_t now)
+{
+    bool any = false;
+    if (resp->type != SLD_XDS_CLUSTER && resp->type != SLD_XDS_LISTENER)
+        return false;
+    for (size_t i = 0; i < resp->count; i++) {
+        struct sld_xds_rec *r = resp->items[i].rec;
+        if (r && r->sent && blamed(words, r->e->name)) {
+            any = true;
+            resp->items[i].rec = NULL;
+            refuse(s, r, words, now);
+        }
+    }
+    for (size_t i = 0; any && i < resp->count; i++) {
+        if (resp->items[i].rec)
+            accept(s, resp->items[i].rec, now);
+    }
+    return any;
+}
+
+// Sends the members again in smaller parts; of none it is known what the client made of it.
+static void split(struct sld_xds_stream *s, struct sld_xds_response *resp, uint64_t now)
+{
+    struct sld_xds_sub *sub = &s->subs[resp->type];
+    bool halve = resp->count > SLD_XDS_HALVE;
+    uint32_t first = sub->groups + 1;
+    for (size_t i = 0; i < resp->count; i++) {
+        struct sld_xds_rec *r = resp->items[i].rec;
+        if (r && !r->sent) {
+            accept(s, r, now);
+            continue;
+        }
+        uint32_t group = halve ? first + (i >= resp->count / 2) : first + (uint32_t)i;
+        sub->groups = group;
+        if (!r)
+            continue;
+        SLD_UNREF(r->sent);
+        r->maybe = true;
+        r->group = group;
+        r->phase = SLD_PH_NEW;
+        leave_flight(s, r);
+        sld_xds_rec_settle(s, r);
+    }
+}
+
+static void nacked(struct sld_xds_stream *s, struct sld_xds_response *resp, struct sld_str words,
+                   uint64_t now)
+{
+    if (by_name(s, resp, words, now))
+        return;
+    struct sld_xds_rec *only = resp->count == 1 ? resp->items[0].rec : NULL;
+    if (only && only->sent)
+        refuse(s, only, words, now);
+    else
+        split(s, resp, now);
+}
+
+static void note_error(struct sld_xds_stream *s, enum sld_xds_type t, struct sld_str words)
+{
+    struct sld_xds_sub *sub = &s->subs[t];
+    sub->nacks++;
+    s->x->totals[t].nacks++;
+    sld_xfree(sub->last_error);
+    sub->last_error = sld_xalloc(words.n + 1);
+    if (words.n)
+        memcpy(sub->last_error, words.p, words.n);
+    sub->last_error[words.n] = 0;
+}
+
+static void finish(struct sld_xds_stream *s, struct sld_xds_response *resp, bool nack,
+                   struct sld_str words, uint64_t now)
+{
+    struct sld_xds_sub *sub = &s->subs[resp->type];
+    sld_list_remove(&resp->link);
+    sub->flight_count--;
+    if (nack) {
+        note_error(s, (enum sld_xds_type)resp->type, words);
+        nacked(s, resp, words, now);
+    } else {
+        sub->acks++;
+        s->x->totals[resp->type].acks++;
+        for (size_t i = 0; i < resp->count; i++) {
+            if (resp->items[i].rec)
+                accept(s, resp->items[i].rec, now);
+        }
+    }
+    sld_xfree(resp);
+    s->recheck = true;
+}
+
+bool sld_xds_answered(struct sld_xds_stream *s, enum sld_xds_type t, struct sld_str nonce,
+                      bool nack, struct sld_str words, uint64_t now)
+{
+    uint64_t n;
+    struct sld_xds_sub *sub = &s->subs[t];
+    struct sld_xds_response *found = NULL;
+    if (!sld_str_u64(nonce, &n))
+        return false;
+    SLD_LIST_EACH(at, &sub->flights)
+    {
+        struct sld_xds_response *resp = SLD_CONTAINER_OF(at, struct sld_xds_response, link);
+        if (resp->nonce == n)
+            found = resp;
+    }
+    if (!found)
+        return false;
+    // State of the world: an answer to a later state speaks for the earlier ones too.
+    while (s->kind == SLD_XDS_SOTW_ADS && sub->flights.next != &found->link)
+        finish(s, SLD_CONTAINER_OF(sub->flights.next, struct sld_xds_response, link), false, words,
+               now);
+    finish(s, found, nack, words, now);
+    return true;
+}

@@ -1,0 +1,22 @@
+// The room's own state: one struct sld_xds, its views and its streams.
+#pragma once
+
+#include "xds/view.h"
+
+struct sld_xds {
+    struct sld_xds_options options;
+    struct sld_xds_events events;
+    struct sld_xds_builds builds;
+    struct sld_map views;    // role -> view
+    struct sld_map shared[SLD_XDS_TYPE_COUNT]; // name -> resource, of view ""
+    struct sld_list streams;
+    struct sld_xds_type_stat totals[SLD_XDS_TYPE_COUNT];
+    uint64_t latency[SLD_XDS_BUCKETS];
+    double latency_sum;
+    bool serving;
+};
+
+// The view of ROLE, or the fallback for a role that never had one.
+struct sld_xds_view *sld_xds_view_for(struct sld_xds *x, struct sld_str role);
+// Some build refused R just now: its entries are judged anew, and the streams that have a record of it settle it.
+void sld_xds_rejudge(struct sld_xds *x, const struct sld_xds_resource *r, uint64_t now);

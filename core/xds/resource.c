@@ -1,0 +1,109 @@
+// Types, encoded resources and the batches that carry them between threads.
+#include "xds/xds.h"
+
+#include <stdlib.h>
+
+static const struct {
+    struct sld_str url;
+    const char *name;
+} types[SLD_XDS_TYPE_COUNT] = {
+    [SLD_XDS_SECRET] =
+        {SLD_STR_INIT("type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"), "sds"},
+    [SLD_XDS_CLUSTER] = {SLD_STR_INIT("type.googleapis.com/envoy.config.cluster.v3.Cluster"),
+                         "cds"},
+    [SLD_XDS_ENDPOINT] =
+        {SLD_STR_INIT("type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"), "eds"},
+    [SLD_XDS_LISTENER] = {SLD_STR_INIT("type.googleapis.com/envoy.config.listener.v3.Listener"),
+                          "lds"},
+    [SLD_XDS_ROUTE] = {SLD_STR_INIT("type.googleapis.com/envoy.config.route.v3.RouteConfiguration"),
+                       "rds"},
+};
+
+struct sld_str sld_xds_type_url(enum sld_xds_type t)
+{
+    SLD_PRE(t < SLD_XDS_TYPE_COUNT);
+    return types[t].url;
+}
+
+const char *sld_xds_type_name(enum sld_xds_type t)
+{
+    SLD_PRE(t < SLD_XDS_TYPE_COUNT);
+    return types[t].name;
+}
+
+bool sld_xds_type_find(struct sld_str url, enum sld_xds_type *t)
+{
+    for (size_t i = 0; i < SLD_XDS_TYPE_COUNT; i++) {
+        if (sld_str_eq(types[i].url, url)) {
+            *t = (enum sld_xds_type)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static void resource_free(struct sld_obj *o)
+{
+    struct sld_xds_resource *r = (struct sld_xds_resource *)(void *)o;
+    if (r->secret && r->bytes.n)
+        sld_wipe((void *)(uintptr_t)r->bytes.p, r->bytes.n);
+    sld_arena_fini(&r->arena);
+    sld_xfree(r);
+}
+
+struct sld_xds_resource *sld_xds_resource_create(enum sld_xds_type t, struct sld_str name)
+{
+    SLD_PRE(t < SLD_XDS_TYPE_COUNT);
+    struct sld_xds_resource *r = SLD_NEW(struct sld_xds_resource);
+    sld_obj_init(&r->obj, resource_free, (struct sld_hash){0});
+    r->type = t;
+    r->name = sld_arena_str(&r->arena, name);
+    return r;
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return sld_str_cmp(*(const struct sld_str *)a, *(const struct sld_str *)b);
+}
+
+void sld_xds_resource_seal(struct sld_xds_resource *r)
+{
+    struct sld_hasher h;
+    sld_hasher_init(&h);
+    sld_hasher_add_u64(&h, (uint64_t)r->type);
+    sld_hasher_add(&h, r->name);
+    sld_hasher_add(&h, r->bytes.p ? r->bytes : SLD_STR(""));
+    r->obj.hash = sld_hasher_done(&h);
+    if (r->cluster_count > 1)
+        qsort(r->clusters, r->cluster_count, sizeof(*r->clusters), by_text);
+}
+
+struct sld_xds_batch *sld_xds_batch_create(uint64_t round)
+{
+    struct sld_xds_batch *b = SLD_NEW(struct sld_xds_batch);
+    b->round = round;
+    return b;
+}
+
+void sld_xds_batch_add(struct sld_xds_batch *b, enum sld_xds_type t, struct sld_str view,
+                       struct sld_str name, struct sld_xds_resource *r)
+{
+    SLD_PRE(!r || (r->type == t && sld_str_eq(r->name, name) && !sld_hash_zero(r->obj.hash)));
+    struct sld_xds_change c = {
+        .type = t,
+        .view = sld_arena_str(&b->arena, view.p ? view : SLD_STR("")),
+        .name = sld_arena_str(&b->arena, name),
+        .resource = sld_obj_ref(r),
+    };
+    SLD_PUSH(&b->arena, b->changes, b->count, c);
+}
+
+void sld_xds_batch_destroy(struct sld_xds_batch *b)
+{
+    if (!b)
+        return;
+    for (size_t i = 0; i < b->count; i++)
+        SLD_UNREF(b->changes[i].resource);
+    sld_arena_fini(&b->arena);
+    sld_xfree(b);
+}

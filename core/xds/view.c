@@ -1,0 +1,228 @@
+// Views and their entries.
+#include "xds/view.h"
+
+#include "xds/inside.h"
+#include "xds/wire.h"
+
+static struct sld_str own_str(struct sld_str s)
+{
+    char *p = sld_xalloc(s.n + 1);
+    if (s.n)
+        memcpy(p, s.p, s.n);
+    p[s.n] = 0;
+    return (struct sld_str){p, s.n};
+}
+
+struct sld_xds_view *sld_xds_view_create(struct sld_xds *x, struct sld_str name)
+{
+    struct sld_xds_view *v = SLD_NEW(struct sld_xds_view);
+    v->name = own_str(name);
+    v->x = x;
+    sld_list_init(&v->streams);
+    sld_list_init(&v->refused);
+    return v;
+}
+
+static void entry_free(struct sld_xds_entry *e)
+{
+    SLD_UNREF(e->current);
+    SLD_UNREF(e->empty);
+    for (size_t i = 0; i < e->good_count; i++)
+        SLD_UNREF(e->goods[i].resource);
+    sld_xfree(e->goods);
+    sld_xfree((void *)(uintptr_t)e->name.p);
+    sld_xfree(e);
+}
+
+void sld_xds_view_destroy(struct sld_xds_view *v)
+{
+    if (!v)
+        return;
+    SLD_PRE(sld_list_empty(&v->streams));
+    for (size_t t = 0; t < SLD_XDS_TYPE_COUNT; t++) {
+        struct sld_xds_table *tab = &v->tables[t];
+        for (size_t i = 0; i < tab->ix_count; i++) {
+            if (tab->by_ix[i])
+                entry_free(tab->by_ix[i]);
+        }
+        sld_map_fini(&tab->by_name);
+        sld_xfree(tab->by_ix);
+        sld_xfree(tab->free_ix);
+    }
+    sld_map_fini(&v->users);
+    sld_xfree((void *)(uintptr_t)v->name.p);
+    sld_xfree(v);
+}
+
+struct sld_xds_entry *sld_xds_entry_find(const struct sld_xds_view *v, enum sld_xds_type t,
+                                         struct sld_str name)
+{
+    return sld_map_get(&v->tables[t].by_name, name);
+}
+
+static uint32_t take_ix(struct sld_xds_table *tab)
+{
+    if (tab->free_count)
+        return tab->free_ix[--tab->free_count];
+    if ((tab->ix_count & (tab->ix_count - 1)) == 0) { // 0 or a power of two: full
+        size_t cap = tab->ix_count ? tab->ix_count * 2 : 1;
+        tab->by_ix = sld_xrealloc(tab->by_ix, cap * sizeof(*tab->by_ix));
+        tab->free_ix = sld_xrealloc(tab->free_ix, cap * sizeof(*tab->free_ix));
+    }
+    return (uint32_t)tab->ix_count++;
+}
+
+struct sld_xds_entry *sld_xds_entry_get(struct sld_xds_view *v, enum sld_xds_type t,
+                                        struct sld_str name)
+{
+    struct sld_xds_entry *e = sld_xds_entry_find(v, t, name);
+    if (e)
+        return e;
+    struct sld_xds_table *tab = &v->tables[t];
+    e = SLD_NEW(struct sld_xds_entry);
+    e->name = own_str(name);
+    e->type = (uint8_t)t;
+    e->ix = take_ix(tab);
+    sld_list_init(&e->refused_link);
+    tab->by_ix[e->ix] = e;
+    sld_map_set(&tab->by_name, name, e);
+    return e;
+}
+
+void sld_xds_entry_drop(struct sld_xds_view *v, struct sld_xds_entry *e)
+{
+    if (e->current || e->refs)
+        return;
+    struct sld_xds_table *tab = &v->tables[e->type];
+    sld_list_remove(&e->refused_link);
+    sld_map_remove(&tab->by_name, e->name);
+    tab->by_ix[e->ix] = NULL;
+    tab->free_ix[tab->free_count++] = e->ix;
+    entry_free(e);
+}
+
+void sld_xds_entry_unref(struct sld_xds_view *v, struct sld_xds_entry *e)
+{
+    SLD_INV(e->refs > 0);
+    e->refs--;
+    sld_xds_entry_drop(v, e);
+}
+
+static void count_users(struct sld_xds_view *v, const struct sld_xds_resource *r, bool add)
+{
+    for (size_t i = 0; r && i < r->cluster_count; i++) {
+        uintptr_t n = (uintptr_t)sld_map_get(&v->users, r->clusters[i]);
+        SLD_INV(add || n > 0);
+        n = add ? n + 1 : n - 1;
+        if (n)
+            sld_map_set(&v->users, r->clusters[i], (void *)n);
+        else
+            sld_map_remove(&v->users, r->clusters[i]);
+    }
+}
+
+void sld_xds_entry_judge(struct sld_xds_view *v, struct sld_xds_entry *e)
+{
+    bool refused = e->current && sld_xds_refusal_any(&v->x->builds, e->current->obj.hash);
+    if (refused == e->refused)
+        return;
+    e->refused = refused;
+    if (refused)
+        sld_list_push(&v->refused, &e->refused_link);
+    else
+        sld_list_remove(&e->refused_link);
+}
+
+void sld_xds_entry_set(struct sld_xds_view *v, struct sld_xds_entry *e, struct sld_xds_resource *r)
+{
+    SLD_PRE(!r || r->type == (enum sld_xds_type)e->type);
+    struct sld_xds_resource *before = e->current;
+    count_users(v, r, true);
+    count_users(v, before, false);
+    v->tables[e->type].live += (size_t)(r != NULL) - (size_t)(before != NULL);
+    e->current = sld_obj_ref(r);
+    SLD_UNREF(before);
+    sld_xds_entry_judge(v, e);
+}
+
+struct sld_xds_resource *sld_xds_entry_empty(struct sld_xds_entry *e)
+{
+    SLD_PRE(e->type == SLD_XDS_ENDPOINT);
+    if (!e->empty) {
+        struct sld_buf b;
+        sld_buf_init(&b, e->name.n + 16);
+        sld_wire_put_str(&b, 1, e->name); // ClusterLoadAssignment.cluster_name
+        e->empty = sld_xds_resource_create(SLD_XDS_ENDPOINT, e->name);
+        e->empty->bytes = sld_arena_str(&e->empty->arena, sld_buf_str(&b));
+        sld_xds_resource_seal(e->empty);
+        sld_buf_fini(&b);
+    }
+    return e->empty;
+}
+
+static struct sld_xds_good *good_find(const struct sld_xds_entry *e,
+                                      const struct sld_xds_build *build)
+{
+    for (size_t i = 0; i < e->good_count; i++) {
+        if (e->goods[i].build == build)
+            return &e->goods[i];
+    }
+    return NULL;
+}
+
+struct sld_xds_resource *sld_xds_entry_target(struct sld_xds_view *v, struct sld_xds_entry *e,
+                                              const struct sld_xds_build *build)
+{
+    if (!e->refused || !sld_xds_refusal_has(&v->x->builds, e->current->obj.hash, build))
+        return e->current;
+    // Where one Envoy of the build took what another refused (a port in use, say), those bytes are the
+    // last good ones themselves: who holds them keeps them.
+    struct sld_xds_good *g = good_find(e, build);
+    if (g)
+        return g->resource;
+    // A cluster must never wait for endpoints that cannot come.
+    return e->type == SLD_XDS_ENDPOINT ? sld_xds_entry_empty(e) : NULL;
+}
+
+bool sld_xds_entry_good(struct sld_xds_entry *e, const struct sld_xds_build *build,
+                        struct sld_xds_resource *r)
+{
+    bool news = true;
+    for (size_t i = 0; i < e->good_count; i++)
+        news = news && !sld_hash_eq(e->goods[i].resource->obj.hash, r->obj.hash);
+    struct sld_xds_good *g = good_find(e, build);
+    // A late ACK of an old form must not replace what others of this build hold by now.
+    if (g && r != e->current)
+        return news;
+    if (!g) {
+        if (e->good_count == SLD_XDS_GOODS_MAX) {
+            SLD_UNREF(e->goods[SLD_XDS_GOODS_MAX - 1].resource);
+            e->good_count--;
+        }
+        e->goods = sld_xrealloc(e->goods, (e->good_count + 1u) * sizeof(*e->goods));
+        memmove(e->goods + 1, e->goods, e->good_count * sizeof(*e->goods));
+        e->good_count++;
+        g = &e->goods[0];
+        *g = (struct sld_xds_good){.build = build};
+    }
+    struct sld_xds_resource *before = g->resource;
+    g->resource = sld_obj_ref(r);
+    SLD_UNREF(before);
+    return news;
+}
+
+bool sld_xds_lists_cluster(const struct sld_xds_resource *r, struct sld_str cluster)
+{
+    size_t lo = 0, hi = r ? r->cluster_count : 0;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        int c = sld_str_cmp(r->clusters[mid], cluster);
+        if (c == 0)
+            return true;
+        if (c < 0)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return false;
+}

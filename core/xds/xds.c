@@ -1,0 +1,258 @@
+// The room's owner: rounds applied to views, streams woken, deadlines.
+#include "xds/stream.h"
+
+void sld_xds_options_default(struct sld_xds_options *o)
+{
+    *o = (struct sld_xds_options){
+        .linger_ns = UINT64_C(30000000000),
+        .gate_cap_ns = UINT64_C(5000000000),
+        .max_response_bytes = (size_t)4 * 1024 * 1024,
+        .max_names = 1000000,
+        .fallback_view = SLD_STR(""),
+    };
+}
+
+static struct sld_xds_view *view_add(struct sld_xds *x, struct sld_str name);
+
+struct sld_xds *sld_xds_create(const struct sld_xds_options *o, const struct sld_xds_events *ev)
+{
+    struct sld_xds *x = SLD_NEW(struct sld_xds);
+    x->options = *o;
+    if (ev)
+        x->events = *ev;
+    sld_list_init(&x->streams);
+    x->options.fallback_view = view_add(x, o->fallback_view)->name;
+    return x;
+}
+
+void sld_xds_destroy(struct sld_xds *x)
+{
+    if (!x)
+        return;
+    SLD_LIST_EACH(at, &x->streams)
+    {
+        sld_xds_stream_closed(SLD_CONTAINER_OF(at, struct sld_xds_stream, link), 0);
+    }
+    size_t at = 0;
+    for (struct sld_map_slot *slot; (slot = sld_map_next(&x->views, &at));)
+        sld_xds_view_destroy(slot->value);
+    sld_map_fini(&x->views);
+    for (size_t t = 0; t < SLD_XDS_TYPE_COUNT; t++) {
+        at = 0;
+        for (struct sld_map_slot *slot; (slot = sld_map_next(&x->shared[t], &at));)
+            SLD_UNREF(slot->value);
+        sld_map_fini(&x->shared[t]);
+    }
+    sld_xds_builds_fini(&x->builds);
+    sld_xfree(x);
+}
+
+void sld_xds_set_linger(struct sld_xds *x, uint64_t linger_ns)
+{
+    x->options.linger_ns = linger_ns;
+}
+
+struct sld_xds_view *sld_xds_view_for(struct sld_xds *x, struct sld_str role)
+{
+    struct sld_xds_view *v = sld_map_get(&x->views, role);
+    return v ? v : sld_map_get(&x->views, x->options.fallback_view);
+}
+
+// Makes R (NULL = absent) what E is meant to be, with every stream knowing before and after.
+static void change(struct sld_xds_view *v, struct sld_xds_entry *e, struct sld_xds_resource *r,
+                   uint64_t now)
+{
+    e->made = false;
+    if (e->type == SLD_XDS_ENDPOINT && !r) {
+        struct sld_xds_entry *c = sld_xds_entry_find(v, SLD_XDS_CLUSTER, e->name);
+        e->made = c && c->current && c->current->eds;
+        r = e->made ? sld_xds_entry_empty(e) : NULL;
+    }
+    if (r == e->current || (r && e->current && sld_hash_eq(r->obj.hash, e->current->obj.hash)))
+        return;
+    SLD_LIST_EACH(at, &v->streams)
+    {
+        sld_xds_stream_before(SLD_CONTAINER_OF(at, struct sld_xds_stream, view_link), e, now);
+    }
+    sld_xds_entry_set(v, e, r);
+    SLD_LIST_EACH(at, &v->streams)
+    {
+        sld_xds_stream_after(SLD_CONTAINER_OF(at, struct sld_xds_stream, view_link), e, now);
+    }
+}
+
+// A cluster with endpoints always has an assignment, an empty one if nobody gave any: an unanswered
+// subscription would hold up the client for 15 s.
+static void complete_endpoints(struct sld_xds_view *v, struct sld_str cluster,
+                               const struct sld_xds_resource *r, uint64_t now)
+{
+    bool needed = r && r->eds;
+    struct sld_xds_entry *e = needed ? sld_xds_entry_get(v, SLD_XDS_ENDPOINT, cluster)
+                                     : sld_xds_entry_find(v, SLD_XDS_ENDPOINT, cluster);
+    if (!e || (needed ? e->current != NULL : !e->made))
+        return;
+    sld_xds_entry_ref(e);
+    change(v, e, NULL, now);
+    sld_xds_entry_unref(v, e);
+}
+
+static void view_set(struct sld_xds_view *v, enum sld_xds_type t, struct sld_str name,
+                     struct sld_xds_resource *r, bool own, uint64_t now)
+{
+    struct sld_xds_entry *e =
+        r ? sld_xds_entry_get(v, t, name) : sld_xds_entry_find(v, t, name);
+    if (!e)
+        return;
+    sld_xds_entry_ref(e);
+    e->own = own;
+    change(v, e, r, now);
+    if (t == SLD_XDS_CLUSTER)
+        complete_endpoints(v, name, r, now);
+    sld_xds_entry_unref(v, e);
+}
+
+static struct sld_xds_view *view_add(struct sld_xds *x, struct sld_str name)
+{
+    struct sld_xds_view *v = sld_xds_view_create(x, name);
+    sld_map_set(&x->views, name, v);
+    for (size_t t = 0; t < SLD_XDS_TYPE_COUNT; t++) {
+        size_t at = 0;
+        for (struct sld_map_slot *s; (s = sld_map_next(&x->shared[t], &at));)
+            view_set(v, (enum sld_xds_type)t, s->key, s->value, false, 0);
+    }
+    return v;
+}
+
+// A role that was answered with the fallback has a view of its own now: its clients come again.
+static void move_clients(struct sld_xds *x, struct sld_str role)
+{
+    SLD_LIST_EACH(at, &x->streams)
+    {
+        struct sld_xds_stream *s = SLD_CONTAINER_OF(at, struct sld_xds_stream, link);
+        if (s->view && sld_str_eq(s->role, role))
+            sld_xds_stream_fail(s, 14, "the role has a configuration now"); // UNAVAILABLE
+    }
+}
+
+static void apply_shared(struct sld_xds *x, const struct sld_xds_change *c, uint64_t now)
+{
+    struct sld_map *shared = &x->shared[c->type];
+    struct sld_xds_resource *before =
+        c->resource ? sld_map_set(shared, c->name, sld_obj_ref(c->resource))
+                    : sld_map_remove(shared, c->name);
+    size_t at = 0;
+    for (struct sld_map_slot *s; (s = sld_map_next(&x->views, &at));) {
+        struct sld_xds_entry *e = sld_xds_entry_find(s->value, c->type, c->name);
+        if (!e || !e->own)
+            view_set(s->value, c->type, c->name, c->resource, false, now);
+    }
+    SLD_UNREF(before);
+}
+
+static void apply_own(struct sld_xds *x, const struct sld_xds_change *c, uint64_t now)
+{
+    struct sld_xds_view *v = sld_map_get(&x->views, c->view);
+    if (!v && !c->resource)
+        return;
+    if (!v) {
+        v = view_add(x, c->view);
+        move_clients(x, c->view);
+    }
+    struct sld_xds_resource *r =
+        c->resource ? c->resource : sld_map_get(&x->shared[c->type], c->name);
+    view_set(v, c->type, c->name, r, c->resource != NULL, now);
+}
+
+void sld_xds_apply(struct sld_xds *x, struct sld_xds_batch *b, uint64_t now)
+{
+    for (size_t i = 0; i < b->count; i++) {
+        const struct sld_xds_change *c = &b->changes[i];
+        if (c->view.n == 0)
+            apply_shared(x, c, now);
+        else
+            apply_own(x, c, now);
+    }
+    sld_xds_batch_destroy(b);
+    SLD_LIST_EACH(at, &x->streams)
+    {
+        sld_xds_pump(SLD_CONTAINER_OF(at, struct sld_xds_stream, link), now);
+    }
+}
+
+void sld_xds_serve(struct sld_xds *x, uint64_t now)
+{
+    if (x->serving)
+        return;
+    x->serving = true;
+    SLD_LIST_EACH(at, &x->streams)
+    {
+        sld_xds_stream_wake_up(SLD_CONTAINER_OF(at, struct sld_xds_stream, link), now);
+    }
+}
+
+uint64_t sld_xds_tick(struct sld_xds *x, uint64_t now)
+{
+    SLD_LIST_EACH(at, &x->streams)
+    {
+        struct sld_xds_stream *s = SLD_CONTAINER_OF(at, struct sld_xds_stream, link);
+        if (s->sending && now - s->send_ns >= SLD_XDS_STALL_NS)
+            sld_xds_stream_fail(s, 14, "the peer takes nothing any more"); // UNAVAILABLE
+        else if (s->wake_ns && now >= s->wake_ns)
+            sld_xds_pump(s, now);
+    }
+    return sld_xds_deadline(x);
+}
+
+uint64_t sld_xds_deadline(const struct sld_xds *x)
+{
+    uint64_t first = 0;
+    SLD_LIST_EACH(at, &x->streams)
+    {
+        const struct sld_xds_stream *s = SLD_CONTAINER_OF(at, struct sld_xds_stream, link);
+        if (s->state == SLD_ST_OPEN && s->wake_ns && (first == 0 || s->wake_ns < first))
+            first = s->wake_ns;
+    }
+    return first;
+}
+
+static void rejudge_entry(struct sld_xds_view *v, struct sld_xds_entry *e)
+{
+    sld_xds_entry_ref(e);
+    sld_xds_entry_judge(v, e);
+    SLD_LIST_EACH(at, &v->streams)
+    {
+        struct sld_xds_stream *s = SLD_CONTAINER_OF(at, struct sld_xds_stream, view_link);
+        struct sld_xds_rec *r = sld_xds_rec_find(s, e);
+        if (r)
+            sld_xds_rec_settle(s, r);
+    }
+    sld_xds_entry_unref(v, e);
+}
+
+void sld_xds_rejudge(struct sld_xds *x, const struct sld_xds_resource *r, uint64_t now)
+{
+    (void)now;
+    size_t at = 0;
+    for (struct sld_map_slot *s; (s = sld_map_next(&x->views, &at));) {
+        struct sld_xds_entry *e = sld_xds_entry_find(s->value, r->type, r->name);
+        if (e)
+            rejudge_entry(s->value, e);
+    }
+}
+
+void sld_xds_refuse(struct sld_xds *x, struct sld_hash hash, struct sld_str build)
+{
+    if (!sld_xds_refusal_add(&x->builds, hash, sld_xds_build_get(&x->builds, build)))
+        return;
+    size_t at = 0;
+    for (struct sld_map_slot *s; (s = sld_map_next(&x->views, &at));) {
+        struct sld_xds_view *v = s->value;
+        for (size_t t = 0; t < SLD_XDS_TYPE_COUNT; t++) {
+            for (size_t i = 0; i < v->tables[t].ix_count; i++) {
+                struct sld_xds_entry *e = v->tables[t].by_ix[i];
+                if (e && e->current && sld_hash_eq(e->current->obj.hash, hash))
+                    rejudge_entry(v, e);
+            }
+        }
+    }
+}
