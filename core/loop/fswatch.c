@@ -424,8 +424,6 @@ static void dir_event(struct sld_fswatch *w, const char *rel, uint32_t mask)
         emit(w, SLD_FS_GONE, rel);
         if (!path_full(w, rel, full) || stat(full, &st) != 0 || !S_ISDIR(st.st_mode))
             return;
-    } else if (mask & IN_MOVED_TO) {
-        tree_drop(w, rel);
     }
     tree_add(w, rel);
     emit(w, SLD_FS_DIR, rel);

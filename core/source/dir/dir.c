@@ -414,7 +414,7 @@ static void on_fs_event(enum sld_fs_event ev, struct sld_str path, void *user)
         }
         return;
     }
-    if (ev == SLD_FS_OVERFLOW || path.n == 0)
+    if (path.n == 0) // also an overflow
         d->pending_full = true;
     else
         sld_map_set(&d->pending, path, d);

@@ -248,7 +248,8 @@ static void test_symlink_loop_ends_and_counts_once(void **state)
     tree_mkdir("z");
     tree_symlink("../z", "z/loop");
     tree_symlink("z", "a");
-    tree_symlink(".", "self");
+    tree_symlink(".", "self"); // two of them: following them again would take 2^40 steps
+    tree_symlink(".", "self2");
     watch(f, "");
     tree_write("z/f.yaml", "1");
     expect(f, SLD_FS_CHANGED, "z/f.yaml");
@@ -271,6 +272,43 @@ static void test_target_of_file_link(void **state)
     expect(f, SLD_FS_CHANGED, "a.yaml");
     f->count = 0;
     tree_write("out/t", "4");
+    expect(f, SLD_FS_CHANGED, "a.yaml");
+}
+
+static void test_former_target_is_let_go(void **state)
+{
+    struct fixture *f = *state;
+    tree_mkdir("r");
+    tree_mkdir("out");
+    tree_write("out/t", "1");
+    tree_symlink("../out/t", "r/a.yaml");
+    watch(f, "r");
+    tree_rename("out/t", "out/former");
+    expect(f, SLD_FS_CHANGED, "a.yaml");
+    f->count = 0;
+    tree_write("out/former", "2");
+    tree_write("r/end.yaml", "2");
+    expect(f, SLD_FS_CHANGED, "end.yaml");
+    assert_int_equal(seen(f, SLD_FS_CHANGED, "a.yaml"), 0);
+}
+
+// A symlink above the root's parent is swapped: no watched directory changes.
+static void test_refresh_finds_a_root_replaced_from_above(void **state)
+{
+    struct fixture *f = *state;
+    tree_mkdir("v1");
+    tree_mkdir("v1/d");
+    tree_mkdir("v1/d/r");
+    tree_mkdir("v2");
+    tree_mkdir("v2/d");
+    tree_mkdir("v2/d/r");
+    tree_symlink("v1", "current");
+    watch(f, "current/d/r");
+    tree_symlink("v2", "next");
+    tree_rename("next", "current");
+    sld_fswatch_refresh(f->watch);
+    assert_int_equal(seen(f, SLD_FS_DIR, ""), 1);
+    tree_write("v2/d/r/a.yaml", "1");
     expect(f, SLD_FS_CHANGED, "a.yaml");
 }
 
@@ -341,6 +379,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_kubernetes_swap, setup, teardown),
         cmocka_unit_test_setup_teardown(test_symlink_loop_ends_and_counts_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_target_of_file_link, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_former_target_is_let_go, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_refresh_finds_a_root_replaced_from_above, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(test_new_link_to_directory, setup, teardown),
         cmocka_unit_test_setup_teardown(test_hidden_names_are_silent, setup, teardown),
         cmocka_unit_test_setup_teardown(test_overflow, setup, teardown),
