@@ -38,7 +38,7 @@ struct sld_source_ops {
                         struct sld_err *err);
     // Reads everything again (SIGHUP). [io]
     void (*reread)(struct sld_source *s);
-    // Stops; no events after this. NULL is fine. [io]
+    // Stops; no events after this. Not from within an event. NULL is fine. [io]
     void (*close)(struct sld_source *s);
 };
 
@@ -71,9 +71,9 @@ struct sld_intake_options {
     struct sld_str default_ns; // the write namespace
     uint64_t quiet_ns;         // how long a disappearance waits for its source to be quiet; 250 ms
     unsigned mass_percent;     // a disappearance of more than this share of a source's objects (and
-                           // more than 3) needs a second look after mass_wait_ns of quiet; 50
-    uint64_t mass_wait_ns; // 5 s
-    bool notes;            // a note for each ignored document of a foreign kind; for offline checks
+                               // more than 3) needs a second look after mass_wait_ns of quiet; 50
+    uint64_t mass_wait_ns;     // 5 s
+    bool notes; // a note for each ignored document of a foreign kind; for offline checks
 };
 void sld_intake_options_default(struct sld_intake_options *o);
 

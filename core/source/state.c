@@ -219,6 +219,8 @@ enum sld_rc sld_state_open(struct sld_loop *io, struct sld_str dir, unsigned his
     s->io = io;
     s->dir_fd = s->lock_fd = -1;
     s->history = history < HISTORY_MAX ? history : HISTORY_MAX;
+    while (dir.n > 1 && dir.p[dir.n - 1] == '/')
+        dir.n--;
     s->dir = sld_xalloc(dir.n + 1);
     memcpy(s->dir, dir.p, dir.n);
     s->dir[dir.n] = 0;

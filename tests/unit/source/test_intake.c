@@ -238,6 +238,22 @@ static void test_foreign_kinds_are_counted(void **state)
     assert_int_equal(problem_count(f), 0);
 }
 
+static void test_foreign_kinds_are_noted_when_asked(void **state)
+{
+    struct fixture f;
+    (void)state;
+    init(&f, false);
+    f.opt.notes = true;
+    struct sld_intake_events ev = {on_object, on_problems, NULL, &f};
+    sld_intake_destroy(f.in);
+    f.in = sld_intake_create(&f.opt, &ev);
+    sld_intake_source(f.in, SRC, 1);
+    put_text(&f, "a.yaml", SLD_STR("apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: x\n"),
+             true);
+    assert_int_equal(problem(&f, "a.yaml", SLD_DOC_FOREIGN)->severity, SLD_NOTE);
+    fini(&f);
+}
+
 static void list_text(struct sld_buf *b, const char *first, const char *second)
 {
     sld_buf_init(b, 4096);
@@ -813,6 +829,7 @@ int main(void)
         T(test_only_what_changed_is_told),
         T(test_origin_names_the_place),
         T(test_foreign_kinds_are_counted),
+        T(test_foreign_kinds_are_noted_when_asked),
         T(test_items_of_a_list_are_objects_of_their_own),
         T(test_items_of_a_json_list),
         T(test_syntax_error_keeps_what_was_said),

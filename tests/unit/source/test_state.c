@@ -259,7 +259,7 @@ static void test_directory_is_private_and_made_with_parents(void **state)
     struct fixture *f = *state;
     struct sld_err err;
     struct stat st;
-    assert_int_equal(sld_state_open(f->loop, sld_str_c(tree_path("p/q/state")), HISTORY, &f->state,
+    assert_int_equal(sld_state_open(f->loop, sld_str_c(tree_path("p/q/state/")), HISTORY, &f->state,
                                     &f->warn, &err),
                      SLD_OK);
     assert_int_equal(stat(tree_path("p/q/state"), &st), 0);
