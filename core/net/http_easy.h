@@ -1,0 +1,35 @@
+// One HTTP call by libcurl, whoever drives it: the client on the loop, or the caller of fetch.
+// Room-internal.
+#pragma once
+
+#include <curl/curl.h>
+
+#include "net/http.h"
+
+// Values of one call. Create; let libcurl run `easy`; then read the answer.
+struct sld_http_easy {
+    CURL *easy;
+    struct curl_slist *headers;      // of the request
+    struct curl_slist *connect_to;
+    struct sld_arena arena;          // answer headers
+    struct sld_buf body;
+    struct sld_http_header *answer_headers;
+    size_t answer_header_count;
+    size_t header_bytes;
+    int status;                      // of the last status line
+    bool headers_done;               // the empty line behind the headers came
+    bool has_length;
+    bool bodiless;                   // HEAD, 204, 304: the length speaks of a body that does not come
+    uint64_t length;
+    enum sld_rc refused;             // why a callback of ours ended the call; SLD_OK = it did not
+    char text[CURL_ERROR_SIZE];
+    char url[512];                   // without query and user, for messages
+};
+
+// Before anything of libcurl. [any]
+void sld_http_easy_init(void);
+// Prepares CALL; everything in it is copied. Any thread, but one call stays on one thread.
+struct sld_http_easy *sld_http_easy_create(const struct sld_http_call *call);
+void sld_http_easy_destroy(struct sld_http_easy *e); // NULL is fine
+// The outcome after libcurl ended with RC; checks that the answer came whole.
+enum sld_rc sld_http_easy_result(struct sld_http_easy *e, CURLcode rc, struct sld_err *err);
