@@ -2,6 +2,7 @@
 #include "loop/internal.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -18,6 +19,7 @@ static void drop_messages(struct sld_message *m);
 struct sld_loop *sld_loop_create(const char *name)
 {
     struct sld_loop *l = SLD_NEW(struct sld_loop);
+    signal(SIGPIPE, SIG_IGN); // a peer that left is an error of the write, not our end
     snprintf(l->name, sizeof(l->name), "%s", name);
     sld_loop_uv_check(uv_loop_init(&l->uv), "uv_loop_init");
     sld_loop_uv_check(uv_mutex_init(&l->lock), "uv_mutex_init");

@@ -9,7 +9,8 @@
 struct sld_loop;
 struct uv_loop_s;
 
-// NAME is the name of the thread that runs it (15 bytes). Until then the creating thread is the owner.
+// NAME is the name of the thread that runs it (15 bytes); until then the creating thread is the owner. The process
+// ignores SIGPIPE from here on.
 struct sld_loop *sld_loop_create(const char *name);
 // Every object made on it must be destroyed before; waits for work on the pool. By the owner, or by who joined it.
 void sld_loop_destroy(struct sld_loop *l);
