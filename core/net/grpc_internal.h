@@ -50,6 +50,7 @@ struct sld_grpc_server {
     struct sld_grpc_slot slots[SLD_GRPC_SLOTS];
     struct sld_list streams;     // of struct sld_grpc_stream
     unsigned live;               // length of streams
+    unsigned serving;            // those of them that were not refused
     struct sld_list listeners;   // of struct listener, see grpc_server.c
     void (*done)(void *user);    // of sld_grpc_server_stop
     void *done_user;

@@ -237,7 +237,7 @@ static void on_accepted(struct sld_grpc_server *s, struct sld_grpc_slot *slot, b
 {
     s->slots_armed--;
     if (ok)
-        sld_grpc_stream_accept(s, slot, s->live >= s->options.max_calls);
+        sld_grpc_stream_accept(s, slot, s->serving >= s->options.max_calls);
     grpc_call_details_destroy(&slot->details);
     grpc_metadata_array_destroy(&slot->metadata);
     if (s->state == SLD_GRPC_SERVING)

@@ -83,6 +83,7 @@ void sld_grpc_stream_accept(struct sld_grpc_server *s, struct sld_grpc_slot *slo
             start_status(st, GRPC_STATUS_UNIMPLEMENTED, SLD_STR("unknown method"));
         return;
     }
+    s->serving++;
     start_receive(st);
 }
 
@@ -180,8 +181,10 @@ static void start_status(struct sld_grpc_stream *st, int status, struct sld_str 
 static void finish(struct sld_grpc_stream *st)
 {
     struct sld_grpc_server *s = st->server;
-    if (st->user)
+    if (st->user) {
+        s->serving--;
         s->handlers.on_closed(st->user);
+    }
     sld_timer_destroy(st->guard);
     grpc_slice_unref(st->status_text);
     grpc_call_unref(st->call);

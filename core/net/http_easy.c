@@ -249,9 +249,11 @@ enum sld_rc sld_http_easy_result(struct sld_http_easy *e, CURLcode rc, struct sl
 {
     if (e->refused == SLD_LIMIT)
         return sld_err_set(err, SLD_LIMIT, "%s: the answer is larger than allowed", e->url);
-    long port = 0; // 0 = it never came to a connection; an answer that is not HTTP has the same code
-    curl_easy_getinfo(e->easy, CURLINFO_PRIMARY_PORT, &port);
-    if (rc == CURLE_URL_MALFORMAT || (rc == CURLE_UNSUPPORTED_PROTOCOL && port == 0))
+    // An answer that is not HTTP has the code of a scheme that is not, but there was a connection.
+    char *ip = NULL;
+    curl_easy_getinfo(e->easy, CURLINFO_PRIMARY_IP, &ip);
+    bool connected = ip && *ip;
+    if (rc == CURLE_URL_MALFORMAT || (rc == CURLE_UNSUPPORTED_PROTOCOL && !connected))
         return sld_err_set(err, SLD_INVALID, "%s: not a usable URL", e->url);
     if (rc == CURLE_PEER_FAILED_VERIFICATION)
         return sld_err_set(err, SLD_DENIED, "%s: %s", e->url, e->text);
