@@ -1,0 +1,116 @@
+// A scripted xDS client for the tests. Low level: requests made field by field, responses read one by one.
+// High level: fake_step behaves as Envoy's delta mux does (watches made by parents, the fold trap, ACKs withheld
+// while a cluster warms) and checks, at each message, what must never happen to an Envoy.
+//
+// Test resources are text: "C <rev>" clusters, "E <rev>" endpoints, "R <rev> cluster,..." routes, "L <rev> route,..."
+// listeners, "S <rev>" secrets. Bytes that contain "BAD" are refused by every build, "BAD<n>" only by build n.
+#pragma once
+
+#include "xds/xds.h"
+
+struct fake_resource {
+    struct sld_str name, version, bytes;
+};
+
+struct fake_msg {
+    struct fake_msg *next;
+    enum sld_xds_type type;
+    bool known;                 // the type URL is one of ours
+    struct sld_str url, nonce, version;
+    struct fake_resource *resources;
+    size_t resource_count;
+    struct sld_str *removed;
+    size_t removed_count;
+    struct sld_arena arena;
+};
+
+struct fake_ack {
+    struct fake_ack *next;
+    enum sld_xds_type type;
+    char nonce[24], words[256];
+    bool nack;
+    char convicts[8][64]; // what it refuses alone: keys of `convicted`
+    size_t convict_count;
+};
+
+// What the client has of one cluster.
+struct fake_cluster {
+    bool gated, eds, warm;
+};
+
+struct fake {
+    struct sld_xds *x;
+    struct sld_xds_stream *stream;
+    enum sld_xds_kind kind;
+    const char *role;
+    int build;
+    uint64_t *now;
+    struct sld_map *convicted;  // bytes refused alone by a build: may not be sent to it again
+    struct fake_msg *inbox, **tail; // sent by the server, not taken yet
+    bool owes_sent;             // the server waits for sld_xds_stream_sent
+    bool mute;                  // takes nothing off the wire
+    int status;                 // gRPC status the server closed with, -1 = open
+    char why[128];
+    bool first;                 // the next request carries the node
+    size_t in_flight[SLD_XDS_TYPE_COUNT];
+    size_t messages;            // received since open
+    // Envoy's state
+    struct sld_map held[SLD_XDS_TYPE_COUNT];   // name -> struct sld_blob: bytes
+    struct sld_map versions[SLD_XDS_TYPE_COUNT]; // name -> struct sld_blob
+    struct sld_map watches[SLD_XDS_TYPE_COUNT]; // name, for EDS and RDS
+    struct sld_map clusters;    // name -> struct fake_cluster
+    struct fake_ack *acks, **ack_tail;
+    bool hold_acks;             // fake_settle leaves the answers queued
+};
+
+struct fake *fake_create(struct sld_xds *x, enum sld_xds_kind kind, const char *role, int build,
+                         uint64_t *now, struct sld_map *convicted);
+// Opens a stream; with what it holds when WARM (fake_start does the requests).
+void fake_open(struct fake *f);
+void fake_close(struct fake *f);
+void fake_destroy(struct fake *f);
+
+// One request. Lists are comma-separated, NULL = empty; VERSIONS is "name=version,...".
+struct fake_request {
+    enum sld_xds_type type;
+    const char *url; // instead of TYPE
+    const char *names, *unsubscribe, *versions, *nonce, *error;
+};
+void fake_send(struct fake *f, const struct fake_request *q);
+#define FAKE_SEND(f, ...) fake_send((f), &(struct fake_request){__VA_ARGS__})
+// Sends raw bytes.
+void fake_raw(struct fake *f, struct sld_str bytes);
+
+// The next response, or NULL; reports it as sent. Free with fake_free.
+struct fake_msg *fake_next(struct fake *f);
+void fake_free(struct fake_msg *m);
+const struct fake_resource *fake_find(const struct fake_msg *m, const char *name);
+bool fake_removed(const struct fake_msg *m, const char *name);
+// Takes the next response, which must be of TYPE and hold exactly NAMES (comma-separated, a leading '-' for a removed
+// one; any order), and acknowledges it when ACK.
+void fake_expect(struct fake *f, enum sld_xds_type type, const char *names, bool ack);
+void fake_expect_nothing(struct fake *f);
+
+// Envoy's part: declares its subscriptions on a fresh stream.
+void fake_start(struct fake *f);
+// Takes one message as Envoy would; false when there is none.
+bool fake_step(struct fake *f);
+// Steps and answers until nothing more happens.
+void fake_settle(struct fake *f);
+// Sends the first queued answer that may go; false when none may.
+bool fake_answer(struct fake *f);
+// A gated cluster has become healthy.
+void fake_warm(struct fake *f, const char *cluster);
+bool fake_holds(struct fake *f, enum sld_xds_type t, const char *name, const char *bytes);
+
+// Makes a resource; CLUSTERS and ROUTES (comma-separated) are what it lists and needs.
+struct make {
+    enum sld_xds_type type;
+    const char *name, *bytes, *clusters, *routes, *secrets;
+    bool gated, no_eds;
+    int shape; // 0 = 1
+};
+struct sld_xds_resource *make_resource(const struct make *m);
+// Adds it to B (or its removal) for VIEW.
+void batch_put(struct sld_xds_batch *b, const char *view, const struct make *m);
+void batch_del(struct sld_xds_batch *b, const char *view, enum sld_xds_type t, const char *name);

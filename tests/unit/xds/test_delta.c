@@ -1,0 +1,497 @@
+// The delta protocol: subscriptions, versions, absence, removal, order, limits.
+#include "world.c"
+
+// ---- subscriptions ----
+
+static void test_legacy_wildcard(void **state)
+{
+    struct world *w = *state;
+    PUT(w, C("a", "C 1"), C("b", "C 1"));
+    FAKE_SEND(w->f, .type = SLD_XDS_CLUSTER);
+    fake_expect(w->f, SLD_XDS_CLUSTER, "a,b", true);
+    fake_expect_nothing(w->f);
+    PUT(w, C("b", "C 2"));
+    fake_expect(w->f, SLD_XDS_CLUSTER, "b", true);
+    // The node was on the first message only.
+    sld_xds_clients(w->x, take_info, NULL);
+    assert_true(sld_str_eq(info.role, SLD_STR("gw")));
+    assert_true(sld_str_eq(info.build, SLD_STR("envoy/1.40.0/abc")));
+    assert_true(info.types[SLD_XDS_CLUSTER].wildcard);
+}
+
+static void test_empty_wildcard_is_answered(void **state)
+{
+    struct world *w = *state;
+    PUT(w, S("x", "S 1"));
+    FAKE_SEND(w->f, .type = SLD_XDS_CLUSTER);
+    fake_expect(w->f, SLD_XDS_CLUSTER, "", true);
+    fake_expect_nothing(w->f);
+}
+
+static void test_explicit_wildcard_and_names(void **state)
+{
+    struct world *w = *state;
+    PUT(w, C("a", "C 1"), C("b", "C 1"));
+    FAKE_SEND(w->f, .type = SLD_XDS_CLUSTER, .names = "a");
+    fake_expect(w->f, SLD_XDS_CLUSTER, "a", true);
+    // After a name was sent, an empty list is no wildcard.
+    FAKE_SEND(w->f, .type = SLD_XDS_CLUSTER);
+    fake_expect_nothing(w->f);
+    FAKE_SEND(w->f, .type = SLD_XDS_CLUSTER, .names = "*");
+    fake_expect(w->f, SLD_XDS_CLUSTER, "b", true);
+    // Still covered by the wildcard: the server must say so.
+    FAKE_SEND(w->f, .type = SLD_XDS_CLUSTER, .unsubscribe = "a");
+    fake_expect(w->f, SLD_XDS_CLUSTER, "a", true);
+    FAKE_SEND(w->f, .type = SLD_XDS_CLUSTER, .unsubscribe = "*");
+    PUT(w, C("a", "C 2"), C("b", "C 2"));
+    fake_expect_nothing(w->f);
+}
+
+static void test_unsubscribed_name_that_is_gone(void **state)
+{
+    struct world *w = *state;
+    PUT(w, C("a", "C 1"));
+    FAKE_SEND(w->f, .type = SLD_XDS_CLUSTER, .names = "*,x");
+    fake_expect(w->f, SLD_XDS_CLUSTER, "a", true);
+    fake_expect(w->f, SLD_XDS_CLUSTER, "-x", true);
+    FAKE_SEND(w->f, .type = SLD_XDS_CLUSTER, .unsubscribe = "x");
+    fake_expect(w->f, SLD_XDS_CLUSTER, "-x", true);
+}
+
+static void test_names_and_absence(void **state)
+{
+    struct world *w = *state;
+    PUT(w, R("r", "R 1", NULL), S("s", "S 1"));
+    FAKE_SEND(w->f, .type = SLD_XDS_ROUTE, .names = "r,q");
+    fake_expect(w->f, SLD_XDS_ROUTE, "r,-q", true);
+    // Interest in the absent one is remembered.
+    PUT(w, R("q", "R 1", NULL));
+    fake_expect(w->f, SLD_XDS_ROUTE, "q", true);
+    FAKE_SEND(w->f, .type = SLD_XDS_ROUTE, .unsubscribe = "q");
+    PUT(w, R("q", "R 2", NULL), R("r", "R 2", NULL));
+    fake_expect(w->f, SLD_XDS_ROUTE, "r", true);
+    // Asked again, answered again.
+    FAKE_SEND(w->f, .type = SLD_XDS_ROUTE, .names = "q");
+    fake_expect(w->f, SLD_XDS_ROUTE, "q", true);
+    FAKE_SEND(w->f, .type = SLD_XDS_SECRET, .names = "s");
+    fake_expect(w->f, SLD_XDS_SECRET, "s", true);
+    del(w, SLD_XDS_SECRET, "s");
+    fake_expect(w->f, SLD_XDS_SECRET, "-s", true);
+}
+
+static void test_endpoints_of_known_cluster_are_never_absent(void **state)
+{
+    struct world *w = *state;
+    PUT(w, C("a", "C 1"), E("a", "E 1"), C("b", "C 1"));
+    FAKE_SEND(w->f, .type = SLD_XDS_ENDPOINT, .names = "a,b,c");
+    struct fake_msg *m = fake_next(w->f);
+    assert_non_null(m);
+    assert_int_equal(m->resource_count, 2);
+    // An empty ClusterLoadAssignment: field 1, length 1, "b".
+    assert_true(sld_str_eq(fake_find(m, "b")->bytes, SLD_STR("\x0a\x01" "b")));
+    assert_true(fake_removed(m, "c"));
+    FAKE_SEND(w->f, .type = SLD_XDS_ENDPOINT, .nonce = "1");
+    fake_free(m);
+    // To empty a cluster is to send it an empty assignment.
+    del(w, SLD_XDS_ENDPOINT, "a");
+    fake_expect(w->f, SLD_XDS_ENDPOINT, "a", true);
+    PUT(w, E("b", "E 1"));
+    fake_expect(w->f, SLD_XDS_ENDPOINT, "b", true);
+}
+
+static void test_stale_nonce_still_subscribes(void **state)
+{
+    struct world *w = *state;
+    PUT(w, R("r", "R 1", NULL), R("q", "R 1", NULL));
+    FAKE_SEND(w->f, .type = SLD_XDS_ROUTE, .names = "r");
+    fake_expect(w->f, SLD_XDS_ROUTE, "r", true);
+    PUT(w, R("r", "R 2", NULL));
+    // An answer to the response before the last, and to none at all: the names count.
+    FAKE_SEND(w->f, .type = SLD_XDS_ROUTE, .nonce = "1", .names = "q");
+    fake_expect(w->f, SLD_XDS_ROUTE, "r", false);
+    FAKE_SEND(w->f, .type = SLD_XDS_ROUTE, .nonce = "77", .unsubscribe = "r");
+    fake_expect_nothing(w->f); // the response with r is not answered yet
+    FAKE_SEND(w->f, .type = SLD_XDS_ROUTE, .nonce = "2");
+    fake_expect(w->f, SLD_XDS_ROUTE, "q", true);
+    PUT(w, R("r", "R 3", NULL));
+    fake_expect_nothing(w->f);
+}
+
+static void version_of(const struct make *m, char out[17])
+{
+    struct sld_xds_resource *r = make_resource(m);
+    sld_hash_text(r->obj.hash, out);
+    SLD_UNREF(r);
+}
+
+static void test_reconnect_sends_the_difference(void **state)
+{
+    struct world *w = *state;
+    struct make a = C("a", "C 1");
+    char version[17], versions[256];
+    PUT(w, C("a", "C 1"), C("b", "C 1"), C("c", "C 1"));
+    version_of(&a, version);
+    snprintf(versions, sizeof(versions), "a=%s,b=0000000000000000,gone=1111111111111111", version);
+    FAKE_SEND(w->f, .type = SLD_XDS_CLUSTER, .versions = versions);
+    fake_expect(w->f, SLD_XDS_CLUSTER, "b,c", true);
+    fake_expect_nothing(w->f);
+    // What vanished is taken away once nothing can use it any more.
+    w->now += 5 * SECOND;
+    sld_xds_tick(w->x, w->now);
+    fake_expect_nothing(w->f);
+    w->now += 30 * SECOND;
+    sld_xds_tick(w->x, w->now);
+    fake_expect(w->f, SLD_XDS_CLUSTER, "-gone", true);
+}
+
+static void test_reconnect_with_everything_is_silent(void **state)
+{
+    struct world *w = *state;
+    settled(w);
+    fake_close(w->f);
+    fake_open(w->f);
+    fake_start(w->f);
+    fake_expect_nothing(w->f);
+    sld_xds_clients(w->x, take_info, NULL);
+    assert_true(info.converged);
+    // A cluster that changed meanwhile brings its endpoints, though those did not change.
+    fake_close(w->f);
+    PUT(w, C("a", "C 2"));
+    fake_open(w->f);
+    fake_start(w->f);
+    fake_expect(w->f, SLD_XDS_CLUSTER, "a", true);
+    fake_expect(w->f, SLD_XDS_ENDPOINT, "a", true);
+    fake_expect_nothing(w->f);
+}
+
+// ---- order ----
+
+static void test_first_shape_takes_the_proof(void **state)
+{
+    struct world *w = *state;
+    struct fake *f = w->f;
+    PUT(w, C("a", "C 1"), E("a", "E 1"), R("r", "R 1 a", "a"), L("l", "L 1 r", "r"));
+    FAKE_SEND(f, .type = SLD_XDS_CLUSTER);
+    FAKE_SEND(f, .type = SLD_XDS_LISTENER);
+    FAKE_SEND(f, .type = SLD_XDS_ROUTE, .names = "r");
+    fake_expect(f, SLD_XDS_CLUSTER, "a", false);
+    fake_expect_nothing(f);
+    FAKE_SEND(f, .type = SLD_XDS_ENDPOINT, .names = "a");
+    fake_expect(f, SLD_XDS_ENDPOINT, "a", false);
+    fake_expect_nothing(f); // not before the endpoints are acknowledged
+    FAKE_SEND(f, .type = SLD_XDS_ENDPOINT, .nonce = "2");
+    fake_expect(f, SLD_XDS_LISTENER, "l", true);
+    fake_expect(f, SLD_XDS_ROUTE, "r", true);
+    fake_expect_nothing(f);
+}
+
+static void test_known_shape_goes_in_one_burst(void **state)
+{
+    struct world *w = *state;
+    settled(w);
+    PUT(w, R("r", "R 2 b", "b"), E("b", "E 1"), C("b", "C 1"));
+    fake_expect(w->f, SLD_XDS_CLUSTER, "b", false);
+    fake_expect(w->f, SLD_XDS_ENDPOINT, "b", false);
+    fake_expect(w->f, SLD_XDS_ROUTE, "r", false);
+    // The subscription that follows was answered ahead.
+    FAKE_SEND(w->f, .type = SLD_XDS_ENDPOINT, .names = "b");
+    fake_expect_nothing(w->f);
+}
+
+static void test_no_burst_while_endpoints_are_unanswered(void **state)
+{
+    struct world *w = *state;
+    settled(w);
+    PUT(w, E("a", "E 2"));
+    struct fake_msg *m = fake_next(w->f);
+    char nonce[24];
+    snprintf(nonce, sizeof(nonce), "%.*s", SLD_FMT(m->nonce));
+    fake_free(m);
+    PUT(w, R("r", "R 2 b", "b"), E("b", "E 1"), C("b", "C 1"));
+    fake_expect(w->f, SLD_XDS_CLUSTER, "b", false);
+    fake_expect_nothing(w->f);
+    FAKE_SEND(w->f, .type = SLD_XDS_ENDPOINT, .nonce = nonce);
+    fake_expect(w->f, SLD_XDS_ENDPOINT, "b", false);
+    fake_expect(w->f, SLD_XDS_ROUTE, "r", false);
+}
+
+static void test_gated_cluster_waits_for_its_ack(void **state)
+{
+    struct world *w = *state;
+    settled(w);
+    PUT(w, R("r", "R 2 b", "b"), E("b", "E 1"), C("b", "C gated", .gated = true));
+    w->f->hold_acks = true;
+    fake_settle(w->f);
+    while (fake_answer(w->f))
+        continue; // all but the CDS ACK, which is withheld while b warms
+    assert_true(fake_holds(w->f, SLD_XDS_ROUTE, "r", "R 1 a"));
+    fake_expect_nothing(w->f);
+    fake_warm(w->f, "b");
+    w->f->hold_acks = false;
+    fake_settle(w->f);
+    assert_true(fake_holds(w->f, SLD_XDS_ROUTE, "r", "R 2 b"));
+}
+
+static void test_gate_is_capped(void **state)
+{
+    struct world *w = *state;
+    settled(w);
+    PUT(w, R("r", "R 2 b", "b"), E("b", "E 1"), C("b", "C gated", .gated = true));
+    fake_settle(w->f);
+    assert_int_equal(sld_xds_deadline(w->x), w->now + 5 * SECOND);
+    w->now += 5 * SECOND - 1;
+    sld_xds_tick(w->x, w->now);
+    fake_expect_nothing(w->f);
+    w->now += 1;
+    sld_xds_tick(w->x, w->now);
+    fake_expect(w->f, SLD_XDS_ROUTE, "r", true);
+}
+
+static void test_cluster_update_brings_endpoints(void **state)
+{
+    struct world *w = *state;
+    settled(w);
+    PUT(w, C("a", "C 2"), R("r", "R 2 a", "a"));
+    fake_expect(w->f, SLD_XDS_CLUSTER, "a", false);
+    fake_expect(w->f, SLD_XDS_ENDPOINT, "a", true);
+    // The old form serves: the route need not wait.
+    fake_expect(w->f, SLD_XDS_ROUTE, "r", true);
+    fake_expect_nothing(w->f);
+}
+
+static void test_listener_update_brings_children(void **state)
+{
+    struct world *w = *state;
+    PUT(w, R("r", "R 1", NULL), S("s", "S 1"),
+        {.type = SLD_XDS_LISTENER, .name = "l", .bytes = "L 1", .routes = "r", .secrets = "s"});
+    FAKE_SEND(w->f, .type = SLD_XDS_CLUSTER);
+    fake_expect(w->f, SLD_XDS_CLUSTER, "", true);
+    FAKE_SEND(w->f, .type = SLD_XDS_LISTENER);
+    fake_expect(w->f, SLD_XDS_LISTENER, "l", true);
+    FAKE_SEND(w->f, .type = SLD_XDS_SECRET, .names = "s");
+    FAKE_SEND(w->f, .type = SLD_XDS_ROUTE, .names = "r");
+    fake_expect(w->f, SLD_XDS_SECRET, "s", true);
+    fake_expect(w->f, SLD_XDS_ROUTE, "r", true);
+    PUT(w, {.type = SLD_XDS_LISTENER, .name = "l", .bytes = "L 2", .routes = "r", .secrets = "s"});
+    fake_expect(w->f, SLD_XDS_LISTENER, "l", false);
+    fake_expect(w->f, SLD_XDS_SECRET, "s", true);
+    fake_expect(w->f, SLD_XDS_ROUTE, "r", true);
+    fake_expect_nothing(w->f);
+}
+
+static void test_listener_waits_for_children(void **state)
+{
+    struct world *w = *state;
+    struct make l = {.type = SLD_XDS_LISTENER, .name = "l", .bytes = "L 1", .secrets = "s"};
+    put(w, &l, 1);
+    FAKE_SEND(w->f, .type = SLD_XDS_CLUSTER);
+    fake_expect(w->f, SLD_XDS_CLUSTER, "", true);
+    FAKE_SEND(w->f, .type = SLD_XDS_LISTENER);
+    w->now += 60 * SECOND;
+    sld_xds_tick(w->x, w->now);
+    fake_expect_nothing(w->f); // never without its certificate
+    PUT(w, S("s", "S 1"));
+    fake_expect(w->f, SLD_XDS_LISTENER, "l", true);
+}
+
+static void test_removal_lingers(void **state)
+{
+    struct world *w = *state;
+    settled(w);
+    PUT(w, R("r", "R 2 b", "b"), E("b", "E 1"), C("b", "C 1"));
+    del(w, SLD_XDS_CLUSTER, "a");
+    del(w, SLD_XDS_ENDPOINT, "a");
+    w->f->hold_acks = true;
+    fake_settle(w->f);
+    w->now += 100 * SECOND; // the switch is not acknowledged yet: no linger runs
+    sld_xds_tick(w->x, w->now);
+    fake_expect_nothing(w->f);
+    w->f->hold_acks = false;
+    fake_settle(w->f);
+    assert_int_equal(sld_xds_deadline(w->x), w->now + 30 * SECOND);
+    w->now += 30 * SECOND - 1;
+    sld_xds_tick(w->x, w->now);
+    fake_expect_nothing(w->f);
+    w->now += 1;
+    sld_xds_tick(w->x, w->now);
+    fake_expect(w->f, SLD_XDS_CLUSTER, "-a", true);
+    fake_expect_nothing(w->f); // the endpoints went with their cluster
+}
+
+static void test_linger_is_cancelled(void **state)
+{
+    struct world *w = *state;
+    settled(w);
+    PUT(w, R("r", "R 2", NULL));
+    del(w, SLD_XDS_CLUSTER, "a");
+    fake_settle(w->f);
+    assert_true(fake_holds(w->f, SLD_XDS_CLUSTER, "a", "C 1"));
+    w->now += 10 * SECOND;
+    PUT(w, C("a", "C 1"), R("r", "R 3 a", "a"));
+    fake_expect(w->f, SLD_XDS_ROUTE, "r", true); // the cluster is there
+    w->now += 100 * SECOND;
+    sld_xds_tick(w->x, w->now);
+    fake_expect_nothing(w->f);
+    assert_int_equal(sld_xds_deadline(w->x), 0);
+}
+
+static void test_renamed_listener_is_one_response(void **state)
+{
+    struct world *w = *state;
+    settled(w);
+    struct sld_xds_batch *b = sld_xds_batch_create(1);
+    batch_del(b, "gw", SLD_XDS_LISTENER, "l");
+    batch_put(b, "gw", &(struct make)L("m", "L 1 r", "r"));
+    sld_xds_apply(w->x, b, w->now);
+    fake_expect(w->f, SLD_XDS_LISTENER, "m,-l", true);
+}
+
+// ---- flow control ----
+
+static void test_one_in_flight_newest_wins(void **state)
+{
+    struct world *w = *state;
+    settled(w);
+    PUT(w, E("a", "E 2"));
+    PUT(w, E("a", "E 3"));
+    PUT(w, E("a", "E 4"));
+    struct fake_msg *m = fake_next(w->f);
+    assert_true(sld_str_eq(fake_find(m, "a")->bytes, SLD_STR("E 2")));
+    char nonce[24];
+    snprintf(nonce, sizeof(nonce), "%.*s", SLD_FMT(m->nonce));
+    fake_free(m);
+    fake_expect_nothing(w->f);
+    FAKE_SEND(w->f, .type = SLD_XDS_ENDPOINT, .nonce = nonce);
+    m = fake_next(w->f);
+    assert_true(sld_str_eq(fake_find(m, "a")->bytes, SLD_STR("E 4")));
+    fake_free(m);
+}
+
+static void test_clusters_flow_while_unacked(void **state)
+{
+    struct world *w = *state;
+    settled(w);
+    char name[8];
+    for (int i = 0; i < 10; i++) {
+        snprintf(name, sizeof(name), "n%d", i);
+        PUT(w, C(name, "C static", .no_eds = true));
+        if (i < 8)
+            fake_expect(w->f, SLD_XDS_CLUSTER, name, false);
+    }
+    fake_expect_nothing(w->f);
+}
+
+static void test_large_responses_are_cut(void **state)
+{
+    struct world *w = *state;
+    char *big = sld_xcalloc(1, 1500001);
+    memset(big, 'x', 1500000);
+    memcpy(big, "C ", 2);
+    PUT(w, C("a", big), C("b", big), C("c", big));
+    sld_xfree(big);
+    FAKE_SEND(w->f, .type = SLD_XDS_CLUSTER);
+    fake_expect(w->f, SLD_XDS_CLUSTER, "a,b", true);
+    fake_expect(w->f, SLD_XDS_CLUSTER, "c", true);
+}
+
+static void test_change_then_back_is_no_change(void **state)
+{
+    struct world *w = *state;
+    settled(w);
+    w->f->owes_sent = false;
+    size_t before = w->f->messages;
+    PUT(w, C("a", "C 1"), E("a", "E 1"));
+    assert_int_equal(w->f->messages, before);
+}
+
+// ---- views ----
+
+static void test_shared_and_own(void **state)
+{
+    struct world *w = *state;
+    struct sld_xds_batch *b = sld_xds_batch_create(1);
+    batch_put(b, "", &(struct make)C("a", "C shared"));
+    batch_put(b, "gw", &(struct make)C("a", "C own"));
+    batch_put(b, "", &(struct make)C("b", "C shared"));
+    sld_xds_apply(w->x, b, w->now);
+    FAKE_SEND(w->f, .type = SLD_XDS_CLUSTER);
+    struct fake_msg *m = fake_next(w->f);
+    assert_true(sld_str_eq(fake_find(m, "a")->bytes, SLD_STR("C own")));
+    assert_true(sld_str_eq(fake_find(m, "b")->bytes, SLD_STR("C shared")));
+    fake_free(m);
+    FAKE_SEND(w->f, .type = SLD_XDS_CLUSTER, .nonce = "1");
+    del(w, SLD_XDS_CLUSTER, "a");
+    m = fake_next(w->f);
+    assert_true(sld_str_eq(fake_find(m, "a")->bytes, SLD_STR("C shared")));
+    fake_free(m);
+}
+
+static void test_unknown_role_gets_fallback_until_known(void **state)
+{
+    struct world *w = *state;
+    struct sld_xds_batch *b = sld_xds_batch_create(1);
+    batch_put(b, "fallback", &(struct make)L("bad-bootstrap", "L 1", NULL));
+    sld_xds_apply(w->x, b, w->now);
+    FAKE_SEND(w->f, .type = SLD_XDS_LISTENER);
+    fake_expect(w->f, SLD_XDS_LISTENER, "bad-bootstrap", true);
+    PUT(w, L("l", "L 1", NULL));
+    assert_int_equal(w->f->status, 14);
+    fake_close(w->f);
+    fake_open(w->f);
+    FAKE_SEND(w->f, .type = SLD_XDS_LISTENER);
+    fake_expect(w->f, SLD_XDS_LISTENER, "l", true);
+}
+
+static void test_nothing_before_serve(void **state)
+{
+    struct world *w = *state;
+    struct sld_xds_options o;
+    sld_xds_options_default(&o);
+    struct sld_xds *x = sld_xds_create(&o, NULL);
+    struct fake *f = fake_create(x, SLD_XDS_DELTA_ADS, "gw", 40, &w->now, NULL);
+    fake_open(f);
+    FAKE_SEND(f, .type = SLD_XDS_CLUSTER);
+    struct sld_xds_batch *b = sld_xds_batch_create(1);
+    batch_put(b, "gw", &(struct make)C("a", "C 1"));
+    sld_xds_apply(x, b, w->now);
+    fake_expect_nothing(f);
+    sld_xds_serve(x, w->now);
+    fake_expect(f, SLD_XDS_CLUSTER, "a", true);
+    fake_destroy(f);
+    sld_xds_destroy(x);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+        T(test_legacy_wildcard),
+        T(test_empty_wildcard_is_answered),
+        T(test_explicit_wildcard_and_names),
+        T(test_unsubscribed_name_that_is_gone),
+        T(test_names_and_absence),
+        T(test_endpoints_of_known_cluster_are_never_absent),
+        T(test_stale_nonce_still_subscribes),
+        T(test_reconnect_sends_the_difference),
+        T(test_reconnect_with_everything_is_silent),
+        T(test_first_shape_takes_the_proof),
+        T(test_known_shape_goes_in_one_burst),
+        T(test_no_burst_while_endpoints_are_unanswered),
+        T(test_gated_cluster_waits_for_its_ack),
+        T(test_gate_is_capped),
+        T(test_cluster_update_brings_endpoints),
+        T(test_listener_update_brings_children),
+        T(test_listener_waits_for_children),
+        T(test_removal_lingers),
+        T(test_linger_is_cancelled),
+        T(test_renamed_listener_is_one_response),
+        T(test_one_in_flight_newest_wins),
+        T(test_clusters_flow_while_unacked),
+        T(test_large_responses_are_cut),
+        T(test_change_then_back_is_no_change),
+        T(test_shared_and_own),
+        T(test_unknown_role_gets_fallback_until_known),
+        T(test_nothing_before_serve),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
