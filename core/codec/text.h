@@ -1,0 +1,17 @@
+// codec/text: base64, hexadecimal, Go's durations, Kubernetes names, label selectors' texts.
+#pragma once
+
+#include "base/base.h"
+
+// Standard alphabet with padding; reading also takes the URL alphabet and missing padding, and skips
+// line breaks. False on other input.
+struct sld_str sld_base64_encode(struct sld_arena *a, struct sld_str s);
+bool sld_base64_decode(struct sld_arena *a, struct sld_str s, struct sld_str *out);
+struct sld_str sld_hex_encode(struct sld_arena *a, struct sld_str s);
+// "1.5s", "1m", "1h30m", "500ms", "-1s", "0": Go's ParseDuration and proto3's form. Seconds and
+// nanoseconds have the same sign. False on anything else or out of proto3's range.
+bool sld_duration_parse(struct sld_str s, int64_t *seconds, int32_t *nanos);
+// A DNS-1123 subdomain of at most 253 characters.
+bool sld_is_dns1123(struct sld_str s);
+// An IPv4 or IPv6 address in text form; *V6 tells which (may be NULL).
+bool sld_is_ip(struct sld_str s, bool *v6);
