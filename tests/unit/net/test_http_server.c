@@ -292,6 +292,50 @@ static void test_pipelining_keeps_order(void **state)
     sld_arena_fini(&a);
 }
 
+struct writer {
+    int fd;
+    struct sld_buf bytes;
+};
+
+static void *write_all(void *arg)
+{
+    struct writer *w = arg;
+    put(w->fd, w->bytes.p, w->bytes.n);
+    return NULL;
+}
+
+// While a request waits, the server reads on only up to its ceiling (it would abort beyond), and
+// serves everything afterwards.
+static void test_read_ahead_has_a_ceiling(void **state)
+{
+    (void)state;
+    enum { REQUESTS = 200, FILL = 10000 };
+    struct fixture f = {0};
+    struct sld_arena a = {0};
+    struct writer w;
+    pthread_t thread;
+    char fill[FILL];
+    memset(fill, 'x', sizeof(fill));
+    assert_true(start(&f, "127.0.0.1:0", NULL));
+    sld_buf_init(&w.bytes, 4 * 1024 * 1024);
+    for (int i = 0; i < REQUESTS; i++)
+        sld_buf_addf(&w.bytes, "HEAD /%d HTTP/1.1\r\nHost: x\r\n%sX-Fill: %.*s\r\n\r\n", i,
+                     i == REQUESTS - 1 ? "Connection: close\r\n" : "", FILL, fill);
+    w.fd = dial(&f);
+    put(w.fd, "GET /wait HTTP/1.1\r\nHost: x\r\n\r\n", 31);
+    wait_for(&f.arrived);
+    assert_int_equal(pthread_create(&thread, NULL, write_all, &w), 0);
+    for (int i = 0; i < 100; i++) // turns of the loop, in which it could read
+        expect_has(exchange(&a, &f, "GET / HTTP/1.1\r\n" CLOSE "\r\n"), "200 OK");
+    io_do(&f.io, answer_waiting, &f);
+    expect_has(get_all(&a, w.fd), "late");
+    pthread_join(thread, NULL);
+    stop(&f);
+    assert_int_equal(f.requests, 1 + 100 + REQUESTS);
+    sld_buf_fini(&w.bytes);
+    sld_arena_fini(&a);
+}
+
 // A request cut at every byte is still one request.
 static void test_any_fragmentation(void **state)
 {
@@ -594,6 +638,7 @@ int main(void)
         cmocka_unit_test(test_bodies),
         cmocka_unit_test(test_expect_continue),
         cmocka_unit_test(test_pipelining_keeps_order),
+        cmocka_unit_test(test_read_ahead_has_a_ceiling),
         cmocka_unit_test(test_any_fragmentation),
         cmocka_unit_test(test_bad_requests),
         cmocka_unit_test(test_ceilings),
