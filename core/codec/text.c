@@ -1,0 +1,208 @@
+// Base64, hexadecimal, durations, names and addresses.
+#include "codec/text.h"
+
+#include <arpa/inet.h>
+
+struct sld_str sld_base64_encode(struct sld_arena *a, struct sld_str s)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    size_t n = (s.n + 2) / 3 * 4, o = 0;
+    char *out = sld_arena_alloc(a, n + 1);
+    for (size_t i = 0; i < s.n; i += 3) {
+        uint32_t v = (uint32_t)(unsigned char)s.p[i] << 16;
+        if (i + 1 < s.n)
+            v |= (uint32_t)(unsigned char)s.p[i + 1] << 8;
+        if (i + 2 < s.n)
+            v |= (unsigned char)s.p[i + 2];
+        out[o++] = digits[v >> 18];
+        out[o++] = digits[(v >> 12) & 63];
+        out[o++] = i + 1 < s.n ? digits[(v >> 6) & 63] : '=';
+        out[o++] = i + 2 < s.n ? digits[v & 63] : '=';
+    }
+    return (struct sld_str){out, n};
+}
+
+static int base64_digit(char c)
+{
+    if (c >= 'A' && c <= 'Z')
+        return c - 'A';
+    if (c >= 'a' && c <= 'z')
+        return c - 'a' + 26;
+    if (c >= '0' && c <= '9')
+        return c - '0' + 52;
+    if (c == '+' || c == '-')
+        return 62;
+    if (c == '/' || c == '_')
+        return 63;
+    return -1;
+}
+
+bool sld_base64_decode(struct sld_arena *a, struct sld_str s, struct sld_str *out)
+{
+    char *p = sld_arena_alloc(a, s.n / 4 * 3 + 4);
+    size_t n = 0;
+    uint32_t v = 0;
+    unsigned digits = 0, padding = 0;
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        if (c == '\n' || c == '\r')
+            continue;
+        if (c == '=') {
+            padding++;
+            continue;
+        }
+        int d = base64_digit(c);
+        if (d < 0 || padding)
+            return false;
+        v = v << 6 | (uint32_t)d;
+        if (++digits % 4 == 0) {
+            p[n++] = (char)(v >> 16);
+            p[n++] = (char)(v >> 8);
+            p[n++] = (char)v;
+            v = 0;
+        }
+    }
+    unsigned left = digits % 4;
+    if (left == 1 || (padding && padding != (4 - left) % 4))
+        return false;
+    if (left >= 2)
+        p[n++] = (char)(v >> (left == 2 ? 4 : 10));
+    if (left == 3)
+        p[n++] = (char)(v >> 2);
+    *out = (struct sld_str){p, n};
+    return true;
+}
+
+struct sld_str sld_hex_encode(struct sld_arena *a, struct sld_str s)
+{
+    static const char digits[] = "0123456789abcdef";
+    char *out = sld_arena_alloc(a, s.n * 2 + 1);
+    for (size_t i = 0; i < s.n; i++) {
+        out[2 * i] = digits[(unsigned char)s.p[i] >> 4];
+        out[2 * i + 1] = digits[(unsigned char)s.p[i] & 15];
+    }
+    return (struct sld_str){out, s.n * 2};
+}
+
+// The unit at the beginning of *S in nanoseconds, taken off; 0 = none.
+static uint64_t take_unit(struct sld_str *s)
+{
+    static const struct {
+        struct sld_str name;
+        uint64_t ns;
+    } units[] = {
+        {SLD_STR_INIT("ns"), 1},
+        {SLD_STR_INIT("us"), 1000},
+        {SLD_STR_INIT("\xc2\xb5s"), 1000},
+        {SLD_STR_INIT("\xce\xbcs"), 1000},
+        {SLD_STR_INIT("ms"), 1000000},
+        {SLD_STR_INIT("s"), 1000000000},
+        {SLD_STR_INIT("m"), UINT64_C(60000000000)},
+        {SLD_STR_INIT("h"), UINT64_C(3600000000000)},
+    };
+    for (size_t i = 0; i < SLD_ARRAY_LEN(units); i++) {
+        if (sld_str_starts(*s, units[i].name)) {
+            *s = sld_str_sub(*s, units[i].name.n, s->n);
+            return units[i].ns;
+        }
+    }
+    return 0;
+}
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+enum { NS = 1000000000 };
+static const uint64_t duration_max_s = UINT64_C(315576000000);
+
+// Takes "12.5ms" off *S and adds it; false on anything else.
+static bool take_part(struct sld_str *s, uint64_t *seconds, uint64_t *nanos)
+{
+    uint64_t whole = 0;
+    struct sld_str fraction = SLD_STR("");
+    size_t i = 0;
+    for (; i < s->n && is_digit(s->p[i]); i++) {
+        if (whole > UINT64_MAX / 20)
+            return false;
+        whole = whole * 10 + (uint64_t)(s->p[i] - '0');
+    }
+    size_t digits = i;
+    if (i < s->n && s->p[i] == '.') {
+        size_t from = ++i;
+        while (i < s->n && is_digit(s->p[i]))
+            i++;
+        fraction = sld_str_sub(*s, from, i - from);
+    }
+    if (digits + fraction.n == 0)
+        return false;
+    *s = sld_str_sub(*s, i, s->n);
+    uint64_t unit = take_unit(s);
+    if (unit == 0)
+        return false;
+    uint64_t per_second = unit < NS ? NS / unit : 1, unit_seconds = unit < NS ? 0 : unit / NS;
+    if (unit_seconds && whole > duration_max_s / unit_seconds)
+        return false;
+    *seconds += unit_seconds ? whole * unit_seconds : whole / per_second;
+    *nanos += unit_seconds ? 0 : whole % per_second * unit;
+    for (size_t k = 0; k < fraction.n; k++) {
+        unit /= 10;
+        uint64_t ns = unit * (uint64_t)(fraction.p[k] - '0');
+        *seconds += ns / NS;
+        *nanos += ns % NS;
+    }
+    *seconds += *nanos / NS;
+    *nanos %= NS;
+    return *seconds <= duration_max_s;
+}
+
+bool sld_duration_parse(struct sld_str s, int64_t *seconds, int32_t *nanos)
+{
+    bool minus = s.n && s.p[0] == '-';
+    if (minus || (s.n && s.p[0] == '+'))
+        s = sld_str_sub(s, 1, s.n);
+    uint64_t sec = 0, ns = 0;
+    if (!sld_str_eq(s, SLD_STR("0"))) {
+        if (s.n == 0)
+            return false;
+        while (s.n) {
+            if (!take_part(&s, &sec, &ns))
+                return false;
+        }
+    }
+    if (sec == duration_max_s && ns)
+        return false;
+    *seconds = minus ? -(int64_t)sec : (int64_t)sec;
+    *nanos = minus ? -(int32_t)ns : (int32_t)ns;
+    return true;
+}
+
+bool sld_is_dns1123(struct sld_str s)
+{
+    if (s.n == 0 || s.n > 253)
+        return false;
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        bool alnum = is_digit(c) || (c >= 'a' && c <= 'z');
+        bool edge = i == 0 || i + 1 == s.n || s.p[i - 1] == '.' || s.p[i + 1] == '.';
+        if (!alnum && (edge || (c != '-' && c != '.')))
+            return false;
+    }
+    return true;
+}
+
+bool sld_is_ip(struct sld_str s, bool *v6)
+{
+    char text[INET6_ADDRSTRLEN];
+    unsigned char bin[16];
+    if (s.n == 0 || s.n >= sizeof(text) || memchr(s.p, 0, s.n))
+        return false;
+    memcpy(text, s.p, s.n);
+    text[s.n] = 0;
+    bool is4 = inet_pton(AF_INET, text, bin) == 1;
+    bool is6 = !is4 && inet_pton(AF_INET6, text, bin) == 1;
+    if (v6)
+        *v6 = is6;
+    return is4 || is6;
+}
