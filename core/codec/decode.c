@@ -1,53 +1,12 @@
 // Trees to messages: fields, lists, maps, oneofs, and findings with their paths.
 #include "codec/decode.h"
 
-static bool plain_key(struct sld_str s)
-{
-    for (size_t i = 0; i < s.n; i++) {
-        char c = s.p[i];
-        bool word = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
-        if (!word)
-            return false;
-    }
-    return s.n > 0;
-}
-
-static void path_text(struct sld_buf *out, const struct path *at)
-{
-    if (!at)
-        return;
-    path_text(out, at->up);
-    if (at->index >= 0) {
-        sld_buf_addf(out, "[%ld]", at->index);
-    } else if (at->key && !plain_key(at->name)) {
-        sld_buf_addf(out, "[\"%.*s\"]", SLD_FMT(at->name));
-    } else {
-        if (out->n)
-            sld_buf_addc(out, '.');
-        sld_buf_add(out, at->name);
-    }
-}
-
-static void finding(struct dec *d, const struct path *at, enum sld_severity sev, enum sld_code code,
-                    struct sld_str text)
-{
-    struct sld_buf path;
-    sld_buf_init(&path, 2048);
-    path_text(&path, at);
-    sld_report_add(d->r, sev, code, sld_buf_str(&path), "%.*s", SLD_FMT(text));
-    sld_buf_fini(&path);
-}
-
 bool dec_fail(struct dec *d, const struct path *at, enum sld_code code, const char *fmt, ...)
 {
-    struct sld_buf text;
-    sld_buf_init(&text, 2048);
     va_list ap;
     va_start(ap, fmt);
-    sld_buf_vaddf(&text, fmt, ap);
+    path_vfinding(d->r, at, SLD_ERROR, code, fmt, ap);
     va_end(ap);
-    finding(d, at, SLD_ERROR, code, sld_buf_str(&text));
-    sld_buf_fini(&text);
     return false;
 }
 
@@ -93,12 +52,13 @@ static bool unknown_field(struct dec *d, const struct sld_msg_info *info, struct
                           const struct path *at)
 {
     struct sld_str near = dec_nearest(name, field_name, info, info->desc->n_fields);
-    struct sld_str shown = sld_str_sub(name, 0, 100), text;
+    enum sld_severity sev = d->lenient ? SLD_WARNING : SLD_ERROR;
+    struct sld_str shown = sld_str_sub(name, 0, 100);
     if (near.p)
-        text = sld_arena_fmt(d->a, "unknown field \"%.*s\"; did you mean \"%.*s\"?", SLD_FMT(shown), SLD_FMT(near));
+        path_finding(d->r, at, sev, SLD_FIELD_UNKNOWN, "unknown field \"%.*s\"; did you mean \"%.*s\"?",
+                     SLD_FMT(shown), SLD_FMT(near));
     else
-        text = sld_arena_fmt(d->a, "unknown field \"%.*s\"", SLD_FMT(shown));
-    finding(d, at, d->lenient ? SLD_WARNING : SLD_ERROR, SLD_FIELD_UNKNOWN, text);
+        path_finding(d->r, at, sev, SLD_FIELD_UNKNOWN, "unknown field \"%.*s\"", SLD_FMT(shown));
     return d->lenient;
 }
 

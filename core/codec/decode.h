@@ -2,15 +2,8 @@
 #pragma once
 
 #include "codec/doc.h"
+#include "codec/path.h"
 #include "codec/walk.h"
-
-// Where the decoder is, as a chain on the stack; made into text only for a finding.
-struct path {
-    const struct path *up;
-    struct sld_str name; // a field's JSON name or a map key; absent for a list element
-    long index;          // of a list element, else -1
-    bool key;            // NAME is a map key
-};
 
 struct dec {
     struct sld_arena *a;

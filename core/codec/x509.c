@@ -1,0 +1,187 @@
+// Certificates and keys, by libcrypto: one reader for RSA, EC and Ed25519.
+#include "codec/x509.h"
+
+#include <openssl/bio.h>
+#include <openssl/bn.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+#include <openssl/x509v3.h>
+
+// Trust stores are longer than chains.
+enum { CHAIN_MAX = 100, STORE_MAX = 1000, NAME_MAX_BYTES = 1024 };
+
+static enum sld_rc crypto_error(struct sld_err *err, const char *what)
+{
+    unsigned long e = ERR_peek_last_error();
+    const char *reason = e ? ERR_reason_error_string(e) : NULL;
+    ERR_clear_error();
+    return sld_err_set(err, SLD_INVALID, "%s%s%s", what, reason ? ": " : "", reason ? reason : "");
+}
+
+static BIO *bio_of(struct sld_str s)
+{
+    return BIO_new_mem_buf(s.p ? s.p : "", (int)(s.n > INT32_MAX ? INT32_MAX : s.n));
+}
+
+static void free_chain(X509 **certs, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        X509_free(certs[i]);
+}
+
+// A key behind a pass phrase must fail, not ask the terminal.
+static int no_pass_phrase(char *buf, int size, int rwflag, void *u)
+{
+    (void)buf;
+    (void)size;
+    (void)rwflag;
+    (void)u;
+    return -1;
+}
+
+// Reads every certificate of PEM, fewer than MAX; what is not a certificate is passed over.
+static enum sld_rc read_chain(struct sld_str pem, X509 **certs, size_t max, size_t *n, struct sld_err *err)
+{
+    BIO *bio = bio_of(pem);
+    *n = 0;
+    enum sld_rc rc = SLD_OK;
+    while (rc == SLD_OK && *n < max) {
+        X509 *c = PEM_read_bio_X509(bio, NULL, no_pass_phrase, NULL);
+        if (c) {
+            certs[(*n)++] = c;
+            continue;
+        }
+        if (ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
+            rc = crypto_error(err, *n ? "a further certificate cannot be read" : "the certificate cannot be read");
+        break;
+    }
+    ERR_clear_error();
+    if (rc == SLD_OK && *n == 0)
+        rc = sld_err_set(err, SLD_INVALID, "no certificate in PEM form");
+    if (rc == SLD_OK && *n == max)
+        rc = sld_err_set(err, SLD_LIMIT, "more than %zu certificates", max - 1);
+    BIO_free(bio);
+    if (rc != SLD_OK) {
+        free_chain(certs, *n);
+        *n = 0;
+    }
+    return rc;
+}
+
+static int64_t unix_time(const ASN1_TIME *t)
+{
+    int days = 0, seconds = 0;
+    ASN1_TIME *epoch = ASN1_TIME_set(NULL, 0);
+    ASN1_TIME_diff(&days, &seconds, epoch, t);
+    ASN1_TIME_free(epoch);
+    return (int64_t)days * 86400 + seconds;
+}
+
+static struct sld_str name_text(struct sld_arena *a, const X509_NAME *name)
+{
+    char text[NAME_MAX_BYTES];
+    BIO *bio = BIO_new(BIO_s_mem());
+    X509_NAME_print_ex(bio, name, 0, XN_FLAG_RFC2253 & ~ASN1_STRFLGS_ESC_MSB);
+    int n = BIO_read(bio, text, sizeof(text));
+    BIO_free(bio);
+    return sld_arena_str(a, (struct sld_str){text, n > 0 ? (size_t)n : 0});
+}
+
+static struct sld_str serial_text(struct sld_arena *a, const X509 *c)
+{
+    BIGNUM *bn = ASN1_INTEGER_to_BN(X509_get0_serialNumber(c), NULL);
+    char *hex = bn ? BN_bn2hex(bn) : NULL;
+    struct sld_str out = sld_arena_str(a, sld_str_c(hex ? hex : ""));
+    OPENSSL_free(hex);
+    BN_free(bn);
+    return out;
+}
+
+static void read_dns_names(struct sld_arena *a, const X509 *c, struct sld_cert_facts *out)
+{
+    GENERAL_NAMES *names = X509_get_ext_d2i(c, NID_subject_alt_name, NULL, NULL);
+    for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
+        const GENERAL_NAME *n = sk_GENERAL_NAME_value(names, i);
+        if (n->type != GEN_DNS)
+            continue;
+        struct sld_str s = {(const char *)ASN1_STRING_get0_data(n->d.dNSName), (size_t)ASN1_STRING_length(n->d.dNSName)};
+        SLD_PUSH(a, out->dns_names, out->dns_name_count, sld_arena_str(a, s));
+    }
+    GENERAL_NAMES_free(names);
+}
+
+static struct sld_str chain_pem(struct sld_arena *a, X509 **certs, size_t n)
+{
+    BIO *bio = BIO_new(BIO_s_mem());
+    for (size_t i = 0; i < n; i++)
+        PEM_write_bio_X509(bio, certs[i]);
+    char *p;
+    long len = BIO_get_mem_data(bio, &p);
+    struct sld_str out = sld_arena_str(a, (struct sld_str){p, (size_t)len});
+    BIO_free(bio);
+    return out;
+}
+
+static void facts_of(struct sld_arena *a, X509 **certs, size_t n, struct sld_cert_facts *out)
+{
+    *out = (struct sld_cert_facts){
+        .not_before = unix_time(X509_get0_notBefore(certs[0])),
+        .not_after = unix_time(X509_get0_notAfter(certs[0])),
+        .subject = name_text(a, X509_get_subject_name(certs[0])),
+        .issuer = name_text(a, X509_get_issuer_name(certs[0])),
+        .serial = serial_text(a, certs[0]),
+        .chain_length = n,
+        .pem = chain_pem(a, certs, n),
+    };
+    read_dns_names(a, certs[0], out);
+}
+
+enum sld_rc sld_cert_read(struct sld_arena *a, struct sld_str pem, struct sld_cert_facts *out, struct sld_err *err)
+{
+    X509 *certs[CHAIN_MAX];
+    size_t n;
+    enum sld_rc rc = read_chain(pem, certs, CHAIN_MAX, &n, err);
+    if (rc != SLD_OK)
+        return rc;
+    facts_of(a, certs, n, out);
+    free_chain(certs, n);
+    return SLD_OK;
+}
+
+enum sld_rc sld_ca_read(struct sld_arena *a, struct sld_str pem, struct sld_cert_facts *out, struct sld_err *err)
+{
+    X509 **certs = sld_arena_alloc(a, STORE_MAX * sizeof(X509 *));
+    size_t n;
+    enum sld_rc rc = read_chain(pem, certs, STORE_MAX, &n, err);
+    if (rc != SLD_OK)
+        return rc;
+    facts_of(a, certs, n, out);
+    for (size_t i = 1; i < n; i++) {
+        int64_t end = unix_time(X509_get0_notAfter(certs[i]));
+        out->not_after = end < out->not_after ? end : out->not_after;
+    }
+    free_chain(certs, n);
+    return SLD_OK;
+}
+
+enum sld_rc sld_cert_key_match(struct sld_str chain, struct sld_str key_pem, struct sld_err *err)
+{
+    X509 *certs[CHAIN_MAX];
+    size_t n;
+    enum sld_rc rc = read_chain(chain, certs, CHAIN_MAX, &n, err);
+    if (rc != SLD_OK)
+        return rc;
+    BIO *bio = bio_of(key_pem);
+    EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, no_pass_phrase, NULL);
+    BIO_free(bio);
+    if (!key) {
+        rc = crypto_error(err, "the private key cannot be read");
+    } else if (EVP_PKEY_eq(X509_get0_pubkey(certs[0]), key) != 1) {
+        rc = sld_err_set(err, SLD_CONFLICT, "the private key does not belong to the certificate");
+        ERR_clear_error();
+    }
+    EVP_PKEY_free(key);
+    free_chain(certs, n);
+    return rc;
+}
