@@ -6,6 +6,22 @@
 
 // ---- JSON ----
 
+// The code point at the front of S when YAML does not let it stand for itself in a line (line breaks
+// of Unicode, C1 controls, the byte order mark, non-characters), with its length in *N; else 0.
+static unsigned unprintable(struct sld_str s, size_t *n)
+{
+    const unsigned char *p = (const unsigned char *)s.p;
+    *n = 2;
+    if (s.n >= 2 && p[0] == 0xc2 && p[1] < 0xa0)
+        return p[1];
+    *n = 3;
+    if (s.n >= 3 && p[0] == 0xe2 && p[1] == 0x80 && (p[2] == 0xa8 || p[2] == 0xa9))
+        return 0x2000u + p[2] - 0x80;
+    if (s.n >= 3 && p[0] == 0xef && ((p[1] == 0xbb && p[2] == 0xbf) || (p[1] == 0xbf && p[2] >= 0xbe)))
+        return p[1] == 0xbb ? 0xfeff : 0xff40u + p[2];
+    return 0;
+}
+
 static void json_string(struct sld_buf *out, struct sld_str s)
 {
     static const char from[] = "\"\\\b\f\n\r\t", into[] = "\"\\bfnrt";
@@ -13,10 +29,17 @@ static void json_string(struct sld_buf *out, struct sld_str s)
     sld_buf_addc(out, '"');
     for (size_t i = 0; i < s.n; i++) {
         unsigned char c = (unsigned char)s.p[i];
-        if (c >= 0x20 && c != '"' && c != '\\' && c != 0x7f)
+        size_t len = 1;
+        unsigned code = c >= 0x80 ? unprintable(sld_str_sub(s, i, 3), &len) : 0;
+        if (c >= 0x20 && c != '"' && c != '\\' && c != 0x7f && !code)
             continue;
         sld_buf_add(out, sld_str_sub(s, start, i - start));
-        start = i + 1;
+        start = i + len;
+        i += len - 1;
+        if (code) {
+            sld_buf_addf(out, "\\u%04x", code);
+            continue;
+        }
         const char *known = c ? memchr(from, c, sizeof(from) - 1) : NULL;
         if (known)
             sld_buf_addf(out, "\\%c", into[known - from]);

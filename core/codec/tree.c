@@ -55,6 +55,9 @@ static struct sld_node *number(struct tree *t, double v, bool is_float)
     char text[40];
     if (isnan(v) || isinf(v))
         return scalar(t, isnan(v) ? SLD_STR("NaN") : v > 0 ? SLD_STR("Infinity") : SLD_STR("-Infinity"), true);
+    // Without its fraction, readers would take it for the integer 0.
+    if (!(v < 0) && !(v > 0) && signbit(v))
+        return scalar(t, SLD_STR("-0.0"), false);
     for (int digits = is_float ? 6 : 15; digits <= 17; digits++) {
         snprintf(text, sizeof(text), "%.*g", digits, v);
         double back = strtod(text, NULL);

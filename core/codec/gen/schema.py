@@ -86,10 +86,11 @@ class Side:
         for i, f in enumerate(message.field):
             rules = options.FieldRules()
             rules.CopyFrom(f.options.Extensions[options.field])
+            f.json_name = rules.json_name or f.json_name
             self.fields.append({
                 "number": f.number,
                 "name": f.name,
-                "json": rules.json_name or f.json_name,
+                "json": f.json_name,
                 "doc": comments.get(path + (2, i), ""),
                 "oneof": message.oneof_decl[f.oneof_index].name if f.HasField("oneof_index") else None,
                 "map": (f.label == f.LABEL_REPEATED and f.type == f.TYPE_MESSAGE
