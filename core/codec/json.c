@@ -139,7 +139,7 @@ static bool read_string(struct json *j, struct sld_str *out)
             continue;
         }
         j->p++;
-        size_t len;
+        size_t len = 0;
         if (!read_escape(j, text + n, &len))
             return false;
         n += len;
