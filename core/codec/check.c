@@ -16,7 +16,8 @@ struct check {
 
 static void check_message(struct check *c, const struct path *at, const ProtobufCMessage *m);
 
-static void fail(struct check *c, const struct path *at, enum sld_code code, const char *fmt, ...) SLD_PRINTF(4, 5);
+static void fail(struct check *c, const struct path *at, enum sld_code code, const char *fmt, ...)
+    SLD_PRINTF(4, 5);
 
 static void fail(struct check *c, const struct path *at, enum sld_code code, const char *fmt, ...)
 {
@@ -26,8 +27,8 @@ static void fail(struct check *c, const struct path *at, enum sld_code code, con
     va_end(ap);
 }
 
-static void check_bounds(struct check *c, const struct path *at, const struct sld_rules *u, double v,
-                         const char *unit)
+static void check_bounds(struct check *c, const struct path *at, const struct sld_rules *u,
+                         double v, const char *unit)
 {
     if (u->has_gt && !(v > u->gt))
         fail(c, at, SLD_FIELD_RANGE, "%.15g%s: must be greater than %.15g%s", v, unit, u->gt, unit);
@@ -39,7 +40,8 @@ static void check_bounds(struct check *c, const struct path *at, const struct sl
         fail(c, at, SLD_FIELD_RANGE, "%.15g%s: must be at most %.15g%s", v, unit, u->lte, unit);
 }
 
-static void check_size(struct check *c, const struct path *at, size_t n, unsigned min, unsigned max, const char *what)
+static void check_size(struct check *c, const struct path *at, size_t n, unsigned min, unsigned max,
+                       const char *what)
 {
     if (min && n < min)
         fail(c, at, SLD_FIELD_RANGE, "needs at least %u %s, has %zu", min, what, n);
@@ -56,7 +58,8 @@ static bool listed(const char *const *list, struct sld_str s)
     return false;
 }
 
-static void check_lists(struct check *c, const struct path *at, const struct sld_rules *u, struct sld_str s)
+static void check_lists(struct check *c, const struct path *at, const struct sld_rules *u,
+                        struct sld_str s)
 {
     if (u->in && !listed(u->in, s)) {
         struct sld_buf all;
@@ -93,8 +96,8 @@ static size_t characters(struct sld_str s)
     return n;
 }
 
-static void check_text(struct check *c, const struct path *at, const struct sld_rules *u, struct sld_str s,
-                       bool is_string)
+static void check_text(struct check *c, const struct path *at, const struct sld_rules *u,
+                       struct sld_str s, bool is_string)
 {
     if (is_string)
         check_size(c, at, characters(s), u->min_len, u->max_len, "characters");
@@ -117,7 +120,8 @@ static void check_enum(struct check *c, const struct path *at, const struct sld_
         fail(c, at, SLD_FIELD_ENUM, "%d is no value of %s", v, e->short_name);
     // Lists name values of an enum by name or number.
     struct sld_str name = sld_str_c(known ? known->name : number);
-    bool by_number = (u->in && listed(u->in, sld_str_c(number))) || (u->not_in && listed(u->not_in, sld_str_c(number)));
+    bool by_number = (u->in && listed(u->in, sld_str_c(number))) ||
+                     (u->not_in && listed(u->not_in, sld_str_c(number)));
     check_lists(c, at, u, by_number ? sld_str_c(number) : name);
 }
 
@@ -188,7 +192,8 @@ static int str_cmp(const void *a, const void *b)
     return sld_str_cmp(*(const struct sld_str *)a, *(const struct sld_str *)b);
 }
 
-static void check_unique(struct check *c, const struct path *at, const ProtobufCMessage *m, unsigned field)
+static void check_unique(struct check *c, const struct path *at, const ProtobufCMessage *m,
+                         unsigned field)
 {
     size_t n = walk_count(m, &m->descriptor->fields[field]);
     struct sld_arena a = {0};
@@ -203,15 +208,16 @@ static void check_unique(struct check *c, const struct path *at, const ProtobufC
     qsort(texts, n, sizeof(*texts), str_cmp);
     for (size_t i = 1; i < n; i++) {
         if (sld_str_eq(texts[i - 1], texts[i])) {
-            fail(c, at, SLD_FIELD_FORMAT, "%.*s stands twice", SLD_FMT(sld_str_sub(texts[i], 0, 100)));
+            fail(c, at, SLD_FIELD_FORMAT, "%.*s stands twice",
+                 SLD_FMT(sld_str_sub(texts[i], 0, 100)));
             break;
         }
     }
     sld_arena_fini(&a);
 }
 
-static void check_map(struct check *c, const struct path *at, const struct sld_rules *u, const ProtobufCMessage *m,
-                      const ProtobufCFieldDescriptor *f, size_t n)
+static void check_map(struct check *c, const struct path *at, const struct sld_rules *u,
+                      const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f, size_t n)
 {
     struct sld_arena a = {0};
     for (size_t i = 0; i < n; i++) {
@@ -250,9 +256,11 @@ static void check_repeated(struct check *c, const struct path *at, const struct 
 static void check_state(struct check *c, const struct path *at, enum sld_state state)
 {
     if (state == SLD_STATE_KNOWN)
-        path_finding(c->r, at, SLD_WARNING, SLD_FIELD_NOT_BUILT, "this field is understood but has no effect yet");
+        path_finding(c->r, at, SLD_WARNING, SLD_FIELD_NOT_BUILT,
+                     "this field is understood but has no effect yet");
     else if (state == SLD_STATE_ENTERPRISE)
-        path_finding(c->r, at, SLD_WARNING, SLD_FIELD_ENTERPRISE, "this field belongs to an enterprise feature and has no effect");
+        path_finding(c->r, at, SLD_WARNING, SLD_FIELD_ENTERPRISE,
+                     "this field belongs to an enterprise feature and has no effect");
     else if (state == SLD_STATE_DEPRECATED)
         path_finding(c->r, at, SLD_NOTE, SLD_FIELD_DEPRECATED, "this field is deprecated");
 }
@@ -305,14 +313,16 @@ static void check_oneofs(struct check *c, const struct path *at, const ProtobufC
             sld_buf_addf(&names, "%s%s", names.n ? ", " : "", info->fields[i].json_name);
         }
         if (!set)
-            fail(c, at, SLD_FIELD_REQUIRED, "one of these is required: %.*s", SLD_FMT(sld_buf_str(&names)));
+            fail(c, at, SLD_FIELD_REQUIRED, "one of these is required: %.*s",
+                 SLD_FMT(sld_buf_str(&names)));
         sld_buf_fini(&names);
     }
 }
 
 static void check_any(struct check *c, const struct path *at, const Google__Protobuf__Any *any)
 {
-    const ProtobufCMessageDescriptor *desc = walk_any_type(sld_str_c(any->type_url ? any->type_url : ""));
+    const ProtobufCMessageDescriptor *desc =
+        walk_any_type(sld_str_c(any->type_url ? any->type_url : ""));
     struct sld_arena a = {0};
     enum { ANY_DEPTH = 100 };
     struct sld_str bytes = {(const char *)any->value.data, any->value.len};

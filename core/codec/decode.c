@@ -16,8 +16,8 @@ bool dec_type(struct dec *d, const struct path *at, const char *what, const stru
         struct sld_str shown = sld_str_sub(n->text, 0, 60);
         while (shown.n && !sld_str_utf8(shown, NULL))
             shown.n--;
-        return dec_fail(d, at, SLD_FIELD_TYPE, "expected %s, found %s%.*s%s", what, n->quoted ? "\"" : "",
-                        SLD_FMT(shown), n->quoted ? "\"" : "");
+        return dec_fail(d, at, SLD_FIELD_TYPE, "expected %s, found %s%.*s%s", what,
+                        n->quoted ? "\"" : "", SLD_FMT(shown), n->quoted ? "\"" : "");
     }
     return dec_fail(d, at, SLD_FIELD_TYPE, "expected %s, found %s", what,
                     n->type == SLD_NODE_NULL  ? "null"
@@ -55,8 +55,9 @@ static bool unknown_field(struct dec *d, const struct sld_msg_info *info, struct
     enum sld_severity sev = d->lenient ? SLD_WARNING : SLD_ERROR;
     struct sld_str shown = sld_str_sub(name, 0, 100);
     if (near.p)
-        path_finding(d->r, at, sev, SLD_FIELD_UNKNOWN, "unknown field \"%.*s\"; did you mean \"%.*s\"?",
-                     SLD_FMT(shown), SLD_FMT(near));
+        path_finding(d->r, at, sev, SLD_FIELD_UNKNOWN,
+                     "unknown field \"%.*s\"; did you mean \"%.*s\"?", SLD_FMT(shown),
+                     SLD_FMT(near));
     else
         path_finding(d->r, at, sev, SLD_FIELD_UNKNOWN, "unknown field \"%.*s\"", SLD_FMT(shown));
     return d->lenient;
@@ -67,11 +68,12 @@ static bool null_is_value(const ProtobufCFieldDescriptor *f)
 {
     if (f->type == PROTOBUF_C_TYPE_MESSAGE)
         return f->descriptor == &google__protobuf__value__descriptor;
-    return f->type == PROTOBUF_C_TYPE_ENUM && f->descriptor == &google__protobuf__null_value__descriptor;
+    return f->type == PROTOBUF_C_TYPE_ENUM &&
+           f->descriptor == &google__protobuf__null_value__descriptor;
 }
 
-bool dec_value(struct dec *d, const ProtobufCFieldDescriptor *f, const struct sld_node *n, const struct path *at,
-               void *p)
+bool dec_value(struct dec *d, const ProtobufCFieldDescriptor *f, const struct sld_node *n,
+               const struct path *at, void *p)
 {
     if (n->type == SLD_NODE_NULL && !null_is_value(f))
         return dec_type(d, at, "a value", n);
@@ -83,7 +85,8 @@ bool dec_value(struct dec *d, const ProtobufCFieldDescriptor *f, const struct sl
 }
 
 // An array for N elements of F in M, its count still 0.
-static void *make_array(struct dec *d, ProtobufCMessage *m, const ProtobufCFieldDescriptor *f, size_t n)
+static void *make_array(struct dec *d, ProtobufCMessage *m, const ProtobufCFieldDescriptor *f,
+                        size_t n)
 {
     char *array = sld_arena_alloc(d->a, n * walk_size(f->type));
     memcpy(walk_mut(m, f), &array, sizeof(array));
@@ -131,7 +134,8 @@ static bool decode_map(struct dec *d, ProtobufCMessage *m, const ProtobufCFieldD
         key.type = SLD_NODE_SCALAR;
         key.quoted = desc->fields[0].type == PROTOBUF_C_TYPE_STRING;
         if (dec_scalar(d, &desc->fields[0], &key, &here, walk_mut(entry, &desc->fields[0])) &&
-            dec_value(d, &desc->fields[1], n->pairs[i].value, &here, walk_mut(entry, &desc->fields[1])))
+            dec_value(d, &desc->fields[1], n->pairs[i].value, &here,
+                      walk_mut(entry, &desc->fields[1])))
             array[kept++] = entry;
         else
             ok = false;
@@ -151,15 +155,15 @@ static const char *arm_name(const struct sld_msg_info *info, const ProtobufCMess
     return "";
 }
 
-static bool decode_single(struct dec *d, ProtobufCMessage *m, const struct sld_msg_info *info, unsigned i,
-                          const struct sld_node *n, const struct path *at)
+static bool decode_single(struct dec *d, ProtobufCMessage *m, const struct sld_msg_info *info,
+                          unsigned i, const struct sld_node *n, const struct path *at)
 {
     const ProtobufCFieldDescriptor *f = &m->descriptor->fields[i];
     if (!walk_in_oneof(f))
         return dec_value(d, f, n, at, walk_mut(m, f));
     if (walk_case(m, f) != 0)
-        return dec_fail(d, at, SLD_FIELD_ONEOF, "\"%s\" and \"%s\" exclude each other", info->fields[i].json_name,
-                        arm_name(info, m, f));
+        return dec_fail(d, at, SLD_FIELD_ONEOF, "\"%s\" and \"%s\" exclude each other",
+                        info->fields[i].json_name, arm_name(info, m, f));
     uint64_t value[2] = {0};
     if (!dec_value(d, f, n, at, value) && f->type != PROTOBUF_C_TYPE_MESSAGE)
         return false;
@@ -191,7 +195,8 @@ bool dec_fields(struct dec *d, ProtobufCMessage *m, const struct sld_node *n, co
         if (value->type == SLD_NODE_NULL && (walk_repeated(f) || !null_is_value(f)))
             continue;
         if (walk_set(m, f))
-            ok = dec_fail(d, &here, SLD_DOC_DUPLICATE_KEY, "\"%.*s\" is set twice, under two spellings", SLD_FMT(name));
+            ok = dec_fail(d, &here, SLD_DOC_DUPLICATE_KEY,
+                          "\"%.*s\" is set twice, under two spellings", SLD_FMT(name));
         else if (!walk_repeated(f))
             ok &= decode_single(d, m, info, (unsigned)i, value, &here);
         else if (info->fields[i].is_map)
@@ -202,7 +207,8 @@ bool dec_fields(struct dec *d, ProtobufCMessage *m, const struct sld_node *n, co
     return ok;
 }
 
-bool dec_message(struct dec *d, ProtobufCMessage *m, const struct sld_node *n, const struct path *at)
+bool dec_message(struct dec *d, ProtobufCMessage *m, const struct sld_node *n,
+                 const struct path *at)
 {
     const struct sld_msg_info *info = sld_msg_info(m->descriptor);
     if (info->wkt != SLD_WKT_NONE)
@@ -210,8 +216,8 @@ bool dec_message(struct dec *d, ProtobufCMessage *m, const struct sld_node *n, c
     return dec_fields(d, m, n, at, SLD_STR_NONE);
 }
 
-void *sld_doc_decode(struct sld_arena *a, const ProtobufCMessageDescriptor *desc, const struct sld_node *node,
-                     bool lenient, struct sld_report *r)
+void *sld_doc_decode(struct sld_arena *a, const ProtobufCMessageDescriptor *desc,
+                     const struct sld_node *node, bool lenient, struct sld_report *r)
 {
     struct dec d = {a, r, lenient};
     ProtobufCMessage *m = sld_msg_new(a, desc);

@@ -6,29 +6,34 @@
 #include "google/protobuf/field_mask.pb-c.h"
 #include "google/protobuf/timestamp.pb-c.h"
 
-static bool decode_duration(struct dec *d, ProtobufCMessage *m, const struct sld_node *n, const struct path *at)
+static bool decode_duration(struct dec *d, ProtobufCMessage *m, const struct sld_node *n,
+                            const struct path *at)
 {
     Google__Protobuf__Duration *out = (Google__Protobuf__Duration *)m;
     if (n->type != SLD_NODE_SCALAR)
         return dec_type(d, at, "a duration such as \"1.5s\"", n);
     if (sld_duration_parse(n->text, &out->seconds, &out->nanos))
         return true;
-    return dec_fail(d, at, SLD_FIELD_FORMAT, "\"%.*s\" is no duration; write it with a unit, as in \"1.5s\" or \"500ms\"",
+    return dec_fail(d, at, SLD_FIELD_FORMAT,
+                    "\"%.*s\" is no duration; write it with a unit, as in \"1.5s\" or \"500ms\"",
                     SLD_FMT(sld_str_sub(n->text, 0, 60)));
 }
 
-static bool decode_timestamp(struct dec *d, ProtobufCMessage *m, const struct sld_node *n, const struct path *at)
+static bool decode_timestamp(struct dec *d, ProtobufCMessage *m, const struct sld_node *n,
+                             const struct path *at)
 {
     Google__Protobuf__Timestamp *out = (Google__Protobuf__Timestamp *)m;
     if (n->type != SLD_NODE_SCALAR)
         return dec_type(d, at, "a time", n);
     if (time_parse(n->text, &out->seconds, &out->nanos))
         return true;
-    return dec_fail(d, at, SLD_FIELD_FORMAT, "\"%.*s\" is no time; write it as in \"2026-01-02T15:04:05Z\"",
+    return dec_fail(d, at, SLD_FIELD_FORMAT,
+                    "\"%.*s\" is no time; write it as in \"2026-01-02T15:04:05Z\"",
                     SLD_FMT(sld_str_sub(n->text, 0, 60)));
 }
 
-static bool decode_field_mask(struct dec *d, ProtobufCMessage *m, const struct sld_node *n, const struct path *at)
+static bool decode_field_mask(struct dec *d, ProtobufCMessage *m, const struct sld_node *n,
+                              const struct path *at)
 {
     Google__Protobuf__FieldMask *out = (Google__Protobuf__FieldMask *)m;
     if (n->type != SLD_NODE_SCALAR)
@@ -51,7 +56,8 @@ static bool decode_field_mask(struct dec *d, ProtobufCMessage *m, const struct s
 
 static bool decode_struct(struct dec *d, Google__Protobuf__Struct *out, const struct sld_node *n,
                           const struct path *at);
-static bool decode_value(struct dec *d, Google__Protobuf__Value *out, const struct sld_node *n, const struct path *at);
+static bool decode_value(struct dec *d, Google__Protobuf__Value *out, const struct sld_node *n,
+                         const struct path *at);
 
 static bool decode_list(struct dec *d, Google__Protobuf__ListValue *out, const struct sld_node *n,
                         const struct path *at)
@@ -69,7 +75,8 @@ static bool decode_list(struct dec *d, Google__Protobuf__ListValue *out, const s
     return ok;
 }
 
-static bool decode_plain(struct dec *d, Google__Protobuf__Value *out, const struct sld_node *n, const struct path *at)
+static bool decode_plain(struct dec *d, Google__Protobuf__Value *out, const struct sld_node *n,
+                         const struct path *at)
 {
     bool b;
     if (!n->quoted && dec_bool_word(n->text, &b)) {
@@ -88,7 +95,8 @@ static bool decode_plain(struct dec *d, Google__Protobuf__Value *out, const stru
     return true;
 }
 
-static bool decode_value(struct dec *d, Google__Protobuf__Value *out, const struct sld_node *n, const struct path *at)
+static bool decode_value(struct dec *d, Google__Protobuf__Value *out, const struct sld_node *n,
+                         const struct path *at)
 {
     switch (n->type) {
     case SLD_NODE_NULL:
@@ -115,12 +123,13 @@ static bool decode_struct(struct dec *d, Google__Protobuf__Struct *out, const st
         return dec_type(d, at, "a mapping", n);
     bool ok = true;
     out->n_fields = n->count;
-    out->fields = n->count ? SLD_ARENA_ARRAY(d->a, Google__Protobuf__Struct__FieldsEntry *, n->count) : NULL;
+    out->fields =
+        n->count ? SLD_ARENA_ARRAY(d->a, Google__Protobuf__Struct__FieldsEntry *, n->count) : NULL;
     for (size_t i = 0; i < n->count; i++) {
         struct sld_str key = n->pairs[i].key->text;
         struct path here = {at, key, -1, true};
-        Google__Protobuf__Struct__FieldsEntry *e =
-            SLD_MSG(d->a, Google__Protobuf__Struct__FieldsEntry, google__protobuf__struct__fields_entry);
+        Google__Protobuf__Struct__FieldsEntry *e = SLD_MSG(
+            d->a, Google__Protobuf__Struct__FieldsEntry, google__protobuf__struct__fields_entry);
         if (key.n && memchr(key.p, 0, key.n))
             ok = dec_fail(d, at, SLD_FIELD_FORMAT, "a key has a NUL character");
         e->key = sld_arena_cstr(d->a, key);
@@ -131,7 +140,8 @@ static bool decode_struct(struct dec *d, Google__Protobuf__Struct *out, const st
     return ok;
 }
 
-static bool decode_any(struct dec *d, ProtobufCMessage *m, const struct sld_node *n, const struct path *at)
+static bool decode_any(struct dec *d, ProtobufCMessage *m, const struct sld_node *n,
+                       const struct path *at)
 {
     Google__Protobuf__Any *out = (Google__Protobuf__Any *)m;
     if (n->type != SLD_NODE_MAP)
@@ -163,8 +173,8 @@ static bool decode_any(struct dec *d, ProtobufCMessage *m, const struct sld_node
     return ok;
 }
 
-bool dec_known(struct dec *d, const struct sld_msg_info *info, ProtobufCMessage *m, const struct sld_node *n,
-               const struct path *at)
+bool dec_known(struct dec *d, const struct sld_msg_info *info, ProtobufCMessage *m,
+               const struct sld_node *n, const struct path *at)
 {
     const ProtobufCFieldDescriptor *first = info->desc->fields;
     switch (info->wkt) {

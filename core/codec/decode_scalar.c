@@ -13,12 +13,15 @@ bool dec_bool_word(struct sld_str s, bool *out)
         struct sld_str word;
         bool value;
     } words[] = {
-        {SLD_STR_INIT("true"), true},   {SLD_STR_INIT("True"), true},   {SLD_STR_INIT("TRUE"), true},
-        {SLD_STR_INIT("false"), false}, {SLD_STR_INIT("False"), false}, {SLD_STR_INIT("FALSE"), false},
-        {SLD_STR_INIT("yes"), true},    {SLD_STR_INIT("Yes"), true},    {SLD_STR_INIT("YES"), true},
-        {SLD_STR_INIT("no"), false},    {SLD_STR_INIT("No"), false},    {SLD_STR_INIT("NO"), false},
-        {SLD_STR_INIT("on"), true},     {SLD_STR_INIT("On"), true},     {SLD_STR_INIT("ON"), true},
-        {SLD_STR_INIT("off"), false},   {SLD_STR_INIT("Off"), false},   {SLD_STR_INIT("OFF"), false},
+        {SLD_STR_INIT("true"), true},   {SLD_STR_INIT("True"), true},
+        {SLD_STR_INIT("TRUE"), true},   {SLD_STR_INIT("false"), false},
+        {SLD_STR_INIT("False"), false}, {SLD_STR_INIT("FALSE"), false},
+        {SLD_STR_INIT("yes"), true},    {SLD_STR_INIT("Yes"), true},
+        {SLD_STR_INIT("YES"), true},    {SLD_STR_INIT("no"), false},
+        {SLD_STR_INIT("No"), false},    {SLD_STR_INIT("NO"), false},
+        {SLD_STR_INIT("on"), true},     {SLD_STR_INIT("On"), true},
+        {SLD_STR_INIT("ON"), true},     {SLD_STR_INIT("off"), false},
+        {SLD_STR_INIT("Off"), false},   {SLD_STR_INIT("OFF"), false},
     };
     for (size_t i = 0; i < SLD_ARRAY_LEN(words); i++) {
         if (sld_str_eq(s, words[i].word)) {
@@ -86,7 +89,8 @@ static bool special_double(const struct sld_node *n, double *out)
     struct sld_str s = n->text;
     bool minus = s.n && s.p[0] == '-';
     struct sld_str bare = minus || (s.n && s.p[0] == '+') ? sld_str_sub(s, 1, s.n) : s;
-    if (sld_str_eq(bare, SLD_STR("Infinity")) || (!n->quoted && sld_str_ieq(bare, SLD_STR(".inf")))) {
+    if (sld_str_eq(bare, SLD_STR("Infinity")) ||
+        (!n->quoted && sld_str_ieq(bare, SLD_STR(".inf")))) {
         *out = minus ? -(double)INFINITY : (double)INFINITY;
         return true;
     }
@@ -103,7 +107,8 @@ bool dec_double(const struct sld_node *n, double *out)
     uint64_t v;
     if (sld_str_double(n->text, out)) {
         // YAML 1.1 reads a leading zero as octal; JSON text has none.
-        bool octal = !n->quoted && n->text.n > 1 && n->text.p[0] == '0' && n->text.p[1] >= '0' && n->text.p[1] <= '7';
+        bool octal = !n->quoted && n->text.n > 1 && n->text.p[0] == '0' && n->text.p[1] >= '0' &&
+                     n->text.p[1] <= '7';
         if (octal && parse_integer(n, &minus, &v))
             *out = (double)v;
         return true;
@@ -134,8 +139,8 @@ static bool in_range(ProtobufCType t, bool minus, uint64_t v)
     }
 }
 
-static bool scalar_integer(struct dec *d, const ProtobufCFieldDescriptor *f, const struct sld_node *n,
-                           const struct path *at, void *p)
+static bool scalar_integer(struct dec *d, const ProtobufCFieldDescriptor *f,
+                           const struct sld_node *n, const struct path *at, void *p)
 {
     bool minus;
     uint64_t v;
@@ -203,8 +208,8 @@ static bool scalar_enum(struct dec *d, const ProtobufCFieldDescriptor *f, const 
         sld_buf_addf(&names, "%s%s", i ? ", " : "", e->values[i].name);
     struct sld_str shown = sld_str_sub(n->text, 0, 60);
     if (near.p)
-        dec_fail(d, at, SLD_FIELD_ENUM, "\"%.*s\" is not allowed; did you mean \"%.*s\"?", SLD_FMT(shown),
-                 SLD_FMT(near));
+        dec_fail(d, at, SLD_FIELD_ENUM, "\"%.*s\" is not allowed; did you mean \"%.*s\"?",
+                 SLD_FMT(shown), SLD_FMT(near));
     else
         dec_fail(d, at, SLD_FIELD_ENUM, "\"%.*s\" is not allowed; one of: %.*s%s", SLD_FMT(shown),
                  SLD_FMT(sld_buf_str(&names)), names.full ? ", ..." : "");
@@ -242,8 +247,8 @@ static bool scalar_bytes(struct dec *d, const struct sld_node *n, const struct p
     return true;
 }
 
-bool dec_scalar(struct dec *d, const ProtobufCFieldDescriptor *f, const struct sld_node *n, const struct path *at,
-                void *p)
+bool dec_scalar(struct dec *d, const ProtobufCFieldDescriptor *f, const struct sld_node *n,
+                const struct path *at, void *p)
 {
     if (n->type == SLD_NODE_NULL && f->type == PROTOBUF_C_TYPE_ENUM)
         return true; // NullValue: its only value is the default

@@ -11,7 +11,8 @@ struct diff {
     size_t n;
 };
 
-static void diff_messages(struct diff *d, const struct path *at, const ProtobufCMessage *x, const ProtobufCMessage *y);
+static void diff_messages(struct diff *d, const struct path *at, const ProtobufCMessage *x,
+                          const ProtobufCMessage *y);
 
 static struct sld_str text_of(struct diff *d, const struct sld_node *n)
 {
@@ -34,8 +35,8 @@ static void add(struct diff *d, const struct path *at, struct sld_str before, st
 }
 
 // Compares whole fields by their text; what is shown is redacted.
-static void diff_whole(struct diff *d, const struct path *at, const ProtobufCMessage *x, const ProtobufCMessage *y,
-                       unsigned i, bool in_x, bool in_y)
+static void diff_whole(struct diff *d, const struct path *at, const ProtobufCMessage *x,
+                       const ProtobufCMessage *y, unsigned i, bool in_x, bool in_y)
 {
     struct sld_str before = in_x ? text_of(d, tree_field(d->a, x, i, false)) : SLD_STR_NONE;
     struct sld_str after = in_y ? text_of(d, tree_field(d->a, y, i, false)) : SLD_STR_NONE;
@@ -54,8 +55,8 @@ static const ProtobufCMessage *open_message(const ProtobufCFieldDescriptor *f, c
 }
 
 // Compares element I of X with element K of Y; -1 = not there.
-static void diff_item(struct diff *d, const struct path *at, const ProtobufCMessage *x, const ProtobufCMessage *y,
-                      unsigned field, long i, long k)
+static void diff_item(struct diff *d, const struct path *at, const ProtobufCMessage *x,
+                      const ProtobufCMessage *y, unsigned field, long i, long k)
 {
     const ProtobufCFieldDescriptor *f = &x->descriptor->fields[field];
     bool map = walk_is_map(sld_msg_info(x->descriptor), field);
@@ -94,7 +95,8 @@ static int place_cmp(const void *a, const void *b)
     return walk_entry_cmp(x->entry, y->entry);
 }
 
-static struct place *sorted(struct diff *d, const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f, size_t n)
+static struct place *sorted(struct diff *d, const ProtobufCMessage *m,
+                            const ProtobufCFieldDescriptor *f, size_t n)
 {
     struct place *p = SLD_ARENA_ARRAY(d->a, struct place, n);
     for (size_t i = 0; i < n; i++)
@@ -103,8 +105,8 @@ static struct place *sorted(struct diff *d, const ProtobufCMessage *m, const Pro
     return p;
 }
 
-static void diff_map(struct diff *d, const struct path *at, const ProtobufCMessage *x, const ProtobufCMessage *y,
-                     unsigned field)
+static void diff_map(struct diff *d, const struct path *at, const ProtobufCMessage *x,
+                     const ProtobufCMessage *y, unsigned field)
 {
     const ProtobufCFieldDescriptor *f = &x->descriptor->fields[field];
     size_t nx = walk_count(x, f), ny = walk_count(y, f), i = 0, k = 0;
@@ -118,8 +120,8 @@ static void diff_map(struct diff *d, const struct path *at, const ProtobufCMessa
     }
 }
 
-static void diff_list(struct diff *d, const struct path *at, const ProtobufCMessage *x, const ProtobufCMessage *y,
-                      unsigned field)
+static void diff_list(struct diff *d, const struct path *at, const ProtobufCMessage *x,
+                      const ProtobufCMessage *y, unsigned field)
 {
     const ProtobufCFieldDescriptor *f = &x->descriptor->fields[field];
     size_t nx = walk_count(x, f), ny = walk_count(y, f);
@@ -129,7 +131,8 @@ static void diff_list(struct diff *d, const struct path *at, const ProtobufCMess
     }
 }
 
-static void diff_messages(struct diff *d, const struct path *at, const ProtobufCMessage *x, const ProtobufCMessage *y)
+static void diff_messages(struct diff *d, const struct path *at, const ProtobufCMessage *x,
+                          const ProtobufCMessage *y)
 {
     const struct sld_msg_info *info = sld_msg_info(x->descriptor);
     for (unsigned i = 0; i < x->descriptor->n_fields; i++) {
@@ -151,7 +154,8 @@ static void diff_messages(struct diff *d, const struct path *at, const ProtobufC
     }
 }
 
-struct sld_change *sld_msg_diff(struct sld_arena *a, const ProtobufCMessage *x, const ProtobufCMessage *y, size_t *n)
+struct sld_change *sld_msg_diff(struct sld_arena *a, const ProtobufCMessage *x,
+                                const ProtobufCMessage *y, size_t *n)
 {
     struct diff d = {.a = a};
     SLD_PRE(!x || !y || x->descriptor == y->descriptor);

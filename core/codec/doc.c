@@ -44,7 +44,8 @@ struct sld_node *read_node(struct reader *r, enum sld_node_type type, int line, 
 
 static int pair_cmp(const void *a, const void *b)
 {
-    const struct sld_pair *x = *(const struct sld_pair *const *)a, *y = *(const struct sld_pair *const *)b;
+    const struct sld_pair *x = *(const struct sld_pair *const *)a,
+                          *y = *(const struct sld_pair *const *)b;
     int c = sld_str_cmp(x->key->text, y->key->text);
     return c ? c : (x > y) - (x < y);
 }
@@ -111,8 +112,9 @@ static bool check_encoding(struct reader *r, struct sld_str text)
     return read_fail(r, SLD_DOC_ENCODING, line, column, "the text is not UTF-8");
 }
 
-enum sld_rc sld_doc_read(struct sld_arena *a, struct sld_str text, const struct sld_doc_limits *limits,
-                         struct sld_document **docs, size_t *n, enum sld_code *code, struct sld_err *err)
+enum sld_rc sld_doc_read(struct sld_arena *a, struct sld_str text,
+                         const struct sld_doc_limits *limits, struct sld_document **docs, size_t *n,
+                         enum sld_code *code, struct sld_err *err)
 {
     struct sld_err own;
     enum sld_code own_code;
@@ -127,7 +129,8 @@ enum sld_rc sld_doc_read(struct sld_arena *a, struct sld_str text, const struct 
     }
     if (!check_encoding(&r, text))
         return SLD_INVALID;
-    struct sld_str bare = sld_str_starts(text, SLD_STR("\xef\xbb\xbf")) ? sld_str_sub(text, 3, text.n) : text;
+    struct sld_str bare =
+        sld_str_starts(text, SLD_STR("\xef\xbb\xbf")) ? sld_str_sub(text, 3, text.n) : text;
     struct sld_str trimmed = sld_str_trim(bare);
     if (trimmed.n && (trimmed.p[0] == '{' || trimmed.p[0] == '[')) {
         struct sld_node *root = NULL;
@@ -176,7 +179,8 @@ struct sld_node *sld_node_scalar(struct sld_arena *a, struct sld_str text, bool 
     return n;
 }
 
-void sld_node_set(struct sld_arena *a, struct sld_node *map, struct sld_str key, struct sld_node *value)
+void sld_node_set(struct sld_arena *a, struct sld_node *map, struct sld_str key,
+                  struct sld_node *value)
 {
     SLD_PRE(map->type == SLD_NODE_MAP);
     for (size_t i = 0; i < map->count; i++) {

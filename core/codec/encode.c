@@ -1,7 +1,8 @@
 // Messages to wire bytes. Written from the end to the front, so that the length of a submessage is
 // known when its length prefix is written, without a counting pass.
 //
-// protobuf-c's own packer is not used: it leaves out -0.0 and empty map keys and keeps maps unsorted.
+// protobuf-c's own packer is not used: it leaves out -0.0 and empty map keys and keeps maps
+// unsorted.
 #include <stdlib.h>
 
 #include "codec/walk.h"
@@ -126,7 +127,8 @@ static bool entries_sorted(const ProtobufCMessage *m, const ProtobufCFieldDescri
     return true;
 }
 
-static void put_map(struct out *o, const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f, size_t n)
+static void put_map(struct out *o, const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f,
+                    size_t n)
 {
     const char *items = walk_item(m, f, 0);
     char *sorted = NULL;
@@ -149,7 +151,8 @@ static void put_map(struct out *o, const ProtobufCMessage *m, const ProtobufCFie
     sld_xfree(sorted);
 }
 
-static void put_repeated(struct out *o, const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f)
+static void put_repeated(struct out *o, const ProtobufCMessage *m,
+                         const ProtobufCFieldDescriptor *f)
 {
     size_t n = walk_count(m, f);
     bool packed = (f->flags & PROTOBUF_C_FIELD_FLAG_PACKED) != 0;

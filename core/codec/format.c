@@ -57,7 +57,8 @@ static bool is_cidr(struct sld_str s)
     struct sld_str ip;
     uint64_t bits;
     bool v6;
-    return sld_str_cut(&s, '/', &ip) && s.p && sld_is_ip(ip, &v6) && sld_str_u64(s, &bits) && bits <= (v6 ? 128 : 32);
+    return sld_str_cut(&s, '/', &ip) && s.p && sld_is_ip(ip, &v6) && sld_str_u64(s, &bits) &&
+           bits <= (v6 ? 128 : 32);
 }
 
 static bool is_dns_name(struct sld_str s)

@@ -1,11 +1,12 @@
-// codec/format: the string formats that constraints may name (option `format` of solder/options.proto).
+// codec/format: the string formats that constraints may name (option `format` of
+// solder/options.proto).
 #pragma once
 
 #include "base/base.h"
 
 // What S lacks of FORMAT, in words that continue "the value "; NULL when it fits. An empty string
-// always fits: whether a value must be there is another constraint's business. FORMAT must be known.
-// [any]
+// always fits: whether a value must be there is another constraint's business. FORMAT must be
+// known. [any]
 const char *sld_format_check(const char *format, struct sld_str s);
 // True when FORMAT is one of:
 //   http_header_name, http_header_value   as Envoy's strict rules have it

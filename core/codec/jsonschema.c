@@ -82,7 +82,8 @@ static void put_string(struct schema *s, const struct sld_rules *u)
     }
 }
 
-static void put_scalar(struct schema *s, const ProtobufCFieldDescriptor *f, const struct sld_rules *u)
+static void put_scalar(struct schema *s, const ProtobufCFieldDescriptor *f,
+                       const struct sld_rules *u)
 {
     switch (f->type) {
     case PROTOBUF_C_TYPE_STRING:
@@ -118,7 +119,8 @@ static void want(struct schema *s, const ProtobufCMessageDescriptor *desc)
     SLD_PUSH(&s->a, s->queue, s->count, desc);
 }
 
-static void put_message(struct schema *s, const ProtobufCMessageDescriptor *desc, const struct sld_rules *u)
+static void put_message(struct schema *s, const ProtobufCMessageDescriptor *desc,
+                        const struct sld_rules *u)
 {
     switch (sld_msg_info(desc)->wkt) {
     case SLD_WKT_WRAPPER:
@@ -153,7 +155,8 @@ static void put_message(struct schema *s, const ProtobufCMessageDescriptor *desc
     sld_json_str(&s->j, sld_arena_fmt(&s->a, "#/$defs/%s", desc->name));
 }
 
-static void put_value(struct schema *s, const ProtobufCFieldDescriptor *f, const struct sld_rules *u)
+static void put_value(struct schema *s, const ProtobufCFieldDescriptor *f,
+                      const struct sld_rules *u)
 {
     if (f->type == PROTOBUF_C_TYPE_MESSAGE)
         put_message(s, f->descriptor, u);
@@ -161,7 +164,8 @@ static void put_value(struct schema *s, const ProtobufCFieldDescriptor *f, const
         put_scalar(s, f, u);
 }
 
-static void put_object(struct schema *s, const char *key, const ProtobufCFieldDescriptor *f, const struct sld_rules *u)
+static void put_object(struct schema *s, const char *key, const ProtobufCFieldDescriptor *f,
+                       const struct sld_rules *u)
 {
     sld_json_key(&s->j, key);
     sld_json_begin(&s->j, '{');
@@ -169,7 +173,8 @@ static void put_object(struct schema *s, const char *key, const ProtobufCFieldDe
     sld_json_end(&s->j, '}');
 }
 
-static void put_field(struct schema *s, const ProtobufCFieldDescriptor *f, const struct sld_field_info *info)
+static void put_field(struct schema *s, const ProtobufCFieldDescriptor *f,
+                      const struct sld_field_info *info)
 {
     const struct sld_rules *u = info->rules, *items = u ? u->items : NULL;
     sld_json_key(&s->j, info->json_name);

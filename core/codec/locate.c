@@ -94,7 +94,8 @@ static size_t follow(const struct sld_node *node, struct sld_str path, const str
     return steps;
 }
 
-bool sld_doc_locate(struct sld_str text, int first_line, struct sld_str path, int *line, int *column)
+bool sld_doc_locate(struct sld_str text, int first_line, struct sld_str path, int *line,
+                    int *column)
 {
     struct sld_arena a = {0};
     struct sld_document *docs;

@@ -63,7 +63,8 @@ static void copy_unknown(struct sld_arena *a, ProtobufCMessage *to, const Protob
     for (unsigned i = 0; i < n; i++) {
         to->unknown_fields[i] = from->unknown_fields[i];
         to->unknown_fields[i].data = sld_arena_alloc(a, from->unknown_fields[i].len);
-        memcpy(to->unknown_fields[i].data, from->unknown_fields[i].data, from->unknown_fields[i].len);
+        memcpy(to->unknown_fields[i].data, from->unknown_fields[i].data,
+               from->unknown_fields[i].len);
     }
 }
 

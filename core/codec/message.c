@@ -58,7 +58,8 @@ Google__Protobuf__Any *sld_msg_any(struct sld_arena *a, const ProtobufCMessage *
 
 Google__Protobuf__BoolValue *sld_msg_bool(struct sld_arena *a, bool v)
 {
-    Google__Protobuf__BoolValue *w = SLD_MSG(a, Google__Protobuf__BoolValue, google__protobuf__bool_value);
+    Google__Protobuf__BoolValue *w =
+        SLD_MSG(a, Google__Protobuf__BoolValue, google__protobuf__bool_value);
     w->value = v;
     return w;
 }
@@ -97,7 +98,8 @@ Google__Protobuf__StringValue *sld_msg_string(struct sld_arena *a, struct sld_st
 
 Google__Protobuf__Duration *sld_msg_duration_ms(struct sld_arena *a, int64_t ms)
 {
-    Google__Protobuf__Duration *d = SLD_MSG(a, Google__Protobuf__Duration, google__protobuf__duration);
+    Google__Protobuf__Duration *d =
+        SLD_MSG(a, Google__Protobuf__Duration, google__protobuf__duration);
     d->seconds = ms / 1000;
     d->nanos = (int32_t)(ms % 1000) * 1000000;
     return d;
@@ -123,7 +125,9 @@ int sld_msg_field_index(const struct sld_msg_info *info, struct sld_str name)
     while (lo < hi) {
         size_t mid = lo + (hi - lo) / 2;
         const struct sld_field_name *f = &info->names[mid];
-        int c = name.n != f->len ? (name.n < f->len ? -1 : 1) : name.n ? memcmp(name.p, f->name, name.n) : 0;
+        int c = name.n != f->len ? (name.n < f->len ? -1 : 1)
+                : name.n         ? memcmp(name.p, f->name, name.n)
+                                 : 0;
         if (c == 0)
             return f->field;
         if (c < 0)

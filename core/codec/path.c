@@ -5,7 +5,8 @@ static bool plain_key(struct sld_str s)
 {
     for (size_t i = 0; i < s.n; i++) {
         char c = s.p[i];
-        bool word = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+        bool word = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                    c == '_' || c == '-';
         if (!word)
             return false;
     }
@@ -28,8 +29,8 @@ void path_print(struct sld_buf *out, const struct path *at)
     }
 }
 
-void path_vfinding(struct sld_report *r, const struct path *at, enum sld_severity sev, enum sld_code code,
-                   const char *fmt, va_list ap)
+void path_vfinding(struct sld_report *r, const struct path *at, enum sld_severity sev,
+                   enum sld_code code, const char *fmt, va_list ap)
 {
     struct sld_buf path, text;
     sld_buf_init(&path, 2048);
@@ -41,8 +42,8 @@ void path_vfinding(struct sld_report *r, const struct path *at, enum sld_severit
     sld_buf_fini(&path);
 }
 
-void path_finding(struct sld_report *r, const struct path *at, enum sld_severity sev, enum sld_code code,
-                  const char *fmt, ...)
+void path_finding(struct sld_report *r, const struct path *at, enum sld_severity sev,
+                  enum sld_code code, const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);

@@ -14,7 +14,7 @@ struct path {
 // Writes "virtualHost.routes[1].headers["x y"]".
 void path_print(struct sld_buf *out, const struct path *at);
 // Adds a finding at AT.
-void path_finding(struct sld_report *r, const struct path *at, enum sld_severity sev, enum sld_code code,
-                  const char *fmt, ...) SLD_PRINTF(5, 6);
-void path_vfinding(struct sld_report *r, const struct path *at, enum sld_severity sev, enum sld_code code,
-                   const char *fmt, va_list ap);
+void path_finding(struct sld_report *r, const struct path *at, enum sld_severity sev,
+                  enum sld_code code, const char *fmt, ...) SLD_PRINTF(5, 6);
+void path_vfinding(struct sld_report *r, const struct path *at, enum sld_severity sev,
+                   enum sld_code code, const char *fmt, va_list ap);

@@ -6,8 +6,9 @@
 
 // ---- JSON ----
 
-// The code point at the front of S when YAML does not let it stand for itself in a line (line breaks
-// of Unicode, C1 controls, the byte order mark, non-characters), with its length in *N; else 0.
+// The code point at the front of S when YAML does not let it stand for itself in a line (line
+// breaks of Unicode, C1 controls, the byte order mark, non-characters), with its length in *N; else
+// 0.
 static unsigned unprintable(struct sld_str s, size_t *n)
 {
     const unsigned char *p = (const unsigned char *)s.p;
@@ -17,7 +18,8 @@ static unsigned unprintable(struct sld_str s, size_t *n)
     *n = 3;
     if (s.n >= 3 && p[0] == 0xe2 && p[1] == 0x80 && (p[2] == 0xa8 || p[2] == 0xa9))
         return 0x2000u + p[2] - 0x80;
-    if (s.n >= 3 && p[0] == 0xef && ((p[1] == 0xbb && p[2] == 0xbf) || (p[1] == 0xbf && p[2] >= 0xbe)))
+    if (s.n >= 3 && p[0] == 0xef &&
+        ((p[1] == 0xbb && p[2] == 0xbf) || (p[1] == 0xbf && p[2] >= 0xbe)))
         return p[1] == 0xbb ? 0xfeff : 0xff40u + p[2];
     return 0;
 }
@@ -92,8 +94,8 @@ static void json_node(struct sld_buf *out, const struct sld_node *n, unsigned in
 // True when S, written without quotes, reads back as the string S in YAML 1.1 and 1.2.
 static bool plain_safe(struct sld_str s)
 {
-    static const char *const words[] = {"null", "true", "false", "yes", "no", "on", "off", "y", "n", "nan", ".nan",
-                                        ".inf", "infinity"};
+    static const char *const words[] = {"null", "true", "false", "yes",  "no",   "on",      "off",
+                                        "y",    "n",    "nan",   ".nan", ".inf", "infinity"};
     if (s.n == 0 || s.n > 120)
         return false;
     for (size_t i = 0; i < SLD_ARRAY_LEN(words); i++) {
@@ -101,7 +103,8 @@ static bool plain_safe(struct sld_str s)
             return false;
     }
     char first = s.p[0];
-    bool letter = (first >= 'a' && first <= 'z') || (first >= 'A' && first <= 'Z') || first == '/' || first == '_';
+    bool letter = (first >= 'a' && first <= 'z') || (first >= 'A' && first <= 'Z') ||
+                  first == '/' || first == '_';
     if (!letter || s.p[s.n - 1] == ' ' || s.p[s.n - 1] == ':')
         return false;
     for (size_t i = 0; i < s.n; i++) {
@@ -128,7 +131,8 @@ static void yaml_string(struct sld_buf *out, struct sld_str s)
         json_string(out, s);
 }
 
-static void yaml_block(struct sld_buf *out, const struct sld_node *n, unsigned indent, bool in_line);
+static void yaml_block(struct sld_buf *out, const struct sld_node *n, unsigned indent,
+                       bool in_line);
 
 // What stands behind "key:" or "-".
 static void yaml_value(struct sld_buf *out, const struct sld_node *n, unsigned indent, bool in_list)
@@ -191,7 +195,8 @@ void sld_doc_print_node(struct sld_buf *out, const struct sld_node *node, enum s
     sld_buf_fini(&line);
 }
 
-void sld_doc_print(struct sld_buf *out, const ProtobufCMessage *m, enum sld_text_style style, bool redact)
+void sld_doc_print(struct sld_buf *out, const ProtobufCMessage *m, enum sld_text_style style,
+                   bool redact)
 {
     struct sld_arena a = {0};
     sld_doc_print_node(out, tree_message(&a, m, redact), style);

@@ -11,7 +11,8 @@ static int64_t days_of(int64_t y, int64_t m, int64_t d)
     int64_t era = (y >= 0 ? y : y - 399) / 400;
     int64_t year_of_era = y - era * 400;
     int64_t day_of_year = (153 * (m + (m > 2 ? -3 : 9)) + 2) / 5 + d - 1;
-    return era * 146097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719468;
+    return era * 146097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year -
+           719468;
 }
 
 static bool take_number(struct sld_str *s, size_t digits, int64_t *out)
@@ -56,8 +57,8 @@ static bool take_zone(struct sld_str *s, int64_t *offset)
     if (take_char(s, "Zz"))
         return true;
     bool minus = s->n && s->p[0] == '-';
-    if (!take_char(s, "+-") || !take_number(s, 2, &h) || !take_char(s, ":") || !take_number(s, 2, &m) || h > 23 ||
-        m > 59)
+    if (!take_char(s, "+-") || !take_number(s, 2, &h) || !take_char(s, ":") ||
+        !take_number(s, 2, &m) || h > 23 || m > 59)
         return false;
     *offset = (h * 60 + m) * (minus ? -60 : 60);
     return true;
@@ -67,14 +68,15 @@ bool time_parse(struct sld_str s, int64_t *seconds, int32_t *nanos)
 {
     static const int month_days[] = {31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
     int64_t y, mo, d, h, mi, sec, offset;
-    if (!take_number(&s, 4, &y) || !take_char(&s, "-") || !take_number(&s, 2, &mo) || !take_char(&s, "-") ||
-        !take_number(&s, 2, &d) || !take_char(&s, "Tt ") || !take_number(&s, 2, &h) || !take_char(&s, ":") ||
-        !take_number(&s, 2, &mi) || !take_char(&s, ":") || !take_number(&s, 2, &sec) || !take_fraction(&s, nanos) ||
+    if (!take_number(&s, 4, &y) || !take_char(&s, "-") || !take_number(&s, 2, &mo) ||
+        !take_char(&s, "-") || !take_number(&s, 2, &d) || !take_char(&s, "Tt ") ||
+        !take_number(&s, 2, &h) || !take_char(&s, ":") || !take_number(&s, 2, &mi) ||
+        !take_char(&s, ":") || !take_number(&s, 2, &sec) || !take_fraction(&s, nanos) ||
         !take_zone(&s, &offset) || s.n)
         return false;
     bool leap = (y % 4 == 0 && y % 100 != 0) || y % 400 == 0;
-    if (y < 1 || mo < 1 || mo > 12 || d < 1 || d > month_days[mo - 1] || (mo == 2 && d == 29 && !leap) || h > 23 ||
-        mi > 59 || sec > 59)
+    if (y < 1 || mo < 1 || mo > 12 || d < 1 || d > month_days[mo - 1] ||
+        (mo == 2 && d == 29 && !leap) || h > 23 || mi > 59 || sec > 59)
         return false;
     *seconds = days_of(y, mo, d) * 86400 + h * 3600 + mi * 60 + sec - offset;
     return true;
@@ -107,8 +109,9 @@ void time_print(struct sld_buf *out, int64_t seconds, int32_t nanos)
     int64_t mp = (5 * doy + 2) / 153;
     int64_t day = doy - (153 * mp + 2) / 5 + 1, month = mp < 10 ? mp + 3 : mp - 9;
     int64_t year = yoe + era * 400 + (month <= 2);
-    sld_buf_addf(out, "%04" PRId64 "-%02" PRId64 "-%02" PRId64 "T%02" PRId64 ":%02" PRId64 ":%02" PRId64, year, month,
-                 day, rest / 3600, rest / 60 % 60, rest % 60);
+    sld_buf_addf(out,
+                 "%04" PRId64 "-%02" PRId64 "-%02" PRId64 "T%02" PRId64 ":%02" PRId64 ":%02" PRId64,
+                 year, month, day, rest / 3600, rest / 60 % 60, rest % 60);
     print_fraction(out, nanos < 0 ? 0 : (uint32_t)nanos);
     sld_buf_addc(out, 'Z');
 }

@@ -44,7 +44,8 @@ static struct sld_node *container(struct tree *t, enum sld_node_type type, size_
 }
 
 // Adds a pair to a mapping that has room.
-static void add_pair(struct tree *t, struct sld_node *map, struct sld_str key, struct sld_node *value)
+static void add_pair(struct tree *t, struct sld_node *map, struct sld_str key,
+                     struct sld_node *value)
 {
     map->pairs[map->count++] = (struct sld_pair){scalar(t, key, true), value};
 }
@@ -54,14 +55,19 @@ static struct sld_node *number(struct tree *t, double v, bool is_float)
 {
     char text[40];
     if (isnan(v) || isinf(v))
-        return scalar(t, isnan(v) ? SLD_STR("NaN") : v > 0 ? SLD_STR("Infinity") : SLD_STR("-Infinity"), true);
+        return scalar(t,
+                      isnan(v) ? SLD_STR("NaN")
+                      : v > 0  ? SLD_STR("Infinity")
+                               : SLD_STR("-Infinity"),
+                      true);
     // Without its fraction, readers would take it for the integer 0.
     if (!(v < 0) && !(v > 0) && signbit(v))
         return scalar(t, SLD_STR("-0.0"), false);
     for (int digits = is_float ? 6 : 15; digits <= 17; digits++) {
         snprintf(text, sizeof(text), "%.*g", digits, v);
         double back = strtod(text, NULL);
-        if (is_float ? !((float)back < (float)v || (float)back > (float)v) : !(back < v || back > v))
+        if (is_float ? !((float)back < (float)v || (float)back > (float)v)
+                     : !(back < v || back > v))
             break;
     }
     return scalar(t, sld_str_c(text), false);
@@ -139,7 +145,8 @@ static int entry_cmp(const void *a, const void *b)
     return walk_entry_cmp(walk_msg(a), walk_msg(b));
 }
 
-static struct sld_node *map_tree(struct tree *t, const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f)
+static struct sld_node *map_tree(struct tree *t, const ProtobufCMessage *m,
+                                 const ProtobufCFieldDescriptor *f)
 {
     size_t n = walk_count(m, f);
     ProtobufCMessage **entries = SLD_ARENA_ARRAY(t->a, ProtobufCMessage *, n);
@@ -150,13 +157,14 @@ static struct sld_node *map_tree(struct tree *t, const ProtobufCMessage *m, cons
     }
     for (size_t i = 0; i < n; i++) {
         const ProtobufCFieldDescriptor *value = &entries[i]->descriptor->fields[1];
-        add_pair(t, out, tree_key(t->a, entries[i]), value_tree(t, value, walk_at(entries[i], value)));
+        add_pair(t, out, tree_key(t->a, entries[i]),
+                 value_tree(t, value, walk_at(entries[i], value)));
     }
     return out;
 }
 
-static struct sld_node *field_tree(struct tree *t, const ProtobufCMessage *m, const struct sld_msg_info *info,
-                                   unsigned i)
+static struct sld_node *field_tree(struct tree *t, const ProtobufCMessage *m,
+                                   const struct sld_msg_info *info, unsigned i)
 {
     const ProtobufCFieldDescriptor *f = &m->descriptor->fields[i];
     bool before = t->hidden;
@@ -198,7 +206,8 @@ static struct sld_node *any_tree(struct tree *t, const Google__Protobuf__Any *an
     add_pair(t, out, SLD_STR("@type"), scalar(t, url, true));
     enum sld_wkt wkt = m ? sld_msg_info(desc)->wkt : SLD_WKT_NONE;
     if (!m)
-        add_pair(t, out, SLD_STR("value"), t->redact ? hidden(t) : scalar(t, sld_base64_encode(t->a, bytes), true));
+        add_pair(t, out, SLD_STR("value"),
+                 t->redact ? hidden(t) : scalar(t, sld_base64_encode(t->a, bytes), true));
     else if (wkt == SLD_WKT_NONE || wkt == SLD_WKT_EMPTY)
         add_fields(t, out, m);
     else
@@ -215,7 +224,8 @@ static struct sld_node *struct_tree(struct tree *t, const Google__Protobuf__Stru
         qsort(entries, s->n_fields, sizeof(*entries), entry_cmp);
     }
     for (size_t i = 0; i < s->n_fields; i++) {
-        const Google__Protobuf__Struct__FieldsEntry *e = (const Google__Protobuf__Struct__FieldsEntry *)entries[i];
+        const Google__Protobuf__Struct__FieldsEntry *e =
+            (const Google__Protobuf__Struct__FieldsEntry *)entries[i];
         add_pair(t, out, sld_str_c(e->key),
                  e->value ? message_tree(t, &e->value->base) : container(t, SLD_NODE_NULL, 0));
     }
@@ -242,7 +252,8 @@ static struct sld_node *any_value_tree(struct tree *t, const Google__Protobuf__V
     case GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE:
         return t->hidden ? hidden(t) : scalar(t, sld_str_c(v->string_value), true);
     case GOOGLE__PROTOBUF__VALUE__KIND_BOOL_VALUE:
-        return t->hidden ? hidden(t) : scalar(t, v->bool_value ? SLD_STR("true") : SLD_STR("false"), false);
+        return t->hidden ? hidden(t)
+                         : scalar(t, v->bool_value ? SLD_STR("true") : SLD_STR("false"), false);
     default:
         return container(t, SLD_NODE_NULL, 0);
     }
@@ -307,13 +318,15 @@ struct sld_node *tree_message(struct sld_arena *a, const ProtobufCMessage *m, bo
     return message_tree(&t, m);
 }
 
-struct sld_node *tree_field(struct sld_arena *a, const ProtobufCMessage *m, unsigned field, bool redact)
+struct sld_node *tree_field(struct sld_arena *a, const ProtobufCMessage *m, unsigned field,
+                            bool redact)
 {
     struct tree t = {a, redact, false};
     return field_tree(&t, m, sld_msg_info(m->descriptor), field);
 }
 
-struct sld_node *tree_item(struct sld_arena *a, const ProtobufCMessage *m, unsigned field, size_t i, bool redact)
+struct sld_node *tree_item(struct sld_arena *a, const ProtobufCMessage *m, unsigned field, size_t i,
+                           bool redact)
 {
     const struct sld_msg_info *info = sld_msg_info(m->descriptor);
     const ProtobufCFieldDescriptor *f = &m->descriptor->fields[field];
@@ -321,5 +334,6 @@ struct sld_node *tree_item(struct sld_arena *a, const ProtobufCMessage *m, unsig
     if (!walk_is_map(info, field))
         return value_tree(&t, f, walk_item(m, f, i));
     const ProtobufCMessage *entry = walk_msg(walk_item(m, f, i));
-    return value_tree(&t, &entry->descriptor->fields[1], walk_at(entry, &entry->descriptor->fields[1]));
+    return value_tree(&t, &entry->descriptor->fields[1],
+                      walk_at(entry, &entry->descriptor->fields[1]));
 }

@@ -79,7 +79,8 @@ static inline size_t walk_size(ProtobufCType t)
 }
 
 // Element I of a repeated field.
-static inline void *walk_item(const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f, size_t i)
+static inline void *walk_item(const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f,
+                              size_t i)
 {
     char *array;
     memcpy(&array, walk_at(m, f), sizeof(array));

@@ -13,7 +13,8 @@ struct in {
 
 static bool read_message(struct in *in, ProtobufCMessage *m, unsigned depth);
 
-static bool fail(struct in *in, enum sld_rc rc, const ProtobufCMessageDescriptor *desc, const char *what)
+static bool fail(struct in *in, enum sld_rc rc, const ProtobufCMessageDescriptor *desc,
+                 const char *what)
 {
     sld_err_set(in->err, rc, "%s: %s", desc->name, what);
     return false;
@@ -45,7 +46,8 @@ static bool read_bytes(struct in *in, size_t n, struct sld_str *out)
 static bool read_prefixed(struct in *in, struct sld_str *out)
 {
     uint64_t n;
-    return read_varint(in, &n) && n <= (uint64_t)(in->end - in->p) && read_bytes(in, (size_t)n, out);
+    return read_varint(in, &n) && n <= (uint64_t)(in->end - in->p) &&
+           read_bytes(in, (size_t)n, out);
 }
 
 static ProtobufCWireType wire_type(ProtobufCType t)
@@ -100,7 +102,8 @@ static bool read_number(struct in *in, ProtobufCType t, void *p)
     return true;
 }
 
-static bool set_string(struct in *in, const ProtobufCMessageDescriptor *desc, struct sld_str s, void *p)
+static bool set_string(struct in *in, const ProtobufCMessageDescriptor *desc, struct sld_str s,
+                       void *p)
 {
     if (s.n && memchr(s.p, 0, s.n))
         return fail(in, SLD_INVALID, desc, "a string has a NUL byte");
@@ -115,7 +118,8 @@ static bool set_string(struct in *in, const ProtobufCMessageDescriptor *desc, st
     return true;
 }
 
-static bool set_bytes(struct in *in, const ProtobufCMessageDescriptor *desc, struct sld_str s, void *p)
+static bool set_bytes(struct in *in, const ProtobufCMessageDescriptor *desc, struct sld_str s,
+                      void *p)
 {
     ProtobufCBinaryData b = {.len = s.n, .data = sld_arena_try_alloc(in->a, s.n + 1)};
     if (!b.data)
@@ -173,7 +177,8 @@ static bool read_packed(struct in *in, ProtobufCMessage *m, const ProtobufCField
     return true;
 }
 
-static bool read_field(struct in *in, ProtobufCMessage *m, const ProtobufCFieldDescriptor *f, unsigned depth)
+static bool read_field(struct in *in, ProtobufCMessage *m, const ProtobufCFieldDescriptor *f,
+                       unsigned depth)
 {
     void *p = slot(in, m, f);
     if (!p)
@@ -228,8 +233,8 @@ static bool read_unknown(struct in *in, ProtobufCMessage *m, uint32_t id, Protob
 }
 
 // The field with number ID; *AT is where the last one was found, for fields come in order.
-static const ProtobufCFieldDescriptor *find_field(const ProtobufCMessageDescriptor *desc, uint32_t id,
-                                                  unsigned *at)
+static const ProtobufCFieldDescriptor *find_field(const ProtobufCMessageDescriptor *desc,
+                                                  uint32_t id, unsigned *at)
 {
     if (*at < desc->n_fields && desc->fields[*at].id == id)
         return &desc->fields[*at];
@@ -275,8 +280,10 @@ static bool settle_map(struct in *in, ProtobufCMessage *m, const ProtobufCFieldD
         if (i + 1 < n && walk_entry_cmp(r[i].entry, r[i + 1].entry) == 0)
             continue;
         memcpy(walk_item(m, f, kept++), &r[i].entry, sizeof(void *));
-        if (desc->fields[1].type == PROTOBUF_C_TYPE_MESSAGE && !walk_set(r[i].entry, &desc->fields[1]))
-            ok = set_message(in, &desc->fields[1], SLD_STR(""), walk_mut(r[i].entry, &desc->fields[1]), 1);
+        if (desc->fields[1].type == PROTOBUF_C_TYPE_MESSAGE &&
+            !walk_set(r[i].entry, &desc->fields[1]))
+            ok = set_message(in, &desc->fields[1], SLD_STR(""),
+                             walk_mut(r[i].entry, &desc->fields[1]), 1);
     }
     walk_set_count(m, f, kept);
     sld_xfree(r);
@@ -322,8 +329,8 @@ static bool read_message(struct in *in, ProtobufCMessage *m, unsigned depth)
     return true;
 }
 
-void *sld_msg_decode(struct sld_arena *a, const ProtobufCMessageDescriptor *desc, struct sld_str bytes,
-                     unsigned max_depth, struct sld_err *err)
+void *sld_msg_decode(struct sld_arena *a, const ProtobufCMessageDescriptor *desc,
+                     struct sld_str bytes, unsigned max_depth, struct sld_err *err)
 {
     const unsigned char *p = (const unsigned char *)(bytes.p ? bytes.p : "");
     struct in in = {p, p + bytes.n, a, err};

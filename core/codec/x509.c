@@ -41,7 +41,8 @@ static int no_pass_phrase(char *buf, int size, int rwflag, void *u)
 }
 
 // Reads every certificate of PEM, fewer than MAX; what is not a certificate is passed over.
-static enum sld_rc read_chain(struct sld_str pem, X509 **certs, size_t max, size_t *n, struct sld_err *err)
+static enum sld_rc read_chain(struct sld_str pem, X509 **certs, size_t max, size_t *n,
+                              struct sld_err *err)
 {
     BIO *bio = bio_of(pem);
     *n = 0;
@@ -53,7 +54,8 @@ static enum sld_rc read_chain(struct sld_str pem, X509 **certs, size_t max, size
             continue;
         }
         if (ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
-            rc = crypto_error(err, *n ? "a further certificate cannot be read" : "the certificate cannot be read");
+            rc = crypto_error(err, *n ? "a further certificate cannot be read"
+                                      : "the certificate cannot be read");
         break;
     }
     ERR_clear_error();
@@ -105,7 +107,8 @@ static void read_dns_names(struct sld_arena *a, const X509 *c, struct sld_cert_f
         const GENERAL_NAME *n = sk_GENERAL_NAME_value(names, i);
         if (n->type != GEN_DNS)
             continue;
-        struct sld_str s = {(const char *)ASN1_STRING_get0_data(n->d.dNSName), (size_t)ASN1_STRING_length(n->d.dNSName)};
+        struct sld_str s = {(const char *)ASN1_STRING_get0_data(n->d.dNSName),
+                            (size_t)ASN1_STRING_length(n->d.dNSName)};
         SLD_PUSH(a, out->dns_names, out->dns_name_count, sld_arena_str(a, s));
     }
     GENERAL_NAMES_free(names);
@@ -137,7 +140,8 @@ static void facts_of(struct sld_arena *a, X509 **certs, size_t n, struct sld_cer
     read_dns_names(a, certs[0], out);
 }
 
-enum sld_rc sld_cert_read(struct sld_arena *a, struct sld_str pem, struct sld_cert_facts *out, struct sld_err *err)
+enum sld_rc sld_cert_read(struct sld_arena *a, struct sld_str pem, struct sld_cert_facts *out,
+                          struct sld_err *err)
 {
     X509 *certs[CHAIN_MAX];
     size_t n;
@@ -149,7 +153,8 @@ enum sld_rc sld_cert_read(struct sld_arena *a, struct sld_str pem, struct sld_ce
     return SLD_OK;
 }
 
-enum sld_rc sld_ca_read(struct sld_arena *a, struct sld_str pem, struct sld_cert_facts *out, struct sld_err *err)
+enum sld_rc sld_ca_read(struct sld_arena *a, struct sld_str pem, struct sld_cert_facts *out,
+                        struct sld_err *err)
 {
     X509 **certs = sld_arena_alloc(a, STORE_MAX * sizeof(X509 *));
     size_t n;

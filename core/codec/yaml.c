@@ -60,8 +60,9 @@ static bool next_event(struct yaml *y)
     }
     const yaml_parser_t *p = &y->parser;
     yaml_mark_t at = p->error == YAML_READER_ERROR ? p->mark : p->problem_mark;
-    struct sld_str what = sld_arena_fmt(y->r->a, "%s%s%s", p->problem ? p->problem : "not valid YAML",
-                                        p->context ? " " : "", p->context ? p->context : "");
+    struct sld_str what =
+        sld_arena_fmt(y->r->a, "%s%s%s", p->problem ? p->problem : "not valid YAML",
+                      p->context ? " " : "", p->context ? p->context : "");
     return read_fail(y->r, SLD_YAML_SYNTAX, (int)at.line + 1, (int)at.column + 1, what.p);
 }
 
@@ -98,16 +99,18 @@ static bool read_scalar(struct yaml *y, struct sld_node **out)
 
 static bool read_alias(struct yaml *y, struct sld_node **out)
 {
-    struct anchor *an = sld_map_get(&y->anchors, sld_str_c((const char *)y->event.data.alias.anchor));
+    struct anchor *an =
+        sld_map_get(&y->anchors, sld_str_c((const char *)y->event.data.alias.anchor));
     if (!an)
         return syntax(y, "the alias has no anchor");
     if (an->open)
         return syntax(y, "the alias stands inside its own anchor");
-    if (y->depth + an->depth > y->r->limits->max_depth)
+    unsigned deepest = y->depth - 1 + an->depth; // the alias is a level already
+    if (deepest > y->r->limits->max_depth)
         return read_fail(y->r, SLD_DOC_LIMIT, line_of(&y->event), column_of(&y->event),
                          "the text is nested too deeply");
-    if (y->depth + an->depth > y->deepest)
-        y->deepest = y->depth + an->depth;
+    if (deepest > y->deepest)
+        y->deepest = deepest;
     *out = an->node;
     return read_count(y->r, an->nodes, line_of(&y->event), column_of(&y->event));
 }
@@ -183,7 +186,8 @@ static bool read_map(struct yaml *y, struct sld_node **out)
         if (!read_value(y, &pair.key))
             return false;
         if (pair.key->type != SLD_NODE_SCALAR && pair.key->type != SLD_NODE_NULL)
-            return syntax(y, "a key must be a single word or string");
+            return read_fail(y->r, SLD_YAML_SYNTAX, pair.key->line, pair.key->column,
+                             "a key must be a single word or string");
         bool is_merge = !pair.key->quoted && sld_str_eq(pair.key->text, SLD_STR("<<"));
         if (!next_event(y) || !read_value(y, &pair.value))
             return false;
@@ -285,7 +289,8 @@ static bool read_document(struct yaml *y, struct lines *l, struct sld_document *
 {
     struct sld_document doc = {.text = l->text, .line = 1};
     if (*n >= y->r->limits->max_docs)
-        return read_fail(y->r, SLD_DOC_LIMIT, line_of(&y->event), 1, "the text has too many documents");
+        return read_fail(y->r, SLD_DOC_LIMIT, line_of(&y->event), 1,
+                         "the text has too many documents");
     if (*n > 0) {
         advance(l, line_of(&y->event));
         struct sld_document *last = &(*docs)[*n - 1];

@@ -1,7 +1,7 @@
 // Codec on a pipe, for comparing it with another protobuf implementation.
 //
-// A request is a 4-byte big-endian length, a command byte, the length of a message type's name as one
-// byte, the name, and data. The answer is a length, '+' or '-', and data or words.
+// A request is a 4-byte big-endian length, a command byte, the length of a message type's name as
+// one byte, the name, and data. The answer is a length, '+' or '-', and data or words.
 //   j  wire bytes to JSON              w  JSON or YAML to wire bytes
 //   r  wire bytes to wire bytes        y  wire bytes to YAML
 //   c  wire bytes to those of a copy
@@ -28,36 +28,38 @@ static bool read_request(struct sld_buf *in)
 static void answer(bool ok, struct sld_str data)
 {
     size_t n = data.n + 1;
-    unsigned char head[5] = {(unsigned char)(n >> 24), (unsigned char)(n >> 16), (unsigned char)(n >> 8),
-                             (unsigned char)n, ok ? '+' : '-'};
+    unsigned char head[5] = {(unsigned char)(n >> 24), (unsigned char)(n >> 16),
+                             (unsigned char)(n >> 8), (unsigned char)n, ok ? '+' : '-'};
     fwrite(head, 1, sizeof(head), stdout);
     fwrite(data.p, 1, data.n, stdout);
     fflush(stdout);
 }
 
-static bool read_text(struct sld_arena *a, const ProtobufCMessageDescriptor *desc, struct sld_str text,
-                      struct sld_str *out)
+static bool read_text(struct sld_arena *a, const ProtobufCMessageDescriptor *desc,
+                      struct sld_str text, struct sld_str *out)
 {
     struct sld_document *docs;
     struct sld_report r = {.arena = a};
     struct sld_err err;
     enum sld_code code;
     size_t n;
-    if (sld_doc_read(a, text, &sld_doc_limits_default, &docs, &n, &code, &err) != SLD_OK || n != 1) {
+    if (sld_doc_read(a, text, &sld_doc_limits_default, &docs, &n, &code, &err) != SLD_OK ||
+        n != 1) {
         *out = sld_arena_fmt(a, "%d:%d: %s", err.line, err.column, err.msg);
         return false;
     }
     ProtobufCMessage *m = sld_doc_decode(a, desc, docs[0].root, false, &r);
     if (r.errors) {
-        *out = sld_arena_fmt(a, "%.*s: %.*s", SLD_FMT(r.items[0].path), SLD_FMT(r.items[0].message));
+        *out =
+            sld_arena_fmt(a, "%.*s: %.*s", SLD_FMT(r.items[0].path), SLD_FMT(r.items[0].message));
         return false;
     }
     *out = sld_msg_encode(a, m);
     return true;
 }
 
-static bool read_wire(struct sld_arena *a, char command, const ProtobufCMessageDescriptor *desc, struct sld_str data,
-                      struct sld_str *out)
+static bool read_wire(struct sld_arena *a, char command, const ProtobufCMessageDescriptor *desc,
+                      struct sld_str data, struct sld_str *out)
 {
     struct sld_err err;
     struct sld_buf text;
