@@ -24,11 +24,11 @@ static unsigned unprintable(struct sld_str s, size_t *n)
     return 0;
 }
 
-static void json_string(struct sld_buf *out, struct sld_str s)
+// What stands between the quotes; S is UTF-8.
+static void json_text(struct sld_buf *out, struct sld_str s)
 {
     static const char from[] = "\"\\\b\f\n\r\t", into[] = "\"\\bfnrt";
     size_t start = 0;
-    sld_buf_addc(out, '"');
     for (size_t i = 0; i < s.n; i++) {
         unsigned char c = (unsigned char)s.p[i];
         size_t len = 1;
@@ -36,19 +36,28 @@ static void json_string(struct sld_buf *out, struct sld_str s)
         if (c >= 0x20 && c != '"' && c != '\\' && c != 0x7f && !code)
             continue;
         sld_buf_add(out, sld_str_sub(s, start, i - start));
-        start = i + len;
-        i += len - 1;
-        if (code) {
-            sld_buf_addf(out, "\\u%04x", code);
-            continue;
-        }
         const char *known = c ? memchr(from, c, sizeof(from) - 1) : NULL;
         if (known)
             sld_buf_addf(out, "\\%c", into[known - from]);
         else
-            sld_buf_addf(out, "\\u%04x", c);
+            sld_buf_addf(out, "\\u%04x", code ? code : c);
+        start = i + (code ? len : 1);
+        i = start - 1;
     }
     sld_buf_add(out, sld_str_sub(s, start, s.n));
+}
+
+// Bytes that are not UTF-8 (from a peer or a file name) become U+FFFD.
+static void json_string(struct sld_buf *out, struct sld_str s)
+{
+    size_t bad;
+    sld_buf_addc(out, '"');
+    while (!sld_str_utf8(s, &bad)) {
+        json_text(out, sld_str_sub(s, 0, bad));
+        sld_buf_addz(out, "\\ufffd");
+        s = sld_str_sub(s, bad + 1, s.n);
+    }
+    json_text(out, s);
     sld_buf_addc(out, '"');
 }
 

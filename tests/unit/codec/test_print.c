@@ -101,13 +101,14 @@ static void test_json_writer(void **state)
     sld_json_bool(&j, true);
     sld_json_key(&j, "c");
     sld_json_raw(&j, SLD_STR("{\"d\":1}"));
+    sld_json_key(&j, "bad");
+    sld_json_str(&j, SLD_STR("x\xffy\xc2"));
     sld_json_key(&j, "e");
     sld_json_null(&j);
     sld_json_end(&j, '}');
     sld_buf_addc(&out, 0);
-    assert_string_equal(
-        out.p,
-        "{\"a\":[-1,\"\\\"\\u0001\xc3\xa9\",null,{},[]],\"b\":true,\"c\":{\"d\":1},\"e\":null}");
+    assert_string_equal(out.p, "{\"a\":[-1,\"\\\"\\u0001\xc3\xa9\",null,{},[]],\"b\":true,\"c\":{"
+                               "\"d\":1},\"bad\":\"x\\ufffdy\\ufffd\",\"e\":null}");
     sld_buf_fini(&out);
 }
 
