@@ -5,9 +5,12 @@
 //   j  wire bytes to JSON              w  JSON or YAML to wire bytes
 //   r  wire bytes to wire bytes        y  wire bytes to YAML
 //   c  wire bytes to those of a copy
+//   s  '-' and words when a constraint of the type names an unknown format or a bad pattern
 #include <stdio.h>
 
 #include "codec/doc.h"
+#include "codec/format.h"
+#include "codec/regex.h"
 
 enum { REQUEST_MAX = 1 << 24, DEPTH = 100 };
 
@@ -58,6 +61,37 @@ static bool read_text(struct sld_arena *a, const ProtobufCMessageDescriptor *des
     return true;
 }
 
+static bool rules_sound(struct sld_arena *a, const struct sld_rules *u, struct sld_str *out)
+{
+    struct sld_err err = {0};
+    *out = SLD_STR("");
+    if (!u)
+        return true;
+    if (u->format && !sld_format_known(u->format)) {
+        *out = sld_arena_fmt(a, "format %s", u->format);
+        return false;
+    }
+    struct sld_regex *r = u->pattern ? sld_regex_create(sld_str_c(u->pattern), &err) : NULL;
+    sld_regex_destroy(r);
+    if (u->pattern && !r) {
+        *out = sld_arena_fmt(a, "pattern %s: %s", u->pattern, err.msg);
+        return false;
+    }
+    return rules_sound(a, u->items, out) && rules_sound(a, u->keys, out);
+}
+
+static bool type_sound(struct sld_arena *a, const struct sld_msg_info *info, struct sld_str *out)
+{
+    *out = SLD_STR("");
+    for (unsigned i = 0; i < info->desc->n_fields; i++) {
+        if (!rules_sound(a, info->fields[i].rules, out)) {
+            *out = sld_arena_fmt(a, "%s: %.*s", info->fields[i].json_name, SLD_FMT(*out));
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool read_wire(struct sld_arena *a, char command, const ProtobufCMessageDescriptor *desc,
                       struct sld_str data, struct sld_str *out)
 {
@@ -94,6 +128,8 @@ int main(void)
         struct sld_str data = sld_str_sub(s, 2 + name, s.n);
         if (!info)
             out = SLD_STR("no such message");
+        else if (s.p[0] == 's')
+            ok = type_sound(&a, info, &out);
         else if (s.p[0] == 'w')
             ok = read_text(&a, info->desc, data, &out);
         else
