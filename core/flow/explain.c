@@ -1,0 +1,108 @@
+// Looking at a flow from outside: owners, reads, counters, and the oracle.
+#include "flow/inside.h"
+
+sld_id sld_flow_owner(const struct sld_table *t, sld_id key)
+{
+    SLD_PRE(t->step && !t->flow->ctx.task);
+    const struct node *n = sld_umap_get(&t->nodes, key);
+    const struct claim *c = n ? flow_claim_first(n) : NULL;
+    return c ? c->task->key : 0;
+}
+
+void sld_flow_lost(const struct sld_table *t, sld_lost_fn *fn, void *arg)
+{
+    SLD_PRE(t->step && !t->flow->ctx.task);
+    size_t at = 0;
+    for (struct sld_umap_slot *s; (s = sld_umap_next(&t->contested, &at));) {
+        const struct node *n = s->value;
+        for (uint32_t i = 1; i < n->u.claims.n; i++)
+            fn(n->key, flow_claim_at(n, i)->task->key, flow_claim_first(n)->task->key, arg);
+    }
+}
+
+static void read_tell(const struct read *r, sld_read_fn *fn, void *arg)
+{
+    if (r->kind == SLD_READ_ENTRY) {
+        const struct entry *e = SLD_CONTAINER_OF(r->p, struct entry, probe);
+        fn(SLD_READ_ENTRY, e->index->name, e->key, arg);
+    } else if (r->kind == SLD_READ_TABLE) {
+        fn(SLD_READ_TABLE, SLD_CONTAINER_OF(r->p, struct sld_table, probe)->name, 0, arg);
+    } else {
+        const struct node *n = SLD_CONTAINER_OF(r->p, struct node, probe);
+        fn((enum sld_read_kind)r->kind, n->table->name, n->key, arg);
+    }
+}
+
+void sld_flow_reads(const struct sld_table *t, sld_id parent_key, sld_read_fn *fn, void *arg)
+{
+    SLD_PRE(!t->flow->ctx.task);
+    const struct task *task = sld_umap_get(&t->tasks, parent_key);
+    for (uint32_t i = 0; task && i < task->reads_n; i++)
+        read_tell(&task->reads[i], fn, arg);
+}
+
+size_t sld_flow_stats(const struct sld_flow *f, struct sld_table_stats *out, size_t max)
+{
+    for (size_t i = 0; i < f->tables_n && i < max; i++) {
+        const struct sld_table *t = f->tables[i];
+        out[i] = (struct sld_table_stats){t->name, t->rank, t->rows, t->computed, t->cut};
+    }
+    return f->tables_n;
+}
+
+static void copy_sources(struct sld_flow *from, struct sld_flow *to)
+{
+    for (size_t i = 0; i < from->tables_n; i++) {
+        if (from->tables[i]->step)
+            continue;
+        size_t at = 0;
+        sld_id key;
+        const void *value;
+        while (sld_flow_next(from->tables[i], &at, &key, &value))
+            sld_flow_set(to->tables[i], sld_flow_key(to, sld_flow_key_str(from, key)),
+                         (void *)(uintptr_t)value);
+    }
+}
+
+static enum sld_rc compare_table(struct sld_table *a, struct sld_table *b, struct sld_err *err)
+{
+    struct sld_flow *f = a->flow;
+    size_t at = 0;
+    sld_id key;
+    const void *value;
+    while (sld_flow_next(a, &at, &key, &value)) {
+        struct sld_str text = sld_flow_key_str(f, key);
+        sld_id other = sld_flow_key(b->flow, text);
+        const struct sld_obj *mine = value, *theirs = sld_flow_get(b, other);
+        if (!theirs)
+            return sld_err_set(err, SLD_INTERNAL, "%s: row %.*s is left over", a->name, SLD_FMT(text));
+        if (!sld_hash_eq(mine->hash, theirs->hash))
+            return sld_err_set(err, SLD_INTERNAL, "%s: row %.*s is stale", a->name, SLD_FMT(text));
+        if (a->step && !sld_str_eq(sld_flow_key_str(f, sld_flow_owner(a, key)),
+                                   sld_flow_key_str(b->flow, sld_flow_owner(b, other))))
+            return sld_err_set(err, SLD_INTERNAL, "%s: row %.*s has another owner", a->name, SLD_FMT(text));
+    }
+    at = 0;
+    while (sld_flow_next(b, &at, &key, &value)) {
+        struct sld_str text = sld_flow_key_str(b->flow, key);
+        if (!sld_flow_get(a, sld_flow_key(f, text)))
+            return sld_err_set(err, SLD_INTERNAL, "%s: row %.*s is missing", a->name, SLD_FMT(text));
+    }
+    return SLD_OK;
+}
+
+enum sld_rc sld_flow_verify(struct sld_flow *f, void (*build)(struct sld_flow *fresh, void *arg), void *arg,
+                            struct sld_err *err)
+{
+    SLD_PRE(!f->running && !sld_flow_pending(f));
+    struct sld_flow *fresh = sld_flow_create();
+    enum sld_rc rc = SLD_OK;
+    build(fresh, arg);
+    SLD_PRE(fresh->tables_n == f->tables_n);
+    copy_sources(f, fresh);
+    sld_flow_run(fresh);
+    for (size_t i = 0; i < f->tables_n && rc == SLD_OK; i++)
+        rc = compare_table(f->tables[i], fresh->tables[i], err);
+    sld_flow_destroy(fresh);
+    return rc;
+}

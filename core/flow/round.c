@@ -1,0 +1,151 @@
+// A round: pending source rows in, one wave through the tables in rank order, watchers last.
+#include "flow/inside.h"
+
+static struct task *task_get(struct sld_table *t, sld_id key)
+{
+    struct task *task = sld_umap_get(&t->tasks, key);
+    if (!task) {
+        task = SLD_NEW(struct task);
+        task->table = t;
+        task->key = key;
+        sld_umap_set(&t->tasks, key, task);
+    }
+    return task;
+}
+
+// Row N becomes NEW_VALUE (a reference is taken), and all that depends on it is marked.
+static void node_change(struct node *n, struct sld_obj *new_value)
+{
+    struct sld_table *t = n->table;
+    struct sld_flow *f = t->flow;
+    struct sld_obj *old = n->value;
+    SLD_INV(!n->held); // a row changes once per round
+    n->held = true;
+    FLOW_GROW(f->changes, f->changes_n, f->changes_cap);
+    f->changes[f->changes_n++] = (struct change){n, old};
+    n->value = sld_obj_ref(new_value);
+    bool existed_too = old && new_value;
+    flow_probe_wake(&n->probe, existed_too);
+    flow_index_change(n, old, new_value);
+    for (struct child *c = t->children; c; c = c->next) {
+        if (!(c->existence_only && existed_too))
+            flow_task_mark(task_get(c->table, n->key));
+    }
+}
+
+// Settles the touched nodes of T; returns how many rows changed.
+static size_t table_settle(struct sld_table *t)
+{
+    size_t changed = 0;
+    for (size_t i = 0; i < t->touched_n; i++) {
+        struct node *n = t->touched[i];
+        struct claim *owner = t->step ? flow_claim_first(n) : NULL;
+        struct sld_obj *value = t->step ? (owner ? owner->value : NULL) : n->u.pending;
+        SLD_INV(n->touched && (!owner || value));
+        n->touched = false;
+        bool same = n->value && value ? sld_hash_eq(n->value->hash, value->hash) : n->value == value;
+        if (!same) {
+            if (t->step)
+                t->rows = t->rows + (value != NULL) - (n->value != NULL);
+            node_change(n, value);
+            changed++;
+        }
+        if (!t->step)
+            SLD_UNREF(n->u.pending);
+        flow_node_drop(n);
+    }
+    t->touched_n = 0;
+    flow_index_settle(t);
+    return changed;
+}
+
+static const void *parent_value(const struct sld_table *parent, sld_id key)
+{
+    const struct node *n = sld_umap_get(&parent->nodes, key);
+    return n ? n->value : NULL;
+}
+
+static bool task_lives(const struct task *task)
+{
+    const struct sld_table *t = task->table;
+    for (size_t i = 0; i < t->parents_n; i++) {
+        if (parent_value(t->parents[i], task->key))
+            return true;
+    }
+    return false;
+}
+
+static void task_run(struct task *task, struct sld_round *round)
+{
+    struct sld_table *t = task->table;
+    struct sld_ctx *ctx = &t->flow->ctx;
+    SLD_INV(!ctx->task);
+    flow_task_forget(task);
+    bool lives = task_lives(task);
+    if (lives) {
+        ctx->task = task;
+        t->step(ctx, task->key, t->join ? NULL : parent_value(t->parents[0], task->key), t->user);
+        ctx->task = NULL;
+        sld_arena_fini(&ctx->scratch);
+        t->computed++;
+        round->computed++;
+    }
+    bool changed = flow_claim_commit(task);
+    if (lives) {
+        t->cut += !changed;
+        round->cut += !changed;
+        return;
+    }
+    sld_umap_remove(&t->tasks, task->key);
+    sld_xfree(task->reads);
+    sld_xfree(task);
+}
+
+// Runs the marked tasks of T. None is marked meanwhile, because nothing changes that they could have read.
+static void table_run(struct sld_table *t, struct sld_round *round)
+{
+    size_t n = t->dirty_n;
+    for (size_t i = 0; i < n; i++) {
+        SLD_INV(t->dirty[i]->dirty);
+        t->dirty[i]->dirty = false;
+        task_run(t->dirty[i], round);
+    }
+    SLD_INV(t->dirty_n == n);
+    t->dirty_n = 0;
+}
+
+static void round_tell(struct sld_flow *f)
+{
+    for (size_t i = 0; i < f->changes_n; i++) {
+        struct node *n = f->changes[i].node;
+        if (n->table->watch)
+            n->table->watch(n->table, n->key, f->changes[i].old, n->value, n->table->watch_user);
+    }
+    for (size_t i = 0; i < f->changes_n; i++) {
+        SLD_UNREF(f->changes[i].old);
+        f->changes[i].node->held = false;
+        flow_node_drop(f->changes[i].node);
+    }
+    f->changes_n = 0;
+}
+
+struct sld_round sld_flow_run(struct sld_flow *f)
+{
+    SLD_PRE(!f->running);
+    uint64_t start_ns = sld_mono_ns();
+    struct sld_round round = {.number = ++f->rounds};
+    f->running = true;
+    f->pending = 0;
+    for (size_t i = 0; i < f->tables_n; i++) {
+        struct sld_table *t = f->tables[i];
+        if (t->step)
+            table_run(t, &round);
+        size_t changed = table_settle(t);
+        if (!t->step)
+            round.sources += changed;
+    }
+    round_tell(f);
+    f->running = false;
+    round.duration_ns = sld_mono_ns() - start_ns;
+    return round;
+}
