@@ -25,7 +25,8 @@ bool sld_ctx_has(struct sld_ctx *ctx, struct sld_table *t, sld_id key)
     return n->value != NULL;
 }
 
-const struct sld_hit *sld_ctx_lookup(struct sld_ctx *ctx, struct sld_index *i, sld_id entry, size_t *n)
+const struct sld_hit *sld_ctx_lookup(struct sld_ctx *ctx, struct sld_index *i, sld_id entry,
+                                     size_t *n)
 {
     struct task *task = ctx_task(ctx, i->table);
     SLD_PRE(entry != 0);

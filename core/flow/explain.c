@@ -75,24 +75,27 @@ static enum sld_rc compare_table(struct sld_table *a, struct sld_table *b, struc
         sld_id other = sld_flow_key(b->flow, text);
         const struct sld_obj *mine = value, *theirs = sld_flow_get(b, other);
         if (!theirs)
-            return sld_err_set(err, SLD_INTERNAL, "%s: row %.*s is left over", a->name, SLD_FMT(text));
+            return sld_err_set(err, SLD_INTERNAL, "%s: row %.*s is left over", a->name,
+                               SLD_FMT(text));
         if (!sld_hash_eq(mine->hash, theirs->hash))
             return sld_err_set(err, SLD_INTERNAL, "%s: row %.*s is stale", a->name, SLD_FMT(text));
         if (a->step && !sld_str_eq(sld_flow_key_str(f, sld_flow_owner(a, key)),
                                    sld_flow_key_str(b->flow, sld_flow_owner(b, other))))
-            return sld_err_set(err, SLD_INTERNAL, "%s: row %.*s has another owner", a->name, SLD_FMT(text));
+            return sld_err_set(err, SLD_INTERNAL, "%s: row %.*s has another owner", a->name,
+                               SLD_FMT(text));
     }
     at = 0;
     while (sld_flow_next(b, &at, &key, &value)) {
         struct sld_str text = sld_flow_key_str(b->flow, key);
         if (!sld_flow_get(a, sld_flow_key(f, text)))
-            return sld_err_set(err, SLD_INTERNAL, "%s: row %.*s is missing", a->name, SLD_FMT(text));
+            return sld_err_set(err, SLD_INTERNAL, "%s: row %.*s is missing", a->name,
+                               SLD_FMT(text));
     }
     return SLD_OK;
 }
 
-enum sld_rc sld_flow_verify(struct sld_flow *f, void (*build)(struct sld_flow *fresh, void *arg), void *arg,
-                            struct sld_err *err)
+enum sld_rc sld_flow_verify(struct sld_flow *f, void (*build)(struct sld_flow *fresh, void *arg),
+                            void *arg, struct sld_err *err)
 {
     SLD_PRE(!f->running && !sld_flow_pending(f));
     struct sld_flow *fresh = sld_flow_create();

@@ -149,7 +149,8 @@ struct sld_table *sld_flow_derive(struct sld_flow *f, const char *name, struct s
     return t;
 }
 
-struct sld_table *sld_flow_join(struct sld_flow *f, const char *name, struct sld_table *const *parents,
+struct sld_table *sld_flow_join(struct sld_flow *f, const char *name,
+                                struct sld_table *const *parents,
                                 sld_step *step, void *user)
 {
     SLD_PRE(step && parents[0]);
@@ -167,7 +168,8 @@ struct sld_index *sld_flow_index(struct sld_flow *f, const char *name, struct sl
 {
     SLD_PRE(table->flow == f && f->rounds == 0 && fn);
     struct sld_index *i = SLD_NEW(struct sld_index);
-    *i = (struct sld_index){.name = name, .table = table, .fn = fn, .user = user, .next = table->indexes};
+    *i = (struct sld_index){.name = name, .table = table, .fn = fn, .user = user,
+                            .next = table->indexes};
     table->indexes = i;
     return i;
 }

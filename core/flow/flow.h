@@ -1,9 +1,10 @@
 // flow: a build system for configuration. Rows of source tables are set and deleted by the outside;
-// rows of derived tables are pure functions of other rows. While a step runs, everything it reads is
-// recorded; when something changes, exactly the rows that read it are computed again, in rank order,
-// and a row whose content hash stays equal stops the wave.
+// rows of derived tables are pure functions of other rows. While a step runs, everything it reads
+// is recorded; when something changes, exactly the rows that read it are computed again, in rank
+// order, and a row whose content hash stays equal stops the wave.
 //
-// Knows no Envoy, no Kubernetes, no Lua, no libuv. One flow belongs to one thread (the model thread).
+// Knows no Envoy, no Kubernetes, no Lua, no libuv. One flow belongs to one thread (the model
+// thread).
 #pragma once
 
 #include "base/base.h"
@@ -13,10 +14,10 @@ struct sld_table;
 struct sld_index;
 struct sld_ctx;
 
-// A row's value is a refcounted immutable object (base/obj.h) whose obj.hash tells its content: equal
-// hashes mean equal content, and nobody downstream wakes. A value that equals the present one is dropped
-// and the old object stays, so that pointers stay the same as long as the content does. Values must not
-// hold ids of keys: another flow (the oracle, a restart) numbers them otherwise.
+// A row's value is a refcounted immutable object (base/obj.h) whose obj.hash tells its content:
+// equal hashes mean equal content, and nobody downstream wakes. A value that equals the present one
+// is dropped and the old object stays, so that pointers stay the same as long as the content does.
+// Values must not hold ids of keys: another flow (the oracle, a restart) numbers them otherwise.
 
 // ---- Declaring (before the first round) ----
 
@@ -33,39 +34,42 @@ struct sld_str sld_flow_key_str(struct sld_flow *f, sld_id id);
 struct sld_table *sld_flow_source(struct sld_flow *f, const char *name);
 
 // Computes the outputs of one parent row. KEY and IN are the parent's key and value (IN is never
-// NULL: when the parent row goes, its outputs go, and the step is not called). Emits zero or more rows by
-// sld_ctx_emit. Must be pure in what it reads through CTX.
+// NULL: when the parent row goes, its outputs go, and the step is not called). Emits zero or more
+// rows by sld_ctx_emit. Must be pure in what it reads through CTX.
 typedef void sld_step(struct sld_ctx *ctx, sld_id key, const void *in, void *user);
 
-// A table whose rows are computed by STEP from each row of PARENT, again whenever that row or something STEP
-// read changes; it ranks behind every table declared so far, and STEP may read all of those. NAME is a literal; USER is borrowed.
+// A table whose rows are computed by STEP from each row of PARENT, again whenever that row or
+// something STEP read changes; it ranks behind every table declared so far, and STEP may read all
+// of those. NAME is a literal; USER is borrowed.
 struct sld_table *sld_flow_derive(struct sld_flow *f, const char *name, struct sld_table *parent,
                                   sld_step *step, void *user);
 
-// A derived table whose row keys are demanded, not driven by one parent: it has a row for every key that
-// any table in PARENTS (NULL-terminated) has. STEP gets IN = NULL and reads what it needs by
+// A derived table whose row keys are demanded, not driven by one parent: it has a row for every key
+// that any table in PARENTS (NULL-terminated) has. STEP gets IN = NULL and reads what it needs by
 // sld_ctx_get. For joins such as object = f(raw, accepted).
-struct sld_table *sld_flow_join(struct sld_flow *f, const char *name, struct sld_table *const *parents,
+struct sld_table *sld_flow_join(struct sld_flow *f, const char *name,
+                                struct sld_table *const *parents,
                                 sld_step *step, void *user);
 
 // Index keys of one row: calls ADD for each. Pure in (key, value).
-typedef void sld_index_fn(sld_id key, const void *value, void (*add)(void *arg, sld_id entry), void *arg,
-                          void *user);
-// An index over TABLE. Reading one of its entries depends on that entry only. Declare right after the table.
+typedef void sld_index_fn(sld_id key, const void *value, void (*add)(void *arg, sld_id entry),
+                          void *arg, void *user);
+// An index over TABLE. Reading one of its entries depends on that entry only. Declare right after
+// the table.
 struct sld_index *sld_flow_index(struct sld_flow *f, const char *name, struct sld_table *table,
                                  sld_index_fn *fn, void *user);
 
 // ---- The outside: source rows ----
 
-// Sets row KEY of source table T to VALUE (a reference is taken). The change is pending until the next
-// round; the last writer wins.
+// Sets row KEY of source table T to VALUE (a reference is taken). The change is pending until the
+// next round; the last writer wins.
 void sld_flow_set(struct sld_table *t, sld_id key, void *value);
 void sld_flow_delete(struct sld_table *t, sld_id key);
 // The present value of a row of any table (borrowed), or NULL. Outside of steps only; of a source
 // table: the pending value.
 const void *sld_flow_get(const struct sld_table *t, sld_id key);
-// Rows of a table in no order; start with *AT = 0. Outside of steps only. Meanwhile rows may be deleted, not
-// added.
+// Rows of a table in no order; start with *AT = 0. Outside of steps only. Meanwhile rows may be
+// deleted, not added.
 bool sld_flow_next(const struct sld_table *t, size_t *at, sld_id *key, const void **value);
 size_t sld_flow_count(const struct sld_table *t);
 const char *sld_table_name(const struct sld_table *t);
@@ -80,9 +84,9 @@ struct sld_round {
     size_t cut;           // steps whose outputs were all equal to before
 };
 
-// Called for every row of a watched table that changed in a round, after the whole wave, in rank order of
-// tables and unspecified order of rows. OLD is NULL for a new row, NEW for a deleted one; both are
-// borrowed.
+// Called for every row of a watched table that changed in a round, after the whole wave, in rank
+// order of tables and unspecified order of rows. OLD is NULL for a new row, NEW for a deleted one;
+// both are borrowed.
 typedef void sld_watch_fn(struct sld_table *t, sld_id key, const void *old, const void *new_value,
                           void *user);
 // At most one watcher per table; set before the first round.
@@ -90,14 +94,14 @@ void sld_flow_watch(struct sld_table *t, sld_watch_fn *fn, void *user);
 
 // True when source changes are pending.
 bool sld_flow_pending(const struct sld_flow *f);
-// Applies all pending source changes, runs one wave, calls the watchers. Not re-entrant; watchers may
-// set source rows (for the next round).
+// Applies all pending source changes, runs one wave, calls the watchers. Not re-entrant; watchers
+// may set source rows (for the next round).
 struct sld_round sld_flow_run(struct sld_flow *f);
 
 // ---- Inside a step ----
 
-// The row KEY of table T (which must rank lower), or NULL when there is none; recorded either way. The
-// value is borrowed until the end of the round.
+// The row KEY of table T (which must rank lower), or NULL when there is none; recorded either way.
+// The value is borrowed until the end of the round.
 const void *sld_ctx_get(struct sld_ctx *ctx, struct sld_table *t, sld_id key);
 // Whether the row exists: depends on existence only, not on content.
 bool sld_ctx_has(struct sld_ctx *ctx, struct sld_table *t, sld_id key);
@@ -107,14 +111,15 @@ struct sld_hit {
     sld_id key;
     const void *value;
 };
-const struct sld_hit *sld_ctx_lookup(struct sld_ctx *ctx, struct sld_index *i, sld_id entry, size_t *n);
+const struct sld_hit *sld_ctx_lookup(struct sld_ctx *ctx, struct sld_index *i, sld_id entry,
+                                     size_t *n);
 // All rows of T, sorted by key text; depends on every change of T. For small tables only.
 const struct sld_hit *sld_ctx_all(struct sld_ctx *ctx, struct sld_table *t, size_t *n);
-// Claims row KEY with VALUE, which is not NULL (the reference is taken over). Claiming a key twice in one
-// step replaces the value. Of all parent rows that claim a key, the one whose key text sorts first owns it
-// and gives the row its value, whoever came first: rows stay a function of the sources. When the owner
-// lets go, the next claim takes its place without its step being run again. Who lost is not told here,
-// because that would not be pure: see sld_flow_lost.
+// Claims row KEY with VALUE, which is not NULL (the reference is taken over). Claiming a key twice
+// in one step replaces the value. Of all parent rows that claim a key, the one whose key text sorts
+// first owns it and gives the row its value, whoever came first: rows stay a function of the
+// sources. When the owner lets go, the next claim takes its place without its step being run again.
+// Who lost is not told here, because that would not be pure: see sld_flow_lost.
 void sld_ctx_emit(struct sld_ctx *ctx, sld_id key, void *value);
 struct sld_flow *sld_ctx_flow(struct sld_ctx *ctx);
 // An arena freed at the end of the step.
@@ -122,19 +127,21 @@ struct sld_arena *sld_ctx_scratch(struct sld_ctx *ctx);
 
 // ---- Claims on one key ----
 
-// The parent row that owns row KEY of derived table T, or 0 when there is no such row. Outside of steps.
+// The parent row that owns row KEY of derived table T, or 0 when there is no such row. Outside of
+// steps.
 sld_id sld_flow_owner(const struct sld_table *t, sld_id key);
-// Calls FN for each claim of T that lost: parent row LOSER claims KEY too, which OWNER has. Costs what there
-// is to tell. Keys in no order, losers of one key by key text. Outside of steps.
+// Calls FN for each claim of T that lost: parent row LOSER claims KEY too, which OWNER has. Costs
+// what there is to tell. Keys in no order, losers of one key by key text. Outside of steps.
 typedef void sld_lost_fn(sld_id key, sld_id loser, sld_id owner, void *arg);
 void sld_flow_lost(const struct sld_table *t, sld_lost_fn *fn, void *arg);
 
 // ---- Explaining ----
 
-// What the step of derived table T read for parent row PARENT_KEY, besides that row itself: calls FN once for each
-// thing read. KEY is the row's or the entry's, 0 for a whole table.
+// What the step of derived table T read for parent row PARENT_KEY, besides that row itself: calls
+// FN once for each thing read. KEY is the row's or the entry's, 0 for a whole table.
 enum sld_read_kind { SLD_READ_ROW, SLD_READ_EXISTS, SLD_READ_ENTRY, SLD_READ_TABLE };
-typedef void sld_read_fn(enum sld_read_kind kind, const char *table_or_index, sld_id key, void *arg);
+typedef void sld_read_fn(enum sld_read_kind kind, const char *table_or_index, sld_id key,
+                         void *arg);
 void sld_flow_reads(const struct sld_table *t, sld_id parent_key, sld_read_fn *fn, void *arg);
 
 // Per-table counters, for metrics and `solder graph`.
@@ -148,8 +155,9 @@ size_t sld_flow_stats(const struct sld_flow *f, struct sld_table_stats *out, siz
 
 // ---- The oracle ----
 
-// Recomputes every derived table from the source tables into a fresh flow built by BUILD (which declares
-// the same tables in the same order) and compares all rows by hash, and who owns them. The first difference
-// goes to ERR (SLD_INTERNAL). Nothing may be pending.
-SLD_NODISCARD enum sld_rc sld_flow_verify(struct sld_flow *f, void (*build)(struct sld_flow *fresh, void *arg),
+// Recomputes every derived table from the source tables into a fresh flow built by BUILD (which
+// declares the same tables in the same order) and compares all rows by hash, and who owns them. The
+// first difference goes to ERR (SLD_INTERNAL). Nothing may be pending.
+SLD_NODISCARD enum sld_rc sld_flow_verify(struct sld_flow *f,
+                                          void (*build)(struct sld_flow *fresh, void *arg),
                                           void *arg, struct sld_err *err);

@@ -15,7 +15,8 @@ void flow_hits_add(struct hits *h, sld_id key, const void *value)
 }
 
 // The first of N sorted hits whose key is not before KEY.
-static uint32_t hits_place(const struct sld_flow *f, const struct sld_hit *v, uint32_t n, sld_id key)
+static uint32_t hits_place(const struct sld_flow *f, const struct sld_hit *v, uint32_t n,
+                           sld_id key)
 {
     uint32_t lo = 0, hi = n;
     while (lo < hi) {
@@ -127,7 +128,8 @@ static void ids_of(struct sld_index *i, sld_id key, struct sld_obj *value, struc
     ids->n = to;
 }
 
-static void entry_change(struct sld_index *i, sld_id entry, sld_id key, bool was, struct sld_obj *value)
+static void entry_change(struct sld_index *i, sld_id entry, sld_id key, bool was,
+                         struct sld_obj *value)
 {
     struct entry *e = flow_entry_get(i, entry);
     if (was)

@@ -1,8 +1,9 @@
 // The structures of flow, shared by its files only.
 //
 // A *node* is what flow knows of (table, key): the row if there is one, who reads it (also while it
-// does not exist), and who claims it. A *task* is one parent row of a derived table: what its step read
-// and what it claims. A *probe* is a thing that can be read: a node, an index entry or a whole table.
+// does not exist), and who claims it. A *task* is one parent row of a derived table: what its step
+// read and what it claims. A *probe* is a thing that can be read: a node, an index entry or a whole
+// table.
 #pragma once
 
 #include "flow/flow.h"
@@ -46,7 +47,8 @@ struct claim {
     struct claim *next;
 };
 
-// The claims on one node, by key text of their tasks: the first owns the row. A lone one needs no array.
+// The claims on one node, by key text of their tasks: the first owns the row. A lone one needs no
+// array.
 struct claims {
     union {
         struct claim *one;   // n == 1 and cap == 0
@@ -68,8 +70,8 @@ struct node {
     bool held;    // in flow->changes
 };
 
-// Rows sorted by key text. Within a round, rows are appended behind the sorted part and removed ones stay
-// with a NULL value, until hits_settle.
+// Rows sorted by key text. Within a round, rows are appended behind the sorted part and removed
+// ones stay with a NULL value, until hits_settle.
 struct hits {
     struct sld_hit *v;
     uint32_t n, sorted, dead, cap;

@@ -4,7 +4,8 @@
 void flow_probe_record(struct task *task, struct probe *p, enum sld_read_kind kind)
 {
     bool exists_only = kind == SLD_READ_EXISTS;
-    // The old reads were taken back and only this task reads now: its read of P is the last, or not there.
+    // The old reads were taken back and only this task reads now: its read of P is the last one, or
+    // not there.
     if (p->n > 0 && p->v[p->n - 1].task == task) {
         struct reader *r = &p->v[p->n - 1];
         if (r->exists_only && !exists_only) {

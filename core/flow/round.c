@@ -43,7 +43,8 @@ static size_t table_settle(struct sld_table *t)
         struct sld_obj *value = t->step ? (owner ? owner->value : NULL) : n->u.pending;
         SLD_INV(n->touched && (!owner || value));
         n->touched = false;
-        bool same = n->value && value ? sld_hash_eq(n->value->hash, value->hash) : n->value == value;
+        bool same = n->value && value ? sld_hash_eq(n->value->hash,
+                                                    value->hash) : n->value == value;
         if (!same) {
             if (t->step)
                 t->rows = t->rows + (value != NULL) - (n->value != NULL);
@@ -101,7 +102,7 @@ static void task_run(struct task *task, struct sld_round *round)
     sld_xfree(task);
 }
 
-// Runs the marked tasks of T. None is marked meanwhile, because nothing changes that they could have read.
+// Runs the marked tasks of T. None is marked meanwhile: nothing changes that they could have read.
 static void table_run(struct sld_table *t, struct sld_round *round)
 {
     size_t n = t->dirty_n;

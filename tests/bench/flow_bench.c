@@ -1,10 +1,11 @@
-// The cost of one edit at growing sizes: the work must not grow with the number of rows. Prints ns per edit. Edits
-// all over the rows also pay for memory out of the caches; edits of the same 100 rows show the work alone.
+// The cost of one edit at growing sizes, in ns: the work must not grow with the number of rows.
+// Edits all over the rows also pay for memory out of the caches; edits of the same 100 rows show
+// the work alone.
 //
 //   one       a row that one derived row copies
 //   lookup    the same, and the derived row reads an index entry of 10 rows, one of which changed
-//   big entry a row in an index entry that holds a tenth of all rows and has one reader (which does not
-//             walk it): a binary search, and for a new row a memmove
+//   big entry a row in an index entry that holds a tenth of all rows and has one reader (which does
+//             not walk it): a binary search, and for a new row a memmove
 #include <stdio.h>
 
 #include "flow/flow.h"
@@ -34,14 +35,16 @@ static uint64_t number_of(const void *value)
     return i;
 }
 
-static void by_group(sld_id key, const void *value, void (*add)(void *arg, sld_id entry), void *arg, void *user)
+static void by_group(sld_id key, const void *value, void (*add)(void *arg, sld_id entry),
+                     void *arg, void *user)
 {
     (void)key;
     (void)user;
     add(arg, sld_flow_keyf(b.f, "group-%llu", (unsigned long long)(number_of(value) / 10)));
 }
 
-static void by_tenth(sld_id key, const void *value, void (*add)(void *arg, sld_id entry), void *arg, void *user)
+static void by_tenth(sld_id key, const void *value, void (*add)(void *arg, sld_id entry),
+                     void *arg, void *user)
 {
     (void)key;
     (void)user;
@@ -110,10 +113,11 @@ static void measure(const char *name, size_t rows, sld_step *step, struct sld_in
         computed += sld_flow_run(b.f).computed;
     }
     uint64_t churn_ns = (sld_mono_ns() - start_ns) / EDITS;
-    printf("%-10s %8zu rows: load %6.0f ns/row, change %6llu ns (the same 100 rows %6llu ns), delete or add %6llu ns, "
-           "%.1f steps each\n",
-           name, rows, (double)load_ns / (double)rows, (unsigned long long)cold_ns, (unsigned long long)hot_ns,
-           (unsigned long long)churn_ns, (double)computed / (3.0 * EDITS));
+    printf("%-10s %8zu rows: load %6.0f ns/row, change %6llu ns (the same 100 rows %6llu ns), ", name,
+           rows, (double)load_ns / (double)rows, (unsigned long long)cold_ns,
+           (unsigned long long)hot_ns);
+    printf("delete or add %6llu ns, %.1f steps each\n", (unsigned long long)churn_ns,
+           (double)computed / (3.0 * EDITS));
     sld_flow_destroy(b.f);
 }
 

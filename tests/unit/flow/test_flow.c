@@ -52,7 +52,8 @@ struct fix {
 
 static struct fix x;
 
-static void by_letter(sld_id key, const void *value, void (*add)(void *arg, sld_id entry), void *arg, void *user)
+static void by_letter(sld_id key, const void *value, void (*add)(void *arg, sld_id entry),
+                      void *arg, void *user)
 {
     (void)key;
     (void)user;
@@ -251,7 +252,8 @@ static void list(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
     size_t n;
     const struct sld_hit *hits =
         text_of(in)[0] == '*' ? sld_ctx_all(ctx, x.b, &n)
-                              : sld_ctx_lookup(ctx, x.by_text, sld_flow_key(x.f, sld_str_c(text_of(in))), &n);
+                              : sld_ctx_lookup(ctx, x.by_text,
+                                               sld_flow_key(x.f, sld_str_c(text_of(in))), &n);
     struct sld_str all = SLD_STR("");
     for (size_t i = 0; i < n; i++)
         all = sld_arena_fmt(sld_ctx_scratch(ctx), "%.*s%.*s=%s ", SLD_FMT(all),
@@ -413,7 +415,8 @@ static void test_join(void **state)
 
 static char told[256];
 
-static void on_change(struct sld_table *t, sld_id key, const void *old, const void *new_value, void *user)
+static void on_change(struct sld_table *t, sld_id key, const void *old, const void *new_value,
+                      void *user)
 {
     (void)user;
     size_t n = strlen(told);

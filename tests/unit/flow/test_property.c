@@ -1,5 +1,5 @@
-// Random tables, random edits: after every round the state equals one built from scratch. SLD_SEED=n
-// repeats a run, SLD_ROUNDS=n makes it longer or shorter.
+// Random tables, random edits: after every round the state equals one built from scratch.
+// SLD_SEED=n repeats a run, SLD_ROUNDS=n makes it longer or shorter.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -85,8 +85,8 @@ static uint64_t hits_sum(struct sld_flow *f, const struct sld_hit *hits, size_t 
     return sum;
 }
 
-static void index_value(sld_id key, const void *value, void (*add)(void *arg, sld_id entry), void *arg,
-                        void *user)
+static void index_value(sld_id key, const void *value, void (*add)(void *arg, sld_id entry),
+                        void *arg, void *user)
 {
     (void)key;
     struct sld_flow *f = user;
@@ -105,12 +105,14 @@ static void step(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
     const struct sld_hit *hits;
     switch (s->shape->kind) {
     case 0: // a row, present or absent, named by the content
-        x = mixed(v, value_of(sld_ctx_get(ctx, other, sld_flow_keyf(f, "k%u", (unsigned)(v % RAW_KEYS)))));
+        x = mixed(v, value_of(sld_ctx_get(ctx, other,
+                                          sld_flow_keyf(f, "k%u", (unsigned)(v % RAW_KEYS)))));
         break;
     case 1: // existence alone, then perhaps content
         x = sld_ctx_has(ctx, other, sld_flow_keyf(f, "k%u", (unsigned)(v % RAW_KEYS)));
         if (v % 3 == 0)
-            x += value_of(sld_ctx_get(ctx, other, sld_flow_keyf(f, "k%u", (unsigned)(v % RAW_KEYS)))) % 2;
+            x += value_of(sld_ctx_get(ctx, other, sld_flow_keyf(f, "k%u",
+                                                                (unsigned)(v % RAW_KEYS)))) % 2;
         break;
     case 2: // an index entry
         hits = sld_ctx_lookup(ctx, s->world->indexes[s->shape->other],
@@ -123,7 +125,8 @@ static void step(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
         break;
     case 4: // one to many, with colliding claims and equal contents
         for (unsigned i = 0; i < v % 4; i++)
-            sld_ctx_emit(ctx, sld_flow_keyf(f, "k%u", (unsigned)(mixed(v, i) % RAW_KEYS)), number(v % 3));
+            sld_ctx_emit(ctx, sld_flow_keyf(f, "k%u", (unsigned)(mixed(v, i) % RAW_KEYS)),
+                         number(v % 3));
         return;
     case 5: // few contents: the wave is cut
         x = v % 2;
@@ -153,7 +156,8 @@ static void build(struct sld_flow *f, void *arg)
             *so = (struct step_of){w, s};
             struct sld_table *parents[] = {w->tables[0], w->tables[1], w->tables[s->parent], NULL};
             w->tables[i] = s->kind == 6 ? sld_flow_join(f, names[i - 3], parents, step, so)
-                                        : sld_flow_derive(f, names[i - 3], w->tables[s->parent], step, so);
+                                        : sld_flow_derive(f, names[i - 3], w->tables[s->parent],
+                                                          step, so);
         }
         w->indexes[i] = sld_flow_index(f, "by value", w->tables[i], index_value, f);
     }
@@ -164,7 +168,8 @@ struct mirror {
     struct sld_umap values; // key -> value
 };
 
-static void on_change(struct sld_table *t, sld_id key, const void *old, const void *new_value, void *user)
+static void on_change(struct sld_table *t, sld_id key, const void *old, const void *new_value,
+                      void *user)
 {
     struct mirror *m = user;
     (void)t;
@@ -208,7 +213,8 @@ static void play(uint64_t seed, unsigned rounds)
 {
     struct graph g = {.n = 4 + rnd(DERIVED_MAX - 3)};
     for (size_t i = 0; i < g.n; i++)
-        g.shapes[i] = (struct shape){(unsigned)rnd(7), (unsigned)rnd(i + 3), (unsigned)rnd(i + 3), rnd(1000)};
+        g.shapes[i] = (struct shape){(unsigned)rnd(7), (unsigned)rnd(i + 3), (unsigned)rnd(i + 3),
+                                     rnd(1000)};
     worlds[0].graph = worlds[1].graph = &g;
     size_t mine = 0, oracle = 1;
     struct sld_flow *f = sld_flow_create();
