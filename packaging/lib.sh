@@ -1,0 +1,105 @@
+# Shared by the scripts of packaging/ and by tests/run. Source it; it runs nothing by itself.
+#
+#   sld_cache      folder outside the tree for what was fetched or built; SLD_CACHE overrides it
+#   say TEXT       a line of progress, with the seconds since the script began
+#   fail TEXT      says what is wrong and ends
+#   logged LOG COMMAND...   runs quietly, shows the end of LOG when it fails
+#   need_packages NAME...   installs the Debian packages that are missing
+#   lock_cache     keeps two scripts from filling the cache at once
+#   fetch_pool PATH SHA256 FILE   a file of the distribution's pool, checked
+
+sld_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+SECONDS=${SECONDS:-0}
+
+sld_cache() {
+    if [ -n "${SLD_CACHE:-}" ]; then
+        echo "$SLD_CACHE"
+    elif [ "$(id -u)" = 0 ] || [ -w /var/cache/solder ]; then
+        echo /var/cache/solder
+    else
+        echo "${XDG_CACHE_HOME:-$HOME/.cache}/solder"
+    fi
+}
+SLD_CACHE=$(sld_cache)
+export SLD_CACHE
+
+say() {
+    printf '[%3ds] %s\n' "$SECONDS" "$*" >&2
+}
+
+fail() {
+    printf '%s: %s\n' "${0##*/}" "$*" >&2
+    exit 1
+}
+
+logged() {
+    local log=$1
+    shift
+    mkdir -p "$(dirname "$log")"
+    if ! "$@" >"$log" 2>&1 </dev/null; then
+        printf -- '--- %s failed; the end of %s:\n' "$*" "$log" >&2
+        tail -n "${SLD_LOG_LINES:-60}" "$log" >&2
+        return 1
+    fi
+}
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        fail "needs root for: $* (run that as root, then this again)"
+    fi
+}
+
+missing_packages() {
+    local name
+    for name in "$@"; do
+        [ "$(dpkg-query -W -f='${db:Status-Abbrev}' "$name" 2>/dev/null)" = "ii " ] || echo "$name"
+    done
+}
+
+need_packages() {
+    command -v apt-get >/dev/null || fail "no apt-get here: these scripts are for Debian 12 or newer"
+    local missing
+    mapfile -t missing < <(missing_packages "$@")
+    [ ${#missing[@]} -gt 0 ] || return 0
+    say "installing ${#missing[@]} packages: ${missing[*]}"
+    local log=$SLD_CACHE/log/apt.log
+    logged "$log" as_root apt-get -o DPkg::Lock::Timeout=300 update || fail "the package lists cannot be fetched"
+    logged "$log" as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 \
+        install -y --no-install-recommends "${missing[@]}" || fail "packages cannot be installed"
+}
+
+lock_cache() {
+    mkdir -p "$SLD_CACHE/log" || fail "cannot write to $SLD_CACHE: set SLD_CACHE to a folder of yours"
+    exec 9>"$SLD_CACHE/.lock"
+    flock -n 9 && return 0
+    say "waiting for another script that fills $SLD_CACHE"
+    flock 9
+}
+
+has_sum() {
+    [ -f "$1" ] && [ "$(sha256sum <"$1" | cut -d' ' -f1)" = "$2" ]
+}
+
+# The distribution's mirrors, as this machine's own package sources name them.
+pool_mirrors() {
+    apt-get indextargets --format '$(REPO_URI) $(ORIGIN)' 'Created-By: Packages' |
+        awk '$2 == "Debian" { print $1 }' | sort -u
+}
+
+fetch_pool() {
+    local path=$1 sum=$2 file=$3 mirror
+    has_sum "$file" "$sum" && return 0
+    mkdir -p "$(dirname "$file")"
+    for mirror in $(pool_mirrors); do
+        rm -f "$file"
+        /usr/lib/apt/apt-helper download-file "$mirror$path" "$file" "SHA256:$sum" \
+            >>"$SLD_CACHE/log/fetch.log" 2>&1 || continue
+        has_sum "$file" "$sum" && return 0
+    done
+    rm -f "$file"
+    return 1
+}
