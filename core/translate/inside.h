@@ -1,0 +1,354 @@
+// Private to the room: the tables, their rows, and what steps work with.
+//
+//   raw[K] accepted[K] settings clock refused held        source tables, set by translate.c, accept.c, nack.c
+//      │                                                   (a held row replaces a virtual host Envoy refused)
+//   obj[K]            the form in force: raw when it passed its checks, else the accepted one
+//      │
+//   gateways ── gw_select          upstreams groups secrets        facts others read
+//      │            │                  │
+//      │         attach              (exists?)       one row per (gateway, virtual service)
+//      │            │
+//      │         vhosts              encoded virtual hosts, findings of virtual services and route tables
+//      │            │
+//   listeners    routes   clusters endpoints tls           rows are struct sld_out
+//
+//   status[K]         findings of all rows about one object, by the index of the same name of each table
+#pragma once
+
+#include "translate/translate.h"
+
+#include "common.pb-c.h"
+#include "destination.pb-c.h"
+#include "gateway.pb-c.h"
+#include "matcher.pb-c.h"
+#include "options_hcm.pb-c.h"
+#include "options_listener.pb-c.h"
+#include "options_route.pb-c.h"
+#include "secret.pb-c.h"
+#include "settings.pb-c.h"
+#include "settings_gloo.pb-c.h"
+#include "tcp.pb-c.h"
+#include "tls.pb-c.h"
+#include "upstream.pb-c.h"
+#include "virtual_service.pb-c.h"
+
+// ---- Rows ----
+
+// Findings of one row about one object.
+struct tr_about {
+    struct sld_str key;
+    struct sld_finding *items;
+    size_t count;
+};
+
+// What every derived row of this room begins with.
+struct tr_row {
+    struct sld_obj obj;     // hash: content, findings and uses
+    struct sld_arena arena;
+    struct tr_about *about; // sorted by key
+    size_t about_count;
+    struct sld_str *uses;   // keys of the objects it was made of, sorted, distinct
+    size_t use_count;
+};
+
+// A row of obj[K]. The same object as long as the content is the same.
+struct tr_object {
+    struct sld_obj obj;
+    struct sld_object *object; // own reference
+    bool last_good;            // not the present document
+};
+
+// A listener that a gateway has in one proxy.
+struct tr_bind {
+    struct sld_str view;  // "<write namespace>~<proxy>"
+    struct sld_str proxy; // proxy name
+    struct sld_str name;  // "listener-::-8080"
+    bool lost;            // another gateway has the port
+};
+
+struct tr_gateway {
+    struct tr_row row;
+    struct sld_str key;             // "gateways/ns/name"
+    struct sld_str ns, name;
+    struct sld_object *object;      // own reference; holds GW
+    const Gloo__Gateway *gw;
+    bool is_virtual;                // no such document: see design 10
+    bool considered;                // its namespace is read
+    struct tr_bind *binds;
+    size_t bind_count;
+};
+
+// What decides which virtual services a gateway serves (gloo-compat 3.2). Only for HTTP gateways with a bind.
+struct tr_select {
+    struct tr_row row;
+    struct sld_str key;
+    const Gloo__HttpGateway *http;  // in the arena: options cleared
+    bool ssl;
+};
+
+// A virtual service at a gateway. Key "<gateway key>\n<virtual service key>".
+struct tr_attach {
+    struct tr_row row;
+    struct sld_str gateway, vs;     // keys
+    struct sld_str *domains;        // lower case, at least one
+    size_t domain_count;
+};
+
+// An encoded virtual host; key as its attach row.
+struct tr_vhost_row {
+    struct tr_row row;
+    struct sld_str gateway, vs;
+    struct sld_str name;            // "gloo-system_default"
+    struct sld_str bytes;           // env Route VirtualHost; empty: nothing to serve (findings only)
+    struct sld_hash content;        // of bytes
+    struct sld_str *clusters;       // existing ones it sends to, sorted, distinct
+    size_t cluster_count;
+    bool secret;                    // bytes hold secret values
+    bool conflict;                  // a domain belongs to another: the present form is not in force
+};
+
+// The part of an upstream that routes and others need.
+struct tr_upstream {
+    struct tr_row row;
+    struct sld_str key, cluster;    // "upstreams/ns/name", "name_ns"
+    bool served;                    // it has a cluster (no errors)
+    const Gloo__SubsetSpec *subsets; // in the arena, or NULL
+};
+
+struct tr_group {
+    struct tr_row row;
+    struct sld_str ns;
+    struct sld_object *object;      // own reference
+    const Gloo__UpstreamGroup *group;
+};
+
+// A TLS configuration of a gateway: virtual services whose sslConfig differs only in sniDomains share one (gloo-compat
+// 3.4).
+struct tr_tls {
+    const Gloo__SslConfig *config;  // sniDomains united
+    struct sld_str *vs;             // keys of the virtual services, sorted
+    size_t vs_count;
+};
+struct tr_tls_set {
+    struct tr_row row;
+    struct tr_tls *items;
+    size_t count;
+};
+
+// Facts of a secret. Values stay in the object.
+enum tr_secret_kind { TR_SECRET_OTHER, TR_SECRET_TLS, TR_SECRET_HEADER };
+struct tr_secret {
+    struct tr_row row;
+    struct sld_str key, ns, name;
+    enum tr_secret_kind kind;
+    bool usable;                    // tls: chain and key fit and are valid now, or there is only a root
+    bool has_cert, has_ca, has_ocsp;
+    struct sld_object *object;      // own reference
+};
+
+// A source row of `refused`: what an Envoy refused. Key: tr_out_key of the resource.
+struct tr_refused {
+    struct sld_obj obj;
+    struct sld_arena arena;
+    struct sld_hash content;
+    struct sld_str words, build;
+};
+// A source row of `held`: put in the place of a virtual host whose content is REFUSED. Key as the vhost row.
+struct tr_held {
+    struct sld_obj obj;
+    struct sld_arena arena;
+    struct sld_hash refused;
+    struct sld_str bytes;           // the form Envoys took; empty: none, the virtual host is left out
+    struct sld_str *clusters;
+    size_t cluster_count;
+    bool secret;
+    bool convicted;                 // it is known to be the one; else only under suspicion
+    struct sld_str words;
+};
+
+struct tr_clock {
+    struct sld_obj obj;
+    int64_t now_s;
+};
+
+// ---- The room's state ----
+
+struct sld_translate {
+    struct sld_translate_options opt;
+    struct sld_flow *flow;
+    // source tables
+    struct sld_table *raw[SLD_KIND_COUNT], *accepted[SLD_KIND_COUNT]; // struct sld_object
+    struct sld_table *seed;     // one row, so that steps without a parent can run
+    struct sld_table *settings; // one row "settings": struct sld_arena_obj, root Gloo__Settings; absent: defaults
+    struct sld_table *settings_key; // one row: struct sld_blob
+    struct sld_table *clock;    // one row "now": struct tr_clock
+    struct sld_table *refused, *held;
+    // derived
+    struct sld_table *obj[SLD_KIND_COUNT]; // struct tr_object
+    struct sld_table *secrets;  // struct tr_secret, from obj[SECRET]
+    struct sld_table *upstreams, *groups;
+    struct sld_table *default_gateways, *ports, *gateways, *gw_select;
+    struct sld_table *attach, *vhosts, *vs_tls, *tls_sets;
+    struct sld_table *live;     // a row for each gateway that serves something; struct tr_row
+    struct sld_table *out_secrets, *out_clusters, *out_endpoints, *out_listeners, *out_routes, *out_fixed; // struct tr_out
+    struct sld_table *refusals; // struct tr_row: findings from refused
+    struct sld_table *status[SLD_KIND_COUNT]; // struct sld_status
+
+    struct sld_index *rt_by_label;      // of obj[ROUTE_TABLE]: "ns\n<ns>", "label\n<key>=<value>", "all"
+    struct sld_index *ports_by_bind;    // of ports: "<proxy>|<port>"
+    struct sld_index *accepted_by_bind; // of accepted[GATEWAY], the same
+    struct sld_index *attach_by_gateway, *attach_by_domain; // "<gateway key>", "<gateway key>\n<domain>"
+    struct sld_index *accepted_by_domain; // of accepted[VIRTUAL_SERVICE]: "<domain>"
+    struct sld_index *vhosts_by_gateway, *vs_tls_by_gateway;
+    struct sld_index *about[24];        // one per table whose rows carry findings: object key
+    size_t about_count;
+    struct sld_index *users[24];        // the same tables: by each of `uses`
+    size_t user_count;
+
+    struct nack *nack;                  // nack.c
+    struct changes *changes;            // translate.c: what watchers collected
+};
+
+// ---- A step at work ----
+
+struct tr {
+    struct sld_translate *t;
+    struct sld_ctx *ctx;
+    struct sld_arena *arena;        // freed at the end of the step: messages are built here
+    struct tr_reports *reports;     // by object
+    struct sld_str *uses;
+    size_t use_count;
+    bool tainted;                   // a secret value was read
+};
+
+void tr_begin(struct tr *tr, struct sld_translate *t, struct sld_ctx *ctx);
+// The report about object KEY of the row in the making; made when first asked for. Its prefix is empty.
+struct sld_report *tr_report(struct tr *tr, struct sld_str key);
+// The row depends on object KEY ("routetables/ns/name"), whether it exists or not.
+void tr_use(struct tr *tr, struct sld_str key);
+// A zeroed row of SIZE bytes (a struct beginning with tr_row) with an arena of its own.
+void *tr_row_create(size_t size);
+// Ends the row: copies findings and uses into it and sets its hash to that of CONTENT and of these. ROW may hold
+// references that FREE_FN (or NULL) drops; it is called before the arena goes.
+void tr_row_finish(struct tr *tr, struct tr_row *row, struct sld_hash content, void (*free_fn)(struct tr_row *row));
+// True when the row in the making has findings or uses worth keeping.
+bool tr_has_report(const struct tr *tr);
+
+// ---- Reading ----
+
+// Object of kind K in force, or NULL; recorded, and counted as used.
+const struct sld_object *tr_object(struct tr *tr, enum sld_kind k, struct sld_str ns, struct sld_str name);
+const Gloo__Settings *tr_settings(struct tr *tr);   // never NULL
+struct sld_str tr_write_ns(struct tr *tr);
+// Facts, recorded and counted as used; NULL when there is no such object.
+const struct tr_upstream *tr_upstream(struct tr *tr, struct sld_str ns, struct sld_str name);
+const struct tr_group *tr_group(struct tr *tr, struct sld_str ns, struct sld_str name);
+const struct tr_secret *tr_secret(struct tr *tr, struct sld_str ns, struct sld_str name);
+// The decoded message of a secret, for values; the row becomes tainted. NULL when there is none.
+const Gloo__Secret *tr_secret_values(struct tr *tr, struct sld_str ns, struct sld_str name);
+
+// ---- Names (gloo-compat 3) ----
+
+// "virtualservices/ns/name".
+struct sld_str tr_key(struct sld_arena *a, enum sld_kind k, struct sld_str ns, struct sld_str name);
+// "name_ns"; the bare name without a namespace.
+struct sld_str tr_cluster_name(struct sld_arena *a, struct sld_str ns, struct sld_str name);
+// Names of SDS resources.
+struct sld_str tr_sds_cert_name(struct sld_arena *a, struct sld_str ns, struct sld_str name);
+struct sld_str tr_sds_ca_name(struct sld_arena *a, struct sld_str ns, struct sld_str name);
+// "ns.name" as messages have it.
+struct sld_str tr_ref_text(struct sld_arena *a, struct sld_str ns, struct sld_str name);
+// A reference's namespace, or OWNER when it has none.
+struct sld_str tr_ref_ns(const Gloo__ResourceRef *ref, struct sld_str owner);
+struct sld_str tr_out_key(struct sld_arena *a, enum sld_out_type t, struct sld_str view, struct sld_str name);
+
+// ---- Parts that several files build with ----
+
+// Where a destination leads. Missing upstreams give a warning on R (prefix at the destination) and SERVED false: the
+// cluster's name is set all the same, Envoy answers 503 (gloo-compat 3.10).
+struct tr_dest {
+    struct sld_str cluster;
+    bool served;
+    const struct tr_upstream *upstream; // NULL when there is none
+};
+void tr_destination(struct tr *tr, const Gloo__Destination *d, struct sld_str owner_ns, struct sld_report *r, struct tr_dest *out);
+// The row sends requests to CLUSTER, which exists. (dest.c)
+struct tr_clusters {
+    struct sld_str *items;
+    size_t count;
+};
+void tr_clusters_add(struct tr *tr, struct tr_clusters *c, struct sld_str cluster);
+// Sorted and distinct, copied into A.
+void tr_clusters_done(struct tr_clusters *c, struct sld_arena *a, struct sld_str **out, size_t *n);
+
+// ADS as the source of a child resource: the one constant ConfigSource of this product (xds-notes 2.4 rule A).
+struct _Env__Core__ConfigSource *tr_ads(struct sld_arena *a);
+// A regular expression as Envoy takes it; the pattern was checked before.
+struct _Env__Matcher__RegexMatcher *tr_regex(struct sld_arena *a, struct sld_str pattern);
+// Adds a finding unless the pattern is RE2 syntax; a note when it is larger than stock Envoy allows (feasibility 8.4).
+bool tr_check_regex(struct sld_report *r, const char *field, struct sld_str pattern);
+// A socket address.
+struct _Env__Core__Address *tr_address(struct sld_arena *a, struct sld_str host, uint32_t port);
+
+// TLS (tls.c). Secrets in use are appended to NEEDS. NULL, with a finding on R, when the configuration cannot be served:
+// *MISSING tells that only a secret is missing.
+struct tr_needs {
+    struct sld_out_ref *items;
+    size_t count;
+};
+void tr_needs_add(struct tr *tr, struct tr_needs *n, enum sld_out_type type, struct sld_str name);
+struct _Env__Core__TransportSocket *tr_downstream_tls(struct tr *tr, const Gloo__SslConfig *c, struct sld_str owner_ns,
+                                                      struct sld_report *r, struct tr_needs *needs, bool *missing);
+struct _Env__Core__TransportSocket *tr_upstream_tls(struct tr *tr, const Gloo__UpstreamSslConfig *c, struct sld_str owner_ns,
+                                                    struct sld_str default_sni, struct sld_report *r,
+                                                    struct tr_needs *needs, bool *missing);
+
+// Access logs of listeners, for HTTP and TCP (feature/access_log.c).
+struct _Env__Accesslog__AccessLog **tr_access_logs(struct tr *tr, const Gloo__ListenerOptions *o, size_t *n);
+
+// Resources for Envoy: a row of the out_ tables.
+struct tr_out {
+    struct tr_row row;
+    struct sld_out *out; // own reference; NULL: only findings
+};
+// Encodes MSG as resource TYPE NAME of VIEW and emits it, with the findings and uses of TR, under tr_out_key. What the
+// resource depends on is given in PROTO (its bytes, content and shape are set here). MSG NULL: findings only, under KEY.
+// Checks Envoy's constraints first: a violation is a finding SLD_ENVOY_CONSTRAINT on REPORT and nothing is emitted
+// but findings; false then.
+bool tr_emit_out(struct tr *tr, sld_id key, const ProtobufCMessage *msg, const struct sld_out *proto,
+                 struct sld_report *report);
+
+// ---- Steps and index functions, by file ----
+
+sld_step tr_step_object;                                    // object.c
+sld_step tr_step_secrets, tr_step_out_secrets;              // secret.c
+sld_step tr_step_upstreams, tr_step_groups;                 // upstream.c
+sld_step tr_step_out_clusters, tr_step_out_endpoints;       // cluster.c, endpoint.c
+sld_step tr_step_default_gateways, tr_step_ports, tr_step_gateways, tr_step_gw_select, tr_step_live; // gateway.c
+sld_step tr_step_attach;                                    // attach.c
+sld_step tr_step_vs_tls, tr_step_tls_sets;                  // tls_set.c
+sld_step tr_step_vhosts;                                    // vhost.c
+sld_step tr_step_out_routes;                                // route_table.c
+sld_step tr_step_out_listeners;                             // listener.c
+sld_step tr_step_out_fixed;                                 // fixed.c
+sld_step tr_step_refusals, tr_step_status;                  // status.c
+
+sld_index_fn tr_index_about, tr_index_uses;                 // row.c
+sld_index_fn tr_index_rt;                                   // object.c
+sld_index_fn tr_index_ports, tr_index_accepted_bind;        // gateway.c
+sld_index_fn tr_index_attach_gateway, tr_index_attach_domain, tr_index_accepted_domain; // attach.c
+sld_index_fn tr_index_vhost_gateway;                        // vhost.c
+sld_index_fn tr_index_vs_tls_gateway;                       // tls_set.c
+
+// Validation of a document alone (validate.c): what decides whether it can be accepted.
+void tr_validate(const struct sld_translate *t, enum sld_kind k, const void *msg, struct sld_report *r);
+
+// nack.c
+struct nack *tr_nack_create(struct sld_translate *t);
+void tr_nack_destroy(struct nack *n);
+// A route table was assembled: what it is made of, for the day it is refused.
+struct tr_member {
+    struct sld_str key;      // of the vhost row
+    struct sld_hash content; // what was put in, held or not
+    const struct tr_vhost_row *row; // borrowed
+};
