@@ -60,6 +60,15 @@ struct sld_signal;
 struct sld_signal *sld_signal_create(struct sld_loop *l, int signum, void (*fn)(int signum, void *user), void *user);
 void sld_signal_destroy(struct sld_signal *s);
 
+// ---- Descriptors ---- [owner]
+
+struct sld_poll;
+// Calls FN in every turn in which FD (a pipe, a socket, a pidfd; made non-blocking) can be read or is at its end. FD
+// stays the caller's, who closes it after sld_poll_destroy.
+struct sld_poll *sld_poll_create(struct sld_loop *l, int fd, void (*fn)(void *user), void *user);
+// NULL is fine; FN is not called any more.
+void sld_poll_destroy(struct sld_poll *p);
+
 // ---- File watching by raw inotify ---- [owner]
 
 // What happened below a watched root. PATH is relative to the root ("" = the root itself).

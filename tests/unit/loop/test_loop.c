@@ -300,6 +300,43 @@ static void test_running_thread_is_owner_and_named(void **state)
     sld_loop_destroy(t.loop);
 }
 
+// ---- Descriptors ----
+
+struct poll_test {
+    struct sld_loop *loop;
+    struct sld_poll *poll;
+    int fds[2];
+    char got[8];
+    size_t n;
+};
+
+static void poll_read(void *user)
+{
+    struct poll_test *t = user;
+    ssize_t n = read(t->fds[0], t->got + t->n, 1);
+    assert_true(n >= 0);
+    t->n += (size_t)n;
+    if (t->n == 2 && n > 0) { // its end is told too
+        close(t->fds[1]);
+    } else if (n == 0) {
+        sld_poll_destroy(t->poll);
+        sld_loop_stop(t->loop);
+    }
+}
+
+static void test_descriptor_is_told_until_its_end(void **state)
+{
+    (void)state;
+    struct poll_test t = {.loop = sld_loop_create("test")};
+    assert_int_equal(pipe(t.fds), 0);
+    t.poll = sld_poll_create(t.loop, t.fds[0], poll_read, &t);
+    assert_int_equal(write(t.fds[1], "ab", 2), 2);
+    sld_loop_run(t.loop);
+    assert_string_equal(t.got, "ab");
+    sld_loop_destroy(t.loop);
+    close(t.fds[0]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -311,6 +348,7 @@ int main(void)
         cmocka_unit_test(test_signal),
         cmocka_unit_test(test_work_runs_elsewhere_and_ends_here),
         cmocka_unit_test(test_running_thread_is_owner_and_named),
+        cmocka_unit_test(test_descriptor_is_told_until_its_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
