@@ -13,6 +13,9 @@ struct sld_arena_chunk {
 
 enum { CHUNK_MIN = 1024, CHUNK_MAX = 256 * 1024, ALIGN = 16 };
 
+// Bytes before a chunk's data, so that those are aligned.
+#define HEADER ((offsetof(struct sld_arena_chunk, data) + ALIGN - 1) & ~(size_t)(ALIGN - 1))
+
 _Noreturn static void out_of_memory(size_t n)
 {
     fprintf(stderr, "solder: out of memory (%zu bytes)\n", n);
@@ -70,6 +73,15 @@ void sld_arena_fini(struct sld_arena *a)
     *a = (struct sld_arena){0};
 }
 
+void sld_arena_fini_secret(struct sld_arena *a)
+{
+    if (!a)
+        return;
+    for (struct sld_arena_chunk *c = a->head; c; c = c->next)
+        sld_wipe((char *)c + HEADER, c->used);
+    sld_arena_fini(a);
+}
+
 void sld_arena_limit(struct sld_arena *a, size_t limit_bytes)
 {
     a->limit_bytes = limit_bytes;
@@ -82,8 +94,7 @@ static struct sld_arena_chunk *chunk_add(struct sld_arena *a, size_t n)
         cap = CHUNK_MAX;
     if (cap < n)
         cap = n;
-    size_t header = (offsetof(struct sld_arena_chunk, data) + ALIGN - 1) & ~(size_t)(ALIGN - 1);
-    struct sld_arena_chunk *c = sld_xalloc(header + cap);
+    struct sld_arena_chunk *c = sld_xalloc(HEADER + cap);
     c->cap = cap;
     c->used = 0;
     // A chunk made for one big request goes behind the head, so the head's room is not lost.
@@ -106,8 +117,7 @@ void *sld_arena_alloc(struct sld_arena *a, size_t n)
     struct sld_arena_chunk *c = a->head;
     if (!c || c->cap - c->used < n)
         c = chunk_add(a, n);
-    size_t header = (offsetof(struct sld_arena_chunk, data) + ALIGN - 1) & ~(size_t)(ALIGN - 1);
-    char *p = (char *)c + header + c->used;
+    char *p = (char *)c + HEADER + c->used;
     c->used += n;
     a->used_bytes += n;
     memset(p, 0, n);

@@ -69,6 +69,10 @@ void sld_node_set(struct sld_arena *a, struct sld_node *map, struct sld_str key,
 // existing ancestor is taken when the path itself is not there (a missing field). Also looks below a
 // top-level "spec". False: nothing found (line and column are then FIRST_LINE and 1).
 bool sld_doc_locate(struct sld_str text, int first_line, struct sld_str path, int *line, int *column);
+// The same in a tree that was read already, without the look below "spec": LINE and COLUMN are those
+// of the last step of PATH that is there and has a position, untouched when there is none. The number
+// of steps that are there.
+size_t sld_node_locate(const struct sld_node *root, struct sld_str path, int *line, int *column);
 
 // ---- Messages ----
 

@@ -94,6 +94,22 @@ static size_t follow(const struct sld_node *node, struct sld_str path, const str
     return steps;
 }
 
+size_t sld_node_locate(const struct sld_node *root, struct sld_str path, int *line, int *column)
+{
+    const struct sld_node *node = root, *at = root;
+    struct step s;
+    size_t steps = 0;
+    for (;;) {
+        if (at->line > 0) {
+            *line = at->line;
+            *column = at->column;
+        }
+        if (!take_step(&path, &s) || !descend(&node, &s, &at))
+            return steps;
+        steps++;
+    }
+}
+
 bool sld_doc_locate(struct sld_str text, int first_line, struct sld_str path, int *line,
                     int *column)
 {

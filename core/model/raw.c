@@ -1,0 +1,161 @@
+// Raw documents: kept once, decoded when asked for.
+#include "model/inside.h"
+
+static void raw_free(struct sld_obj *o)
+{
+    struct sld_raw *raw = (struct sld_raw *)o;
+    if (raw->secret && raw->text.n)
+        sld_wipe((char *)(uintptr_t)raw->text.p, raw->text.n);
+    sld_xfree(raw);
+}
+
+// Copies S behind *AT with a NUL; an absent S becomes empty.
+static struct sld_str put(char **at, struct sld_str s)
+{
+    struct sld_str out = {*at, s.n};
+    if (s.n)
+        memcpy(*at, s.p, s.n);
+    (*at)[s.n] = 0;
+    *at += s.n + 1;
+    return out;
+}
+
+static struct sld_hash raw_hash(const struct sld_raw *raw)
+{
+    const struct sld_str parts[] = {raw->text,       raw->origin, raw->path,
+                                    raw->default_ns, raw->ns,     raw->name};
+    struct sld_hasher h;
+    sld_hasher_init(&h);
+    for (size_t i = 0; i < SLD_ARRAY_LEN(parts); i++) {
+        sld_hasher_add_u64(&h, parts[i].n);
+        sld_hasher_add(&h, parts[i]);
+    }
+    sld_hasher_add_u64(&h, (uint64_t)raw->kind);
+    sld_hasher_add_u64(&h, (uint64_t)raw->line);
+    sld_hasher_add_u64(&h, (uint64_t)raw->item);
+    return sld_hasher_done(&h);
+}
+
+struct sld_raw *sld_raw_create(struct sld_ident id, struct sld_str text, int line, long item,
+                               struct sld_str origin, const struct sld_doc_place *place)
+{
+    size_t n = text.n + origin.n + place->path.n + place->default_ns.n + id.ns.n + id.name.n + 6;
+    struct sld_raw *raw = sld_xcalloc(1, sizeof(*raw) + n);
+    char *at = (char *)(raw + 1);
+    raw->text = put(&at, text);
+    raw->origin = put(&at, origin);
+    raw->path = put(&at, place->path);
+    raw->default_ns = put(&at, place->default_ns);
+    raw->ns = put(&at, id.ns);
+    raw->name = put(&at, id.name);
+    raw->kind = id.kind;
+    raw->line = line;
+    raw->item = item;
+    raw->secret = id.kind == SLD_KIND_SECRET;
+    sld_obj_init(&raw->obj, raw_free, raw_hash(raw));
+    return raw;
+}
+
+static struct sld_ident raw_ident(const struct sld_raw *raw)
+{
+    return (struct sld_ident){.kind = raw->kind, .ns = raw->ns, .name = raw->name};
+}
+
+struct pick {
+    long item;
+    const struct sld_node *node;
+};
+
+static void pick_item(const struct sld_node *doc, long index, void *arg)
+{
+    struct pick *p = arg;
+    if (index == p->item)
+        p->node = doc;
+}
+
+static void tree_fini(struct sld_arena *a, const struct sld_raw *raw)
+{
+    if (raw->secret)
+        sld_arena_fini_secret(a);
+    else
+        sld_arena_fini(a);
+}
+
+// The document of RAW as a tree; NULL with CODE and ERR when it cannot be read.
+static const struct sld_node *raw_read(struct sld_arena *a, const struct sld_raw *raw,
+                                       enum sld_code *code, struct sld_err *err)
+{
+    struct sld_document *docs = NULL;
+    size_t n = 0;
+    if (sld_doc_read(a, raw->text, &sld_doc_limits_default, &docs, &n, code, err) != SLD_OK)
+        return NULL;
+    struct pick p = {.item = raw->item};
+    if (n > 0 && docs[0].root)
+        sld_model_each(docs[0].root, pick_item, &p);
+    if (!p.node) {
+        *code = SLD_YAML_SYNTAX;
+        sld_err_set(err, SLD_INVALID, "the document is not there any more");
+    }
+    return p.node;
+}
+
+void *sld_raw_decode(struct sld_arena *a, const struct sld_raw *raw, struct sld_report *r)
+{
+    struct sld_arena tree = {0};
+    enum sld_code code = SLD_YAML_SYNTAX;
+    struct sld_err err = {0};
+    void *msg;
+    const struct sld_node *root = raw_read(&tree, raw, &code, &err);
+    if (root) {
+        msg = sld_model_decode(a, raw_ident(raw), root, r);
+    } else {
+        struct sld_report unsaid = {.arena = &tree}; // what an empty document lacks
+        sld_report_add(r, SLD_ERROR, code, SLD_STR(""), "%s", err.msg);
+        msg = sld_model_decode(a, raw_ident(raw), sld_node_map(&tree), &unsaid);
+    }
+    tree_fini(&tree, raw);
+    return msg;
+}
+
+static void locate(const struct sld_node *root, const struct sld_node *flat,
+                   const struct sld_raw *raw, struct sld_finding *f)
+{
+    int line = 0, column = 0, flat_line = 0, flat_column = 0;
+    // A path is one of the flat form; findings about the outer form have one of the document.
+    size_t steps = sld_node_locate(root, f->path, &line, &column);
+    if (sld_node_locate(flat, f->path, &flat_line, &flat_column) >= steps && flat_line > 0) {
+        line = flat_line;
+        column = flat_column;
+    }
+    if (line > 0) {
+        f->line = raw->line + line - 1;
+        f->column = column;
+    }
+}
+
+void sld_raw_locate_all(const struct sld_raw *raw, struct sld_finding *f, size_t n)
+{
+    struct sld_arena a = {0};
+    struct sld_report ignored = {.arena = &a};
+    enum sld_code code;
+    struct sld_err err;
+    const struct sld_node *root = raw_read(&a, raw, &code, &err);
+    const struct sld_node *flat = root ? doc_flatten(&a, raw_ident(raw), root, &ignored) : NULL;
+    for (size_t i = 0; i < n; i++) {
+        if (f[i].origin.p && !sld_str_eq(f[i].origin, raw->origin))
+            continue; // about another place
+        f[i].origin = raw->origin;
+        if (f[i].line > 0)
+            continue;
+        f[i].line = raw->line;
+        f[i].column = 1;
+        if (root)
+            locate(root, flat, raw, &f[i]);
+    }
+    tree_fini(&a, raw);
+}
+
+void sld_raw_locate(const struct sld_raw *raw, struct sld_finding *f)
+{
+    sld_raw_locate_all(raw, f, 1);
+}
