@@ -144,8 +144,10 @@ struct sld_object {
                             // now: for places, take the raw document of the table it came from
 };
 
-// Reads, decodes and checks RAW (referenced, not taken). Never NULL.
-struct sld_object *sld_object_decode(struct sld_raw *raw);
+// What else is checked of a decoded message before the object is complete; pure. Findings go to R.
+typedef void sld_object_check_fn(void *user, struct sld_ident id, const void *msg, struct sld_report *r);
+// Reads, decodes and checks RAW (referenced, not taken). CHECK may be NULL. Never NULL.
+struct sld_object *sld_object_decode(struct sld_raw *raw, sld_object_check_fn *check, void *user);
 
 // ---- Selectors ----
 

@@ -37,7 +37,7 @@ static struct sld_hash object_hash(const struct sld_object *o)
     return sld_hasher_done(&h);
 }
 
-struct sld_object *sld_object_decode(struct sld_raw *raw)
+struct sld_object *sld_object_decode(struct sld_raw *raw, sld_object_check_fn *check, void *user)
 {
     struct sld_object *o = SLD_NEW(struct sld_object);
     struct sld_report r = {.arena = &o->arena};
@@ -45,6 +45,8 @@ struct sld_object *sld_object_decode(struct sld_raw *raw)
     o->id = (struct sld_ident){.kind = raw->kind, .ns = raw->ns, .name = raw->name};
     ProtobufCMessage *msg = sld_raw_decode(&o->arena, raw, &r);
     sld_msg_sort_maps(msg);
+    if (check)
+        check(user, o->id, msg, &r);
     o->msg = msg;
     o->meta = sld_model_metadata(raw->kind, msg);
     o->findings = r.items;

@@ -18,11 +18,11 @@ enum { SLD_BEFORE = -1, SLD_DURING = 0, SLD_AFTER = 1 };
 // A listener in the making.
 struct tr_listener {
     struct tr *tr;
-    const struct _Gloo__Gateway *gateway;
-    const struct _Gloo__HttpListenerOptions *http; // NULL: TCP, or none given
+    const struct Gloo__Gateway *gateway;
+    const struct Gloo__HttpListenerOptions *http; // NULL: TCP, or none given
     struct sld_report *report;                     // of the gateway; paths from the object's root
     Env__Listener__Listener *listener;
-    Env__HttpConnectionManager__HttpConnectionManager *hcm; // NULL for TCP
+    Env__NetworkHttpConnectionManager__HttpConnectionManager *hcm; // NULL for TCP
     struct tr_filter *filters;                     // of HTTP; see tr_filter_add
     size_t filter_count;
 };
@@ -36,7 +36,7 @@ struct tr_vhost {
     struct tr *tr;
     struct sld_str ns;               // of the virtual service
     struct sld_report *report;       // of the virtual service; prefix "virtualHost"
-    const struct _Gloo__VirtualHostOptions *options; // merged; NULL: none
+    const struct Gloo__VirtualHostOptions *options; // merged; NULL: none
     Env__Route__VirtualHost *vh;
 };
 
@@ -46,8 +46,8 @@ struct tr_route {
     const struct tr_vhost *vhost;
     struct sld_str ns;               // of the object that holds the route
     struct sld_report *report;       // of that object; its prefix is the route's path
-    const struct _Gloo__RouteOptions *options; // merged; NULL: none
-    const struct _Gloo__Route *source; // the route as written
+    const struct Gloo__RouteOptions *options; // merged; NULL: none
+    const struct Gloo__Route *source; // the route as written
     Env__Route__Route *route;
     Env__Route__RouteAction *action; // NULL: redirect or direct response
     const struct tr_upstream *upstream; // facts of a single destination that exists, else NULL
@@ -56,7 +56,7 @@ struct tr_route {
 // One of several destinations of a route.
 struct tr_weighted {
     struct tr_route *route;
-    const struct _Gloo__WeightedDestinationOptions *options; // NULL: none
+    const struct Gloo__WeightedDestinationOptions *options; // NULL: none
     struct sld_report *report;
     Env__Route__WeightedCluster__ClusterWeight *weight;
 };
@@ -64,7 +64,7 @@ struct tr_weighted {
 // A cluster in the making.
 struct tr_cluster {
     struct tr *tr;
-    const struct _Gloo__Upstream *upstream;
+    const struct Gloo__Upstream *upstream;
     struct sld_report *report;       // of the upstream
     Env__Cluster__Cluster *cluster;
 };
@@ -73,15 +73,15 @@ struct tr_cluster {
 // are below the report's prefix, which stands at the options.
 struct sld_feature_check {
     struct sld_report *report;
-    const struct _Gloo__Settings *settings; // may be NULL
+    const struct Gloo__Settings *settings; // may be NULL
     // exactly one of these is set
-    const struct _Gloo__VirtualHostOptions *virtual_host;
-    const struct _Gloo__RouteOptions *route;
-    const struct _Gloo__WeightedDestinationOptions *weighted;
-    const struct _Gloo__HttpListenerOptions *http_listener;
-    const struct _Gloo__ListenerOptions *listener;
-    const struct _Gloo__Upstream *upstream;
-    const struct _Gloo__Route *route_object; // with route: the route that carries the options, when known
+    const struct Gloo__VirtualHostOptions *virtual_host;
+    const struct Gloo__RouteOptions *route;
+    const struct Gloo__WeightedDestinationOptions *weighted;
+    const struct Gloo__HttpListenerOptions *http_listener;
+    const struct Gloo__ListenerOptions *listener;
+    const struct Gloo__Upstream *upstream;
+    const struct Gloo__Route *route_object; // with route: the route that carries the options, when known
 };
 
 // Any function may be NULL.

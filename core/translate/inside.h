@@ -78,6 +78,20 @@ struct tr_gateway {
     size_t bind_count;
 };
 
+// What binds a gateway asks for; only of considered ones.
+struct tr_ports {
+    struct tr_row row;
+    uint32_t port;
+    struct sld_str *proxies;
+    size_t count;
+};
+
+// Whether a gateway serves anything; a row for each gateway.
+struct tr_live {
+    struct tr_row row;
+    bool live;
+};
+
 // What decides which virtual services a gateway serves (gloo-compat 3.2). Only for HTTP gateways with a bind.
 struct tr_select {
     struct tr_row row;
@@ -166,6 +180,12 @@ struct tr_held {
     struct sld_str words;
 };
 
+// What the steps of the tables by kind get as USER.
+struct tr_kind_slot {
+    struct sld_translate *t;
+    enum sld_kind kind;
+};
+
 struct tr_clock {
     struct sld_obj obj;
     int64_t now_s;
@@ -189,7 +209,8 @@ struct sld_translate {
     struct sld_table *upstreams, *groups;
     struct sld_table *default_gateways, *ports, *gateways, *gw_select;
     struct sld_table *attach, *vhosts, *vs_tls, *tls_sets;
-    struct sld_table *live;     // a row for each gateway that serves something; struct tr_row
+    struct sld_table *placed;   // vhosts as they go into route tables: a held form in the place of a refused one
+    struct sld_table *live;     // struct tr_live
     struct sld_table *out_secrets, *out_clusters, *out_endpoints, *out_listeners, *out_routes, *out_fixed; // struct tr_out
     struct sld_table *refusals; // struct tr_row: findings from refused
     struct sld_table *status[SLD_KIND_COUNT]; // struct sld_status
@@ -199,12 +220,13 @@ struct sld_translate {
     struct sld_index *accepted_by_bind; // of accepted[GATEWAY], the same
     struct sld_index *attach_by_gateway, *attach_by_domain; // "<gateway key>", "<gateway key>\n<domain>"
     struct sld_index *accepted_by_domain; // of accepted[VIRTUAL_SERVICE]: "<domain>"
-    struct sld_index *vhosts_by_gateway, *vs_tls_by_gateway;
-    struct sld_index *about[24];        // one per table whose rows carry findings: object key
-    size_t about_count;
-    struct sld_index *users[24];        // the same tables: by each of `uses`
-    size_t user_count;
+    struct sld_index *placed_by_gateway, *vs_tls_by_gateway;
+    // Of the tables whose rows carry findings: by object; and of vhosts by each of `uses`.
+    struct sld_index *about_gateways, *about_select, *about_live, *about_vhosts, *about_placed, *about_tls_sets, *about_secrets,
+        *about_groups, *about_upstreams, *about_clusters, *about_endpoints, *about_listeners, *about_refusals;
+    struct sld_index *vhost_users;
 
+    struct tr_kind_slot slots[SLD_KIND_COUNT];
     struct nack *nack;                  // nack.c
     struct changes *changes;            // translate.c: what watchers collected
 };
@@ -228,9 +250,11 @@ struct sld_report *tr_report(struct tr *tr, struct sld_str key);
 void tr_use(struct tr *tr, struct sld_str key);
 // A zeroed row of SIZE bytes (a struct beginning with tr_row) with an arena of its own.
 void *tr_row_create(size_t size);
-// Ends the row: copies findings and uses into it and sets its hash to that of CONTENT and of these. ROW may hold
-// references that FREE_FN (or NULL) drops; it is called before the arena goes.
-void tr_row_finish(struct tr *tr, struct tr_row *row, struct sld_hash content, void (*free_fn)(struct tr_row *row));
+// Ends the row: copies findings and uses into it and sets its hash to that of CONTENT and of these. A row that holds
+// references gives a FREE_FN that drops them and calls tr_row_free; others NULL.
+void tr_row_finish(struct tr *tr, struct tr_row *row, struct sld_hash content, void (*free_fn)(struct sld_obj *o));
+// Frees a row's arena and the row; the end of every FREE_FN.
+void tr_row_free(struct tr_row *row);
 // True when the row in the making has findings or uses worth keeping.
 bool tr_has_report(const struct tr *tr);
 
@@ -264,6 +288,11 @@ struct sld_str tr_out_key(struct sld_arena *a, enum sld_out_type t, struct sld_s
 
 // ---- Parts that several files build with ----
 
+// The domains a virtual service claims: lower case, sorted, distinct, "*" when it names none. (attach.c)
+size_t tr_domains(struct sld_arena *a, const Gloo__VirtualService *vs, struct sld_str **out);
+// Whether gateway KEY serves anything; recorded. (gateway.c)
+bool tr_gateway_live(struct tr *tr, sld_id key);
+
 // Where a destination leads. Missing upstreams give a warning on R (prefix at the destination) and SERVED false: the
 // cluster's name is set all the same, Envoy answers 503 (gloo-compat 3.10).
 struct tr_dest {
@@ -282,13 +311,13 @@ void tr_clusters_add(struct tr *tr, struct tr_clusters *c, struct sld_str cluste
 void tr_clusters_done(struct tr_clusters *c, struct sld_arena *a, struct sld_str **out, size_t *n);
 
 // ADS as the source of a child resource: the one constant ConfigSource of this product (xds-notes 2.4 rule A).
-struct _Env__Core__ConfigSource *tr_ads(struct sld_arena *a);
+struct Env__Core__ConfigSource *tr_ads(struct sld_arena *a);
 // A regular expression as Envoy takes it; the pattern was checked before.
-struct _Env__Matcher__RegexMatcher *tr_regex(struct sld_arena *a, struct sld_str pattern);
+struct Env__TypeMatcher__RegexMatcher *tr_regex(struct sld_arena *a, struct sld_str pattern);
 // Adds a finding unless the pattern is RE2 syntax; a note when it is larger than stock Envoy allows (feasibility 8.4).
 bool tr_check_regex(struct sld_report *r, const char *field, struct sld_str pattern);
 // A socket address.
-struct _Env__Core__Address *tr_address(struct sld_arena *a, struct sld_str host, uint32_t port);
+struct Env__Core__Address *tr_address(struct sld_arena *a, struct sld_str host, uint32_t port);
 
 // TLS (tls.c). Secrets in use are appended to NEEDS. NULL, with a finding on R, when the configuration cannot be served:
 // *MISSING tells that only a secret is missing.
@@ -297,14 +326,14 @@ struct tr_needs {
     size_t count;
 };
 void tr_needs_add(struct tr *tr, struct tr_needs *n, enum sld_out_type type, struct sld_str name);
-struct _Env__Core__TransportSocket *tr_downstream_tls(struct tr *tr, const Gloo__SslConfig *c, struct sld_str owner_ns,
+struct Env__Core__TransportSocket *tr_downstream_tls(struct tr *tr, const Gloo__SslConfig *c, struct sld_str owner_ns,
                                                       struct sld_report *r, struct tr_needs *needs, bool *missing);
-struct _Env__Core__TransportSocket *tr_upstream_tls(struct tr *tr, const Gloo__UpstreamSslConfig *c, struct sld_str owner_ns,
+struct Env__Core__TransportSocket *tr_upstream_tls(struct tr *tr, const Gloo__UpstreamSslConfig *c, struct sld_str owner_ns,
                                                     struct sld_str default_sni, struct sld_report *r,
                                                     struct tr_needs *needs, bool *missing);
 
 // Access logs of listeners, for HTTP and TCP (feature/access_log.c).
-struct _Env__Accesslog__AccessLog **tr_access_logs(struct tr *tr, const Gloo__ListenerOptions *o, size_t *n);
+struct Env__Accesslog__AccessLog **tr_access_logs(struct tr *tr, const Gloo__ListenerOptions *o, size_t *n);
 
 // Resources for Envoy: a row of the out_ tables.
 struct tr_out {
@@ -317,6 +346,11 @@ struct tr_out {
 // but findings; false then.
 bool tr_emit_out(struct tr *tr, sld_id key, const ProtobufCMessage *msg, const struct sld_out *proto,
                  struct sld_report *report);
+
+// The same in parts, for resources assembled from encoded pieces (out.c). BYTES and all of PROTO are copied.
+struct sld_out *tr_out_create(const struct sld_out *proto, struct sld_str bytes);
+// Emits OUT (taken over; NULL: only findings) with the findings and uses of TR.
+void tr_emit_row(struct tr *tr, sld_id key, struct sld_out *out);
 
 // ---- Steps and index functions, by file ----
 
@@ -337,18 +371,15 @@ sld_index_fn tr_index_about, tr_index_uses;                 // row.c
 sld_index_fn tr_index_rt;                                   // object.c
 sld_index_fn tr_index_ports, tr_index_accepted_bind;        // gateway.c
 sld_index_fn tr_index_attach_gateway, tr_index_attach_domain, tr_index_accepted_domain; // attach.c
-sld_index_fn tr_index_vhost_gateway;                        // vhost.c
+sld_index_fn tr_index_vhost_gateway;                        // vhost.c; of placed
 sld_index_fn tr_index_vs_tls_gateway;                       // tls_set.c
 
 // Validation of a document alone (validate.c): what decides whether it can be accepted.
 void tr_validate(const struct sld_translate *t, enum sld_kind k, const void *msg, struct sld_report *r);
 
 // nack.c
+sld_step tr_step_placed; // parent: vhosts
 struct nack *tr_nack_create(struct sld_translate *t);
 void tr_nack_destroy(struct nack *n);
-// A route table was assembled: what it is made of, for the day it is refused.
-struct tr_member {
-    struct sld_str key;      // of the vhost row
-    struct sld_hash content; // what was put in, held or not
-    const struct tr_vhost_row *row; // borrowed
-};
+// Watchers of vhosts and placed.
+sld_watch_fn tr_nack_on_vhost, tr_nack_on_placed;

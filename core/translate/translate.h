@@ -34,7 +34,7 @@ void sld_translate_set(struct sld_translate *t, struct sld_ident id, struct sld_
 void sld_translate_restore(struct sld_translate *t, struct sld_raw *raw);
 // The Settings in force (a Gloo__Settings; copied); NULL = all defaults. Several Settings documents may exist; which one
 // counts is app's decision: the others get a warning by sld_translate_settings_in_use.
-void sld_translate_set_settings(struct sld_translate *t, const struct _Gloo__Settings *s);
+void sld_translate_set_settings(struct sld_translate *t, const struct Gloo__Settings *s);
 // Key of the Settings document in use, or absent.
 void sld_translate_settings_in_use(struct sld_translate *t, struct sld_str key);
 // The time, for the validity of certificates. Costs nothing unless a certificate's state changes by it.

@@ -1,0 +1,43 @@
+// The form of each object that is in force, and the index of route tables.
+#include "translate/inside.h"
+
+static void object_free(struct sld_obj *o)
+{
+    struct tr_object *t = (struct tr_object *)o;
+    SLD_UNREF(t->object);
+    sld_xfree(t);
+}
+
+// USER is the kind's slot: which of the tables this is.
+void tr_step_object(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
+{
+    (void)in;
+    const struct tr_kind_slot *slot = user;
+    const struct sld_object *raw = sld_ctx_get(ctx, slot->t->raw[slot->kind], key);
+    const struct sld_object *accepted = sld_ctx_get(ctx, slot->t->accepted[slot->kind], key);
+    // An accepted form without a document is what was restored before its source spoke.
+    const struct sld_object *use = raw && raw->ok ? raw : accepted;
+    if (!use)
+        return;
+    struct tr_object *o = SLD_NEW(struct tr_object);
+    sld_obj_init(&o->obj, object_free, use->obj.hash);
+    union {
+        const struct sld_object *frozen;
+        struct sld_object *counted;
+    } u = {use}; // only the count of references changes
+    o->object = sld_obj_ref(u.counted);
+    o->last_good = use != raw;
+    sld_ctx_emit(ctx, key, o);
+}
+
+void tr_index_rt(sld_id key, const void *value, void (*add)(void *arg, sld_id entry), void *arg, void *user)
+{
+    (void)key;
+    struct sld_translate *t = user;
+    const struct tr_object *o = value;
+    const Gloo__Metadata *m = o->object->meta;
+    add(arg, sld_flow_key(t->flow, SLD_STR("all")));
+    add(arg, sld_flow_keyf(t->flow, "ns\n%.*s", SLD_FMT(o->object->id.ns)));
+    for (size_t i = 0; i < m->n_labels; i++)
+        add(arg, sld_flow_keyf(t->flow, "label\n%s=%s", m->labels[i]->key, m->labels[i]->value));
+}

@@ -1,0 +1,162 @@
+// Resources for Envoys: making, checking and encoding them.
+#include "translate/inside.h"
+
+#include "envoy/config/cluster/v3/cluster.pb-c.h"
+#include "envoy/config/endpoint/v3/endpoint.pb-c.h"
+#include "envoy/config/listener/v3/listener.pb-c.h"
+#include "envoy/config/route/v3/route.pb-c.h"
+#include "envoy/extensions/transport_sockets/tls/v3/secret.pb-c.h"
+
+static const struct {
+    const char *name;
+    const ProtobufCMessageDescriptor *desc;
+} types[SLD_OUT_TYPE_COUNT] = {
+    [SLD_OUT_SECRET] = {"sds", &env__transport_sockets_tls__secret__descriptor},
+    [SLD_OUT_CLUSTER] = {"cds", &env__cluster__cluster__descriptor},
+    [SLD_OUT_ENDPOINT] = {"eds", &env__endpoint__cluster_load_assignment__descriptor},
+    [SLD_OUT_LISTENER] = {"lds", &env__listener__listener__descriptor},
+    [SLD_OUT_ROUTE] = {"rds", &env__route__route_configuration__descriptor},
+};
+
+const char *sld_out_type_name(enum sld_out_type t)
+{
+    SLD_PRE(t < SLD_OUT_TYPE_COUNT);
+    return types[t].name;
+}
+
+const ProtobufCMessageDescriptor *sld_out_type_desc(enum sld_out_type t)
+{
+    SLD_PRE(t < SLD_OUT_TYPE_COUNT);
+    return types[t].desc;
+}
+
+static void out_free(struct sld_obj *o)
+{
+    struct sld_out *out = (struct sld_out *)o;
+    if (out->secret && out->bytes.n) {
+        union {
+            const char *frozen;
+            char *own;
+        } u = {out->bytes.p}; // the last owner wipes what nobody reads any more
+        sld_wipe(u.own, out->bytes.n);
+    }
+    sld_arena_fini(&out->arena);
+    sld_xfree(out);
+}
+
+static void row_free(struct sld_obj *o)
+{
+    struct tr_out *row = (struct tr_out *)o;
+    SLD_UNREF(row->out);
+    tr_row_free(&row->row);
+}
+
+static struct sld_str *copy_strs(struct sld_arena *a, const struct sld_str *s, size_t n)
+{
+    struct sld_str *out = SLD_ARENA_ARRAY(a, struct sld_str, n);
+    for (size_t i = 0; i < n; i++)
+        out[i] = sld_arena_str(a, s[i]);
+    return out;
+}
+
+// The content without the cluster's name: what one ACK proves for all clusters of that shape.
+static struct sld_hash shape_of(struct tr *tr, const ProtobufCMessage *msg)
+{
+    Env__Cluster__Cluster c = *(const Env__Cluster__Cluster *)msg;
+    char none[] = "";
+    c.name = none;
+    c.alt_stat_name = none;
+    Env__Cluster__Cluster__EdsClusterConfig eds;
+    if (c.eds_cluster_config) {
+        eds = *c.eds_cluster_config;
+        eds.service_name = none;
+        c.eds_cluster_config = &eds;
+    }
+    return sld_hash_bytes(sld_msg_encode(tr->arena, &c.base));
+}
+
+static struct sld_hash hash_of(const struct sld_out *o)
+{
+    struct sld_hasher h;
+    sld_hasher_init(&h);
+    sld_hasher_add_u64(&h, (uint64_t)o->type | (uint64_t)o->gated << 8 | (uint64_t)o->eds << 9 | (uint64_t)o->secret << 10);
+    sld_hasher_add(&h, o->view);
+    sld_hasher_add_u64(&h, o->content.lo);
+    sld_hasher_add_u64(&h, o->content.hi);
+    for (size_t i = 0; i < o->cluster_count; i++) {
+        sld_hasher_add_u64(&h, o->clusters[i].n);
+        sld_hasher_add(&h, o->clusters[i]);
+    }
+    for (size_t i = 0; i < o->need_count; i++) {
+        sld_hasher_add_u64(&h, (uint64_t)o->needs[i].type << 32 | o->needs[i].name.n);
+        sld_hasher_add(&h, o->needs[i].name);
+    }
+    return sld_hasher_done(&h);
+}
+
+struct sld_out *tr_out_create(const struct sld_out *proto, struct sld_str bytes)
+{
+    struct sld_out *o = SLD_NEW(struct sld_out);
+    struct sld_arena *a = &o->arena;
+    sld_obj_init(&o->obj, out_free, (struct sld_hash){0});
+    o->type = proto->type;
+    o->view = sld_arena_str(a, proto->view.p ? proto->view : SLD_STR(""));
+    o->name = sld_arena_str(a, proto->name);
+    o->bytes = sld_arena_str(a, bytes);
+    o->content = sld_hash_bytes(bytes);
+    o->secret = proto->secret;
+    o->clusters = copy_strs(a, proto->clusters, proto->cluster_count);
+    o->cluster_count = proto->cluster_count;
+    o->needs = SLD_ARENA_ARRAY(a, struct sld_out_ref, proto->need_count);
+    for (size_t i = 0; i < proto->need_count; i++)
+        o->needs[o->need_count++] = (struct sld_out_ref){proto->needs[i].type, sld_arena_str(a, proto->needs[i].name)};
+    o->gated = proto->gated;
+    o->eds = proto->eds;
+    o->shape = proto->shape;
+    return o;
+}
+
+void tr_emit_row(struct tr *tr, sld_id key, struct sld_out *out)
+{
+    struct tr_out *row = tr_row_create(sizeof(*row));
+    row->out = out;
+    struct sld_hash h = {0};
+    if (out) {
+        out->obj.hash = hash_of(out);
+        h = out->obj.hash;
+    }
+    tr_row_finish(tr, &row->row, h, row_free);
+    if (out) {
+        out->owners = copy_strs(&out->arena, row->row.uses, row->row.use_count);
+        out->owner_count = row->row.use_count;
+    }
+    sld_ctx_emit(tr->ctx, key, row);
+}
+
+bool tr_emit_out(struct tr *tr, sld_id key, const ProtobufCMessage *msg, const struct sld_out *proto,
+                 struct sld_report *report)
+{
+    if (!msg) {
+        tr_emit_row(tr, key, NULL);
+        return true;
+    }
+    SLD_PRE(msg->descriptor == types[proto->type].desc);
+    struct sld_report check = {.arena = tr->arena};
+    sld_msg_check(&check, msg, SLD_ENVOY_CONSTRAINT);
+    if (check.errors) {
+        for (size_t i = 0; i < check.count; i++) {
+            if (check.items[i].severity == SLD_ERROR)
+                sld_report_add(report, SLD_ERROR, SLD_ENVOY_CONSTRAINT, SLD_STR(""), "Envoy would refuse the result at %.*s: %.*s",
+                               SLD_FMT(check.items[i].path), SLD_FMT(check.items[i].message));
+        }
+        tr_emit_row(tr, key, NULL);
+        return false;
+    }
+    struct sld_out p = *proto;
+    p.secret = p.secret || tr->tainted;
+    if (p.type == SLD_OUT_CLUSTER)
+        p.shape = shape_of(tr, msg);
+    struct sld_str bytes = sld_msg_encode(tr->arena, msg);
+    tr_emit_row(tr, key, tr_out_create(&p, bytes));
+    return true;
+}

@@ -1,0 +1,185 @@
+// Statuses: all findings about one object, and refusals of Envoys.
+#include "translate/inside.h"
+
+// ---- Refusals ----
+
+static struct sld_table *out_table(struct sld_translate *t, struct sld_str key)
+{
+    static const struct {
+        struct sld_str prefix;
+        enum sld_out_type type;
+    } names[] = {
+        {SLD_STR_INIT("sds\n"), SLD_OUT_SECRET},
+        {SLD_STR_INIT("cds\n"), SLD_OUT_CLUSTER},
+        {SLD_STR_INIT("eds\n"), SLD_OUT_ENDPOINT},
+        {SLD_STR_INIT("lds\n"), SLD_OUT_LISTENER},
+    };
+    for (size_t i = 0; i < SLD_ARRAY_LEN(names); i++) {
+        if (!sld_str_starts(key, names[i].prefix))
+            continue;
+        switch (names[i].type) {
+        case SLD_OUT_SECRET:
+            return t->out_secrets;
+        case SLD_OUT_CLUSTER:
+            return t->out_clusters;
+        case SLD_OUT_ENDPOINT:
+            return t->out_endpoints;
+        default:
+            return t->out_listeners;
+        }
+    }
+    return NULL; // route tables are isolated by nack.c
+}
+
+// The kind of object that answers for a resource.
+static enum sld_kind owner_kind(enum sld_out_type t)
+{
+    return t == SLD_OUT_SECRET ? SLD_KIND_SECRET : t == SLD_OUT_LISTENER ? SLD_KIND_GATEWAY : SLD_KIND_UPSTREAM;
+}
+
+void tr_step_refusals(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
+{
+    struct tr tr;
+    tr_begin(&tr, user, ctx);
+    const struct tr_refused *f = in;
+    struct sld_table *table = out_table(tr.t, sld_flow_key_str(tr.t->flow, key));
+    const struct tr_out *row = table ? sld_ctx_get(ctx, table, key) : NULL;
+    if (!row || !row->out || !sld_hash_eq(row->out->content, f->content))
+        return;
+    for (size_t i = 0; i < row->out->owner_count; i++) {
+        struct sld_ident id;
+        if (!sld_ident_parse(row->out->owners[i], &id) || id.kind != owner_kind(row->out->type))
+            continue;
+        sld_report_add(tr_report(&tr, row->out->owners[i]), SLD_ERROR, SLD_ENVOY_REFUSED, SLD_STR(""),
+                       "Envoy %.*s refused %s %.*s and keeps the last form it took: %.*s", SLD_FMT(f->build),
+                       sld_out_type_name(row->out->type), SLD_FMT(row->out->name), SLD_FMT(f->words));
+    }
+    struct tr_row *out = tr_row_create(sizeof(*out));
+    tr_row_finish(&tr, out, f->content, NULL);
+    sld_ctx_emit(ctx, key, out);
+}
+
+// ---- Statuses ----
+
+struct gather {
+    struct sld_ctx *ctx;
+    struct sld_arena *arena;
+    struct sld_str key;
+    sld_id id;
+    struct sld_finding *items;
+    size_t count;
+    bool conflict; // the present document lost to another object
+};
+
+static void add(struct gather *g, const struct sld_finding *f, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (f[i].severity == SLD_ERROR && (f[i].code == SLD_VH_DOMAIN_CONFLICT || f[i].code == SLD_GW_PORT_CONFLICT))
+            g->conflict = true;
+        SLD_PUSH(g->arena, g->items, g->count, f[i]);
+    }
+}
+
+static void from(struct gather *g, struct sld_index *about)
+{
+    size_t n;
+    const struct sld_hit *hits = sld_ctx_lookup(g->ctx, about, g->id, &n);
+    for (size_t i = 0; i < n; i++) {
+        const struct tr_row *row = hits[i].value;
+        for (size_t k = 0; k < row->about_count; k++) {
+            if (sld_str_eq(row->about[k].key, g->key))
+                add(g, row->about[k].items, row->about[k].count);
+        }
+    }
+}
+
+// Which tables can say something about an object of kind K.
+static void gather(struct gather *g, struct sld_translate *t, enum sld_kind k)
+{
+    switch (k) {
+    case SLD_KIND_GATEWAY:
+        from(g, t->about_gateways);
+        from(g, t->about_select);
+        from(g, t->about_live);
+        from(g, t->about_vhosts);
+        from(g, t->about_tls_sets);
+        from(g, t->about_listeners);
+        from(g, t->about_refusals);
+        break;
+    case SLD_KIND_VIRTUAL_SERVICE:
+        from(g, t->about_vhosts);
+        from(g, t->about_placed);
+        from(g, t->about_tls_sets);
+        from(g, t->about_listeners);
+        break;
+    case SLD_KIND_ROUTE_TABLE:
+    case SLD_KIND_ROUTE_OPTION:
+    case SLD_KIND_VIRTUAL_HOST_OPTION:
+        from(g, t->about_vhosts);
+        break;
+    case SLD_KIND_UPSTREAM:
+        from(g, t->about_upstreams);
+        from(g, t->about_clusters);
+        from(g, t->about_endpoints);
+        from(g, t->about_refusals);
+        break;
+    case SLD_KIND_UPSTREAM_GROUP:
+        from(g, t->about_groups);
+        break;
+    case SLD_KIND_SECRET:
+        from(g, t->about_secrets);
+        from(g, t->about_refusals);
+        break;
+    default:
+        break;
+    }
+}
+
+static void note(struct gather *g, enum sld_severity severity, enum sld_code code, struct sld_str path, const char *text)
+{
+    struct sld_finding f = {.code = code, .severity = severity, .path = path, .message = sld_str_c(text)};
+    SLD_PUSH(g->arena, g->items, g->count, f);
+}
+
+static void orphan(struct gather *g, struct sld_translate *t, enum sld_kind k)
+{
+    if (k != SLD_KIND_ROUTE_TABLE && k != SLD_KIND_ROUTE_OPTION && k != SLD_KIND_VIRTUAL_HOST_OPTION)
+        return;
+    size_t n;
+    sld_ctx_lookup(g->ctx, t->vhost_users, g->id, &n);
+    if (!n)
+        note(g, SLD_NOTE, SLD_REF_ORPHAN, SLD_STR(""),
+             "no virtual service that is served refers to this object, so it has no effect; refer to it, or remove it");
+}
+
+static void other_settings(struct gather *g, struct sld_translate *t)
+{
+    const struct sld_blob *use = sld_ctx_get(g->ctx, t->settings_key, sld_flow_key(t->flow, SLD_STR("key")));
+    if (use && !sld_str_eq(use->data, g->key))
+        note(g, SLD_WARNING, SLD_SETTINGS_OTHER, SLD_STR(""),
+             "another Settings document is in use, so this one has no effect; put the settings there, or name this one by "
+             "--settings-name");
+}
+
+void tr_step_status(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
+{
+    (void)in;
+    const struct tr_kind_slot *slot = user;
+    struct sld_translate *t = slot->t;
+    const struct sld_object *raw = sld_ctx_get(ctx, t->raw[slot->kind], key);
+    const struct sld_object *accepted = sld_ctx_get(ctx, t->accepted[slot->kind], key);
+    const struct sld_object *doc = raw ? raw : accepted;
+    if (!doc)
+        return;
+    struct gather g = {.ctx = ctx, .arena = sld_ctx_scratch(ctx), .key = sld_flow_key_str(t->flow, key), .id = key};
+    add(&g, doc->findings, doc->finding_count);
+    gather(&g, t, slot->kind);
+    if (slot->kind == SLD_KIND_SETTINGS)
+        other_settings(&g, t);
+    orphan(&g, t, slot->kind);
+    bool present = raw && raw->ok && !g.conflict;
+    bool last_good = !present && accepted && accepted != raw;
+    if (last_good && raw)
+        note(&g, SLD_NOTE, SLD_LAST_GOOD, SLD_STR(""), "the last accepted form of this object stays in force until the errors are mended");
+    sld_ctx_emit(ctx, key, sld_status_create(g.items, g.count, last_good, present || last_good));
+}
