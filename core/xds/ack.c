@@ -18,8 +18,18 @@ static void cluster_acked(struct sld_xds_stream *s, struct sld_xds_rec *r)
 static void endpoints_acked(struct sld_xds_stream *s, struct sld_xds_rec *r)
 {
     struct sld_xds_rec *c = sld_xds_rec_named(s, SLD_XDS_CLUSTER, r->e->name);
-    if (c && c->phase == SLD_PH_FED)
+    if (c && (c->phase == SLD_PH_FED || (c->phase == SLD_PH_WATCHED && !r->held)))
         c->phase = SLD_PH_READY;
+}
+
+static void endpoints_refused(struct sld_xds_stream *s, struct sld_xds_rec *r)
+{
+    struct sld_xds_rec *c = sld_xds_rec_named(s, SLD_XDS_CLUSTER, r->e->name);
+    if (c && c->state == SLD_REC_FLIGHT) {
+        c->eds_sent = false;
+        if (c->phase == SLD_PH_FED)
+            c->phase = SLD_PH_WATCHED;
+    }
 }
 
 // The client took what R had in flight.
@@ -30,13 +40,14 @@ static void accept(struct sld_xds_stream *s, struct sld_xds_rec *r, uint64_t now
     r->held = r->sent;
     r->sent = NULL;
     r->maybe = false;
+    SLD_UNREF(r->doubt);
     r->group = 0;
     leave_flight(s, r);
+    if (r->e->type == SLD_XDS_ENDPOINT)
+        endpoints_acked(s, r);
     if (r->held) {
         if (r->e->type == SLD_XDS_CLUSTER)
             cluster_acked(s, r);
-        else if (r->e->type == SLD_XDS_ENDPOINT)
-            endpoints_acked(s, r);
         sld_xds_latency_add(s->x, now - r->since_ns);
         bool made = r->held == r->e->empty;
         if (sld_xds_entry_good(r->e, s->build, r->held) && ev->on_accepted && !made)
@@ -48,6 +59,24 @@ static void accept(struct sld_xds_stream *s, struct sld_xds_rec *r, uint64_t now
     sld_xds_rec_settle(s, r);
 }
 
+// The client took what R had in flight, but something beside it was refused: Envoy records neither
+// versions nor removals of such a response, and would report the old ones when it reconnects. So it
+// goes again.
+static void accept_beside(struct sld_xds_stream *s, struct sld_xds_rec *r, uint64_t now)
+{
+    struct sld_xds_entry *e = r->e;
+    if (!r->sent) {
+        r->maybe = true;
+        leave_flight(s, r);
+        sld_xds_rec_settle(s, r);
+        return;
+    }
+    sld_xds_entry_ref(e);
+    accept(s, r, now);
+    sld_xds_rec_force(s, (enum sld_xds_type)e->type, e->name, now);
+    sld_xds_entry_unref(s->view, e);
+}
+
 // The endpoints of a refused cluster were sent ahead for nothing.
 static void forget_ahead(struct sld_xds_stream *s, struct sld_str name, uint64_t now)
 {
@@ -56,33 +85,45 @@ static void forget_ahead(struct sld_xds_stream *s, struct sld_str name, uint64_t
         sld_xds_unsubscribe(s, e, now);
 }
 
+// The client refused exactly RES: known to all from now on.
+static void blame(struct sld_xds_stream *s, struct sld_xds_resource *res, struct sld_str words,
+                  uint64_t now)
+{
+    struct sld_xds *x = s->x;
+    SLD_LOG(SLD_WARN, "xds", "refused", SLD_KS("view", s->view->name), SLD_KS("peer", s->peer),
+            SLD_KC("type", sld_xds_type_name(res->type)), SLD_KS("name", res->name),
+            SLD_KS("build", s->build->name), SLD_KS("words", words));
+    if (sld_xds_refusal_has(&x->builds, res->obj.hash, s->build))
+        return;
+    (void)sld_xds_refusal_add(&x->builds, res->obj.hash, s->build);
+    sld_xds_rejudge(x, res, now);
+    if (x->events.on_refused)
+        x->events.on_refused(x->events.user, s->view->name, res, s->build->name, words);
+}
+
 // The client refused exactly what R had in flight.
 static void refuse(struct sld_xds_stream *s, struct sld_xds_rec *r, struct sld_str words,
                    uint64_t now)
 {
-    struct sld_xds *x = s->x;
     struct sld_xds_resource *res = r->sent;
     SLD_PRE(res != NULL);
     r->sent = NULL;
     r->refused = res->obj.hash;
+    if (r->doubt && sld_hash_eq(r->doubt->obj.hash, res->obj.hash)) {
+        r->maybe = false;
+        SLD_UNREF(r->doubt);
+    }
     r->group = 0;
     r->phase = SLD_PH_NEW;
     leave_flight(s, r);
     if (r->e->type == SLD_XDS_CLUSTER)
         forget_ahead(s, r->e->name, now);
-    SLD_LOG(SLD_WARN, "xds", "refused", SLD_KS("view", s->view->name), SLD_KS("peer", s->peer),
-            SLD_KC("type", sld_xds_type_name(res->type)), SLD_KS("name", res->name),
-            SLD_KS("build", s->build->name), SLD_KS("words", words));
-    bool known = sld_xds_refusal_has(&x->builds, res->obj.hash, s->build);
-    if (!known) {
-        (void)sld_xds_refusal_add(&x->builds, res->obj.hash, s->build);
-        sld_xds_rejudge(x, res, now);
-    }
+    else if (r->e->type == SLD_XDS_ENDPOINT)
+        endpoints_refused(s, r);
+    blame(s, res, words, now);
     struct sld_xds_rec *still = sld_xds_rec_named(s, res->type, res->name);
     if (still)
         sld_xds_rec_settle(s, still);
-    if (!known && x->events.on_refused)
-        x->events.on_refused(x->events.user, s->view->name, res, s->build->name, words);
     SLD_UNREF(res);
 }
 
@@ -104,7 +145,7 @@ static bool blamed(struct sld_str words, struct sld_str name)
 }
 
 // Takes the blamed ones as refused and the others as applied, which is what Envoy does with clusters
-// and listeners. False when nobody is blamed by name.
+// and listeners; as unknown, if the words were cut. False when nobody is blamed by name.
 static bool by_name(struct sld_xds_stream *s, struct sld_xds_response *resp, struct sld_str words,
                     uint64_t now)
 {
@@ -119,11 +160,26 @@ static bool by_name(struct sld_xds_stream *s, struct sld_xds_response *resp, str
             refuse(s, r, words, now);
         }
     }
+    if (any && (words.n == SLD_XDS_WORDS_MAX || sld_str_ends(words, SLD_STR("...(truncated)"))))
+        return false;
     for (size_t i = 0; any && i < resp->count; i++) {
         if (resp->items[i].rec)
-            accept(s, resp->items[i].rec, now);
+            accept_beside(s, resp->items[i].rec, now);
     }
     return any;
+}
+
+// The client may or may not have taken what R had in flight.
+static void doubt(struct sld_xds_rec *r)
+{
+    struct sld_xds_resource *sent = r->sent;
+    r->sent = NULL;
+    if (!r->maybe)
+        r->doubt = sld_obj_ref(sent);
+    else if (r->doubt && !sld_hash_eq(r->doubt->obj.hash, sent->obj.hash))
+        SLD_UNREF(r->doubt);
+    r->maybe = true;
+    SLD_UNREF(sent);
 }
 
 // Sends the members again in smaller parts; of none it is known what the client made of it.
@@ -135,15 +191,16 @@ static void split(struct sld_xds_stream *s, struct sld_xds_response *resp, uint6
     for (size_t i = 0; i < resp->count; i++) {
         struct sld_xds_rec *r = resp->items[i].rec;
         if (r && !r->sent) {
-            accept(s, r, now);
+            accept_beside(s, r, now);
             continue;
         }
         uint32_t group = halve ? first + (i >= resp->count / 2) : first + (uint32_t)i;
         sub->groups = group;
         if (!r)
             continue;
-        SLD_UNREF(r->sent);
-        r->maybe = true;
+        doubt(r);
+        if (resp->type == SLD_XDS_ENDPOINT)
+            endpoints_refused(s, r);
         r->group = group;
         r->phase = SLD_PH_NEW;
         leave_flight(s, r);
@@ -151,16 +208,39 @@ static void split(struct sld_xds_stream *s, struct sld_xds_response *resp, uint6
     }
 }
 
+// The item with the one resource of a response, when all else in it are removals.
+static struct sld_xds_item *sole(struct sld_xds_response *resp)
+{
+    struct sld_xds_item *only = NULL;
+    for (size_t i = 0; i < resp->count; i++) {
+        struct sld_xds_item *item = &resp->items[i];
+        if (!item->orphan && !(item->rec && item->rec->sent))
+            continue;
+        if (only)
+            return NULL;
+        only = item;
+    }
+    return only;
+}
+
 static void nacked(struct sld_xds_stream *s, struct sld_xds_response *resp, struct sld_str words,
                    uint64_t now)
 {
     if (by_name(s, resp, words, now))
         return;
-    struct sld_xds_rec *only = resp->count == 1 ? resp->items[0].rec : NULL;
-    if (only && only->sent)
-        refuse(s, only, words, now);
-    else
+    struct sld_xds_item *only = sole(resp);
+    if (!only) {
         split(s, resp, now);
+        return;
+    }
+    for (size_t i = 0; i < resp->count; i++) {
+        if (resp->items[i].rec && &resp->items[i] != only)
+            accept_beside(s, resp->items[i].rec, now);
+    }
+    if (only->rec)
+        refuse(s, only->rec, words, now);
+    else
+        blame(s, only->orphan, words, now);
 }
 
 static void note_error(struct sld_xds_stream *s, enum sld_xds_type t, struct sld_str words)
@@ -192,7 +272,7 @@ static void finish(struct sld_xds_stream *s, struct sld_xds_response *resp, bool
                 accept(s, resp->items[i].rec, now);
         }
     }
-    sld_xfree(resp);
+    sld_xds_response_free(resp);
     s->recheck = true;
 }
 

@@ -8,13 +8,33 @@ static bool passed(uint64_t since, uint64_t span, uint64_t now)
     return now - since >= span;
 }
 
+// The client has the cluster of C and waits for its endpoints, having none: they were absent for a while.
+static bool starved(const struct sld_xds_stream *s, struct sld_xds_entry *c)
+{
+    struct sld_xds_resource *cluster = sld_xds_target(s, c);
+    struct sld_xds_rec *r = cluster && cluster->eds
+                                ? sld_xds_rec_named(s, SLD_XDS_ENDPOINT, c->name)
+                                : NULL;
+    return r && !r->held && !r->maybe && !(r->state == SLD_REC_FLIGHT && r->sent);
+}
+
+// The client has yet to say which clusters it has: an Envoy that reconnects while a cluster warms does so
+// when that is over.
+static bool clusters_to_come(const struct sld_xds_stream *s, uint64_t now)
+{
+    return s->envoy && !s->subs[SLD_XDS_CLUSTER].seen &&
+           !passed(s->connected_ns, s->x->options.gate_cap_ns, now);
+}
+
 bool sld_xds_ready(struct sld_xds_stream *s, struct sld_str cluster, uint64_t now)
 {
     // Clients that ask for clusters by name ask after they saw the route.
     if (!s->subs[SLD_XDS_CLUSTER].wild)
-        return true;
+        return !clusters_to_come(s, now);
     struct sld_xds_entry *e = sld_xds_entry_find(s->view, SLD_XDS_CLUSTER, cluster);
     struct sld_xds_rec *r = e ? sld_xds_rec_find(s, e) : NULL;
+    if (e && starved(s, e))
+        return false;
     if (!r)
         return true; // it does not exist (the maker wants that), or the client acknowledged it
     if (r->state == SLD_REC_FLIGHT && !r->sent)
@@ -68,8 +88,8 @@ static bool child_ready(struct sld_xds_stream *s, const struct sld_xds_rec *pare
 static bool listener_waits(struct sld_xds_stream *s, struct sld_xds_rec *r,
                            const struct sld_xds_resource *target, uint64_t now)
 {
-    if (!s->subs[SLD_XDS_CLUSTER].wild)
-        return false; // such clients resolve top-down
+    if (!s->subs[SLD_XDS_CLUSTER].wild && !clusters_to_come(s, now))
+        return false; // a client that resolves top-down
     for (size_t i = 0; i < target->need_count; i++) {
         if (!child_ready(s, r, &target->needs[i], now))
             return true;
@@ -87,6 +107,7 @@ static bool listeners_busy(const struct sld_xds_stream *s)
 static bool removal_waits(struct sld_xds_stream *s, struct sld_xds_rec *r, uint64_t now)
 {
     struct sld_xds_entry *c;
+    struct sld_xds_rec *wait;
     bool asked = r->answer && !r->held && !r->maybe;
     switch ((enum sld_xds_type)r->e->type) {
     case SLD_XDS_CLUSTER:
@@ -97,11 +118,13 @@ static bool removal_waits(struct sld_xds_stream *s, struct sld_xds_rec *r, uint6
         sld_xds_rec_move(s, r, SLD_REC_LINGER);
         return true;
     case SLD_XDS_ENDPOINT:
-        // Taking the endpoints of a cluster that the client still has could end its warming empty.
+        // Taking the endpoints of a cluster that the client has could end the warming of its new form
+        // empty; a cluster that was new and is gone again waits for an answer.
         c = sld_xds_entry_find(s->view, SLD_XDS_CLUSTER, r->e->name);
         if (asked || !c || !s->subs[SLD_XDS_CLUSTER].wild)
             return false;
-        return sld_xds_rec_find(s, c) != NULL;
+        wait = sld_xds_rec_find(s, c);
+        return wait && (wait->held || wait->maybe);
     case SLD_XDS_LISTENER: // with the new ones in one response: Envoy then frees the port first
         SLD_LIST_EACH(at, &s->subs[SLD_XDS_LISTENER].dirty)
         {
@@ -140,8 +163,8 @@ bool sld_xds_blocked(struct sld_xds_stream *s, struct sld_xds_rec *r, uint64_t n
 static bool rec_lists(const struct sld_xds_rec *r, struct sld_str cluster)
 {
     // Of a table that the client held before it reconnected nobody knows what it lists.
-    return (r->maybe && !r->held) || sld_xds_lists_cluster(r->held, cluster) ||
-           sld_xds_lists_cluster(r->sent, cluster);
+    return (r->maybe && !r->doubt) || sld_xds_lists_cluster(r->held, cluster) ||
+           sld_xds_lists_cluster(r->sent, cluster) || sld_xds_lists_cluster(r->doubt, cluster);
 }
 
 static bool list_lists(const struct sld_list *list, struct sld_str cluster)
@@ -224,6 +247,8 @@ uint64_t sld_xds_next_due(const struct sld_xds_stream *s, uint64_t now)
         struct sld_xds_rec *r = SLD_CONTAINER_OF(at, struct sld_xds_rec, link);
         earliest(&due, r->due_ns, now);
     }
+    if (clusters_to_come(s, now))
+        earliest(&due, s->connected_ns + cap, now);
     if (s->resumed && !sld_list_empty(&clusters->linger))
         earliest(&due, s->connected_ns + SLD_XDS_RESUME_NS, now);
     SLD_LIST_EACH(at, &clusters->flights)

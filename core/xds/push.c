@@ -248,7 +248,9 @@ static void send_picks(struct sld_xds_stream *s, enum sld_xds_type t, const stru
 static bool push_type(struct sld_xds_stream *s, enum sld_xds_type t, uint64_t now)
 {
     struct sld_xds_sub *sub = &s->subs[t];
-    size_t most = t == SLD_XDS_CLUSTER ? SLD_XDS_CLUSTER_FLIGHTS : SLD_XDS_FLIGHTS;
+    // In the state-of-the-world protocol a withheld answer also hides which of several was refused.
+    size_t most = t == SLD_XDS_CLUSTER && s->kind == SLD_XDS_DELTA_ADS ? SLD_XDS_CLUSTER_FLIGHTS
+                                                                       : SLD_XDS_FLIGHTS;
     if (!sub->seen || sub->flight_count >= most || (sld_list_empty(&sub->dirty) && !sub->hello))
         return false;
     struct picks p = {0};

@@ -55,6 +55,7 @@ void sld_xds_rec_free(struct sld_xds_stream *s, struct sld_xds_rec *r)
     if (r->state == SLD_REC_FLIGHT) {
         SLD_INV(r->response && r->response->items[r->item].rec == r);
         r->response->items[r->item].rec = NULL;
+        r->response->items[r->item].orphan = sld_obj_ref(r->sent);
         sub->item_count--;
     }
     sld_list_remove(&r->link);
@@ -65,6 +66,7 @@ void sld_xds_rec_free(struct sld_xds_stream *s, struct sld_xds_rec *r)
     sld_xds_entry_unref(s->view, r->e);
     SLD_UNREF(r->held);
     SLD_UNREF(r->sent);
+    SLD_UNREF(r->doubt);
     sld_xfree(r);
 }
 
@@ -101,16 +103,27 @@ static bool named_only(const struct sld_xds_stream *s, uint8_t type)
     return s->kind == SLD_XDS_SOTW_ADS && type != SLD_XDS_CLUSTER && type != SLD_XDS_LISTENER;
 }
 
+// The client builds a new cluster and waits for these endpoints.
+static bool awaited(const struct sld_xds_stream *s, const struct sld_xds_entry *e)
+{
+    struct sld_xds_rec *c =
+        e->type == SLD_XDS_ENDPOINT ? sld_xds_rec_named(s, SLD_XDS_CLUSTER, e->name) : NULL;
+    return c && c->state == SLD_REC_FLIGHT && c->sent && !c->held && !c->maybe &&
+           (c->phase == SLD_PH_WATCHED || c->phase == SLD_PH_FED);
+}
+
 // The resource is absent for everybody: what remains is to take it from the client, or to say so.
 static void settle_absent(struct sld_xds_stream *s, struct sld_xds_rec *r)
 {
     bool holds = r->held || r->maybe;
     r->force = false;
+    // Groups are for finding out which resource is bad.
+    r->group = 0;
     if (named_only(s, r->e->type)) // this protocol cannot name what is gone
         sld_xds_rec_free(s, r);
     else if (r->e->type == SLD_XDS_CLUSTER && holds && !r->due)
         sld_xds_rec_move(s, r, SLD_REC_LINGER);
-    else if (holds || r->answer)
+    else if (holds || r->answer || awaited(s, r->e))
         sld_xds_rec_move(s, r, SLD_REC_DIRTY);
     else
         sld_xds_rec_free(s, r);
@@ -178,10 +191,12 @@ static bool watched(struct sld_xds_stream *s, struct sld_xds_entry *e)
 {
     struct sld_xds_sub *sub = &s->subs[SLD_XDS_ENDPOINT];
     struct sld_xds_rec *c = sld_xds_rec_named(s, SLD_XDS_CLUSTER, e->name);
-    bool ahead = sld_bits_has(&sub->presumed, e->ix);
+    struct sld_xds_rec *r = sld_xds_rec_find(s, e);
+    // What was to go ahead may have vanished before it went: then an answer is due as to anyone.
+    bool ahead = sld_bits_has(&sub->presumed, e->ix) &&
+                 ((c && c->eds_sent) || (r && r->state == SLD_REC_FLIGHT && r->sent));
     sld_bits_clear(&sub->presumed, e->ix);
     if (c && c->phase == SLD_PH_SENT) {
-        struct sld_xds_rec *r = sld_xds_rec_find(s, e);
         c->phase = SLD_PH_WATCHED;
         if (ahead && c->eds_sent)
             c->phase = r ? SLD_PH_FED : SLD_PH_READY;

@@ -86,12 +86,26 @@ static bool children_asked(const struct sld_xds_stream *s)
     return true;
 }
 
+// All that is to be sent is the end of endpoints whose cluster lingers.
+static bool only_lingering(const struct sld_xds_stream *s)
+{
+    SLD_LIST_EACH(at, &s->subs[SLD_XDS_ENDPOINT].dirty)
+    {
+        struct sld_xds_rec *r = SLD_CONTAINER_OF(at, struct sld_xds_rec, link);
+        struct sld_xds_rec *c = sld_xds_rec_named(s, SLD_XDS_CLUSTER, r->e->name);
+        if (r->e->current || !c || c->state != SLD_REC_LINGER)
+            return false;
+    }
+    return true;
+}
+
 static bool converged(const struct sld_xds_stream *s)
 {
     for (size_t t = 0; t < SLD_XDS_TYPE_COUNT; t++) {
         const struct sld_xds_sub *sub = &s->subs[t];
         bool always = t == SLD_XDS_CLUSTER || t == SLD_XDS_LISTENER;
-        if (!sld_list_empty(&sub->dirty) || sub->flight_count || sub->hello ||
+        bool done = t == SLD_XDS_ENDPOINT ? only_lingering(s) : sld_list_empty(&sub->dirty);
+        if (!done || sub->flight_count || sub->hello ||
             (always && !sub->seen && s->view->tables[t].live))
             return false;
     }

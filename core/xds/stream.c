@@ -163,6 +163,13 @@ void sld_xds_stream_sent(struct sld_xds_stream *s, uint64_t now)
     sld_xds_pump(s, now);
 }
 
+void sld_xds_response_free(struct sld_xds_response *resp)
+{
+    for (size_t i = 0; i < resp->count; i++)
+        SLD_UNREF(resp->items[i].orphan);
+    sld_xfree(resp);
+}
+
 static void free_recs(struct sld_xds_stream *s, struct sld_list *list)
 {
     SLD_LIST_EACH(at, list)
@@ -183,7 +190,7 @@ static void free_sub(struct sld_xds_stream *s, struct sld_xds_sub *sub, enum sld
             if (resp->items[i].rec)
                 sld_xds_rec_free(s, resp->items[i].rec);
         }
-        sld_xfree(resp);
+        sld_xds_response_free(resp);
     }
     for (uint32_t ix = 0; sld_bits_next(&sub->named, &ix); ix++)
         sld_xds_entry_unref(s->view, s->view->tables[t].by_ix[ix]);

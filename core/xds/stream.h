@@ -23,6 +23,7 @@ struct sld_xds_rec {
     struct sld_xds_entry *e;       // referenced
     struct sld_xds_resource *held; // last acknowledged by this client; NULL = none known
     struct sld_xds_resource *sent; // in flight; NULL there = its removal
+    struct sld_xds_resource *doubt; // the form that `maybe` is about; NULL = any
     struct sld_xds_response *response;
     size_t item;                   // its place in RESPONSE
     struct sld_hash refused;       // content that this very client refused
@@ -41,7 +42,8 @@ struct sld_xds_rec {
 };
 
 struct sld_xds_item {
-    struct sld_xds_rec *rec; // NULL when the client unsubscribed meanwhile
+    struct sld_xds_rec *rec;         // NULL when the client unsubscribed meanwhile
+    struct sld_xds_resource *orphan; // what was sent, then
 };
 
 // A response that was sent and not answered yet.
@@ -116,6 +118,8 @@ struct sld_xds_stream {
 
 // Ends the stream; it does nothing any more.
 void sld_xds_stream_fail(struct sld_xds_stream *s, int grpc_status, const char *message);
+// Its records were settled.
+void sld_xds_response_free(struct sld_xds_response *resp);
 // Takes the messages that came before serving started.
 void sld_xds_stream_wake_up(struct sld_xds_stream *s, uint64_t now);
 

@@ -16,6 +16,22 @@
         fail();                                                                                    \
     } while (0)
 
+// SLD_TRACE=1 in the environment shows every message.
+static void trace(const struct fake *f, const char *fmt, ...)
+{
+    static int on = -1;
+    if (on < 0)
+        on = getenv("SLD_TRACE") != NULL;
+    if (!on)
+        return;
+    va_list ap;
+    va_start(ap, fmt);
+    fprintf(stderr, "%d/%d step %d ", f->id, f->build, f->step ? *f->step : 0);
+    vfprintf(stderr, fmt, ap);
+    fputc('\n', stderr);
+    va_end(ap);
+}
+
 // ---- resources ----
 
 static bool cut_list(struct sld_str *rest, struct sld_str *item)
@@ -164,7 +180,7 @@ static void on_send(void *user, const struct sld_str *slices, struct sld_obj *co
     }
     struct fake_msg *m = read_response(f->kind, sld_buf_str(&b));
     sld_buf_fini(&b);
-    check_new(f, m);
+    m->step = f->step ? *f->step : 0;
     if (m->known) {
         size_t most = m->type == SLD_XDS_CLUSTER ? 8 : 1;
         if (++f->in_flight[m->type] > most)
@@ -172,6 +188,12 @@ static void on_send(void *user, const struct sld_str *slices, struct sld_obj *co
                  sld_xds_type_name(m->type));
     }
     f->messages++;
+    trace(f, "sent %s #%.*s", m->known ? sld_xds_type_name(m->type) : "?", SLD_FMT(m->nonce));
+    for (size_t i = 0; i < m->resource_count; i++)
+        trace(f, "    %.*s = %.*s", SLD_FMT(m->resources[i].name), SLD_FMT(m->resources[i].bytes));
+    for (size_t i = 0; i < m->removed_count; i++)
+        trace(f, "    -%.*s", SLD_FMT(m->removed[i]));
+    check_new(f, m);
     *f->tail = m;
     f->tail = &m->next;
 }
@@ -254,6 +276,7 @@ void fake_destroy(struct fake *f)
         fini_blobs(&f->held[t]);
         fini_blobs(&f->versions[t]);
         sld_map_fini(&f->watches[t]);
+        sld_map_fini(&f->unsure[t]);
     }
     size_t at = 0;
     for (struct sld_map_slot *s; (s = sld_map_next(&f->clusters, &at));)
@@ -349,6 +372,9 @@ void fake_send(struct fake *f, const struct fake_request *q)
     }
     if (q->nonce && !q->url && f->in_flight[q->type])
         f->in_flight[q->type]--;
+    trace(f, "asks %s +%s -%s have %s #%s %s", sld_xds_type_name(q->type), q->names ? q->names : "",
+          q->unsubscribe ? q->unsubscribe : "", q->versions ? q->versions : "",
+          q->nonce ? q->nonce : "", q->error ? q->error : "");
     fake_raw(f, sld_buf_str(&b));
     sld_buf_fini(&b);
 }
@@ -484,14 +510,14 @@ static void unwatch(struct fake *f, enum sld_xds_type t, struct sld_str name)
 static bool served(struct fake *f, struct sld_str cluster)
 {
     struct fake_cluster *c = sld_map_get(&f->clusters, cluster);
-    return c && c->warm;
+    return c && ((c->warm && !c->empty) || c->let_down);
 }
 
-static void take_route(struct fake *f, const struct fake_resource *r)
+static void take_route(struct fake *f, const struct fake_resource *r, int step)
 {
     struct sld_str rest = third_word(r->bytes), item;
     while (cut_list(&rest, &item)) {
-        if (!served(f, item))
+        if (!served(f, item) && !(f->excused && f->excused(f, item, step)))
             FAIL("route %.*s came before its cluster %.*s was ready\n", SLD_FMT(r->name),
                  SLD_FMT(item));
     }
@@ -525,17 +551,21 @@ static void remove_cluster(struct fake *f, struct sld_str name)
     unwatch(f, SLD_XDS_ENDPOINT, name);
 }
 
-static void apply_one(struct fake *f, enum sld_xds_type t, const struct fake_resource *r)
+static void apply_one(struct fake *f, enum sld_xds_type t, const struct fake_resource *r, int step)
 {
+    if (t == SLD_XDS_ROUTE && !sld_map_has(&f->watches[t], r->name))
+        return; // asked for when it was sent, not any more
     set_blob(&f->held[t], r->name, r->bytes);
     if (t == SLD_XDS_ROUTE) {
-        take_route(f, r);
+        take_route(f, r, step);
     } else if (t == SLD_XDS_CLUSTER) {
         take_cluster(f, r);
     } else if (t == SLD_XDS_ENDPOINT) {
         struct fake_cluster *c = sld_map_get(&f->clusters, r->name);
         if (c && !c->gated)
             c->warm = true;
+        if (c)
+            c->empty = c->let_down = false;
         if (!c && !sld_map_has(&f->watches[t], r->name))
             drop_blob(&f->held[t], r->name);
     }
@@ -545,14 +575,10 @@ static void remove_one(struct fake *f, enum sld_xds_type t, struct sld_str name)
 {
     if (t == SLD_XDS_CLUSTER)
         remove_cluster(f, name);
-    if (t == SLD_XDS_LISTENER && sld_map_has(&f->held[t], name)) {
-        struct sld_blob *b = sld_map_get(&f->held[t], name);
-        struct sld_str rest = third_word(b->data), item;
-        while (cut_list(&rest, &item))
-            unwatch(f, SLD_XDS_ROUTE, item);
-    }
+    struct fake_cluster *c = t == SLD_XDS_ENDPOINT ? sld_map_get(&f->clusters, name) : NULL;
+    if (c && !c->gated && !c->warm)
+        c->warm = c->empty = true;
     drop_blob(&f->held[t], name);
-    drop_blob(&f->versions[t], name);
 }
 
 static struct fake_ack *queue_ack(struct fake *f, const struct fake_msg *m)
@@ -563,6 +589,34 @@ static struct fake_ack *queue_ack(struct fake *f, const struct fake_msg *m)
     *f->ack_tail = a;
     f->ack_tail = &a->next;
     return a;
+}
+
+static bool listed(struct fake *f, struct sld_str route)
+{
+    size_t at = 0;
+    for (struct sld_map_slot *s; (s = sld_map_next(&f->held[SLD_XDS_LISTENER], &at));) {
+        struct sld_str rest = third_word(((struct sld_blob *)s->value)->data), item;
+        while (cut_list(&rest, &item)) {
+            if (sld_str_eq(item, route))
+                return true;
+        }
+    }
+    return false;
+}
+
+// Ends the watches of route tables that no listener names any more.
+static void prune_routes(struct fake *f)
+{
+    size_t n;
+    struct sld_str *keys = sld_map_sorted_keys(&f->watches[SLD_XDS_ROUTE], &n);
+    for (size_t i = 0; i < n; i++) {
+        if (!listed(f, keys[i])) {
+            struct sld_blob *copy = sld_blob_create(keys[i]);
+            unwatch(f, SLD_XDS_ROUTE, copy->data);
+            SLD_UNREF(copy);
+        }
+    }
+    sld_xfree(keys);
 }
 
 // The watches a parent brings; made after the whole response was taken.
@@ -578,6 +632,8 @@ static void watch_children(struct fake *f, const struct fake_msg *m)
         if (m->type == SLD_XDS_LISTENER)
             watch(f, SLD_XDS_ROUTE, third_word(r->bytes));
     }
+    if (m->type == SLD_XDS_LISTENER)
+        prune_routes(f);
 }
 
 // The client refuses R: of clusters and listeners by name, of others the whole response.
@@ -589,14 +645,42 @@ static void object(struct fake *f, struct fake_ack *a, const struct fake_msg *m,
     if (!a->nack)
         n = (size_t)snprintf(a->words, sizeof(a->words), "%s",
                              lists ? "Error adding/updating cluster(s) " : "it is bad");
-    if (lists && n < 128 && a->convict_count < SLD_ARRAY_LEN(a->convicts))
+    if (lists && n < 400 && a->convict_count < SLD_ARRAY_LEN(a->convicts))
         snprintf(a->words + n, sizeof(a->words) - n, "%s%.*s: is bad", a->nack ? ", " : "",
                  SLD_FMT(r->name));
-    if ((lists && n < 128) || m->resource_count == 1) {
+    if ((lists && n < 400) || m->resource_count == 1) {
         if (a->convict_count < SLD_ARRAY_LEN(a->convicts))
             conviction_key(a->convicts[a->convict_count++], f->build, r->name, r->bytes);
     }
     a->nack = true;
+}
+
+static void let_down(struct fake *f, struct sld_str cluster)
+{
+    struct fake_cluster *c = sld_map_get(&f->clusters, cluster);
+    if (c)
+        c->let_down = true;
+}
+
+// Envoy records no versions and removals of a response it refused in part: for a while it holds something
+// else than it would report.
+static void record(struct fake *f, enum sld_xds_type t, struct sld_str name, struct sld_str version,
+                   bool nack)
+{
+    if (nack) {
+        sld_map_set(&f->unsure[t], name, f);
+        return;
+    }
+    sld_map_remove(&f->unsure[t], name);
+    if (version.p)
+        set_blob(&f->versions[t], name, version);
+    else
+        drop_blob(&f->versions[t], name);
+}
+
+bool fake_unsure(const struct fake *f)
+{
+    return sld_map_count(&f->unsure[SLD_XDS_CLUSTER]) || sld_map_count(&f->unsure[SLD_XDS_LISTENER]);
 }
 
 bool fake_step(struct fake *f)
@@ -605,6 +689,7 @@ bool fake_step(struct fake *f)
     if (!m)
         return false;
     bool lists = m->type == SLD_XDS_CLUSTER || m->type == SLD_XDS_LISTENER;
+    trace(f, "takes #%.*s", SLD_FMT(m->nonce));
     struct fake_ack *a = queue_ack(f, m);
     for (size_t i = 0; i < m->resource_count; i++) {
         if (is_bad(f, m->resources[i].bytes))
@@ -613,12 +698,15 @@ bool fake_step(struct fake *f)
     for (size_t i = 0; i < m->resource_count; i++) {
         const struct fake_resource *r = &m->resources[i];
         if (!is_bad(f, r->bytes) && (lists || !a->nack))
-            apply_one(f, m->type, r);
-        if (!a->nack) // Envoy records no version of a response it refused in part
-            set_blob(&f->versions[m->type], r->name, r->version);
+            apply_one(f, m->type, r, m->step);
+        else if (m->type == SLD_XDS_ENDPOINT)
+            let_down(f, r->name);
+        record(f, m->type, r->name, r->version, a->nack);
     }
-    for (size_t i = 0; i < m->removed_count; i++)
+    for (size_t i = 0; i < m->removed_count; i++) {
         remove_one(f, m->type, m->removed[i]);
+        record(f, m->type, m->removed[i], SLD_STR_NONE, a->nack);
+    }
     watch_children(f, m);
     fake_free(m);
     return true;
@@ -628,15 +716,61 @@ static bool warming(const struct fake *f)
 {
     size_t at = 0;
     for (struct sld_map_slot *s; (s = sld_map_next(&f->clusters, &at));) {
-        if (!((struct fake_cluster *)s->value)->warm)
+        if (!((struct fake_cluster *)s->value)->warm) {
+            trace(f, "%.*s is warming", SLD_FMT(s->key));
             return true;
+        }
     }
     return false;
+}
+
+static void join_keys(struct sld_buf *b, const struct sld_map *m, bool values)
+{
+    size_t n;
+    struct sld_str *keys = sld_map_sorted_keys(m, &n);
+    for (size_t i = 0; i < n; i++) {
+        sld_buf_addf(b, "%s%.*s", i ? "," : "", SLD_FMT(keys[i]));
+        if (values)
+            sld_buf_addf(b, "=%.*s", SLD_FMT(((struct sld_blob *)sld_map_get(m, keys[i]))->data));
+    }
+    sld_buf_addc(b, 0);
+    sld_xfree(keys);
+}
+
+static void declare(struct fake *f, enum sld_xds_type t)
+{
+    struct sld_buf names, versions;
+    bool wild = t == SLD_XDS_CLUSTER || t == SLD_XDS_LISTENER;
+    if (!wild && sld_map_count(&f->watches[t]) == 0)
+        return;
+    sld_buf_init(&names, SIZE_MAX / 2);
+    sld_buf_init(&versions, SIZE_MAX / 2);
+    join_keys(&names, &f->watches[t], false);
+    join_keys(&versions, &f->versions[t], true);
+    FAKE_SEND(f, .type = t, .names = wild ? NULL : names.p, .versions = versions.p);
+    sld_buf_fini(&names);
+    sld_buf_fini(&versions);
+}
+
+void fake_start(struct fake *f)
+{
+    // While a cluster warms Envoy sends nothing about clusters, not even that it wants them.
+    f->clusters_later = warming(f);
+    if (!f->clusters_later)
+        declare(f, SLD_XDS_CLUSTER);
+    declare(f, SLD_XDS_ENDPOINT);
+    declare(f, SLD_XDS_LISTENER);
+    declare(f, SLD_XDS_ROUTE);
 }
 
 bool fake_answer(struct fake *f)
 {
     bool clusters_wait = warming(f);
+    if (f->clusters_later && !clusters_wait) {
+        f->clusters_later = false;
+        declare(f, SLD_XDS_CLUSTER);
+        return true;
+    }
     for (struct fake_ack **at = &f->acks; *at; at = &(*at)->next) {
         struct fake_ack *a = *at;
         if (a->type == SLD_XDS_CLUSTER && clusters_wait)
@@ -670,37 +804,4 @@ bool fake_holds(struct fake *f, enum sld_xds_type t, const char *name, const cha
 {
     struct sld_blob *b = sld_map_get(&f->held[t], sld_str_c(name));
     return bytes ? b && sld_str_eq(b->data, sld_str_c(bytes)) : !b;
-}
-
-static void join_keys(struct sld_buf *b, const struct sld_map *m, bool values)
-{
-    size_t n;
-    struct sld_str *keys = sld_map_sorted_keys(m, &n);
-    for (size_t i = 0; i < n; i++) {
-        sld_buf_addf(b, "%s%.*s", i ? "," : "", SLD_FMT(keys[i]));
-        if (values)
-            sld_buf_addf(b, "=%.*s", SLD_FMT(((struct sld_blob *)sld_map_get(m, keys[i]))->data));
-    }
-    sld_buf_addc(b, 0);
-    sld_xfree(keys);
-}
-
-void fake_start(struct fake *f)
-{
-    static const enum sld_xds_type order[] = {SLD_XDS_CLUSTER, SLD_XDS_ENDPOINT, SLD_XDS_LISTENER,
-                                              SLD_XDS_ROUTE};
-    for (size_t i = 0; i < SLD_ARRAY_LEN(order); i++) {
-        enum sld_xds_type t = order[i];
-        struct sld_buf names, versions;
-        bool wild = t == SLD_XDS_CLUSTER || t == SLD_XDS_LISTENER;
-        if (!wild && sld_map_count(&f->watches[t]) == 0)
-            continue;
-        sld_buf_init(&names, SIZE_MAX / 2);
-        sld_buf_init(&versions, SIZE_MAX / 2);
-        join_keys(&names, &f->watches[t], false);
-        join_keys(&versions, &f->versions[t], true);
-        FAKE_SEND(f, .type = t, .names = wild ? NULL : names.p, .versions = versions.p);
-        sld_buf_fini(&names);
-        sld_buf_fini(&versions);
-    }
 }

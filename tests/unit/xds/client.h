@@ -21,21 +21,24 @@ struct fake_msg {
     size_t resource_count;
     struct sld_str *removed;
     size_t removed_count;
+    int step;                   // the test's clock when the server sent it
     struct sld_arena arena;
 };
 
 struct fake_ack {
     struct fake_ack *next;
     enum sld_xds_type type;
-    char nonce[24], words[256];
+    char nonce[24], words[512];
     bool nack;
-    char convicts[8][64]; // what it refuses alone: keys of `convicted`
+    char convicts[16][64]; // what it refuses alone: keys of `convicted`
     size_t convict_count;
 };
 
 // What the client has of one cluster.
 struct fake_cluster {
     bool gated, eds, warm;
+    bool empty;    // its warming was ended without endpoints
+    bool let_down; // its endpoints came beside bad ones: not taken, and a burst could not know that
 };
 
 struct fake {
@@ -44,6 +47,7 @@ struct fake {
     enum sld_xds_kind kind;
     const char *role;
     int build;
+    int id;                     // for SLD_TRACE
     uint64_t *now;
     struct sld_map *convicted;  // bytes refused alone by a build: may not be sent to it again
     struct fake_msg *inbox, **tail; // sent by the server, not taken yet
@@ -51,13 +55,18 @@ struct fake {
     bool mute;                  // takes nothing off the wire
     int status;                 // gRPC status the server closed with, -1 = open
     char why[128];
+    bool clusters_later;        // it has still to ask for clusters
     bool first;                 // the next request carries the node
     size_t in_flight[SLD_XDS_TYPE_COUNT];
     size_t messages;            // received since open
+    const int *step;            // the test's clock, may be NULL
+    // True when a route may come before CLUSTER: it was absent, or bad for this build, at STEP. May be NULL.
+    bool (*excused)(struct fake *f, struct sld_str cluster, int step);
     // Envoy's state
     struct sld_map held[SLD_XDS_TYPE_COUNT];   // name -> struct sld_blob: bytes
     struct sld_map versions[SLD_XDS_TYPE_COUNT]; // name -> struct sld_blob
     struct sld_map watches[SLD_XDS_TYPE_COUNT]; // name, for EDS and RDS
+    struct sld_map unsure[SLD_XDS_TYPE_COUNT]; // name: taken, or not, from a response it refused in part
     struct sld_map clusters;    // name -> struct fake_cluster
     struct fake_ack *acks, **ack_tail;
     bool hold_acks;             // fake_settle leaves the answers queued
@@ -95,6 +104,8 @@ void fake_expect_nothing(struct fake *f);
 void fake_start(struct fake *f);
 // Takes one message as Envoy would; false when there is none.
 bool fake_step(struct fake *f);
+// It holds clusters or listeners that it would not report when it reconnects.
+bool fake_unsure(const struct fake *f);
 // Steps and answers until nothing more happens.
 void fake_settle(struct fake *f);
 // Sends the first queued answer that may go; false when none may.

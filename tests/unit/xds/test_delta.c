@@ -371,7 +371,7 @@ static void test_clusters_flow_while_unacked(void **state)
 {
     struct world *w = *state;
     settled(w);
-    char name[8];
+    char name[16];
     for (int i = 0; i < 10; i++) {
         snprintf(name, sizeof(name), "n%d", i);
         PUT(w, C(name, "C static", .no_eds = true));
