@@ -49,6 +49,7 @@ SLD_CODE(ROUTE_SUBSET, 410, "the subset does not fit the upstream", "use the key
 SLD_CODE(ROUTE_SHADOWED, 411, "an earlier route takes all requests of this one", "change the order or the matcher")
 SLD_CODE(ROUTE_REPLACED, 412, "the route was replaced by the configured answer", "mend the cause named")
 SLD_CODE(ROUTE_REDIRECT, 413, "the redirect is not valid", "correct the field named")
+SLD_CODE(ROUTE_LIMIT, 414, "a ceiling on routes was reached", "delegate less deeply, or split the virtual service")
 SLD_CODE(US_TYPE, 501, "the upstream has no usable type", "set static or pipe")
 SLD_CODE(US_HOST, 502, "a host of the upstream is not valid", "set addr and a port from 1 to 65535")
 SLD_CODE(US_HEALTH_CHECK, 503, "the health check is not complete", "set the fields named")

@@ -41,7 +41,11 @@ static int by_str(const void *a, const void *b)
 size_t tr_domains(struct sld_arena *a, const Gloo__VirtualService *vs, struct sld_str **out)
 {
     const Gloo__VirtualHost *vh = vs->virtual_host;
-    size_t n = vh ? vh->n_domains : 0, count = 0;
+    if (!vh) {
+        *out = NULL;
+        return 0;
+    }
+    size_t n = vh->n_domains, count = 0;
     struct sld_str *d = SLD_ARENA_ARRAY(a, struct sld_str, n + 1);
     for (size_t i = 0; i < n; i++) {
         struct sld_str s = sld_arena_str(a, sld_str_trim(sld_str_c(vh->domains[i])));

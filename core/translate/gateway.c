@@ -231,9 +231,11 @@ void tr_step_gw_select(struct sld_ctx *ctx, sld_id key, const void *in, void *us
     const struct tr_gateway *g = in;
     if (!g->considered || g->gw->gateway_type_case != GLOO__GATEWAY__GATEWAY_TYPE_HTTP_GATEWAY)
         return;
-    bool served = false;
-    for (size_t i = 0; i < g->bind_count; i++)
-        served |= !g->binds[i].lost;
+    const struct tr_bind *served = NULL;
+    for (size_t i = 0; i < g->bind_count && !served; i++) {
+        if (!g->binds[i].lost)
+            served = &g->binds[i];
+    }
     if (!served)
         return;
     struct tr tr;
@@ -244,6 +246,7 @@ void tr_step_gw_select(struct sld_ctx *ctx, sld_id key, const void *in, void *us
     row->http = http;
     row->ssl = g->gw->ssl;
     row->key = sld_arena_str(&row->row.arena, g->key);
+    row->proxy = sld_arena_str(&row->row.arena, served->proxy);
     for (size_t i = 0; i < http->n_virtual_services; i++) {
         const Gloo__ResourceRef *ref = http->virtual_services[i];
         struct sld_str ns = tr_ref_ns(ref, g->ns);
@@ -255,6 +258,7 @@ void tr_step_gw_select(struct sld_ctx *ctx, sld_id key, const void *in, void *us
                        "virtual service %.*s.%s does not exist; create it, or correct the reference", SLD_FMT(ns), ref->name);
     }
     struct sld_hash h = sld_hash_mix(sld_msg_hash(&http->base), (struct sld_hash){row->ssl, 1});
+    h = sld_hash_mix(h, sld_hash_bytes(row->proxy));
     tr_row_finish(&tr, &row->row, h, NULL);
     sld_ctx_emit(ctx, key, row);
 }

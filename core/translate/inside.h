@@ -98,13 +98,14 @@ struct tr_select {
     struct sld_str key;
     const Gloo__HttpGateway *http;  // in the arena: options cleared
     bool ssl;
+    struct sld_str proxy;           // the first it is served in: part of the names of routes
 };
 
 // A virtual service at a gateway. Key "<gateway key>\n<virtual service key>".
 struct tr_attach {
     struct tr_row row;
     struct sld_str gateway, vs;     // keys
-    struct sld_str *domains;        // lower case, at least one
+    struct sld_str *domains;        // see tr_domains
     size_t domain_count;
 };
 
@@ -288,10 +289,16 @@ struct sld_str tr_out_key(struct sld_arena *a, enum sld_out_type t, struct sld_s
 
 // ---- Parts that several files build with ----
 
-// The domains a virtual service claims: lower case, sorted, distinct, "*" when it names none. (attach.c)
+// The domains a virtual service claims: lower case, sorted, distinct, "*" when it names none; nothing without a
+// virtualHost. (attach.c)
 size_t tr_domains(struct sld_arena *a, const Gloo__VirtualService *vs, struct sld_str **out);
 // Whether gateway KEY serves anything; recorded. (gateway.c)
 bool tr_gateway_live(struct tr *tr, sld_id key);
+
+// The cluster that answers for invalid routes when invalidConfigPolicy.replaceInvalidRoutes is set (gloo-compat 3.12).
+#define TR_FALLBACK_CLUSTER "fallback_cluster_for_invalid_routes"
+// A cluster that never exists, so that Envoy answers 503: for destinations that must not get requests.
+#define TR_NO_CLUSTER "solder-no-destination"
 
 // Where a destination leads. Missing upstreams give a warning on R (prefix at the destination) and SERVED false: the
 // cluster's name is set all the same, Envoy answers 503 (gloo-compat 3.10).
