@@ -7,6 +7,8 @@
 #   need_packages NAME...   installs the Debian packages that are missing
 #   lock_cache     keeps two scripts from filling the cache at once
 #   fetch_pool PATH SHA256 FILE   a file of the distribution's pool, checked
+#   use_ccache     one compiler cache for all clones on this machine
+#   configure_build DIR OPTION...   a CMake build of the tree in DIR, with the dependencies of packaging/deps
 
 sld_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 SECONDS=${SECONDS:-0}
@@ -38,7 +40,7 @@ logged() {
     mkdir -p "$(dirname "$log")"
     if ! "$@" >"$log" 2>&1 </dev/null; then
         printf -- '--- %s failed; the end of %s:\n' "$*" "$log" >&2
-        tail -n "${SLD_LOG_LINES:-60}" "$log" >&2
+        tail -n 40 "$log" | cut -c1-400 >&2
         return 1
     fi
 }
@@ -102,4 +104,15 @@ fetch_pool() {
     done
     rm -f "$file"
     return 1
+}
+
+use_ccache() {
+    export CCACHE_DIR=${CCACHE_DIR:-$SLD_CACHE/ccache} CCACHE_BASEDIR=$sld_root CCACHE_NOHASHDIR=1
+    export CCACHE_SLOPPINESS=time_macros
+}
+
+configure_build() {
+    local dir=$1
+    shift
+    logged "$dir/configure.log" cmake -S "$sld_root" -B "$dir" -G Ninja -DSLD_DEPS="$SLD_CACHE/deps" "$@"
 }
