@@ -9,6 +9,7 @@
 
 struct sld_translate;
 struct sld_feature; // feature.h
+struct Gloo__Settings;
 
 struct sld_translate_options {
     const struct sld_feature *const *features; // the table of app/builtin.c, alphabetical by name; borrowed

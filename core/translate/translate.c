@@ -1,0 +1,521 @@
+// The tables, what goes in and what comes out.
+#include "translate/inside.h"
+
+#include <stdlib.h>
+
+const struct sld_str sld_fallback_view = SLD_STR_INIT("misconfigured-node");
+
+// ---- Declaring ----
+
+static struct sld_table *derive(struct sld_translate *t, const char *name, struct sld_table *parent, sld_step *step)
+{
+    return sld_flow_derive(t->flow, name, parent, step, t);
+}
+
+static struct sld_index *index_of(struct sld_translate *t, const char *name, struct sld_table *table, sld_index_fn *fn)
+{
+    return sld_flow_index(t->flow, name, table, fn, t);
+}
+
+static struct sld_table *join(struct sld_translate *t, const char *name, struct sld_table *a, struct sld_table *b, sld_step *step,
+                              void *user)
+{
+    struct sld_table *parents[] = {a, b, NULL};
+    return sld_flow_join(t->flow, name, parents, step, user);
+}
+
+// Names of tables are literals that outlive the flow.
+struct names {
+    const char *raw, *accepted, *object, *status;
+};
+#define NAMES(kind) {"raw." kind, "accepted." kind, "object." kind, "status." kind}
+static const struct names names[SLD_KIND_COUNT] = {
+    [SLD_KIND_ARTIFACT] = NAMES("Artifact"),
+    [SLD_KIND_GATEWAY] = NAMES("Gateway"),
+    [SLD_KIND_HTTP_LISTENER_OPTION] = NAMES("HttpListenerOption"),
+    [SLD_KIND_LISTENER_OPTION] = NAMES("ListenerOption"),
+    [SLD_KIND_MATCHABLE_HTTP_GATEWAY] = NAMES("MatchableHttpGateway"),
+    [SLD_KIND_MATCHABLE_TCP_GATEWAY] = NAMES("MatchableTcpGateway"),
+    [SLD_KIND_PROXY] = NAMES("Proxy"),
+    [SLD_KIND_ROUTE_OPTION] = NAMES("RouteOption"),
+    [SLD_KIND_ROUTE_TABLE] = NAMES("RouteTable"),
+    [SLD_KIND_SECRET] = NAMES("Secret"),
+    [SLD_KIND_SETTINGS] = NAMES("Settings"),
+    [SLD_KIND_UPSTREAM] = NAMES("Upstream"),
+    [SLD_KIND_UPSTREAM_GROUP] = NAMES("UpstreamGroup"),
+    [SLD_KIND_VIRTUAL_HOST_OPTION] = NAMES("VirtualHostOption"),
+    [SLD_KIND_VIRTUAL_SERVICE] = NAMES("VirtualService"),
+};
+
+static void declare_sources(struct sld_translate *t)
+{
+    for (size_t k = 0; k < SLD_KIND_COUNT; k++) {
+        t->slots[k] = (struct tr_kind_slot){t, (enum sld_kind)k};
+        t->raw[k] = sld_flow_source(t->flow, names[k].raw);
+        t->accepted[k] = sld_flow_source(t->flow, names[k].accepted);
+        if (k == SLD_KIND_GATEWAY)
+            t->accepted_by_bind = index_of(t, "accepted_by_bind", t->accepted[k], tr_index_accepted_bind);
+        if (k == SLD_KIND_VIRTUAL_SERVICE)
+            t->accepted_by_domain = index_of(t, "accepted_by_domain", t->accepted[k], tr_index_accepted_domain);
+    }
+    t->seed = sld_flow_source(t->flow, "seed");
+    t->settings = sld_flow_source(t->flow, "settings");
+    t->settings_key = sld_flow_source(t->flow, "settings_key");
+    t->clock = sld_flow_source(t->flow, "clock");
+    t->refused = sld_flow_source(t->flow, "refused");
+    t->held = sld_flow_source(t->flow, "held");
+}
+
+static void declare_facts(struct sld_translate *t)
+{
+    for (size_t k = 0; k < SLD_KIND_COUNT; k++) {
+        t->obj[k] = join(t, names[k].object, t->raw[k], t->accepted[k], tr_step_object, &t->slots[k]);
+        if (k == SLD_KIND_ROUTE_TABLE)
+            t->rt_by_label = index_of(t, "route_tables_by_label", t->obj[k], tr_index_rt);
+    }
+    t->secrets = derive(t, "secrets", t->obj[SLD_KIND_SECRET], tr_step_secrets);
+    t->about_secrets = index_of(t, "about_secrets", t->secrets, tr_index_about);
+    t->upstreams = derive(t, "upstreams", t->obj[SLD_KIND_UPSTREAM], tr_step_upstreams);
+    t->about_upstreams = index_of(t, "about_upstreams", t->upstreams, tr_index_about);
+    t->groups = derive(t, "groups", t->obj[SLD_KIND_UPSTREAM_GROUP], tr_step_groups);
+    t->about_groups = index_of(t, "about_groups", t->groups, tr_index_about);
+}
+
+static void declare_gateways(struct sld_translate *t)
+{
+    t->default_gateways = derive(t, "default_gateways", t->seed, tr_step_default_gateways);
+    t->ports = join(t, "ports", t->obj[SLD_KIND_GATEWAY], t->default_gateways, tr_step_ports, t);
+    t->ports_by_bind = index_of(t, "ports_by_bind", t->ports, tr_index_ports);
+    t->gateways = join(t, "gateways", t->obj[SLD_KIND_GATEWAY], t->default_gateways, tr_step_gateways, t);
+    t->about_gateways = index_of(t, "about_gateways", t->gateways, tr_index_about);
+    t->gw_select = derive(t, "gateway_select", t->gateways, tr_step_gw_select);
+    t->about_select = index_of(t, "about_gateway_select", t->gw_select, tr_index_about);
+    t->attach = derive(t, "attach", t->obj[SLD_KIND_VIRTUAL_SERVICE], tr_step_attach);
+    t->attach_by_gateway = index_of(t, "attach_by_gateway", t->attach, tr_index_attach_gateway);
+    t->attach_by_domain = index_of(t, "attach_by_domain", t->attach, tr_index_attach_domain);
+    t->live = derive(t, "live", t->gateways, tr_step_live);
+    t->about_live = index_of(t, "about_live", t->live, tr_index_about);
+    t->vs_tls = derive(t, "vs_tls", t->attach, tr_step_vs_tls);
+    t->vs_tls_by_gateway = index_of(t, "vs_tls_by_gateway", t->vs_tls, tr_index_vs_tls_gateway);
+    t->tls_sets = derive(t, "tls_sets", t->gateways, tr_step_tls_sets);
+    t->about_tls_sets = index_of(t, "about_tls_sets", t->tls_sets, tr_index_about);
+}
+
+static void declare_outs(struct sld_translate *t)
+{
+    t->vhosts = derive(t, "vhosts", t->attach, tr_step_vhosts);
+    t->about_vhosts = index_of(t, "about_vhosts", t->vhosts, tr_index_about);
+    t->vhost_users = index_of(t, "vhost_users", t->vhosts, tr_index_uses);
+    t->placed = derive(t, "placed", t->vhosts, tr_step_placed);
+    t->about_placed = index_of(t, "about_placed", t->placed, tr_index_about);
+    t->placed_by_gateway = index_of(t, "placed_by_gateway", t->placed, tr_index_vhost_gateway);
+    t->out_secrets = derive(t, "out.secrets", t->secrets, tr_step_out_secrets);
+    t->out_clusters = derive(t, "out.clusters", t->obj[SLD_KIND_UPSTREAM], tr_step_out_clusters);
+    t->about_clusters = index_of(t, "about_clusters", t->out_clusters, tr_index_about);
+    t->out_endpoints = derive(t, "out.endpoints", t->obj[SLD_KIND_UPSTREAM], tr_step_out_endpoints);
+    t->about_endpoints = index_of(t, "about_endpoints", t->out_endpoints, tr_index_about);
+    t->out_listeners = derive(t, "out.listeners", t->gateways, tr_step_out_listeners);
+    t->about_listeners = index_of(t, "about_listeners", t->out_listeners, tr_index_about);
+    t->out_routes = derive(t, "out.routes", t->gateways, tr_step_out_routes);
+    t->out_fixed = derive(t, "out.fixed", t->seed, tr_step_out_fixed);
+    t->refusals = derive(t, "refusals", t->refused, tr_step_refusals);
+    t->about_refusals = index_of(t, "about_refusals", t->refusals, tr_index_about);
+    for (size_t k = 0; k < SLD_KIND_COUNT; k++)
+        t->status[k] = join(t, names[k].status, t->raw[k], t->accepted[k], tr_step_status, &t->slots[k]);
+}
+
+static void declare(struct sld_translate *t)
+{
+    declare_sources(t);
+    declare_facts(t);
+    declare_gateways(t);
+    declare_outs(t);
+}
+
+// ---- What watchers collect ----
+
+struct changes {
+    struct sld_translate_result *into;
+    struct sld_id_list {
+        sld_id *ids;
+        enum sld_kind *kinds;
+        size_t count, cap;
+    } touched; // objects whose acceptance is to be decided
+};
+
+static void touch(struct changes *c, enum sld_kind k, sld_id id)
+{
+    if (c->touched.count == c->touched.cap) {
+        c->touched.cap = c->touched.cap ? 2 * c->touched.cap : 64;
+        c->touched.ids = sld_xrealloc(c->touched.ids, c->touched.cap * sizeof(*c->touched.ids));
+        c->touched.kinds = sld_xrealloc(c->touched.kinds, c->touched.cap * sizeof(*c->touched.kinds));
+    }
+    c->touched.ids[c->touched.count] = id;
+    c->touched.kinds[c->touched.count++] = k;
+}
+
+static void *counted(const void *frozen)
+{
+    union {
+        const void *frozen;
+        void *own;
+    } u = {frozen}; // only the count of references changes
+    return u.own;
+}
+
+static void on_out(struct sld_table *table, sld_id key, const void *old, const void *new_value, void *user)
+{
+    (void)table;
+    (void)key;
+    struct sld_translate *t = user;
+    struct sld_translate_result *r = t->changes->into;
+    const struct tr_out *was = old, *is = new_value;
+    const struct sld_out *before = was ? was->out : NULL, *now = is ? is->out : NULL;
+    if ((!before && !now) || (before && now && sld_hash_eq(before->obj.hash, now->obj.hash)))
+        return;
+    const struct sld_out *any = now ? now : before;
+    struct sld_out_change c = {
+        .type = any->type,
+        .view = sld_arena_str(&r->arena, any->view),
+        .name = sld_arena_str(&r->arena, any->name),
+        .res = sld_obj_ref(counted(now)),
+    };
+    SLD_PUSH(&r->arena, r->outs, r->out_count, c);
+}
+
+static void on_status(struct sld_table *table, sld_id key, const void *old, const void *new_value, void *user)
+{
+    (void)table;
+    (void)old;
+    struct sld_translate *t = user;
+    struct sld_translate_result *r = t->changes->into;
+    struct sld_ident id;
+    bool ok = sld_ident_parse(sld_flow_key_str(t->flow, key), &id);
+    SLD_INV(ok);
+    struct sld_status_change c = {
+        .id = {id.kind, sld_arena_str(&r->arena, id.ns), sld_arena_str(&r->arena, id.name)},
+        .status = sld_obj_ref(counted(new_value)),
+    };
+    SLD_PUSH(&r->arena, r->statuses, r->status_count, c);
+    touch(t->changes, id.kind, key);
+}
+
+static void watch(struct sld_translate *t)
+{
+    struct sld_table *outs[] = {t->out_secrets, t->out_clusters, t->out_endpoints, t->out_listeners, t->out_routes, t->out_fixed};
+    for (size_t i = 0; i < SLD_ARRAY_LEN(outs); i++)
+        sld_flow_watch(outs[i], on_out, t);
+    for (size_t k = 0; k < SLD_KIND_COUNT; k++)
+        sld_flow_watch(t->status[k], on_status, t);
+    sld_flow_watch(t->vhosts, tr_nack_on_vhost, t);
+    sld_flow_watch(t->placed, tr_nack_on_placed, t);
+}
+
+// ---- Life ----
+
+static void clock_free(struct sld_obj *o)
+{
+    sld_xfree(o);
+}
+
+void sld_translate_set_now(struct sld_translate *t, int64_t now_s)
+{
+    struct tr_clock *c = SLD_NEW(struct tr_clock);
+    sld_obj_init(&c->obj, clock_free, (struct sld_hash){(uint64_t)now_s, 1});
+    c->now_s = now_s;
+    sld_flow_set(t->clock, sld_flow_key(t->flow, SLD_STR("now")), c);
+    SLD_UNREF(c);
+}
+
+struct sld_translate *sld_translate_create(const struct sld_translate_options *o)
+{
+    struct sld_translate *t = SLD_NEW(struct sld_translate);
+    t->opt = *o;
+    t->flow = sld_flow_create();
+    t->changes = SLD_NEW(struct changes);
+    t->nack = tr_nack_create(t);
+    declare(t);
+    watch(t);
+    struct sld_blob *seed = sld_blob_create(SLD_STR("seed"));
+    sld_flow_set(t->seed, sld_flow_key(t->flow, SLD_STR("seed")), seed);
+    SLD_UNREF(seed);
+    sld_translate_set_now(t, o->now_s);
+    return t;
+}
+
+void sld_translate_destroy(struct sld_translate *t)
+{
+    if (!t)
+        return;
+    tr_nack_destroy(t->nack);
+    sld_flow_destroy(t->flow);
+    sld_xfree(t->changes->touched.ids);
+    sld_xfree(t->changes->touched.kinds);
+    sld_xfree(t->changes);
+    sld_xfree(t);
+}
+
+struct sld_flow *sld_translate_flow(struct sld_translate *t)
+{
+    return t->flow;
+}
+
+// ---- What goes in ----
+
+static sld_id key_of(const struct sld_translate *t, struct sld_ident id)
+{
+    struct sld_arena a = {0};
+    sld_id key = sld_flow_key(t->flow, sld_ident_key(&a, id));
+    sld_arena_fini(&a);
+    return key;
+}
+
+static void check(void *user, struct sld_ident id, const void *msg, struct sld_report *r)
+{
+    tr_validate(user, id.kind, msg, r);
+}
+
+void sld_translate_set(struct sld_translate *t, struct sld_ident id, struct sld_raw *raw)
+{
+    sld_id key = key_of(t, id);
+    if (!raw) {
+        sld_flow_delete(t->raw[id.kind], key);
+        sld_flow_delete(t->accepted[id.kind], key);
+        return;
+    }
+    struct sld_object *o = sld_object_decode(raw, check, t);
+    sld_flow_set(t->raw[id.kind], key, o);
+    // Its errors may be new where the status is not.
+    touch(t->changes, id.kind, key);
+    SLD_UNREF(o);
+}
+
+void sld_translate_restore(struct sld_translate *t, struct sld_raw *raw)
+{
+    struct sld_object *o = sld_object_decode(raw, check, t);
+    if (o->ok)
+        sld_flow_set(t->accepted[o->id.kind], key_of(t, o->id), o);
+    SLD_UNREF(o);
+}
+
+void sld_translate_set_settings(struct sld_translate *t, const Gloo__Settings *s)
+{
+    sld_id key = sld_flow_key(t->flow, SLD_STR("settings"));
+    if (!s) {
+        sld_flow_delete(t->settings, key);
+        return;
+    }
+    struct sld_arena_obj *o = sld_arena_obj_create();
+    o->root = sld_msg_copy(&o->arena, &s->base);
+    o->obj.hash = sld_msg_hash(&s->base);
+    sld_flow_set(t->settings, key, o);
+    SLD_UNREF(o);
+}
+
+void sld_translate_settings_in_use(struct sld_translate *t, struct sld_str key)
+{
+    sld_id id = sld_flow_key(t->flow, SLD_STR("key"));
+    if (!key.p) {
+        sld_flow_delete(t->settings_key, id);
+        return;
+    }
+    struct sld_blob *b = sld_blob_create(key);
+    sld_flow_set(t->settings_key, id, b);
+    SLD_UNREF(b);
+}
+
+// ---- Rounds ----
+
+bool sld_translate_pending(const struct sld_translate *t)
+{
+    return sld_flow_pending(t->flow);
+}
+
+static bool lost(const struct sld_status *s)
+{
+    for (size_t i = 0; s && i < s->count; i++) {
+        if (s->findings[i].severity == SLD_ERROR &&
+            (s->findings[i].code == SLD_VH_DOMAIN_CONFLICT || s->findings[i].code == SLD_GW_PORT_CONFLICT))
+            return true;
+    }
+    return false;
+}
+
+// A document is accepted when it passed its own checks and lost nothing to another object (README: acceptance).
+static void decide(struct sld_translate *t, enum sld_kind k, sld_id key, struct sld_translate_result *r)
+{
+    const struct sld_object *raw = sld_flow_get(t->raw[k], key), *accepted = sld_flow_get(t->accepted[k], key);
+    if (!raw || !raw->ok || lost(sld_flow_get(t->status[k], key)))
+        return;
+    if (raw == accepted || (accepted && sld_hash_eq(raw->obj.hash, accepted->obj.hash)))
+        return;
+    sld_flow_set(t->accepted[k], key, counted(raw));
+    struct sld_accept_change c = {
+        .id = {k, sld_arena_str(&r->arena, raw->id.ns), sld_arena_str(&r->arena, raw->id.name)},
+        .raw = sld_obj_ref(raw->raw),
+    };
+    SLD_PUSH(&r->arena, r->accepts, r->accept_count, c);
+}
+
+static void add_round(struct sld_round *to, struct sld_round r)
+{
+    to->number = r.number;
+    to->duration_ns += r.duration_ns;
+    to->sources += r.sources;
+    to->computed += r.computed;
+    to->cut += r.cut;
+}
+
+void sld_translate_run(struct sld_translate *t, struct sld_translate_result *r)
+{
+    t->changes->into = r;
+    while (sld_flow_pending(t->flow)) {
+        add_round(&r->round, sld_flow_run(t->flow));
+        struct changes *c = t->changes;
+        for (size_t i = 0; i < c->touched.count; i++)
+            decide(t, c->touched.kinds[i], c->touched.ids[i], r);
+        c->touched.count = 0;
+    }
+    t->changes->into = NULL;
+}
+
+void sld_translate_result_fini(struct sld_translate_result *r)
+{
+    for (size_t i = 0; i < r->out_count; i++)
+        SLD_UNREF(r->outs[i].res);
+    for (size_t i = 0; i < r->status_count; i++)
+        SLD_UNREF(r->statuses[i].status);
+    for (size_t i = 0; i < r->accept_count; i++)
+        SLD_UNREF(r->accepts[i].raw);
+    sld_arena_fini(&r->arena);
+}
+
+// ---- The oracle ----
+
+static void build_fresh(struct sld_flow *fresh, void *arg)
+{
+    struct sld_translate *f = arg;
+    f->flow = fresh;
+    declare(f);
+}
+
+enum sld_rc sld_translate_verify(struct sld_translate *t, struct sld_err *err)
+{
+    struct sld_translate fresh = {.opt = t->opt};
+    return sld_flow_verify(t->flow, build_fresh, &fresh, err);
+}
+
+// ---- Looking in ----
+
+static const void *row_of(const struct sld_translate *t, struct sld_table *const *tables, struct sld_str key)
+{
+    struct sld_ident id;
+    if (!sld_ident_parse(key, &id))
+        return NULL;
+    return sld_flow_get(tables[id.kind], sld_flow_key(t->flow, key));
+}
+
+const struct sld_object *sld_translate_object(const struct sld_translate *t, struct sld_str key)
+{
+    const struct tr_object *o = row_of(t, t->obj, key);
+    return o ? o->object : NULL;
+}
+
+const struct sld_object *sld_translate_document(const struct sld_translate *t, struct sld_str key)
+{
+    const struct sld_object *raw = row_of(t, t->raw, key);
+    return raw ? raw : row_of(t, t->accepted, key);
+}
+
+const struct sld_status *sld_translate_status(const struct sld_translate *t, struct sld_str key)
+{
+    return row_of(t, t->status, key);
+}
+
+// A row and its key, for sorting.
+struct listed {
+    struct sld_str key;
+    const void *value;
+};
+
+static int by_key(const void *a, const void *b)
+{
+    return sld_str_cmp(((const struct listed *)a)->key, ((const struct listed *)b)->key);
+}
+
+static struct listed *sorted(const struct sld_translate *t, const struct sld_table *table, struct sld_arena *a, size_t *n)
+{
+    struct listed *out = SLD_ARENA_ARRAY(a, struct listed, sld_flow_count(table));
+    *n = 0;
+    size_t at = 0;
+    sld_id key;
+    for (const void *v; sld_flow_next(table, &at, &key, &v);)
+        out[(*n)++] = (struct listed){sld_flow_key_str(t->flow, key), v};
+    qsort(out, *n, sizeof(*out), by_key);
+    return out;
+}
+
+void sld_translate_each(const struct sld_translate *t, enum sld_kind k,
+                        void (*fn)(const struct sld_object *o, const struct sld_status *s, void *arg), void *arg)
+{
+    for (size_t i = 0; i < SLD_KIND_COUNT; i++) {
+        if (k != SLD_KIND_COUNT && k != (enum sld_kind)i)
+            continue;
+        struct sld_arena a = {0};
+        size_t n;
+        struct listed *rows = sorted(t, t->status[i], &a, &n);
+        for (size_t j = 0; j < n; j++) {
+            const struct sld_object *o = sld_translate_object(t, rows[j].key);
+            fn(o ? o : sld_translate_document(t, rows[j].key), rows[j].value, arg);
+        }
+        sld_arena_fini(&a);
+    }
+}
+
+void sld_translate_outs(const struct sld_translate *t, void (*fn)(const struct sld_out *o, void *arg), void *arg)
+{
+    struct sld_table *tables[] = {t->out_secrets, t->out_clusters, t->out_endpoints, t->out_listeners, t->out_routes, t->out_fixed};
+    for (size_t i = 0; i < SLD_ARRAY_LEN(tables); i++) {
+        struct sld_arena a = {0};
+        size_t n;
+        struct listed *rows = sorted(t, tables[i], &a, &n);
+        for (size_t j = 0; j < n; j++) {
+            const struct tr_out *row = rows[j].value;
+            if (row->out)
+                fn(row->out, arg);
+        }
+        sld_arena_fini(&a);
+    }
+}
+
+void sld_out_print(struct sld_buf *out, const struct sld_out *o, enum sld_text_style style)
+{
+    struct sld_arena a = {0};
+    struct sld_err err;
+    ProtobufCMessage *m = sld_msg_decode(&a, sld_out_type_desc(o->type), o->bytes, 100, &err);
+    SLD_INV(m);
+    // A resource made of secrets has them in fields that are not sensitive by themselves: none of its text is shown.
+    if (o->secret && o->type != SLD_OUT_SECRET)
+        sld_buf_addf(out, style == SLD_TEXT_YAML ? "name: '%.*s'\ncontent: '***'\n" : "{\"name\":\"%.*s\",\"content\":\"***\"}",
+                     SLD_FMT(o->name));
+    else
+        sld_doc_print(out, m, style, true);
+    sld_arena_fini(&a);
+}
+
+void sld_translate_views(const struct sld_translate *t, void (*fn)(struct sld_str view, void *arg), void *arg)
+{
+    struct sld_map seen = {0};
+    size_t at = 0, n;
+    sld_id key;
+    for (const void *v; sld_flow_next(t->out_listeners, &at, &key, &v);) {
+        const struct tr_out *row = v;
+        if (row->out && row->out->view.n)
+            sld_map_set(&seen, row->out->view, counted(row));
+    }
+    struct sld_str *keys = sld_map_sorted_keys(&seen, &n);
+    for (size_t i = 0; i < n; i++)
+        fn(keys[i], arg);
+    sld_xfree(keys);
+    sld_map_fini(&seen);
+}
