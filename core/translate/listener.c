@@ -1,0 +1,355 @@
+// Listeners: a function of Gateway and Settings alone, apart from sets of certificates and from
+// whether there is anything to serve (design section 5, gloo-compat 3.1, 3.4, 3.11).
+#include "translate/listener.h"
+
+#include <stdlib.h>
+
+#include "codec/text.h"
+#include "envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector.pb-c.h"
+
+typedef Env__NetworkHttpConnectionManager__HttpConnectionManager hcm_msg;
+
+Env__Core__TypedExtensionConfig *tr_extension(struct sld_arena *a, const char *name,
+                                              const ProtobufCMessage *config)
+{
+    Env__Core__TypedExtensionConfig *e =
+        SLD_MSG(a, Env__Core__TypedExtensionConfig, env__core__typed_extension_config);
+    e->name = sld_arena_cstr(a, sld_str_c(name));
+    e->typed_config = sld_msg_any(a, config);
+    return e;
+}
+
+Env__Listener__Filter *tr_network_filter(struct sld_arena *a, const char *name,
+                                         const ProtobufCMessage *config)
+{
+    Env__Listener__Filter *f = SLD_MSG(a, Env__Listener__Filter, env__listener__filter);
+    f->name = sld_arena_cstr(a, sld_str_c(name));
+    f->config_type_case = ENV__LISTENER__FILTER__CONFIG_TYPE_TYPED_CONFIG;
+    f->typed_config = sld_msg_any(a, config);
+    return f;
+}
+
+Env__Listener__FilterChain *tr_chain_add(struct tr_listener *l, Env__Listener__Filter *filter)
+{
+    struct sld_arena *a = l->tr->arena;
+    Env__Listener__FilterChain *c =
+        SLD_MSG(a, Env__Listener__FilterChain, env__listener__filter_chain);
+    SLD_PUSH(a, c->filters, c->n_filters, filter);
+    SLD_PUSH(a, l->listener->filter_chains, l->listener->n_filter_chains, c);
+    return c;
+}
+
+// ---- Server names ----
+
+const char *tr_sni_problem(struct sld_str domain)
+{
+    if (sld_str_index(domain, ':') >= 0)
+        return "must not have a port";
+    if (sld_str_eq(domain, SLD_STR("*")))
+        return NULL;
+    struct sld_str rest = domain;
+    if (sld_str_starts(rest, SLD_STR("*.")))
+        rest = sld_str_sub(rest, 2, rest.n);
+    if (sld_str_index(rest, '*') >= 0)
+        return "may have * as its whole first label only (*.example.com)";
+    return NULL;
+}
+
+static int by_cstr(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+// The names in the form of Envoy, which compares them in lower case; *ALL when "*" is one of them.
+static char **server_names(struct tr *tr, char *const *domains, size_t n, size_t *count, bool *all)
+{
+    char **out = SLD_ARENA_ARRAY(tr->arena, char *, n + 1);
+    *count = 0;
+    *all = n == 0;
+    for (size_t i = 0; i < n; i++) {
+        struct sld_str d = sld_str_c(domains[i]);
+        if (tr_sni_problem(d))
+            continue;
+        if (sld_str_eq(d, SLD_STR("*")))
+            *all = true;
+        char *low = sld_arena_cstr(tr->arena, d);
+        for (char *p = low; *p; p++)
+            *p = (char)(*p >= 'A' && *p <= 'Z' ? *p + ('a' - 'A') : *p);
+        out[(*count)++] = low;
+    }
+    if (*all)
+        *count = 0;
+    if (*count)
+        qsort(out, *count, sizeof(*out), by_cstr);
+    return out;
+}
+
+bool tr_names_add(struct tr *tr, struct tr_names *names, Env__Listener__FilterChain *c,
+                  char *const *domains, size_t n, void *by, struct sld_str *taken, void **owner)
+{
+    size_t count;
+    bool all, any = false;
+    char **list = server_names(tr, domains, n, &count, &all);
+    *taken = SLD_STR_NONE;
+    if (all && sld_map_has(&names->owner, SLD_STR(""))) {
+        *taken = SLD_STR("");
+        *owner = sld_map_get(&names->owner, SLD_STR(""));
+        return false;
+    }
+    if (all) {
+        sld_map_set(&names->owner, SLD_STR(""), by);
+        return true;
+    }
+    Env__Listener__FilterChainMatch *m =
+        SLD_MSG(tr->arena, Env__Listener__FilterChainMatch, env__listener__filter_chain_match);
+    for (size_t i = 0; i < count; i++) {
+        struct sld_str name = sld_str_c(list[i]);
+        if (i && !strcmp(list[i], list[i - 1]))
+            continue;
+        void *other = sld_map_get(&names->owner, name);
+        if (other) {
+            if (!taken->p) {
+                *taken = name;
+                *owner = other;
+            }
+            continue;
+        }
+        sld_map_set(&names->owner, name, by);
+        SLD_PUSH(tr->arena, m->server_names, m->n_server_names, list[i]);
+        any = true;
+    }
+    c->filter_chain_match = m;
+    return any;
+}
+
+// ---- HTTP ----
+
+static Env__NetworkHttpConnectionManager__Rds *rds(struct tr *tr, struct sld_str table)
+{
+    Env__NetworkHttpConnectionManager__Rds *r =
+        SLD_MSG(tr->arena, Env__NetworkHttpConnectionManager__Rds,
+                env__network_http_connection_manager__rds);
+    r->config_source = tr_ads(tr->arena);
+    r->route_config_name = SLD_MSG_STR(tr->arena, table);
+    return r;
+}
+
+// The connection manager as it is without any option.
+static hcm_msg *default_hcm(struct tr *tr, struct sld_str table)
+{
+    struct sld_arena *a = tr->arena;
+    hcm_msg *m = SLD_MSG(a, Env__NetworkHttpConnectionManager__HttpConnectionManager,
+                         env__network_http_connection_manager__http_connection_manager);
+    m->stat_prefix = SLD_MSG_STR(a, SLD_STR("http"));
+    m->route_specifier_case =
+        ENV__NETWORK_HTTP_CONNECTION_MANAGER__HTTP_CONNECTION_MANAGER__ROUTE_SPECIFIER_RDS;
+    m->rds = rds(tr, table);
+    m->normalize_path = sld_msg_bool(a, true);
+    Env__NetworkHttpConnectionManager__HttpConnectionManager__UpgradeConfig *u =
+        SLD_MSG(a, Env__NetworkHttpConnectionManager__HttpConnectionManager__UpgradeConfig,
+                env__network_http_connection_manager__http_connection_manager__upgrade_config);
+    u->upgrade_type = SLD_MSG_STR(a, SLD_STR("websocket"));
+    SLD_PUSH(a, m->upgrade_configs, m->n_upgrade_configs, u);
+    return m;
+}
+
+static void run_features(struct tr_listener *l)
+{
+    const struct sld_translate_options *o = &l->tr->t->opt;
+    for (size_t i = 0; i < o->feature_count; i++) {
+        if (o->features[i]->listener)
+            o->features[i]->listener(l);
+    }
+}
+
+// ---- HTTPS: a chain for each set of certificates ----
+
+// Tells all virtual services of ITEM, and the gateway, what is wrong with their TLS.
+static void tell(struct tr_listener *l, const struct tr_tls *item, const struct sld_report *r)
+{
+    for (size_t i = 0; i < r->count; i++) {
+        const struct sld_finding *f = &r->items[i];
+        for (size_t k = 0; k < item->vs_count; k++)
+            sld_report_add(tr_report(l->tr, item->vs[k]), f->severity, f->code, f->path, "%.*s",
+                           SLD_FMT(f->message));
+        if (f->severity == SLD_NOTE)
+            continue;
+        struct sld_ident vs;
+        bool ok = sld_ident_parse(item->vs[0], &vs);
+        SLD_INV(ok);
+        sld_report_add(l->report, f->severity, f->code, SLD_STR(""),
+                       "Listener %s: SSLConfigError. Reason: virtual service %.*s.%.*s: %.*s",
+                       f->severity == SLD_ERROR ? "Error" : "Warning", SLD_FMT(vs.ns),
+                       SLD_FMT(vs.name), SLD_FMT(f->message));
+    }
+}
+
+static void names_taken(struct tr_listener *l, const struct tr_tls *item, struct sld_str name,
+                        const struct tr_tls *other)
+{
+    struct sld_ident vs;
+    bool ok = sld_ident_parse(other->vs[0], &vs);
+    SLD_INV(ok);
+    struct sld_report r = {.arena = l->tr->arena};
+    sld_report_add(&r, SLD_ERROR, SLD_GW_SNI_CONFLICT, SLD_STR("sslConfig.sniDomains"),
+                   "%s%.*s is taken by virtual service %.*s.%.*s with another TLS configuration; "
+                   "give them different sniDomains, or the same sslConfig",
+                   name.n ? "server name " : "every server name", SLD_FMT(name), SLD_FMT(vs.ns),
+                   SLD_FMT(vs.name));
+    tell(l, item, &r);
+}
+
+static void add_tls_chain(struct tr_listener *l, const struct tr_tls *item, struct tr_names *names,
+                          Env__Listener__Filter *filter, struct tr_chain_deps *deps)
+{
+    struct tr *tr = l->tr;
+    for (size_t i = 0; i < item->vs_count; i++)
+        tr_use(tr, item->vs[i]);
+    struct sld_ident owner;
+    bool ok = sld_ident_parse(item->vs[0], &owner);
+    SLD_INV(ok);
+    struct sld_report said = {.arena = tr->arena, .prefix = SLD_STR_INIT("sslConfig")};
+    struct tr_needs needs = deps->needs;
+    bool missing = false;
+    Env__Core__TransportSocket *socket =
+        tr_downstream_tls(tr, item->config, owner.ns, &said, &needs, &missing);
+    tell(l, item, &said);
+    if (!socket)
+        return;
+    Env__Listener__FilterChain *c =
+        SLD_MSG(tr->arena, Env__Listener__FilterChain, env__listener__filter_chain);
+    union {
+        const struct tr_tls *frozen;
+        void *p;
+    } by = {item}, other; // the map keeps untyped pointers; nobody writes through them
+    struct sld_str taken;
+    ok = tr_names_add(tr, names, c, item->config->sni_domains, item->config->n_sni_domains, by.p,
+                      &taken, &other.p);
+    if (taken.p)
+        names_taken(l, item, taken, other.frozen);
+    if (!ok)
+        return;
+    deps->needs = needs;
+    SLD_PUSH(tr->arena, c->filters, c->n_filters, filter);
+    c->transport_socket = socket;
+    c->transport_socket_connect_timeout = item->config->transport_socket_connect_timeout;
+    SLD_PUSH(tr->arena, l->listener->filter_chains, l->listener->n_filter_chains, c);
+}
+
+static void add_https(struct tr_listener *l, sld_id key, Env__Listener__Filter *filter,
+                      struct tr_chain_deps *deps)
+{
+    const struct tr_tls_set *set = sld_ctx_get(l->tr->ctx, l->tr->t->tls_sets, key);
+    struct tr_names names = {0};
+    for (size_t i = 0; set && i < set->count; i++)
+        add_tls_chain(l, &set->items[i], &names, filter, deps);
+    sld_map_fini(&names.owner);
+}
+
+static void add_http(struct tr_listener *l, const struct tr_gateway *g, sld_id key,
+                     struct tr_chain_deps *deps)
+{
+    struct tr *tr = l->tr;
+    struct sld_str table = sld_arena_fmt(tr->arena, "%s-routes", l->listener->name);
+    l->hcm = default_hcm(tr, table);
+    run_features(l);
+    tr_filters_done(l);
+    tr_needs_add(tr, &deps->needs, SLD_OUT_ROUTE, table);
+    Env__Listener__Filter *filter = tr_network_filter(
+        tr->arena, "envoy.filters.network.http_connection_manager", &l->hcm->base);
+    if (g->gw->ssl)
+        add_https(l, key, filter, deps);
+    else
+        tr_chain_add(l, filter);
+}
+
+// ---- The listener ----
+
+static void add_tls_inspector(struct tr_listener *l)
+{
+    bool needed = false;
+    for (size_t i = 0; i < l->listener->n_filter_chains; i++) {
+        const Env__Listener__FilterChain *c = l->listener->filter_chains[i];
+        needed |= c->transport_socket || c->filter_chain_match;
+    }
+    if (!needed)
+        return;
+    struct sld_arena *a = l->tr->arena;
+    Env__Listener__ListenerFilter *f =
+        SLD_MSG(a, Env__Listener__ListenerFilter, env__listener__listener_filter);
+    f->name = SLD_MSG_STR(a, SLD_STR("envoy.filters.listener.tls_inspector"));
+    f->config_type_case = ENV__LISTENER__LISTENER_FILTER__CONFIG_TYPE_TYPED_CONFIG;
+    f->typed_config =
+        sld_msg_any(a, &SLD_MSG(a, Env__ListenerTlsInspector__TlsInspector,
+                                env__listener_tls_inspector__tls_inspector)
+                            ->base);
+    SLD_PUSH(a, l->listener->listener_filters, l->listener->n_listener_filters, f);
+}
+
+static Env__Core__Address *bind_address(struct tr *tr, const Gloo__Gateway *gw)
+{
+    struct sld_str host = sld_str_c(gw->bind_address);
+    Env__Core__Address *a = tr_address(tr->arena, host, gw->bind_port);
+    // An IPv6 address takes IPv4 clients too (gloo-compat 3.1).
+    a->socket_address->ipv4_compat = sld_str_index(host, ':') >= 0;
+    return a;
+}
+
+static const struct tr_bind *first_bind(const struct tr_gateway *g)
+{
+    for (size_t i = 0; i < g->bind_count; i++) {
+        if (!g->binds[i].lost)
+            return &g->binds[i];
+    }
+    return NULL;
+}
+
+static void emit(struct tr_listener *l, const struct tr_gateway *g, sld_id key,
+                 struct tr_chain_deps *deps)
+{
+    struct tr *tr = l->tr;
+    if (!l->listener->n_filter_chains) {
+        if (tr_has_report(tr))
+            tr_emit_out(tr, key, NULL, NULL, l->report);
+        return;
+    }
+    struct sld_out proto = {.type = SLD_OUT_LISTENER,
+                            .needs = deps->needs.items,
+                            .need_count = deps->needs.count};
+    tr_clusters_done(&deps->clusters, tr->arena, &proto.clusters, &proto.cluster_count);
+    for (size_t i = 0; i < g->bind_count; i++) {
+        const struct tr_bind *b = &g->binds[i];
+        if (b->lost)
+            continue;
+        proto.view = b->view;
+        proto.name = b->name;
+        sld_id id =
+            sld_flow_key(tr->t->flow, tr_out_key(tr->arena, SLD_OUT_LISTENER, b->view, b->name));
+        tr_emit_out(tr, id, &l->listener->base, &proto, l->report);
+    }
+}
+
+void tr_step_out_listeners(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
+{
+    const struct tr_gateway *g = in;
+    struct tr tr;
+    tr_begin(&tr, user, ctx);
+    const struct tr_bind *bind = first_bind(g);
+    if (!bind || !tr_gateway_live(&tr, key))
+        return;
+    tr_use(&tr, g->key);
+    struct tr_listener l = {.tr = &tr, .gateway = g->gw, .report = tr_report(&tr, g->key)};
+    l.listener = SLD_MSG(tr.arena, Env__Listener__Listener, env__listener__listener);
+    l.listener->name = SLD_MSG_STR(tr.arena, bind->name);
+    l.listener->address = bind_address(&tr, g->gw);
+    struct tr_chain_deps deps = {0};
+    if (g->gw->gateway_type_case == GLOO__GATEWAY__GATEWAY_TYPE_HTTP_GATEWAY) {
+        l.http = g->gw->http_gateway->options;
+        add_http(&l, g, key, &deps);
+    } else if (g->gw->gateway_type_case == GLOO__GATEWAY__GATEWAY_TYPE_TCP_GATEWAY) {
+        run_features(&l);
+        tr_tcp_chains(&l, g, &deps);
+    }
+    add_tls_inspector(&l);
+    emit(&l, g, key, &deps);
+}

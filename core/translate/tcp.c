@@ -1,0 +1,219 @@
+// TCP gateways: a filter chain with a tcp_proxy for each host (gloo-compat 1.6, 5.2).
+#include "translate/listener.h"
+
+#include "envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.pb-c.h"
+
+typedef Env__NetworkTcpProxy__TcpProxy tcp_msg;
+typedef Env__NetworkTcpProxy__TcpProxy__WeightedCluster weighted_msg;
+typedef Env__NetworkTcpProxy__TcpProxy__WeightedCluster__ClusterWeight weight_msg;
+
+// A host in the making.
+struct host {
+    struct tr_listener *l;
+    const Gloo__TcpHost *in;
+    struct tr_chain_deps *deps;
+    tcp_msg *proxy;
+};
+
+// The metadata that endpoints of the subset have.
+static Env__Core__Metadata *subset_match(struct sld_arena *a, const Gloo__Subset *s)
+{
+    if (!s || !s->n_values)
+        return NULL;
+    Google__Protobuf__Struct *st =
+        SLD_MSG(a, Google__Protobuf__Struct, google__protobuf__struct);
+    for (size_t i = 0; i < s->n_values; i++) {
+        Google__Protobuf__Struct__FieldsEntry *e = SLD_MSG(
+            a, Google__Protobuf__Struct__FieldsEntry, google__protobuf__struct__fields_entry);
+        e->key = s->values[i]->key;
+        e->value = SLD_MSG(a, Google__Protobuf__Value, google__protobuf__value);
+        e->value->kind_case = GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE;
+        e->value->string_value = s->values[i]->value;
+        SLD_PUSH(a, st->fields, st->n_fields, e);
+    }
+    Env__Core__Metadata__FilterMetadataEntry *lb = SLD_MSG(
+        a, Env__Core__Metadata__FilterMetadataEntry, env__core__metadata__filter_metadata_entry);
+    lb->key = SLD_MSG_STR(a, SLD_STR("envoy.lb"));
+    lb->value = st;
+    Env__Core__Metadata *m = SLD_MSG(a, Env__Core__Metadata, env__core__metadata);
+    SLD_PUSH(a, m->filter_metadata, m->n_filter_metadata, lb);
+    return m;
+}
+
+static struct tr_dest lead_to(struct host *h, const Gloo__Destination *d, struct sld_str owner_ns)
+{
+    struct tr *tr = h->l->tr;
+    struct tr_dest dest = {0};
+    tr_destination(tr, d, owner_ns, h->l->report, &dest);
+    if (dest.served)
+        tr_clusters_add(tr, &h->deps->clusters, dest.cluster);
+    return dest;
+}
+
+static bool single(struct host *h, const Gloo__Destination *d, struct sld_str owner_ns)
+{
+    struct sld_arena *a = h->l->tr->arena;
+    struct tr_dest dest = lead_to(h, d, owner_ns);
+    if (!dest.cluster.n)
+        return false;
+    h->proxy->cluster_specifier_case = ENV__NETWORK_TCP_PROXY__TCP_PROXY__CLUSTER_SPECIFIER_CLUSTER;
+    h->proxy->cluster = SLD_MSG_STR(a, dest.cluster);
+    h->proxy->metadata_match = subset_match(a, d->subset);
+    return true;
+}
+
+static void add_weight(struct host *h, weighted_msg *w, const Gloo__WeightedDestination *in,
+                       struct sld_str owner_ns)
+{
+    struct sld_arena *a = h->l->tr->arena;
+    struct tr_dest dest = lead_to(h, in->destination, owner_ns);
+    // Envoy takes no weight of 0 here, unlike in routes.
+    if (!dest.cluster.n || !in->weight || !in->weight->value)
+        return;
+    weight_msg *c = SLD_MSG(a, Env__NetworkTcpProxy__TcpProxy__WeightedCluster__ClusterWeight,
+                            env__network_tcp_proxy__tcp_proxy__weighted_cluster__cluster_weight);
+    c->name = SLD_MSG_STR(a, dest.cluster);
+    c->weight = in->weight->value;
+    c->metadata_match = subset_match(a, in->destination->subset);
+    SLD_PUSH(a, w->clusters, w->n_clusters, c);
+}
+
+// PART names the list in paths; NULL: the members are another object's.
+static bool several(struct host *h, Gloo__WeightedDestination *const *in, size_t n,
+                    struct sld_str owner_ns, const char *part)
+{
+    struct sld_report *r = h->l->report;
+    weighted_msg *w = SLD_MSG(h->l->tr->arena, Env__NetworkTcpProxy__TcpProxy__WeightedCluster,
+                              env__network_tcp_proxy__tcp_proxy__weighted_cluster);
+    for (size_t i = 0; i < n; i++) {
+        if (!in[i]->destination)
+            continue;
+        struct sld_str old = r->prefix;
+        if (part) {
+            sld_report_enter(r, part, (long)i);
+            sld_report_enter(r, "destination", -1);
+        }
+        add_weight(h, w, in[i], owner_ns);
+        sld_report_leave(r, old);
+    }
+    if (!w->n_clusters) {
+        sld_report_add(r, SLD_ERROR, SLD_ROUTE_WEIGHT, SLD_STR(""),
+                       "TcpHost Error: ProcessingError. Reason: no destination has a weight; give "
+                       "at least one of them a weight of 1 or more");
+        return false;
+    }
+    h->proxy->cluster_specifier_case =
+        ENV__NETWORK_TCP_PROXY__TCP_PROXY__CLUSTER_SPECIFIER_WEIGHTED_CLUSTERS;
+    h->proxy->weighted_clusters = w;
+    return true;
+}
+
+static bool upstream_group(struct host *h, const Gloo__ResourceRef *ref, struct sld_str owner_ns)
+{
+    struct tr *tr = h->l->tr;
+    struct sld_str ns = tr_ref_ns(ref, owner_ns);
+    const struct tr_group *g = tr_group(tr, ns, sld_str_c(ref->name));
+    if (!g) {
+        sld_report_add(h->l->report, SLD_WARNING, SLD_REF_UPSTREAM_GROUP, SLD_STR(""),
+                       "TcpHost Warning: InvalidDestinationWarning. Reason: *v1.UpstreamGroup "
+                       "{ %.*s.%s } not found; create it, or correct the reference",
+                       SLD_FMT(ns), ref->name);
+        return false;
+    }
+    return several(h, g->group->destinations, g->group->n_destinations, g->ns, NULL);
+}
+
+static bool destination(struct host *h, struct sld_str owner_ns)
+{
+    const Gloo__TcpHost__TcpAction *d = h->in->destination;
+    struct sld_report *r = h->l->report;
+    struct sld_str old = sld_report_enter(r, "destination", -1);
+    bool ok = false;
+    if (d && d->destination_case == GLOO__TCP_HOST__TCP_ACTION__DESTINATION_SINGLE) {
+        sld_report_enter(r, "single", -1);
+        ok = single(h, d->single, owner_ns);
+    } else if (d && d->destination_case == GLOO__TCP_HOST__TCP_ACTION__DESTINATION_MULTI) {
+        sld_report_enter(r, "multi", -1);
+        ok = several(h, d->multi->destinations, d->multi->n_destinations, owner_ns,
+                     "destinations");
+    } else if (d && d->destination_case == GLOO__TCP_HOST__TCP_ACTION__DESTINATION_UPSTREAM_GROUP) {
+        sld_report_enter(r, "upstreamGroup", -1);
+        ok = upstream_group(h, d->upstream_group, owner_ns);
+    }
+    sld_report_leave(r, old);
+    return ok;
+}
+
+// The TLS of the host: *SOCKET stays NULL where connections pass undecrypted. False when it cannot
+// be served.
+static bool tls(struct host *h, struct sld_str owner_ns, Env__Core__TransportSocket **socket)
+{
+    const Gloo__SslConfig *c = h->in->ssl_config;
+    if (!c || c->ssl_secrets_case == GLOO__SSL_CONFIG__SSL_SECRETS__NOT_SET)
+        return true;
+    struct sld_report *r = h->l->report;
+    struct sld_str old = sld_report_enter(r, "sslConfig", -1);
+    struct tr_needs needs = h->deps->needs;
+    bool missing = false;
+    *socket = tr_downstream_tls(h->l->tr, c, owner_ns, r, &needs, &missing);
+    if (*socket)
+        h->deps->needs = needs;
+    sld_report_leave(r, old);
+    return *socket != NULL;
+}
+
+static bool names(struct host *h, struct tr_names *all, Env__Listener__FilterChain *c)
+{
+    const Gloo__SslConfig *s = h->in->ssl_config;
+    union {
+        const Gloo__TcpHost *frozen;
+        void *p;
+    } by = {h->in}, other; // the map keeps untyped pointers; nobody writes through them
+    struct sld_str taken;
+    bool ok = tr_names_add(h->l->tr, all, c, s ? s->sni_domains : NULL, s ? s->n_sni_domains : 0,
+                           by.p, &taken, &other.p);
+    if (taken.p)
+        sld_report_add(h->l->report, SLD_ERROR, SLD_GW_SNI_CONFLICT,
+                       SLD_STR("sslConfig.sniDomains"),
+                       "TcpHost Error: SSLConfigError. Reason: %s%.*s is taken by host %s; give "
+                       "them different sniDomains",
+                       taken.n ? "server name " : "every server name", SLD_FMT(taken),
+                       other.frozen->name);
+    return ok;
+}
+
+static void add_host(struct host *h, struct sld_str owner_ns, struct tr_names *all)
+{
+    struct tr *tr = h->l->tr;
+    struct sld_arena *a = tr->arena;
+    h->proxy = SLD_MSG(a, Env__NetworkTcpProxy__TcpProxy, env__network_tcp_proxy__tcp_proxy);
+    h->proxy->stat_prefix = SLD_MSG_STR(a, SLD_STR("tcp"));
+    h->proxy->access_log = tr_access_logs(tr, h->l->gateway->options, &h->proxy->n_access_log);
+    Env__Core__TransportSocket *socket = NULL;
+    if (!destination(h, owner_ns) || !tls(h, owner_ns, &socket))
+        return;
+    Env__Listener__FilterChain *c =
+        SLD_MSG(a, Env__Listener__FilterChain, env__listener__filter_chain);
+    if (!names(h, all, c))
+        return;
+    SLD_PUSH(a, c->filters, c->n_filters,
+             tr_network_filter(a, "envoy.filters.network.tcp_proxy", &h->proxy->base));
+    c->transport_socket = socket;
+    if (socket)
+        c->transport_socket_connect_timeout = h->in->ssl_config->transport_socket_connect_timeout;
+    SLD_PUSH(a, h->l->listener->filter_chains, h->l->listener->n_filter_chains, c);
+}
+
+void tr_tcp_chains(struct tr_listener *l, const struct tr_gateway *g, struct tr_chain_deps *deps)
+{
+    const Gloo__TcpGateway *t = g->gw->tcp_gateway;
+    struct tr_names all = {0};
+    for (size_t i = 0; i < t->n_tcp_hosts; i++) {
+        struct host h = {.l = l, .in = t->tcp_hosts[i], .deps = deps};
+        struct sld_str old = sld_report_enter(l->report, "tcpGateway", -1);
+        sld_report_enter(l->report, "tcpHosts", (long)i);
+        add_host(&h, g->ns, &all);
+        sld_report_leave(l->report, old);
+    }
+    sld_map_fini(&all.owner);
+}
