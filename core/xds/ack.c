@@ -50,7 +50,7 @@ static void accept(struct sld_xds_stream *s, struct sld_xds_rec *r, uint64_t now
             cluster_acked(s, r);
         sld_xds_latency_add(s->x, now - r->since_ns);
         bool made = r->held == r->e->empty;
-        if (sld_xds_entry_good(r->e, s->build, r->held) && ev->on_accepted && !made)
+        if (sld_xds_stream_good(s, r->e, r->held, now) && ev->on_accepted && !made)
             ev->on_accepted(ev->user, s->view->name, r->held, s->build->name);
     } else {
         r->due = false;

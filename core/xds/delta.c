@@ -8,18 +8,18 @@ static bool is_star(struct sld_str name)
 }
 
 // The client holds E's present form since before this stream: as good as an ACK.
-static void found_held(struct sld_xds_stream *s, struct sld_xds_entry *e)
+static void found_held(struct sld_xds_stream *s, struct sld_xds_entry *e, uint64_t now)
 {
     const struct sld_xds_events *ev = &s->x->events;
     if (e->type == SLD_XDS_CLUSTER)
         sld_xds_build_prove(s->build, e->current->shape);
-    if (sld_xds_entry_good(e, s->build, e->current) && ev->on_accepted && !e->made)
+    if (sld_xds_stream_good(s, e, e->current, now) && ev->on_accepted && !e->made)
         ev->on_accepted(ev->user, s->view->name, e->current, s->build->name);
 }
 
 // Which entries the client has in their present form already.
 static void read_held(struct sld_xds_stream *s, enum sld_xds_type t,
-                      const struct sld_xds_request *q, struct sld_bits *have)
+                      const struct sld_xds_request *q, struct sld_bits *have, uint64_t now)
 {
     struct sld_xds_names it = sld_xds_names_open(q, SLD_XDS_VERSIONS);
     for (struct sld_str name, version; sld_xds_names_next(&it, &name, &version);) {
@@ -31,7 +31,7 @@ static void read_held(struct sld_xds_stream *s, enum sld_xds_type t,
         if (!sld_str_eq(version, sld_str_c(text)))
             continue;
         sld_bits_set(have, e->ix);
-        found_held(s, e);
+        found_held(s, e, now);
     }
 }
 
@@ -104,7 +104,7 @@ void sld_xds_delta_request(struct sld_xds_stream *s, enum sld_xds_type t,
         (void)sld_xds_answered(s, t, q->nonce, q->nack, q->words, now);
     if (first && q->versions) {
         s->resumed = s->resumed || t == SLD_XDS_CLUSTER;
-        read_held(s, t, q, &have);
+        read_held(s, t, q, &have, now);
     }
     // The old form of a wildcard: the first request of a type that has one names nothing.
     if (first && q->names == 0 && (t == SLD_XDS_CLUSTER || t == SLD_XDS_LISTENER)) {

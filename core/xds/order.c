@@ -8,14 +8,18 @@ static bool passed(uint64_t since, uint64_t span, uint64_t now)
     return now - since >= span;
 }
 
-// The client has the cluster of C and waits for its endpoints, having none: they were absent for a while.
+// The client has the cluster of C and waits for its endpoints, having none: they were absent for a
+// while.
 static bool starved(const struct sld_xds_stream *s, struct sld_xds_entry *c)
 {
     struct sld_xds_resource *cluster = sld_xds_target(s, c);
     struct sld_xds_rec *r = cluster && cluster->eds
                                 ? sld_xds_rec_named(s, SLD_XDS_ENDPOINT, c->name)
                                 : NULL;
-    return r && !r->held && !r->maybe && !(r->state == SLD_REC_FLIGHT && r->sent);
+    if (!r || r->maybe)
+        return false;
+    const struct sld_xds_resource *has = r->state == SLD_REC_FLIGHT && r->sent ? r->sent : r->held;
+    return !has || (has == r->e->empty && has != r->e->current);
 }
 
 // The client has yet to say which clusters it has: an Envoy that reconnects while a cluster warms does so

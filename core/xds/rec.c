@@ -85,9 +85,24 @@ void sld_xds_rec_move(struct sld_xds_stream *s, struct sld_xds_rec *r, enum sld_
         sld_list_push(&sub->idle, &r->link);
 }
 
+// The client builds a new cluster and waits for these endpoints, which are gone again.
+static bool awaited(const struct sld_xds_stream *s, const struct sld_xds_entry *e)
+{
+    struct sld_xds_rec *r = sld_xds_rec_find(s, e);
+    struct sld_xds_rec *c = sld_xds_rec_named(s, SLD_XDS_CLUSTER, e->name);
+    // The state-of-the-world protocol has no other word for "there are none".
+    if (r && (r->answer || r->maybe) && s->envoy && s->kind == SLD_XDS_SOTW_ADS)
+        return true;
+    return r && c && c->state == SLD_REC_FLIGHT && c->sent && !c->held && !c->maybe &&
+           (c->phase == SLD_PH_WATCHED || c->phase == SLD_PH_FED);
+}
+
 struct sld_xds_resource *sld_xds_target(const struct sld_xds_stream *s, struct sld_xds_entry *e)
 {
-    return sld_xds_entry_target(s->view, e, s->build);
+    struct sld_xds_resource *r = sld_xds_entry_target(s->view, e, s->build);
+    if (!r && !e->current && e->type == SLD_XDS_ENDPOINT && awaited(s, e))
+        return sld_xds_entry_empty(e);
+    return r;
 }
 
 struct sld_xds_resource *sld_xds_holds(const struct sld_xds_stream *s, struct sld_xds_entry *e)
@@ -103,15 +118,6 @@ static bool named_only(const struct sld_xds_stream *s, uint8_t type)
     return s->kind == SLD_XDS_SOTW_ADS && type != SLD_XDS_CLUSTER && type != SLD_XDS_LISTENER;
 }
 
-// The client builds a new cluster and waits for these endpoints.
-static bool awaited(const struct sld_xds_stream *s, const struct sld_xds_entry *e)
-{
-    struct sld_xds_rec *c =
-        e->type == SLD_XDS_ENDPOINT ? sld_xds_rec_named(s, SLD_XDS_CLUSTER, e->name) : NULL;
-    return c && c->state == SLD_REC_FLIGHT && c->sent && !c->held && !c->maybe &&
-           (c->phase == SLD_PH_WATCHED || c->phase == SLD_PH_FED);
-}
-
 // The resource is absent for everybody: what remains is to take it from the client, or to say so.
 static void settle_absent(struct sld_xds_stream *s, struct sld_xds_rec *r)
 {
@@ -123,7 +129,7 @@ static void settle_absent(struct sld_xds_stream *s, struct sld_xds_rec *r)
         sld_xds_rec_free(s, r);
     else if (r->e->type == SLD_XDS_CLUSTER && holds && !r->due)
         sld_xds_rec_move(s, r, SLD_REC_LINGER);
-    else if (holds || r->answer || awaited(s, r->e))
+    else if (holds || r->answer)
         sld_xds_rec_move(s, r, SLD_REC_DIRTY);
     else
         sld_xds_rec_free(s, r);
@@ -171,6 +177,32 @@ void sld_xds_stream_after(struct sld_xds_stream *s, struct sld_xds_entry *e, uin
     r->due = false;
     r->due_ns = 0;
     sld_xds_rec_settle(s, r);
+}
+
+bool sld_xds_stream_good(struct sld_xds_stream *s, struct sld_xds_entry *e,
+                         struct sld_xds_resource *r, uint64_t now)
+{
+    struct sld_list *streams = &s->view->streams;
+    struct sld_xds_resource *before = sld_xds_target(s, e);
+    if (before || !e->refused)
+        return sld_xds_entry_good(e, s->build, r);
+    SLD_LIST_EACH(at, streams)
+    {
+        struct sld_xds_stream *o = SLD_CONTAINER_OF(at, struct sld_xds_stream, view_link);
+        if (o != s && o->build == s->build)
+            sld_xds_stream_before(o, e, now);
+    }
+    bool news = sld_xds_entry_good(e, s->build, r);
+    SLD_LIST_EACH(at, streams)
+    {
+        struct sld_xds_stream *o = SLD_CONTAINER_OF(at, struct sld_xds_stream, view_link);
+        struct sld_xds_rec *rec = o == s ? NULL : sld_xds_rec_find(o, e);
+        if (rec) {
+            sld_xds_rec_settle(o, rec);
+            o->wake_ns = now;
+        }
+    }
+    return news;
 }
 
 void sld_xds_rec_force(struct sld_xds_stream *s, enum sld_xds_type t, struct sld_str name,

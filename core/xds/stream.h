@@ -139,6 +139,9 @@ void sld_xds_rec_settle(struct sld_xds_stream *s, struct sld_xds_rec *r);
 struct sld_xds_resource *sld_xds_target(const struct sld_xds_stream *s, struct sld_xds_entry *e);
 // What the client holds of E as far as known; borrowed.
 struct sld_xds_resource *sld_xds_holds(const struct sld_xds_stream *s, struct sld_xds_entry *e);
+// The client acknowledged R: it may be what others of its build can fall back on. As sld_xds_entry_good.
+bool sld_xds_stream_good(struct sld_xds_stream *s, struct sld_xds_entry *e,
+                         struct sld_xds_resource *r, uint64_t now);
 // E of the stream's view is about to change, has changed.
 void sld_xds_stream_before(struct sld_xds_stream *s, struct sld_xds_entry *e, uint64_t now);
 void sld_xds_stream_after(struct sld_xds_stream *s, struct sld_xds_entry *e, uint64_t now);

@@ -215,7 +215,7 @@ uint64_t sld_xds_deadline(const struct sld_xds *x)
     return first;
 }
 
-static void rejudge_entry(struct sld_xds_view *v, struct sld_xds_entry *e)
+static void rejudge_entry(struct sld_xds_view *v, struct sld_xds_entry *e, uint64_t now)
 {
     sld_xds_entry_ref(e);
     sld_xds_entry_judge(v, e);
@@ -223,20 +223,22 @@ static void rejudge_entry(struct sld_xds_view *v, struct sld_xds_entry *e)
     {
         struct sld_xds_stream *s = SLD_CONTAINER_OF(at, struct sld_xds_stream, view_link);
         struct sld_xds_rec *r = sld_xds_rec_find(s, e);
-        if (r)
-            sld_xds_rec_settle(s, r);
+        if (!r)
+            continue;
+        sld_xds_rec_settle(s, r);
+        if (now)
+            s->wake_ns = now;
     }
     sld_xds_entry_unref(v, e);
 }
 
 void sld_xds_rejudge(struct sld_xds *x, const struct sld_xds_resource *r, uint64_t now)
 {
-    (void)now;
     size_t at = 0;
     for (struct sld_map_slot *s; (s = sld_map_next(&x->views, &at));) {
         struct sld_xds_entry *e = sld_xds_entry_find(s->value, r->type, r->name);
         if (e)
-            rejudge_entry(s->value, e);
+            rejudge_entry(s->value, e, now);
     }
 }
 
@@ -251,7 +253,7 @@ void sld_xds_refuse(struct sld_xds *x, struct sld_hash hash, struct sld_str buil
             for (size_t i = 0; i < v->tables[t].ix_count; i++) {
                 struct sld_xds_entry *e = v->tables[t].by_ix[i];
                 if (e && e->current && sld_hash_eq(e->current->obj.hash, hash))
-                    rejudge_entry(v, e);
+                    rejudge_entry(v, e, 0);
             }
         }
     }

@@ -83,6 +83,18 @@ void batch_del(struct sld_xds_batch *b, const char *view, enum sld_xds_type t, c
 
 // ---- responses ----
 
+// The state-of-the-world protocol has no names outside the bytes: "... @name", the empty assignment that
+// the server makes, or the bytes themselves.
+static struct sld_str name_within(struct sld_str bytes)
+{
+    ptrdiff_t at = sld_str_index(bytes, '@');
+    if (at >= 0)
+        return sld_str_sub(bytes, (size_t)at + 1, bytes.n);
+    if (bytes.n > 2 && bytes.p[0] == '\n')
+        return sld_str_sub(bytes, 2, bytes.n);
+    return bytes;
+}
+
 static void read_resource(struct fake_msg *m, struct sld_str bytes, bool delta)
 {
     struct fake_resource r = {SLD_STR(""), SLD_STR(""), SLD_STR("")};
@@ -105,8 +117,8 @@ static void read_resource(struct fake_msg *m, struct sld_str bytes, bool delta)
             r.bytes = f.bytes;
     }
     assert_false(w.bad);
-    if (!delta) // this protocol has no names outside the bytes
-        r.name = r.bytes;
+    if (!delta)
+        r.name = name_within(r.bytes);
     SLD_PUSH(&m->arena, m->resources, m->resource_count, r);
 }
 
@@ -147,11 +159,11 @@ static void check_new(struct fake *f, const struct fake_msg *m)
 {
     struct sld_map seen = {0};
     assert_true(m->nonce.n > 0);
-    for (size_t i = 0; i < m->resource_count && f->kind == SLD_XDS_DELTA_ADS; i++) {
+    for (size_t i = 0; i < m->resource_count; i++) {
         const struct fake_resource *r = &m->resources[i];
         if (sld_map_set(&seen, r->name, f))
             FAIL("%.*s twice in one response\n", SLD_FMT(r->name));
-        assert_int_equal(r->version.n, 16);
+        assert_int_equal(r->version.n, f->kind == SLD_XDS_DELTA_ADS ? 16 : 0);
         char key[64];
         conviction_key(key, f->build, r->name, r->bytes);
         if (f->convicted && sld_map_has(f->convicted, sld_str_c(key)))
@@ -182,7 +194,7 @@ static void on_send(void *user, const struct sld_str *slices, struct sld_obj *co
     sld_buf_fini(&b);
     m->step = f->step ? *f->step : 0;
     if (m->known) {
-        size_t most = m->type == SLD_XDS_CLUSTER ? 8 : 1;
+        size_t most = m->type == SLD_XDS_CLUSTER && f->kind == SLD_XDS_DELTA_ADS ? 8 : 1;
         if (++f->in_flight[m->type] > most)
             FAIL("%zu responses of %s in flight\n", f->in_flight[m->type],
                  sld_xds_type_name(m->type));
@@ -224,6 +236,7 @@ void fake_open(struct fake *f)
     f->owes_sent = false;
     f->messages = 0;
     memset(f->in_flight, 0, sizeof(f->in_flight));
+    memset(f->last, 0, sizeof(f->last));
     f->stream = sld_xds_stream_open(f->x, f->kind, &sender, f, SLD_STR("test"), *f->now);
 }
 
@@ -370,7 +383,7 @@ void fake_send(struct fake *f, const struct fake_request *q)
         sld_wire_put_str(&status, 2, sld_str_c(q->error));
         put_sub(&b, delta ? 7 : 6, &status);
     }
-    if (q->nonce && !q->url && f->in_flight[q->type])
+    if (q->nonce && !q->url && !q->again && f->in_flight[q->type])
         f->in_flight[q->type]--;
     trace(f, "asks %s +%s -%s have %s #%s %s", sld_xds_type_name(q->type), q->names ? q->names : "",
           q->unsubscribe ? q->unsubscribe : "", q->versions ? q->versions : "",
@@ -481,6 +494,34 @@ static bool is_bad(const struct fake *f, struct sld_str bytes)
     return sld_str_find(bytes, sld_str_c(own)) >= 0;
 }
 
+static void join_keys(struct sld_buf *b, const struct sld_map *m, bool values)
+{
+    size_t n;
+    struct sld_str *keys = sld_map_sorted_keys(m, &n);
+    for (size_t i = 0; i < n; i++) {
+        sld_buf_addf(b, "%s%.*s", i ? "," : "", SLD_FMT(keys[i]));
+        if (values)
+            sld_buf_addf(b, "=%.*s", SLD_FMT(((struct sld_blob *)sld_map_get(m, keys[i]))->data));
+    }
+    sld_buf_addc(b, 0);
+    sld_xfree(keys);
+}
+
+// State of the world: every request lists all that is watched. An answer still to be given will do that.
+static void relist(struct fake *f, enum sld_xds_type t)
+{
+    struct sld_buf names;
+    for (struct fake_ack *a = f->acks; a; a = a->next) {
+        if (a->type == t)
+            return;
+    }
+    sld_buf_init(&names, SIZE_MAX / 2);
+    join_keys(&names, &f->watches[t], false);
+    FAKE_SEND(f, .type = t, .names = names.p, .nonce = f->last[t][0] ? f->last[t] : NULL,
+              .again = true);
+    sld_buf_fini(&names);
+}
+
 // Makes the watches that are new known to the server: a name already watched sends nothing (the fold trap).
 static void watch(struct fake *f, enum sld_xds_type t, struct sld_str names)
 {
@@ -491,7 +532,10 @@ static void watch(struct fake *f, enum sld_xds_type t, struct sld_str names)
             continue;
         snprintf(name, sizeof(name), "%.*s", SLD_FMT(item));
         sld_map_set(&f->watches[t], item, f);
-        FAKE_SEND(f, .type = t, .names = name);
+        if (f->kind == SLD_XDS_SOTW_ADS)
+            relist(f, t);
+        else
+            FAKE_SEND(f, .type = t, .names = name);
     }
 }
 
@@ -504,7 +548,10 @@ static void unwatch(struct fake *f, enum sld_xds_type t, struct sld_str name)
     sld_map_remove(&f->watches[t], name);
     drop_blob(&f->held[t], name);
     drop_blob(&f->versions[t], name);
-    FAKE_SEND(f, .type = t, .unsubscribe = text);
+    if (f->kind == SLD_XDS_SOTW_ADS)
+        relist(f, t);
+    else
+        FAKE_SEND(f, .type = t, .unsubscribe = text);
 }
 
 static bool served(struct fake *f, struct sld_str cluster)
@@ -541,7 +588,7 @@ static void remove_cluster(struct fake *f, struct sld_str name)
     for (struct sld_map_slot *s; (s = sld_map_next(&f->held[SLD_XDS_ROUTE], &at));) {
         struct sld_str rest = third_word(((struct sld_blob *)s->value)->data), item;
         while (cut_list(&rest, &item)) {
-            if (sld_str_eq(item, name))
+            if (sld_str_eq(item, name) && !f->renewing)
                 FAIL("cluster %.*s removed while route %.*s uses it\n", SLD_FMT(name),
                      SLD_FMT(s->key));
         }
@@ -586,6 +633,7 @@ static struct fake_ack *queue_ack(struct fake *f, const struct fake_msg *m)
     struct fake_ack *a = SLD_NEW(struct fake_ack);
     a->type = m->type;
     snprintf(a->nonce, sizeof(a->nonce), "%.*s", SLD_FMT(m->nonce));
+    snprintf(f->last[m->type], sizeof(f->last[0]), "%s", a->nonce);
     *f->ack_tail = a;
     f->ack_tail = &a->next;
     return a;
@@ -662,11 +710,27 @@ static void let_down(struct fake *f, struct sld_str cluster)
         c->let_down = true;
 }
 
+// A whole state leaves out what is gone.
+static void remove_others(struct fake *f, const struct fake_msg *m)
+{
+    size_t n;
+    struct sld_str *keys = sld_map_sorted_keys(&f->held[m->type], &n);
+    for (size_t i = 0; i < n; i++) {
+        char name[64];
+        snprintf(name, sizeof(name), "%.*s", SLD_FMT(keys[i]));
+        if (!fake_find(m, name))
+            remove_one(f, m->type, sld_str_c(name));
+    }
+    sld_xfree(keys);
+}
+
 // Envoy records no versions and removals of a response it refused in part: for a while it holds something
 // else than it would report.
 static void record(struct fake *f, enum sld_xds_type t, struct sld_str name, struct sld_str version,
                    bool nack)
 {
+    if (f->kind == SLD_XDS_SOTW_ADS)
+        return;
     if (nack) {
         sld_map_set(&f->unsure[t], name, f);
         return;
@@ -707,6 +771,10 @@ bool fake_step(struct fake *f)
         remove_one(f, m->type, m->removed[i]);
         record(f, m->type, m->removed[i], SLD_STR_NONE, a->nack);
     }
+    if (lists && f->kind == SLD_XDS_SOTW_ADS)
+        remove_others(f, m);
+    if (m->type == SLD_XDS_CLUSTER && !a->nack)
+        f->renewing = false;
     watch_children(f, m);
     fake_free(m);
     return true;
@@ -722,19 +790,6 @@ static bool warming(const struct fake *f)
         }
     }
     return false;
-}
-
-static void join_keys(struct sld_buf *b, const struct sld_map *m, bool values)
-{
-    size_t n;
-    struct sld_str *keys = sld_map_sorted_keys(m, &n);
-    for (size_t i = 0; i < n; i++) {
-        sld_buf_addf(b, "%s%.*s", i ? "," : "", SLD_FMT(keys[i]));
-        if (values)
-            sld_buf_addf(b, "=%.*s", SLD_FMT(((struct sld_blob *)sld_map_get(m, keys[i]))->data));
-    }
-    sld_buf_addc(b, 0);
-    sld_xfree(keys);
 }
 
 static void declare(struct fake *f, enum sld_xds_type t)
@@ -756,6 +811,7 @@ void fake_start(struct fake *f)
 {
     // While a cluster warms Envoy sends nothing about clusters, not even that it wants them.
     f->clusters_later = warming(f);
+    f->renewing = f->kind == SLD_XDS_SOTW_ADS;
     if (!f->clusters_later)
         declare(f, SLD_XDS_CLUSTER);
     declare(f, SLD_XDS_ENDPOINT);
@@ -780,7 +836,12 @@ bool fake_answer(struct fake *f)
             f->ack_tail = at;
         for (size_t i = 0; i < a->convict_count && f->convicted; i++)
             sld_map_set(f->convicted, sld_str_c(a->convicts[i]), f);
-        FAKE_SEND(f, .type = a->type, .nonce = a->nonce, .error = a->nack ? a->words : NULL);
+        struct sld_buf names;
+        sld_buf_init(&names, SIZE_MAX / 2);
+        join_keys(&names, &f->watches[a->type], false);
+        FAKE_SEND(f, .type = a->type, .nonce = a->nonce, .error = a->nack ? a->words : NULL,
+                  .names = f->kind == SLD_XDS_SOTW_ADS ? names.p : NULL);
+        sld_buf_fini(&names);
         sld_xfree(a);
         return true;
     }

@@ -56,8 +56,10 @@ struct fake {
     int status;                 // gRPC status the server closed with, -1 = open
     char why[128];
     bool clusters_later;        // it has still to ask for clusters
+    bool renewing;              // state of the world: nobody knows what it held before this stream
     bool first;                 // the next request carries the node
     size_t in_flight[SLD_XDS_TYPE_COUNT];
+    char last[SLD_XDS_TYPE_COUNT][24]; // nonce of the newest response taken
     size_t messages;            // received since open
     const int *step;            // the test's clock, may be NULL
     // True when a route may come before CLUSTER: it was absent, or bad for this build, at STEP. May be NULL.
@@ -84,6 +86,7 @@ struct fake_request {
     enum sld_xds_type type;
     const char *url; // instead of TYPE
     const char *names, *unsubscribe, *versions, *nonce, *error;
+    bool again; // the nonce was answered before
 };
 void fake_send(struct fake *f, const struct fake_request *q);
 #define FAKE_SEND(f, ...) fake_send((f), &(struct fake_request){__VA_ARGS__})

@@ -6,7 +6,7 @@
 
 #include "xds/inside.h"
 
-enum { CLUSTERS = 8, ROUTES = 4, LISTENERS = 2, CLIENTS = 3, STEPS = 300 };
+enum { CLUSTERS = 8, ROUTES = 4, LISTENERS = 2, CLIENTS = 4, STEPS = 300 };
 
 struct model {
     struct world *w;
@@ -57,8 +57,8 @@ static void put_cluster(struct model *m, struct sld_xds_batch *b, int c)
     char name[16];
     struct make k = {.type = SLD_XDS_CLUSTER, .name = name, .bytes = m->cluster[c]};
     snprintf(name, sizeof(name), "c%d", c);
-    snprintf(m->cluster[c], sizeof(m->cluster[c]), "C %s%u%s", c < 2 ? "gated" : c == 2 ? "static" : "",
-             (unsigned)roll(m, 4), flaw(m));
+    snprintf(m->cluster[c], sizeof(m->cluster[c]), "C %s%u%s @c%d",
+             c < 2 ? "gated" : c == 2 ? "static" : "", (unsigned)roll(m, 4), flaw(m), c);
     k.gated = c < 2;
     k.no_eds = c == 2;
     k.shape = (int)(sld_hash_bytes(sld_str_c(k.bytes)).lo >> 40) + 1; // what is bad was never proven
@@ -76,8 +76,8 @@ static void put_route(struct model *m, struct sld_xds_batch *b, int r, bool flaw
         m->uses[r] |= 1u << c;
         snprintf(list + strlen(list), sizeof(list) - strlen(list), "%sc%d", list[0] ? "," : "", c);
     }
-    snprintf(m->route[r], sizeof(m->route[r]), "R %u%s %s", (unsigned)roll(m, 4),
-             flawless ? "" : flaw(m), list);
+    snprintf(m->route[r], sizeof(m->route[r]), "R %u%s %s @r%d", (unsigned)roll(m, 4),
+             flawless ? "" : flaw(m), list, r);
     batch_put(b, "gw",
               &(struct make){.type = SLD_XDS_ROUTE, .name = name, .bytes = m->route[r], .clusters = list});
 }
@@ -102,7 +102,8 @@ static void put_listener(struct model *m, struct sld_xds_batch *b, int l)
         if (m->route[r][0] && roll(m, 2))
             snprintf(list + strlen(list), sizeof(list) - strlen(list), "%sr%d", list[0] ? "," : "", r);
     }
-    snprintf(m->listener[l], sizeof(m->listener[l]), "L %u%s %s", (unsigned)roll(m, 4), flaw(m), list);
+    snprintf(m->listener[l], sizeof(m->listener[l]), "L %u%s %s @l%d", (unsigned)roll(m, 4), flaw(m),
+             list, l);
     batch_put(b, "gw", &(struct make){.type = SLD_XDS_LISTENER, .name = name, .bytes = m->listener[l],
                                       .routes = list});
 }
@@ -123,7 +124,8 @@ static void edit(struct model *m, struct sld_xds_batch *b)
         break;
     case 3:
     case 4:
-        snprintf(m->endpoint[c], sizeof(m->endpoint[c]), "E %u%s", (unsigned)roll(m, 4), flaw(m));
+        snprintf(m->endpoint[c], sizeof(m->endpoint[c]), "E %u%s @c%d", (unsigned)roll(m, 4),
+                 flaw(m), c);
         batch_put(b, "gw", &(struct make)E(name, m->endpoint[c]));
         break;
     case 5:
@@ -311,7 +313,8 @@ static void life(uint64_t seed)
         put_listener(m, b, l);
     apply(m, b);
     for (int i = 0; i < CLIENTS; i++) {
-        m->f[i] = fake_create(m->w->x, SLD_XDS_DELTA_ADS, "gw", i == 2 ? 41 : 40, &m->w->now, &convicted);
+        m->f[i] = fake_create(m->w->x, i == 3 ? SLD_XDS_SOTW_ADS : SLD_XDS_DELTA_ADS, "gw",
+                              i == 2 ? 41 : 40, &m->w->now, &convicted);
         m->f[i]->id = i;
         m->f[i]->excused = excused;
         m->f[i]->step = &m->step;
