@@ -38,6 +38,7 @@ struct tr_vhost {
     struct sld_report *report;       // of the virtual service; prefix "virtualHost"
     const struct Gloo__VirtualHostOptions *options; // merged; NULL: none
     Env__Route__VirtualHost *vh;
+    struct tr_clusters *clusters;    // existing clusters that requests go to; features add theirs (tr_clusters_add)
 };
 
 // A route in the making.
