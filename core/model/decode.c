@@ -35,15 +35,21 @@ void doc_add(struct sld_arena *a, struct sld_node *map, struct sld_node *key,
     SLD_PUSH(a, map->pairs, map->count, pair);
 }
 
+// Adds KEY with a text of ours, at the place of PAIR (NULL: none).
 static void add_text(struct sld_arena *a, struct sld_node *map, struct sld_str key,
-                     struct sld_str value, const struct sld_node *place)
+                     struct sld_str value, const struct sld_pair *pair)
 {
-    struct sld_node *k = sld_node_scalar(a, key, true), *v = sld_node_scalar(a, value, true);
-    if (place) {
-        k->line = v->line = place->line;
-        k->column = v->column = place->column;
+    doc_add(a, map, pair ? pair->key : sld_node_scalar(a, key, true),
+            sld_node_scalar(a, value, true));
+}
+
+static const struct sld_pair *pair_of(const struct sld_node *map, struct sld_str key)
+{
+    for (size_t i = 0; map && map->type == SLD_NODE_MAP && i < map->count; i++) {
+        if (sld_str_eq(map->pairs[i].key->text, key))
+            return &map->pairs[i];
     }
-    doc_add(a, map, k, v);
+    return NULL;
 }
 
 static struct sld_node *annotations_kept(struct sld_arena *a, struct sld_node *map)
@@ -66,8 +72,8 @@ static struct sld_node *metadata_flatten(struct sld_arena *a, struct sld_ident i
         m->line = given->line;
         m->column = given->column;
     }
-    add_text(a, m, SLD_STR("name"), id.name, sld_node_get(given, SLD_STR("name")));
-    add_text(a, m, SLD_STR("namespace"), id.ns, sld_node_get(given, SLD_STR("namespace")));
+    add_text(a, m, SLD_STR("name"), id.name, pair_of(given, SLD_STR("name")));
+    add_text(a, m, SLD_STR("namespace"), id.ns, pair_of(given, SLD_STR("namespace")));
     for (size_t i = 0; given && given->type == SLD_NODE_MAP && i < given->count; i++) {
         struct sld_node *key = given->pairs[i].key, *value = given->pairs[i].value;
         if (sld_str_eq(key->text, SLD_STR("name")) || sld_str_eq(key->text, SLD_STR("namespace")) ||
@@ -91,7 +97,7 @@ static void check_beside_spec(const struct sld_node *root, const struct sld_kind
                               struct sld_report *r)
 {
     for (size_t i = 0; i < root->count; i++) {
-        struct sld_str key = root->pairs[i].key->text;
+        struct sld_str key = sld_str_sub(root->pairs[i].key->text, 0, 253);
         if (is_head(key) || sld_str_eq(key, SLD_STR("spec")))
             continue;
         bool ours = sld_msg_field_index(sld_msg_info(k->desc), key) >= 0;
@@ -132,12 +138,9 @@ struct sld_node *doc_flatten(struct sld_arena *a, struct sld_ident id, const str
     struct sld_node *flat = sld_node_map(a);
     flat->line = root->line;
     flat->column = root->column;
-    struct sld_node *key = sld_node_scalar(a, SLD_STR("metadata"), true);
-    for (size_t i = 0; root->type == SLD_NODE_MAP && i < root->count; i++) {
-        if (sld_str_eq(root->pairs[i].key->text, SLD_STR("metadata")))
-            key = root->pairs[i].key;
-    }
-    doc_add(a, flat, key, metadata_flatten(a, id, sld_node_get(root, SLD_STR("metadata"))));
+    const struct sld_pair *meta = pair_of(root, SLD_STR("metadata"));
+    doc_add(a, flat, meta ? meta->key : sld_node_scalar(a, SLD_STR("metadata"), true),
+            metadata_flatten(a, id, meta ? meta->value : NULL));
     if (root->type != SLD_NODE_MAP)
         return flat;
     const struct sld_node *spec = sld_node_get(root, SLD_STR("spec"));

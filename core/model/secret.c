@@ -4,6 +4,11 @@
 
 #include "codec/text.h"
 
+#include "secret.pb-c.h"
+
+// A key of a Secret in Kubernetes has at most so many characters.
+enum { KEY_MAX = 253 };
+
 // What is left of a secret's document.
 struct kube {
     struct sld_arena *a;
@@ -147,8 +152,8 @@ static void each_value(struct kube *k, struct sld_str in,
     for (size_t i = 0; i < SLD_ARRAY_LEN(both); i++) {
         for (size_t n = 0; both[i] && both[i]->type == SLD_NODE_MAP && n < both[i]->count; n++) {
             const struct sld_pair *pair = &both[i]->pairs[n];
-            struct sld_str path =
-                sld_arena_fmt(k->a, "%.*s[\"%.*s\"]", SLD_FMT(in), SLD_FMT(pair->key->text));
+            struct sld_str path = sld_arena_fmt(k->a, "%.*s[\"%.*s\"]", SLD_FMT(in),
+                                                SLD_FMT(sld_str_sub(pair->key->text, 0, KEY_MAX)));
             struct value v;
             if (sld_map_set(&seen, pair->key->text, k))
                 continue;
@@ -249,13 +254,17 @@ static void forget_lines(struct sld_node *n)
 static void add_native(struct kube *k, const struct value *v, struct sld_str path,
                        struct sld_node *flat)
 {
+    static const struct sld_doc_limits limits = {1 << 20, 16, 100000, 2};
     struct sld_document *docs;
     size_t n;
     struct sld_str name = v->key->text;
     if (sld_str_eq(name, SLD_STR("metadata")))
         return;
-    if (sld_doc_read(k->a, v->bytes, &sld_doc_limits_default, &docs, &n, NULL, NULL) != SLD_OK ||
-        n > 1) {
+    if (sld_msg_field_index(sld_msg_info(&gloo__secret__descriptor), name) < 0) {
+        doc_add(k->a, flat, v->key, sld_node_map(k->a)); // unknown, as decoding will say
+        return;
+    }
+    if (sld_doc_read(k->a, v->bytes, &limits, &docs, &n, NULL, NULL) != SLD_OK || n > 1) {
         fail_value(k, path, name, "is not one YAML document");
         return;
     }
