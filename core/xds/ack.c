@@ -24,6 +24,8 @@ static void endpoints_acked(struct sld_xds_stream *s, struct sld_xds_rec *r)
 
 static void endpoints_refused(struct sld_xds_stream *s, struct sld_xds_rec *r)
 {
+    // If they vanish now, the client has still had no answer.
+    r->answer = r->answer || !r->held;
     struct sld_xds_rec *c = sld_xds_rec_named(s, SLD_XDS_CLUSTER, r->e->name);
     if (c && c->state == SLD_REC_FLIGHT) {
         c->eds_sent = false;
@@ -263,6 +265,7 @@ static void finish(struct sld_xds_stream *s, struct sld_xds_response *resp, bool
     sub->flight_count--;
     if (nack) {
         note_error(s, (enum sld_xds_type)resp->type, words);
+        sub->again = resp->count > 0;
         nacked(s, resp, words, now);
     } else {
         sub->acks++;

@@ -57,11 +57,30 @@ bool sld_xds_ready(struct sld_xds_stream *s, struct sld_str cluster, uint64_t no
     return passed(r->sent_ns, s->x->options.gate_cap_ns, now);
 }
 
+// No cluster of RES that has a record in T's subscription is unready.
+static bool recorded_ready(struct sld_xds_stream *s, const struct sld_xds_resource *res,
+                           enum sld_xds_type t, uint64_t now)
+{
+    size_t at = 0;
+    for (struct sld_umap_slot *slot; (slot = sld_umap_next(&s->subs[t].recs, &at));) {
+        struct sld_xds_rec *r = slot->value;
+        if (sld_xds_lists_cluster(res, r->e->name) && !sld_xds_ready(s, r->e->name, now))
+            return false;
+    }
+    return true;
+}
+
 // All clusters of RES are ready; *FROM remembers how far that was found true, since it stays true.
 static bool clusters_ready(struct sld_xds_stream *s, const struct sld_xds_resource *res,
                            uint32_t *from, uint64_t now)
 {
     uint32_t start = *from;
+    size_t recs = s->subs[SLD_XDS_CLUSTER].recs.cap + s->subs[SLD_XDS_ENDPOINT].recs.cap;
+    // What has no record is ready, and at rest nothing has one: an edit of a big table does not look at
+    // all its clusters.
+    if (s->subs[SLD_XDS_CLUSTER].wild && recs < res->cluster_count)
+        return recorded_ready(s, res, SLD_XDS_CLUSTER, now) &&
+               recorded_ready(s, res, SLD_XDS_ENDPOINT, now);
     for (size_t i = start; i < res->cluster_count; i++) {
         if (!sld_xds_ready(s, res->clusters[i], now)) {
             *from = (uint32_t)i;

@@ -104,7 +104,7 @@ static struct sld_xds_response *to_flight(struct sld_xds_stream *s, enum sld_xds
     sub->flight_count++;
     sub->item_count += p->count;
     sub->pushes++;
-    sub->hello = false;
+    sub->hello = sub->again = false;
     return resp;
 }
 
@@ -251,13 +251,16 @@ static bool push_type(struct sld_xds_stream *s, enum sld_xds_type t, uint64_t no
     // In the state-of-the-world protocol a withheld answer also hides which of several was refused.
     size_t most = t == SLD_XDS_CLUSTER && s->kind == SLD_XDS_DELTA_ADS ? SLD_XDS_CLUSTER_FLIGHTS
                                                                        : SLD_XDS_FLIGHTS;
-    if (!sub->seen || sub->flight_count >= most || (sld_list_empty(&sub->dirty) && !sub->hello))
+    // What a client made of a refused state is not known: it gets the next one in any case.
+    bool again = sub->again && full_state(s, t);
+    if (!sub->seen || sub->flight_count >= most ||
+        (sld_list_empty(&sub->dirty) && !sub->hello && !again))
         return false;
     struct picks p = {0};
     choose(s, t, &p, now);
     // The first full state of a client must be whole: what is left out would be taken from it.
     bool go = p.count ? !(sub->hello && full_state(s, t) && p.blocked)
-                      : sub->hello && sld_list_empty(&sub->dirty);
+                      : again || (sub->hello && sld_list_empty(&sub->dirty));
     if (go)
         send_picks(s, t, &p, now);
     sld_xfree(p.recs);

@@ -1,9 +1,10 @@
 // Requests of the state-of-the-world protocol: each one names everything the client wants of a type.
 #include "xds/stream.h"
 
-// Makes the subscription of T what the request lists; names that are new are answered.
+// Makes the subscription of T what the request lists; names that are new are answered. HELD: the client may
+// have them from before this stream.
 static void set_names(struct sld_xds_stream *s, enum sld_xds_type t,
-                      const struct sld_xds_request *q, uint64_t now)
+                      const struct sld_xds_request *q, bool held, uint64_t now)
 {
     struct sld_xds_sub *sub = &s->subs[t];
     struct sld_bits listed = {0};
@@ -20,6 +21,9 @@ static void set_names(struct sld_xds_stream *s, enum sld_xds_type t,
             if (!sld_xds_subscribe(s, t, name, NULL, now))
                 goto out;
             e = sld_xds_entry_find(s->view, t, name);
+            struct sld_xds_rec *r = held ? sld_xds_rec_find(s, e) : NULL;
+            if (r)
+                r->maybe = true;
         }
         sld_bits_set(&listed, e->ix);
     }
@@ -51,6 +55,8 @@ void sld_xds_sotw_request(struct sld_xds_stream *s, enum sld_xds_type t,
         (void)sld_xds_answered(s, t, q->nonce, q->nack, q->words, now);
     if (first)
         sub->hello = t == SLD_XDS_CLUSTER || t == SLD_XDS_LISTENER;
+    // A client that just started knows no route table before it got listeners.
+    bool held = first && t == SLD_XDS_ROUTE && s->envoy && !s->subs[SLD_XDS_LISTENER].pushes;
     if (newest)
-        set_names(s, t, q, now);
+        set_names(s, t, q, held, now);
 }

@@ -71,6 +71,7 @@ struct sld_xds_sub {
     bool wild;
     bool named_once;           // an explicit name was seen: an empty list is no wildcard any more
     bool hello;                // the first answer is due even if it is empty
+    bool again;                // the whole state is due once more: one was refused
     uint64_t last_nonce;       // newest sent
     uint64_t acks, nacks, pushes, bytes;
     char *last_error;          // owned; NULL = none

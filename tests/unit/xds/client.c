@@ -623,7 +623,10 @@ static void remove_one(struct fake *f, enum sld_xds_type t, struct sld_str name)
     if (t == SLD_XDS_CLUSTER)
         remove_cluster(f, name);
     struct fake_cluster *c = t == SLD_XDS_ENDPOINT ? sld_map_get(&f->clusters, name) : NULL;
-    if (c && !c->gated && !c->warm)
+    // Envoy goes on with the endpoints that a cluster has.
+    if (c && c->warm && !c->empty)
+        return;
+    if (c && !c->gated)
         c->warm = c->empty = true;
     drop_blob(&f->held[t], name);
 }
