@@ -1,0 +1,80 @@
+// Destinations: which cluster they lead to, and whether it exists.
+#include "translate/inside.h"
+
+#include <stdlib.h>
+
+// Gloo's words for a destination that is not there, by what asks for it.
+static const char *asker(const struct sld_report *r)
+{
+    return sld_str_starts(r->prefix, SLD_STR("tcpGateway")) ? "TcpHost" : "Route";
+}
+
+static void to_upstream(struct tr *tr, const Gloo__ResourceRef *ref, struct sld_str owner_ns,
+                        struct sld_report *r, struct tr_dest *out)
+{
+    struct sld_str name = sld_str_c(ref->name), ns = tr_ref_ns(ref, owner_ns);
+    out->upstream = tr_upstream(tr, ns, name);
+    out->cluster = out->upstream ? out->upstream->cluster : tr_cluster_name(tr->arena, ns, name);
+    out->served = out->upstream && out->upstream->served;
+    if (!out->upstream)
+        sld_report_add(r, SLD_WARNING, SLD_REF_UPSTREAM, SLD_STR("upstream"),
+                       "%s Warning: InvalidDestinationWarning. Reason: *v1.Upstream { %.*s.%.*s } "
+                       "not found; requests get 503 "
+                       "until it is created or the reference corrected",
+                       asker(r), SLD_FMT(ns), SLD_FMT(name));
+    else if (!out->served)
+        sld_report_add(
+            r, SLD_WARNING, SLD_REF_UPSTREAM, SLD_STR("upstream"),
+            "upstream %.*s.%.*s cannot be served now, so requests get 503; see its status",
+            SLD_FMT(ns), SLD_FMT(name));
+}
+
+void tr_destination(struct tr *tr, const Gloo__Destination *d, struct sld_str owner_ns,
+                    struct sld_report *r, struct tr_dest *out)
+{
+    *out = (struct tr_dest){.cluster = SLD_STR(TR_NO_CLUSTER)};
+    switch (d->destination_type_case) {
+    case GLOO__DESTINATION__DESTINATION_TYPE_UPSTREAM:
+        to_upstream(tr, d->upstream, owner_ns, r, out);
+        break;
+    case GLOO__DESTINATION__DESTINATION_TYPE_KUBE: {
+        // Known, but not built: the schema warns; Gloo's name of it (gloo-compat 3.9).
+        struct sld_str ns = tr_ref_ns(d->kube->ref, owner_ns);
+        struct sld_str name = sld_arena_fmt(tr->arena, "kube-svc:%.*s-%s-%u", SLD_FMT(ns),
+                                            d->kube->ref->name, d->kube->port);
+        out->cluster = tr_cluster_name(tr->arena, ns, name);
+        break;
+    }
+    case GLOO__DESTINATION__DESTINATION_TYPE_CONSUL: {
+        struct sld_str name = sld_arena_fmt(tr->arena, "consul-svc:%s", d->consul->service_name);
+        out->cluster = tr_cluster_name(tr->arena, tr_write_ns(tr), name);
+        break;
+    }
+    default:
+        break;
+    }
+}
+
+void tr_clusters_add(struct tr *tr, struct tr_clusters *c, struct sld_str cluster)
+{
+    if (c->count && sld_str_eq(c->items[c->count - 1], cluster))
+        return;
+    SLD_PUSH(tr->arena, c->items, c->count, cluster);
+}
+
+static int by_str(const void *a, const void *b)
+{
+    return sld_str_cmp(*(const struct sld_str *)a, *(const struct sld_str *)b);
+}
+
+void tr_clusters_done(struct tr_clusters *c, struct sld_arena *a, struct sld_str **out, size_t *n)
+{
+    *n = 0;
+    *out = SLD_ARENA_ARRAY(a, struct sld_str, c->count);
+    if (c->count)
+        qsort(c->items, c->count, sizeof(*c->items), by_str);
+    for (size_t i = 0; i < c->count; i++) {
+        if (i == 0 || !sld_str_eq(c->items[i], c->items[i - 1]))
+            (*out)[(*n)++] = sld_arena_str(a, c->items[i]);
+    }
+}
