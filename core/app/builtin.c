@@ -1,0 +1,71 @@
+// Everything that is built in: explicit tables, alphabetical by name.
+#include "app/builtin.h"
+
+#include "source/dir/dir.h"
+
+// ---- Sources ----
+
+const struct sld_source_ops *const sld_builtin_sources[] = {
+    &sld_dir_source_ops,
+};
+const size_t sld_builtin_source_count = SLD_ARRAY_LEN(sld_builtin_sources);
+
+const struct sld_source_ops *sld_builtin_source(struct sld_str address)
+{
+    for (size_t i = 0; i < sld_builtin_source_count; i++) {
+        if (sld_builtin_sources[i]->matches(address))
+            return sld_builtin_sources[i];
+    }
+    return NULL;
+}
+
+// ---- Features: the options of resources ----
+
+#define FEATURES(X)                     \
+    X(access_logging_service)           \
+    X(auto_host_rewrite)                \
+    X(cors)                             \
+    X(faults)                           \
+    X(gzip)                             \
+    X(header_manipulation)              \
+    X(health_check)                     \
+    X(host_rewrite)                     \
+    X(http_connection_manager_settings) \
+    X(lb_hash)                          \
+    X(prefix_rewrite)                   \
+    X(regex_rewrite)                    \
+    X(retries)                          \
+    X(shadowing)                        \
+    X(timeout)                          \
+    X(upgrades)
+
+#define DECLARE(name) extern const struct sld_feature sld_feature_##name;
+FEATURES(DECLARE)
+
+const struct sld_feature *const sld_builtin_features[] = {
+#define ENTRY(name) &sld_feature_##name,
+    FEATURES(ENTRY)
+};
+const size_t sld_builtin_feature_count = SLD_ARRAY_LEN(sld_builtin_features);
+
+// ---- Commands ----
+
+#define COMMANDS(X) \
+    X(bootstrap)    \
+    X(check)        \
+    X(completion)   \
+    X(describe)     \
+    X(get)          \
+    X(keeper)       \
+    X(run)          \
+    X(translate)    \
+    X(version)
+
+#define DECLARE_COMMAND(name) extern const struct sld_command sld_cmd_##name;
+COMMANDS(DECLARE_COMMAND)
+
+const struct sld_command *const sld_builtin_commands[] = {
+#define COMMAND_ENTRY(name) &sld_cmd_##name,
+    COMMANDS(COMMAND_ENTRY)
+};
+const size_t sld_builtin_command_count = SLD_ARRAY_LEN(sld_builtin_commands);

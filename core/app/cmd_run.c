@@ -1,0 +1,68 @@
+// solder run: the control plane.
+#include "app/commands.h"
+#include "app/flags.h"
+#include "app/server.h"
+
+static int run(struct sld_args *a)
+{
+    struct sld_server_options o = {
+        .configs = sld_args_all(a, "config"),
+        .settings_file = sld_args_get(a, "settings"),
+        .settings_name = sld_args_get(a, "settings-name"),
+        .envoy = sld_args_get(a, "envoy"),
+        .envoy_proxy = sld_args_get(a, "envoy-proxy"),
+        .xds = sld_args_all(a, "xds"),
+        .xds_insecure = sld_args_has(a, "xds-insecure"),
+        .xds_cert = sld_args_get(a, "xds-cert"),
+        .xds_key = sld_args_get(a, "xds-key"),
+        .xds_client_ca = sld_args_get(a, "xds-client-ca"),
+        .admin = sld_args_all(a, "admin"),
+        .admin_token_file = sld_args_get(a, "admin-token-file"),
+        .admin_cert = sld_args_get(a, "admin-cert"),
+        .admin_key = sld_args_get(a, "admin-key"),
+        .admin_client_ca = sld_args_get(a, "admin-client-ca"),
+        .state_dir = sld_args_get(a, "state-dir"),
+        .log_level = sld_args_get(a, "log-level"),
+    };
+    const char *format = sld_args_get(a, "log-format");
+    if (format && strcmp(format, "json") && strcmp(format, "text"))
+        return sld_usage("--log-format takes json or text, not %s", format);
+    if (format)
+        sld_log_set_json(!strcmp(format, "json"));
+    if (!o.configs[0])
+        return sld_usage("run needs --config DIRECTORY, where the resources are");
+    return sld_server_run(&o);
+}
+
+static const struct sld_flag flags[] = {
+    {.name = "admin", .arg = "ADDR", .env = "SOLDER_ADMIN", .help = "admin interface; default 127.0.0.1:9091", .repeat = true},
+    {.name = "admin-cert", .arg = "FILE", .help = "certificate chain of the admin interface, PEM"},
+    {.name = "admin-client-ca", .arg = "FILE", .help = "authorities of the admin interface's clients, PEM"},
+    {.name = "admin-key", .arg = "FILE", .help = "private key of the admin interface, PEM"},
+    {.name = "admin-token-file", .arg = "FILE", .env = "SOLDER_TOKEN_FILE", .help = "token that clients of the admin interface must show"},
+    {.name = "config", .arg = "SOURCE", .env = "SOLDER_CONFIG", .help = "where resources are: a directory", .repeat = true},
+    {.name = "envoy", .arg = "[PATH]", .env = "SOLDER_ENVOY", .help = "run an Envoy and supervise it; without PATH the one on PATH"},
+    {.name = "envoy-proxy", .arg = "NAME", .help = "proxy whose gateways that Envoy serves; default gateway-proxy"},
+    {.name = "log-format", .arg = "FORMAT", .env = "SOLDER_LOG_FORMAT", .help = "json or text; default text on a terminal"},
+    {.name = "log-level", .arg = "LEVEL", .env = "SOLDER_LOG_LEVEL", .help = "debug, info (default), warn or error"},
+    {.name = "settings", .arg = "FILE", .env = "SOLDER_SETTINGS", .help = "settings that win over the Settings resource"},
+    {.name = "settings-name", .arg = "NS/NAME", .env = "SOLDER_SETTINGS_NAME", .help = "the Settings resource; default gloo-system/default"},
+    {.name = "state-dir", .arg = "DIR", .env = "SOLDER_STATE_DIR", .help = "what must survive a restart; default /var/lib/solder"},
+    {.name = "xds", .arg = "ADDR", .env = "SOLDER_XDS", .help = "where Envoys connect; default 127.0.0.1:9977, none with --envoy", .repeat = true},
+    {.name = "xds-cert", .arg = "FILE", .help = "certificate chain for Envoys, PEM"},
+    {.name = "xds-client-ca", .arg = "FILE", .help = "authorities of Envoys' certificates, PEM"},
+    {.name = "xds-insecure", .help = "allow a plain xDS address that other machines reach, though private keys go over it"},
+    {.name = "xds-key", .arg = "FILE", .help = "private key for Envoys, PEM"},
+};
+
+const struct sld_command sld_cmd_run = {
+    .name = "run",
+    .args = "",
+    .help = "Runs the control plane.",
+    .more = "solder run --config /etc/solder --envoy\n"
+            "solder run --config /etc/solder --xds 127.0.0.1:9977    (for Envoys started otherwise; see solder bootstrap)\n\n"
+            "SIGTERM and SIGINT stop gracefully, a second one at once; SIGHUP reads everything again.",
+    .flags = flags,
+    .flag_count = SLD_ARRAY_LEN(flags),
+    .run = run,
+};

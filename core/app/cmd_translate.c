@@ -1,0 +1,129 @@
+// solder translate: the resources for Envoy that a directory becomes.
+#include "app/builtin.h"
+#include "app/commands.h"
+#include "app/offline.h"
+
+#include <stdio.h>
+
+struct print {
+    enum sld_text_style style;
+    const char *role, *type, *name;
+    struct sld_json json;
+    struct sld_buf buf;
+    bool as_json;
+};
+
+static bool wanted(const struct print *p, const struct sld_out *o)
+{
+    if (p->role && o->view.n && !sld_str_eq(o->view, sld_str_c(p->role)))
+        return false;
+    if (p->type && strcmp(p->type, sld_out_type_name(o->type)))
+        return false;
+    return !p->name || sld_str_eq(o->name, sld_str_c(p->name));
+}
+
+static void print_yaml(struct print *p, const struct sld_out *o)
+{
+    sld_buf_addf(&p->buf, "---\n# %s%s%.*s\n", sld_out_type_name(o->type), o->view.n ? " for " : "", SLD_FMT(o->view));
+    sld_out_print(&p->buf, o, SLD_TEXT_YAML);
+}
+
+static void print_json(struct print *p, const struct sld_out *o)
+{
+    char version[17];
+    sld_hash_text(o->content, version);
+    struct sld_json *j = &p->json;
+    sld_json_begin(j, '{');
+    sld_json_key(j, "type");
+    sld_json_str(j, sld_str_c(sld_out_type_name(o->type)));
+    sld_json_key(j, "role");
+    sld_json_str(j, o->view);
+    sld_json_key(j, "name");
+    sld_json_str(j, o->name);
+    sld_json_key(j, "version");
+    sld_json_str(j, sld_str_c(version));
+    sld_json_key(j, "resource");
+    struct sld_buf one;
+    sld_buf_init(&one, 64U << 20);
+    sld_out_print(&one, o, SLD_TEXT_JSON_COMPACT);
+    sld_json_raw(j, sld_buf_str(&one));
+    sld_buf_fini(&one);
+    sld_json_end(j, '}');
+}
+
+static void flush(struct print *p)
+{
+    fwrite(p->buf.p, 1, p->buf.n, stdout);
+    sld_buf_reset(&p->buf);
+}
+
+static void on_out(const struct sld_out *o, void *arg)
+{
+    struct print *p = arg;
+    if (!wanted(p, o))
+        return;
+    if (p->as_json)
+        print_json(p, o);
+    else
+        print_yaml(p, o);
+    flush(p);
+}
+
+static int run(struct sld_args *a)
+{
+    const char *format = sld_args_get(a, "output");
+    if (format && strcmp(format, "yaml") && strcmp(format, "json"))
+        return sld_usage("-o takes yaml or json, not %s", format);
+    struct print p = {
+        .role = sld_args_get(a, "role"),
+        .type = sld_args_get(a, "type"),
+        .name = sld_args_get(a, "name"),
+        .as_json = format && !strcmp(format, "json"),
+    };
+    struct sld_offline off = {0};
+    struct sld_offline_options opt = {
+        .paths = a->pos,
+        .settings_file = sld_args_get(a, "settings"),
+        .settings_name = sld_args_get(a, "settings-name"),
+    };
+    struct sld_err err = {0};
+    int code = SLD_EXIT_OK;
+    if (sld_offline_load(&off, &opt, &err)) {
+        fprintf(stderr, "solder translate: %s\n", err.msg);
+        code = SLD_EXIT_USAGE;
+    } else {
+        sld_buf_init(&p.buf, 256U << 20);
+        sld_json_init(&p.json, &p.buf);
+        if (p.as_json)
+            sld_json_begin(&p.json, '[');
+        sld_translate_outs(off.translate, on_out, &p);
+        if (p.as_json)
+            sld_json_end(&p.json, ']');
+        sld_buf_addz(&p.buf, p.as_json ? "\n" : "");
+        flush(&p);
+        sld_buf_fini(&p.buf);
+    }
+    sld_offline_fini(&off);
+    return code;
+}
+
+static const struct sld_flag flags[] = {
+    {.name = "name", .arg = "NAME", .help = "only the resource of that name"},
+    {.name = "output", .letter = 'o', .arg = "FORMAT", .help = "yaml (default) or json"},
+    {.name = "role", .arg = "ROLE", .help = "only what Envoys of that role get, such as gloo-system~gateway-proxy"},
+    {.name = "settings", .arg = "FILE", .env = "SOLDER_SETTINGS", .help = "settings that win over the Settings resource"},
+    {.name = "settings-name", .arg = "NS/NAME", .env = "SOLDER_SETTINGS_NAME", .help = "the Settings resource; default gloo-system/default"},
+    {.name = "type", .arg = "TYPE", .help = "only lds, rds, cds, eds or sds"},
+};
+
+const struct sld_command sld_cmd_translate = {
+    .name = "translate",
+    .args = "PATH...",
+    .help = "Prints the resources for Envoy that directories or files become, offline.",
+    .more = "Secrets are printed as ***. What is wrong with the input is told by solder check.",
+    .flags = flags,
+    .flag_count = SLD_ARRAY_LEN(flags),
+    .min_pos = 1,
+    .max_pos = 64,
+    .run = run,
+};

@@ -1,0 +1,429 @@
+// The model thread.
+#include "app/model_thread.h"
+
+#include <pthread.h>
+#include <signal.h>
+
+#include "app/builtin.h"
+#include "app/publish.h"
+#include "app/settings.h"
+
+// Everything that goes from io to model, in one kind of message: small, and the order of one sender is kept.
+enum letter_kind { RESTORE, SOURCE, PUT, GONE, SYNCED, PROBLEM, SERVE_RESTORED, VERDICT };
+
+struct letter {
+    struct sld_message msg;
+    struct sld_model_thread *m;
+    enum letter_kind kind;
+    char *source, *path, *text, *build; // own
+    struct sld_obj *object;             // reference: raw or blob
+    unsigned order;
+    bool flag; // settled, taken
+    enum sld_code code;
+    enum sld_out_type type;
+    struct sld_hash hash;
+};
+
+struct news {
+    struct sld_message msg;
+    struct sld_model_thread *m;
+    struct sld_model_news n;
+};
+
+struct sld_model_thread {
+    struct sld_model_options opt;
+    struct sld_loop *io, *loop;
+    pthread_t thread;
+    struct sld_intake *intake;
+    struct sld_translate *translate;
+    struct sld_object *settings; // the resource in use
+    struct sld_timer *tick, *clock;
+    size_t sources, synced;
+    struct sld_map synced_names;
+    bool ready, serve_restored, settings_dirty, any_restored;
+    uint64_t index, batches;
+    const char *second_look;     // for the next news; owned by `names`
+    struct sld_intern *names;
+    bool stopped; // [io]
+};
+
+// ---- Settings ----
+
+static void apply_settings(struct sld_model_thread *m)
+{
+    struct sld_arena a = {0};
+    bool use = m->settings && m->settings->ok;
+    const struct sld_object *file = m->opt.settings_file;
+    Gloo__Settings *s = sld_settings_merge(&a, file ? file->msg : NULL, use ? m->settings->msg : NULL);
+    sld_translate_set_settings(m->translate, s);
+    m->settings_dirty = false;
+    sld_arena_fini(&a);
+}
+
+static const Gloo__SolderSettings *own_settings(struct sld_model_thread *m, struct sld_arena *a)
+{
+    bool use = m->settings && m->settings->ok;
+    const struct sld_object *file = m->opt.settings_file;
+    return sld_settings_merge(a, file ? file->msg : NULL, use ? m->settings->msg : NULL)->solder;
+}
+
+static void fill_settings(struct sld_model_thread *m, struct sld_model_news *n)
+{
+    struct sld_arena a = {0};
+    const Gloo__SolderSettings *s = own_settings(m, &a);
+    n->linger_ns = s && s->linger ? (uint64_t)sld_duration_ms(s->linger) * 1000000 : 30 * UINT64_C(1000000000);
+    n->log_level = m->opt.log_level;
+    if (s && s->log_level[0] && !m->opt.log_fixed)
+        sld_log_level_parse(sld_str_c(s->log_level), &n->log_level);
+    sld_arena_fini(&a);
+}
+
+// ---- Intake's events ----
+
+static void on_object(void *user, struct sld_ident id, struct sld_raw *raw)
+{
+    struct sld_model_thread *m = user;
+    if (id.kind == SLD_KIND_SETTINGS) {
+        struct sld_arena a = {0};
+        if (sld_str_eq(sld_ident_key(&a, id), m->opt.settings_key)) {
+            struct sld_object *o = raw ? sld_object_decode(raw, NULL, NULL) : NULL;
+            if (!o || o->ok) { // a broken document leaves the former one in force
+                SLD_UNREF(m->settings);
+                m->settings = o;
+                m->settings_dirty = true;
+            } else {
+                SLD_UNREF(o);
+            }
+        }
+        sld_arena_fini(&a);
+    }
+    sld_translate_set(m->translate, id, raw);
+    if (!raw && m->opt.state)
+        sld_state_forget(m->opt.state, id);
+}
+
+static void on_problems(void *user)
+{
+    struct sld_model_thread *m = user;
+    m->index++;
+}
+
+static void on_second_look(void *user, struct sld_str source)
+{
+    struct sld_model_thread *m = user;
+    m->second_look = sld_intern_str(m->names, sld_intern_id(m->names, source)).p;
+}
+
+// ---- Rounds ----
+
+static void news_run(struct sld_message *msg)
+{
+    struct news *n = SLD_CONTAINER_OF(msg, struct news, msg);
+    if (n->m->stopped)
+        sld_xds_batch_destroy(n->n.batch);
+    else
+        n->m->opt.on_news(n->m->opt.user, &n->n);
+    sld_xfree(n);
+}
+
+static void news_drop(struct sld_message *msg)
+{
+    struct news *n = SLD_CONTAINER_OF(msg, struct news, msg);
+    sld_xds_batch_destroy(n->n.batch);
+    sld_xfree(n);
+}
+
+static void save(struct sld_model_thread *m, const struct sld_translate_result *r)
+{
+    for (size_t i = 0; m->opt.state && i < r->accept_count; i++) {
+        struct sld_raw *raw = r->accepts[i].raw;
+        // The intake names an origin "<source>/<path>".
+        if (raw && !raw->secret && raw->origin.n > raw->path.n)
+            sld_state_accept(m->opt.state, sld_str_sub(raw->origin, 0, raw->origin.n - raw->path.n - 1), raw);
+    }
+}
+
+static void arm(struct sld_model_thread *m)
+{
+    uint64_t now = sld_mono_ns(), due = sld_intake_tick(m->intake, now);
+    if (due)
+        sld_timer_start(m->tick, due > now ? (due - now) / 1000000 + 1 : 0);
+    else
+        sld_timer_stop(m->tick);
+}
+
+// Runs when the inbox is empty: everything told so far goes out in one round.
+static void on_idle(void *user)
+{
+    struct sld_model_thread *m = user;
+    arm(m);
+    if (m->settings_dirty)
+        apply_settings(m);
+    bool was_ready = m->ready;
+    bool all = m->sources && m->synced == m->sources;
+    m->ready = m->ready || all || (m->serve_restored && m->any_restored);
+    bool pending = sld_translate_pending(m->translate);
+    if (!pending && was_ready == m->ready && !m->second_look)
+        return;
+    struct sld_translate_result r = {0};
+    if (pending)
+        sld_translate_run(m->translate, &r);
+    save(m, &r);
+    if (r.status_count)
+        m->index++;
+    struct news *n = SLD_NEW(struct news);
+    n->msg = (struct sld_message){.run = news_run, .drop = news_drop};
+    n->m = m;
+    n->n = (struct sld_model_news){.round = r.round, .index = m->index, .ready = m->ready, .restored = !all, .second_look = m->second_look};
+    fill_settings(m, &n->n);
+    if (r.out_count)
+        n->n.batch = sld_publish_batch(r.outs, r.out_count, ++m->batches);
+    m->second_look = NULL;
+    sld_translate_result_fini(&r);
+    sld_loop_post(m->io, &n->msg);
+}
+
+static void on_tick(void *user)
+{
+    on_idle(user);
+}
+
+enum { CLOCK_MS = 60000 };
+
+static void on_clock(void *user)
+{
+    struct sld_model_thread *m = user;
+    sld_translate_set_now(m->translate, sld_wall_ms() / 1000);
+    sld_timer_start(m->clock, CLOCK_MS);
+    on_idle(m);
+}
+
+// ---- Letters ----
+
+static void letter_free(struct letter *l)
+{
+    sld_xfree(l->source);
+    sld_xfree(l->path);
+    sld_xfree(l->text);
+    sld_xfree(l->build);
+    SLD_UNREF(l->object);
+    sld_xfree(l);
+}
+
+static void letter_drop(struct sld_message *msg)
+{
+    letter_free(SLD_CONTAINER_OF(msg, struct letter, msg));
+}
+
+static void source_synced(struct sld_model_thread *m, struct sld_str source)
+{
+    if (!sld_map_has(&m->synced_names, source)) {
+        sld_map_set(&m->synced_names, source, m);
+        m->synced++;
+    }
+    sld_intake_synced(m->intake, source, sld_mono_ns());
+}
+
+static void letter_run(struct sld_message *msg)
+{
+    struct letter *l = SLD_CONTAINER_OF(msg, struct letter, msg);
+    struct sld_model_thread *m = l->m;
+    struct sld_str source = sld_str_c(l->source), path = sld_str_c(l->path), text = sld_str_c(l->text);
+    uint64_t now = sld_mono_ns();
+    switch (l->kind) {
+    case RESTORE:
+        m->any_restored = true;
+        sld_translate_restore(m->translate, (struct sld_raw *)l->object);
+        sld_intake_restore(m->intake, source, (struct sld_raw *)l->object);
+        break;
+    case SOURCE:
+        m->sources++;
+        sld_intake_source(m->intake, source, l->order);
+        break;
+    case PUT:
+        sld_intake_put(m->intake, source, path, (struct sld_blob *)l->object, l->flag, now);
+        break;
+    case GONE:
+        sld_intake_gone(m->intake, source, path, now);
+        break;
+    case SYNCED:
+        source_synced(m, source);
+        break;
+    case PROBLEM:
+        sld_intake_problem(m->intake, source, path, l->code, text, now);
+        break;
+    case SERVE_RESTORED:
+        m->serve_restored = true;
+        break;
+    case VERDICT:
+        if (l->flag)
+            sld_translate_taken(m->translate, l->type, source, path, l->hash, sld_str_c(l->build));
+        else
+            sld_translate_refused(m->translate, l->type, source, path, l->hash, sld_str_c(l->build), text);
+        break;
+    }
+    letter_free(l);
+}
+
+static char *own(struct sld_str s)
+{
+    if (!s.p)
+        return NULL;
+    char *p = sld_xalloc(s.n + 1);
+    memcpy(p, s.p, s.n);
+    p[s.n] = 0;
+    return p;
+}
+
+static struct letter *letter(struct sld_model_thread *m, enum letter_kind kind, struct sld_str source)
+{
+    struct letter *l = SLD_NEW(struct letter);
+    l->msg = (struct sld_message){.run = letter_run, .drop = letter_drop};
+    l->m = m;
+    l->kind = kind;
+    l->source = own(source);
+    return l;
+}
+
+static void post(struct letter *l)
+{
+    sld_loop_post(l->m->loop, &l->msg);
+}
+
+void sld_model_thread_restore(struct sld_model_thread *m, struct sld_str source, struct sld_raw *raw)
+{
+    struct letter *l = letter(m, RESTORE, source);
+    l->object = sld_obj_ref(raw);
+    post(l);
+}
+
+void sld_model_thread_source(struct sld_model_thread *m, struct sld_str source, unsigned order)
+{
+    struct letter *l = letter(m, SOURCE, source);
+    l->order = order;
+    post(l);
+}
+
+void sld_model_thread_put(struct sld_model_thread *m, struct sld_str source, struct sld_str path, struct sld_blob *bytes, bool settled)
+{
+    struct letter *l = letter(m, PUT, source);
+    l->path = own(path);
+    l->object = sld_obj_ref(bytes);
+    l->flag = settled;
+    post(l);
+}
+
+void sld_model_thread_gone(struct sld_model_thread *m, struct sld_str source, struct sld_str path)
+{
+    struct letter *l = letter(m, GONE, source);
+    l->path = own(path);
+    post(l);
+}
+
+void sld_model_thread_synced(struct sld_model_thread *m, struct sld_str source)
+{
+    post(letter(m, SYNCED, source));
+}
+
+void sld_model_thread_problem(struct sld_model_thread *m, struct sld_str source, struct sld_str path, enum sld_code code, struct sld_str message)
+{
+    struct letter *l = letter(m, PROBLEM, source);
+    l->path = own(path);
+    l->text = own(message);
+    l->code = code;
+    post(l);
+}
+
+void sld_model_thread_serve_restored(struct sld_model_thread *m)
+{
+    post(letter(m, SERVE_RESTORED, SLD_STR_NONE));
+}
+
+void sld_model_thread_verdict(struct sld_model_thread *m, bool taken, struct sld_str view, const struct sld_xds_resource *r,
+                              struct sld_str build, struct sld_str words)
+{
+    struct letter *l = letter(m, VERDICT, view);
+    l->path = own(r->name);
+    l->text = own(words);
+    l->build = own(build);
+    l->flag = taken;
+    l->type = sld_publish_type(r->type);
+    l->hash = sld_publish_content(r);
+    post(l);
+}
+
+// ---- Life ----
+
+static void *thread_main(void *arg)
+{
+    struct sld_model_thread *m = arg;
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, NULL);
+    sld_loop_run(m->loop);
+    sld_timer_destroy(m->tick);
+    sld_timer_destroy(m->clock);
+    return NULL;
+}
+
+struct sld_model_thread *sld_model_thread_start(struct sld_loop *io, const struct sld_model_options *o)
+{
+    struct sld_model_thread *m = SLD_NEW(struct sld_model_thread);
+    m->opt = *o;
+    m->io = io;
+    m->names = sld_intern_create();
+    m->loop = sld_loop_create("model");
+    struct sld_translate_options to = {
+        .features = sld_builtin_features,
+        .feature_count = sld_builtin_feature_count,
+        .now_s = sld_wall_ms() / 1000,
+    };
+    m->translate = sld_translate_create(&to);
+    sld_translate_settings_in_use(m->translate, o->settings_key);
+    struct sld_intake_options in = o->intake;
+    in.default_ns = o->default_ns;
+    struct sld_intake_events ev = {.on_object = on_object, .on_problems = on_problems, .on_second_look = on_second_look, .user = m};
+    m->intake = sld_intake_create(&in, &ev);
+    m->settings_dirty = true;
+    m->tick = sld_timer_create(m->loop, on_tick, m);
+    m->clock = sld_timer_create(m->loop, on_clock, m);
+    sld_timer_start(m->clock, CLOCK_MS);
+    sld_loop_on_idle(m->loop, on_idle, m);
+    int rc = pthread_create(&m->thread, NULL, thread_main, m);
+    SLD_INV(rc == 0);
+    return m;
+}
+
+void sld_model_thread_stop(struct sld_model_thread *m)
+{
+    m->stopped = true;
+    sld_loop_stop(m->loop);
+    pthread_join(m->thread, NULL);
+    sld_loop_destroy(m->loop);
+    sld_intake_destroy(m->intake);
+    sld_translate_destroy(m->translate);
+    SLD_UNREF(m->settings);
+    sld_map_fini(&m->synced_names);
+    sld_intern_destroy(m->names);
+    sld_xfree(m);
+}
+
+struct sld_loop *sld_model_thread_loop(struct sld_model_thread *m)
+{
+    return m->loop;
+}
+
+struct sld_translate *sld_model_thread_translate(struct sld_model_thread *m)
+{
+    return m->translate;
+}
+
+struct sld_intake *sld_model_thread_intake(struct sld_model_thread *m)
+{
+    return m->intake;
+}
+
+uint64_t sld_model_thread_index(const struct sld_model_thread *m)
+{
+    return m->index;
+}

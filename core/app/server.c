@@ -1,0 +1,608 @@
+// The server: start and stop order, and what passes between the rooms on the io thread.
+#include "app/server.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "admin/admin.h"
+#include "app/builtin.h"
+#include "app/model_thread.h"
+#include "app/notify.h"
+#include "app/settings.h"
+#include "edge/edge.h"
+#include "xds/serve.h"
+
+enum {
+    MAX_SOURCES = 64,
+    // How long restored state waits for its sources before it is served without them.
+    RESTORE_WAIT_MS = 3000,
+    // An Envoy that has not taken everything by then is reported, and no reason to be unready any more.
+    CONVERGE_LIMIT_MS = 60000,
+};
+
+struct source {
+    struct server *s;
+    const char *address;
+    const struct sld_source_ops *ops;
+    struct sld_source *source;
+    bool synced, up;
+    int64_t last_sync_ms;
+    char problem[256];
+};
+
+struct server {
+    const struct sld_server_options *opt;
+    struct sld_object *settings_file;
+    struct sld_arena arena;
+    struct sld_loop *io;
+    struct sld_state_dir *state;
+    char state_note[SLD_ERR_MAX];
+    struct sld_xds *xds;
+    struct sld_xds_server *xds_server;
+    struct sld_model_thread *model;
+    struct sld_admin *admin;
+    struct sld_admin_memo *memo; // [model] between start and stop
+    struct sld_edge *edge;
+    struct source sources[MAX_SOURCES];
+    size_t source_count;
+    struct sld_signal *term, *intr, *hup;
+    struct sld_timer *restore_wait;
+    struct sld_str write_ns, role;
+    _Atomic uint64_t index;
+    uint64_t served_ns;  // mono: since when Envoys are served; 0 = not yet
+    bool restored;       // what is served was restored
+    bool envoy_took;     // the supervised Envoy took a whole configuration once
+    bool stopping, finished;
+    int exit_code;
+};
+
+// ---- Sources ----
+
+static void on_put(void *user, struct sld_str path, struct sld_blob *bytes, bool settled)
+{
+    struct source *c = user;
+    sld_model_thread_put(c->s->model, sld_str_c(c->address), path, bytes, settled);
+}
+
+static void on_gone(void *user, struct sld_str path)
+{
+    struct source *c = user;
+    sld_model_thread_gone(c->s->model, sld_str_c(c->address), path);
+}
+
+static void on_synced(void *user)
+{
+    struct source *c = user;
+    if (!c->synced)
+        SLD_LOG(SLD_INFO, "app", "source_synced", SLD_KC("source", c->address));
+    c->synced = true;
+    c->last_sync_ms = sld_wall_ms();
+    sld_model_thread_synced(c->s->model, sld_str_c(c->address));
+}
+
+static void on_problem(void *user, struct sld_str path, enum sld_code code, struct sld_str message)
+{
+    struct source *c = user;
+    if (!path.n) {
+        c->up = !message.p;
+        snprintf(c->problem, sizeof(c->problem), "%.*s", SLD_FMT(message));
+        if (message.p)
+            SLD_LOG(SLD_WARN, "app", "source_down", SLD_KC("source", c->address), SLD_KS("reason", message));
+        else
+            SLD_LOG(SLD_INFO, "app", "source_up", SLD_KC("source", c->address));
+    }
+    sld_model_thread_problem(c->s->model, sld_str_c(c->address), path, code, message);
+}
+
+static enum sld_rc open_sources(struct server *s, struct sld_err *err)
+{
+    for (size_t i = 0; i < s->source_count; i++) {
+        struct source *c = &s->sources[i];
+        struct sld_source_events ev = {.on_put = on_put, .on_gone = on_gone, .on_synced = on_synced, .on_problem = on_problem, .user = c};
+        c->up = true;
+        enum sld_rc rc = c->ops->open(s->io, sld_str_c(c->address), &ev, &c->source, err);
+        if (rc)
+            return sld_err_wrap(err, "--config %s", c->address);
+    }
+    return SLD_OK;
+}
+
+static enum sld_rc find_sources(struct server *s, struct sld_err *err)
+{
+    for (; s->opt->configs[s->source_count]; s->source_count++) {
+        const char *address = s->opt->configs[s->source_count];
+        if (s->source_count == MAX_SOURCES)
+            return sld_err_set(err, SLD_LIMIT, "more than %d --config", MAX_SOURCES);
+        const struct sld_source_ops *ops = sld_builtin_source(sld_str_c(address));
+        if (!ops)
+            return sld_err_set(err, SLD_INVALID, "--config %s is nothing Solder can read; give a directory", address);
+        for (size_t i = 0; i < s->source_count; i++) {
+            if (!strcmp(s->sources[i].address, address))
+                return sld_err_set(err, SLD_INVALID, "--config %s is given twice", address);
+        }
+        s->sources[s->source_count] = (struct source){.s = s, .address = address, .ops = ops};
+    }
+    return SLD_OK;
+}
+
+// ---- What the model thread tells ----
+
+static void second_look(struct server *s, const char *address)
+{
+    for (size_t i = 0; i < s->source_count; i++) {
+        struct source *c = &s->sources[i];
+        if (c->source && !strcmp(c->address, address))
+            c->ops->reread(c->source);
+    }
+}
+
+static void begin_serving(struct server *s, const struct sld_model_news *n)
+{
+    s->served_ns = sld_mono_ns();
+    sld_xds_serve(s->xds, s->served_ns);
+    SLD_LOG(n->restored ? SLD_WARN : SLD_INFO, "app", "serving", SLD_KB("restored", n->restored), SLD_KI("round", n->round.number),
+            SLD_KI("translate_ms", n->round.duration_ns / 1000000));
+    sld_notify_ready(n->restored ? "serving the last accepted state: a source has not been read" : "serving");
+}
+
+static void on_news(void *user, struct sld_model_news *n)
+{
+    struct server *s = user;
+    uint64_t now = sld_mono_ns();
+    size_t changed = n->batch ? n->batch->count : 0;
+    sld_xds_set_linger(s->xds, n->linger_ns);
+    sld_log_set_level(n->log_level);
+    if (n->batch)
+        sld_xds_apply(s->xds, n->batch, now);
+    s->restored = n->restored;
+    if (n->ready && !s->served_ns)
+        begin_serving(s, n);
+    sld_xds_server_kick(s->xds_server);
+    if (n->round.number) {
+        struct sld_admin_round r = {.generation = n->round.number, .duration_ns = n->round.duration_ns, .wall_ms = sld_wall_ms(),
+                                    .computed = n->round.computed, .cut = n->round.cut, .changed = changed};
+        sld_admin_round(s->admin, &r);
+    }
+    if (n->index != s->index) {
+        s->index = n->index;
+        sld_admin_changed(s->admin, n->index + 1); // the API's indices begin at 1
+    }
+    if (n->second_look)
+        second_look(s, n->second_look);
+}
+
+static void on_refused(void *user, struct sld_str view, const struct sld_xds_resource *r, struct sld_str build, struct sld_str words)
+{
+    struct server *s = user;
+    SLD_LOG(SLD_WARN, "app", "envoy_refused", SLD_KC("type", sld_xds_type_name(r->type)), SLD_KS("name", r->name),
+            SLD_KS("build", build), SLD_KS("words", words));
+    sld_model_thread_verdict(s->model, false, view, r, build, words);
+}
+
+static void on_accepted(void *user, struct sld_str view, const struct sld_xds_resource *r, struct sld_str build)
+{
+    struct server *s = user;
+    sld_model_thread_verdict(s->model, true, view, r, build, SLD_STR(""));
+    sld_admin_progress(s->admin);
+}
+
+static void on_clients(void *user)
+{
+    struct server *s = user;
+    if (s->admin)
+        sld_admin_progress(s->admin);
+}
+
+// ---- What admin asks ----
+
+static void query_back(struct sld_message *m)
+{
+    sld_admin_query_done(SLD_CONTAINER_OF(m, struct sld_admin_query, msg));
+}
+
+static void query_run(struct sld_message *m)
+{
+    struct sld_admin_query *q = SLD_CONTAINER_OF(m, struct sld_admin_query, msg);
+    struct server *s = q->user;
+    struct sld_admin_model am = {
+        .translate = sld_model_thread_translate(s->model),
+        .intake = sld_model_thread_intake(s->model),
+        .memo = s->memo,
+        .index = sld_model_thread_index(s->model) + 1,
+        .write_ns = s->write_ns,
+    };
+    sld_admin_answer(&am, q);
+    q->msg = (struct sld_message){.run = query_back, .drop = query_back};
+    sld_loop_post(s->io, &q->msg);
+}
+
+static void query(struct sld_admin_query *q, void *user)
+{
+    struct server *s = user;
+    q->user = s;
+    q->msg = (struct sld_message){.run = query_run, .drop = query_back};
+    sld_loop_post(sld_model_thread_loop(s->model), &q->msg);
+}
+
+struct converged {
+    struct sld_str role;
+    bool seen, all;
+};
+
+static void on_client(const struct sld_xds_client_info *c, void *arg)
+{
+    struct converged *v = arg;
+    if (!sld_str_eq(c->role, v->role))
+        return;
+    v->all = v->seen ? v->all && c->converged : c->converged;
+    v->seen = true;
+}
+
+static struct sld_str envoy_reason(struct server *s)
+{
+    if (s->envoy_took || !s->served_ns)
+        return SLD_STR_NONE;
+    struct sld_edge_info info;
+    sld_edge_info(s->edge, &info);
+    struct converged v = {.role = s->role};
+    sld_xds_clients(s->xds, on_client, &v);
+    if (info.live && v.seen && v.all) {
+        s->envoy_took = true;
+        return SLD_STR_NONE;
+    }
+    if (info.live && sld_mono_ns() - s->served_ns > CONVERGE_LIMIT_MS * UINT64_C(1000000)) {
+        SLD_LOG(SLD_WARN, "app", "envoy_slow", SLD_KC("msg", "Envoy has not taken the whole configuration in time"));
+        s->envoy_took = true;
+        return SLD_STR_NONE;
+    }
+    if (info.error[0])
+        return sld_str_c(info.error);
+    return v.seen ? SLD_STR("Envoy has not taken the whole configuration yet") : SLD_STR("Envoy is not connected yet");
+}
+
+static size_t checks(struct sld_admin_check *out, size_t max, void *user)
+{
+    struct server *s = user;
+    size_t n = 0;
+    SLD_INV(max >= 4);
+    out[n++] = (struct sld_admin_check){"serving", s->served_ns != 0, false, SLD_STR("not every source was read once")};
+    if (s->edge) {
+        struct sld_str why = envoy_reason(s);
+        out[n++] = (struct sld_admin_check){"envoy", s->served_ns && !why.p, false, why.p ? why : SLD_STR("nothing is served yet")};
+    }
+    out[n++] = (struct sld_admin_check){"shutdown", !s->stopping, false, SLD_STR("Solder is stopping")};
+    return n;
+}
+
+static size_t sources(struct sld_admin_source *out, size_t max, void *user)
+{
+    struct server *s = user;
+    size_t n = 0;
+    for (; n < s->source_count && n < max; n++) {
+        const struct source *c = &s->sources[n];
+        out[n] = (struct sld_admin_source){
+            .name = sld_str_c(c->address),
+            .type = c->ops->name,
+            .up = c->up,
+            .synced = c->synced,
+            .last_sync_ms = c->last_sync_ms,
+            .problem = c->up ? SLD_STR_NONE : sld_str_c(c->problem),
+        };
+    }
+    return n;
+}
+
+static void edge_state(struct sld_admin_edge *out, void *user)
+{
+    struct server *s = user;
+    *out = (struct sld_admin_edge){0};
+    if (!s->edge)
+        return;
+    struct sld_edge_info i;
+    sld_edge_info(s->edge, &i);
+    *out = (struct sld_admin_edge){
+        .supervised = true,
+        .up = i.live,
+        .pid = i.pid,
+        .restarts = i.restarts,
+        .version = sld_str_c(i.version),
+        .state = sld_str_c(sld_edge_state_name(i.state)),
+        .problem = i.error[0] ? sld_str_c(i.error) : i.last_exit[0] && !i.live ? sld_str_c(i.last_exit) : SLD_STR_NONE,
+    };
+}
+
+// ---- Stopping ----
+
+static void finish(struct server *s)
+{
+    if (s->finished)
+        return;
+    s->finished = true;
+    sld_loop_stop(s->io);
+}
+
+static void on_edge_state(enum sld_edge_state st, void *user)
+{
+    struct server *s = user;
+    SLD_LOG(SLD_INFO, "app", "envoy_state", SLD_KC("state", sld_edge_state_name(st)));
+    if (st == SLD_EDGE_STOPPED && s->stopping)
+        finish(s);
+    if (st == SLD_EDGE_FAILED) {
+        struct sld_edge_info i;
+        sld_edge_info(s->edge, &i);
+        fprintf(stderr, "solder: Envoy cannot be started: %s\n", i.error);
+        s->exit_code = 1;
+        finish(s);
+    }
+}
+
+static void on_term(int signum, void *user)
+{
+    struct server *s = user;
+    SLD_LOG(SLD_INFO, "app", "signal", SLD_KI("signal", signum));
+    s->stopping = true;
+    sld_notify_stopping();
+    if (!s->edge)
+        finish(s);
+    else
+        sld_edge_stop(s->edge); // a second call skips the waiting
+}
+
+static void on_hup(int signum, void *user)
+{
+    (void)signum;
+    struct server *s = user;
+    SLD_LOG(SLD_INFO, "app", "reread");
+    for (size_t i = 0; i < s->source_count; i++) {
+        if (s->sources[i].source)
+            s->sources[i].ops->reread(s->sources[i].source);
+    }
+    sld_admin_reload(s->admin);
+    sld_xds_server_reload(s->xds_server);
+}
+
+static void on_restore_wait(void *user)
+{
+    struct server *s = user;
+    sld_model_thread_serve_restored(s->model);
+}
+
+// ---- Starting ----
+
+static const Gloo__SolderSettings *own(const struct server *s)
+{
+    const Gloo__Settings *f = s->settings_file ? s->settings_file->msg : NULL;
+    return f ? f->solder : NULL;
+}
+
+static const char *state_dir(const struct server *s)
+{
+    const Gloo__SolderSettings *set = own(s);
+    if (s->opt->state_dir)
+        return s->opt->state_dir;
+    return set && set->state_dir[0] ? set->state_dir : "/var/lib/solder";
+}
+
+static enum sld_rc open_state(struct server *s, struct sld_err *err)
+{
+    struct sld_err warn = {0};
+    const Gloo__SolderSettings *set = own(s);
+    unsigned history = set && set->history ? set->history : 10;
+    enum sld_rc rc = sld_state_open(s->io, sld_str_c(state_dir(s)), history, &s->state, &warn, err);
+    if (rc)
+        return sld_err_wrap(err, "state directory %s", state_dir(s));
+    if (warn.msg[0]) {
+        SLD_LOG(SLD_WARN, "app", "state_note", SLD_KC("msg", warn.msg));
+        snprintf(s->state_note, sizeof(s->state_note), "%s", warn.msg);
+    }
+    return SLD_OK;
+}
+
+static enum sld_rc listen_xds(struct server *s, struct sld_err *err)
+{
+    const Gloo__SolderSettings *set = own(s);
+    struct sld_xds_server_options o = {
+        .insecure = s->opt->xds_insecure,
+        .cert_file = sld_str_c(s->opt->xds_cert),
+        .key_file = sld_str_c(s->opt->xds_key),
+        .client_ca_file = sld_str_c(s->opt->xds_client_ca),
+    };
+    s->xds_server = sld_xds_server_create(s->io, s->xds, &o);
+    const char *const *list = s->opt->xds;
+    const char *from_settings[] = {set && set->xds_address[0] ? set->xds_address : "127.0.0.1:9977", NULL};
+    if (!list[0] && (!s->opt->envoy || (set && set->xds_address[0])))
+        list = from_settings;
+    for (; *list; list++) {
+        int port;
+        enum sld_rc rc = sld_xds_server_listen(s->xds_server, sld_str_c(*list), &port, err);
+        if (rc)
+            return sld_err_wrap(err, "--xds %s", *list);
+        SLD_LOG(SLD_INFO, "app", "xds_listening", SLD_KC("address", *list), SLD_KI("port", port));
+    }
+    if (!s->opt->envoy)
+        return SLD_OK;
+    // The socket of the supervised Envoy: private keys go over it, so its directory is ours alone.
+    struct sld_str dir = sld_arena_fmt(&s->arena, "%s/envoy", state_dir(s));
+    if (mkdir(dir.p, 0700) && errno != EEXIST)
+        return sld_err_errno(err, errno, "%s", dir.p);
+    if (chmod(dir.p, 0700))
+        return sld_err_errno(err, errno, "%s", dir.p);
+    return sld_xds_server_listen(s->xds_server, sld_arena_fmt(&s->arena, "unix:%s/xds.sock", dir.p), NULL, err);
+}
+
+static enum sld_rc listen_admin(struct server *s, struct sld_err *err)
+{
+    const Gloo__SolderSettings *set = own(s);
+    struct sld_admin_options o = {
+        .io = s->io,
+        .xds = s->xds,
+        .host = {.query = query, .checks = checks, .sources = sources, .edge = edge_state, .user = s},
+        .version = SLD_STR(SLD_VERSION),
+    };
+    s->admin = sld_admin_create(&o);
+    struct sld_admin_access access = {
+        .cert_file = sld_str_c(s->opt->admin_cert),
+        .key_file = sld_str_c(s->opt->admin_key),
+        .client_ca_file = sld_str_c(s->opt->admin_client_ca),
+        .token_file = sld_str_c(s->opt->admin_token_file),
+    };
+    const char *const *list = s->opt->admin;
+    const char *from_settings[] = {set && set->admin_address[0] ? set->admin_address : "127.0.0.1:9091", NULL};
+    if (!list[0])
+        list = from_settings;
+    for (; *list; list++) {
+        int port;
+        enum sld_rc rc = sld_admin_listen(s->admin, sld_str_c(*list), &access, &port, err);
+        if (rc)
+            return sld_err_wrap(err, "--admin %s", *list);
+        SLD_LOG(SLD_INFO, "app", "admin_listening", SLD_KC("address", *list), SLD_KI("port", port));
+    }
+    return SLD_OK;
+}
+
+static void on_restored(struct sld_str source, struct sld_raw *raw, void *arg)
+{
+    struct server *s = arg;
+    for (size_t i = 0; i < s->source_count; i++) {
+        if (sld_str_eq(sld_str_c(s->sources[i].address), source))
+            sld_model_thread_restore(s->model, source, raw);
+    }
+}
+
+static enum sld_rc start_model(struct server *s, struct sld_err *err)
+{
+    const Gloo__SolderSettings *set = own(s);
+    const Gloo__Settings *file = s->settings_file ? s->settings_file->msg : NULL;
+    struct sld_model_options o = {
+        .settings_file = s->settings_file,
+        .state = s->state,
+        .log_level = SLD_INFO,
+        .log_fixed = s->opt->log_level != NULL,
+        .on_news = on_news,
+        .user = s,
+    };
+    enum sld_rc rc = sld_settings_key(&s->arena, s->opt->settings_name, &o.settings_key, err);
+    if (rc)
+        return rc;
+    if (s->opt->log_level && !sld_log_level_parse(sld_str_c(s->opt->log_level), &o.log_level))
+        return sld_err_set(err, SLD_INVALID, "--log-level takes debug, info, warn or error, not %s", s->opt->log_level);
+    sld_log_set_level(o.log_level);
+    s->write_ns = file && file->discovery_namespace[0] ? sld_str_c(file->discovery_namespace) : SLD_STR("gloo-system");
+    o.default_ns = s->write_ns;
+    sld_intake_options_default(&o.intake);
+    if (set && set->quiet_period)
+        o.intake.quiet_ns = (uint64_t)sld_duration_ms(set->quiet_period) * 1000000;
+    if (set && set->mass_deletion_percent)
+        o.intake.mass_percent = set->mass_deletion_percent;
+    s->memo = sld_admin_memo_create();
+    s->model = sld_model_thread_start(s->io, &o);
+    return SLD_OK;
+}
+
+static enum sld_rc start_edge(struct server *s, struct sld_err *err)
+{
+    if (!s->opt->envoy)
+        return SLD_OK;
+    const char *proxy = s->opt->envoy_proxy ? s->opt->envoy_proxy : "gateway-proxy";
+    s->role = sld_arena_fmt(&s->arena, "%.*s~%s", SLD_FMT(s->write_ns), proxy);
+    struct sld_str dir = sld_arena_fmt(&s->arena, "%s/envoy", state_dir(s));
+    struct sld_edge_options o = {
+        .run_dir = dir,
+        .envoy = s->opt->envoy[0] ? sld_str_c(s->opt->envoy) : SLD_STR_NONE,
+        .bootstrap = {.role = s->role, .xds = sld_arena_fmt(&s->arena, "unix:%.*s/xds.sock", SLD_FMT(dir))},
+    };
+    struct sld_edge_events ev = {.on_state = on_edge_state, .user = s};
+    return sld_edge_start(s->io, &o, &ev, &s->edge, err);
+}
+
+static enum sld_rc start(struct server *s, struct sld_err *err)
+{
+    const struct sld_server_options *o = s->opt;
+    enum sld_rc rc = o->settings_file ? sld_settings_read(o->settings_file, &s->settings_file, err) : SLD_OK;
+    if (!rc)
+        rc = find_sources(s, err);
+    if (rc)
+        return rc;
+    s->io = sld_loop_create("io");
+    struct sld_xds_events ev = {.on_refused = on_refused, .on_accepted = on_accepted, .on_clients = on_clients, .user = s};
+    struct sld_xds_options xo;
+    sld_xds_options_default(&xo);
+    xo.fallback_view = sld_fallback_view;
+    // The state directory first: who holds it is the one Solder here; then the ports, before anything is read.
+    rc = open_state(s, err);
+    if (rc)
+        return rc;
+    s->xds = sld_xds_create(&xo, &ev);
+    rc = listen_xds(s, err);
+    if (!rc)
+        rc = listen_admin(s, err);
+    if (!rc)
+        rc = start_model(s, err);
+    if (rc)
+        return rc;
+    for (size_t i = 0; i < s->source_count; i++)
+        sld_model_thread_source(s->model, sld_str_c(s->sources[i].address), (unsigned)i);
+    sld_state_each(s->state, on_restored, s);
+    rc = open_sources(s, err);
+    if (rc)
+        return rc;
+    s->term = sld_signal_create(s->io, SIGTERM, on_term, s);
+    s->intr = sld_signal_create(s->io, SIGINT, on_term, s);
+    s->hup = sld_signal_create(s->io, SIGHUP, on_hup, s);
+    s->restore_wait = sld_timer_create(s->io, on_restore_wait, s);
+    sld_timer_start(s->restore_wait, RESTORE_WAIT_MS);
+    sld_xds_server_start(s->xds_server);
+    return start_edge(s, err);
+}
+
+static void on_xds_stopped(void *user)
+{
+    struct server *s = user;
+    sld_loop_stop(s->io);
+}
+
+static void stop(struct server *s)
+{
+    for (size_t i = 0; i < s->source_count; i++) {
+        if (s->sources[i].source)
+            s->sources[i].ops->close(s->sources[i].source);
+    }
+    sld_admin_destroy(s->admin);
+    if (s->model)
+        sld_model_thread_stop(s->model);
+    sld_admin_memo_destroy(s->memo);
+    sld_edge_destroy(s->edge);
+    sld_signal_destroy(s->term);
+    sld_signal_destroy(s->intr);
+    sld_signal_destroy(s->hup);
+    sld_timer_destroy(s->restore_wait);
+    if (s->xds_server) {
+        sld_xds_server_stop(s->xds_server, on_xds_stopped, s);
+        sld_loop_run(s->io);
+        sld_xds_server_destroy(s->xds_server);
+    }
+    sld_xds_destroy(s->xds);
+    sld_state_close(s->state);
+    if (s->io)
+        sld_loop_destroy(s->io);
+    SLD_UNREF(s->settings_file);
+    sld_arena_fini(&s->arena);
+}
+
+int sld_server_run(const struct sld_server_options *o)
+{
+    signal(SIGXFSZ, SIG_IGN); // a file size limit is an error like a full disk
+    struct server s = {.opt = o};
+    struct sld_err err = {0};
+    if (start(&s, &err)) {
+        fprintf(stderr, "solder: %s\n", err.msg);
+        s.exit_code = err.rc == SLD_INVALID ? SLD_EXIT_USAGE : SLD_EXIT_FINDINGS;
+    } else {
+        sld_loop_run(s.io);
+    }
+    stop(&s);
+    return s.exit_code;
+}

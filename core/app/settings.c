@@ -1,0 +1,93 @@
+// Settings.
+#include "app/settings.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { SETTINGS_MAX_BYTES = 1024 * 1024 };
+
+static enum sld_rc read_file(struct sld_arena *a, const char *file, struct sld_str *out, struct sld_err *err)
+{
+    int fd = open(file, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return sld_err_errno(err, errno, "settings file %s", file);
+    char *p = sld_arena_alloc(a, SETTINGS_MAX_BYTES + 1);
+    size_t n = 0;
+    for (;;) {
+        ssize_t got = read(fd, p + n, SETTINGS_MAX_BYTES + 1 - n);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0) {
+            int e = errno;
+            close(fd);
+            return sld_err_errno(err, e, "settings file %s", file);
+        }
+        if (got == 0)
+            break;
+        n += (size_t)got;
+        if (n > SETTINGS_MAX_BYTES)
+            break;
+    }
+    close(fd);
+    if (n > SETTINGS_MAX_BYTES)
+        return sld_err_set(err, SLD_LIMIT, "settings file %s is larger than 1 MiB", file);
+    *out = sld_str_n(p, n);
+    return SLD_OK;
+}
+
+enum sld_rc sld_settings_read(const char *file, struct sld_object **out, struct sld_err *err)
+{
+    struct sld_arena a = {0};
+    struct sld_str text;
+    enum sld_rc rc = read_file(&a, file, &text, err);
+    if (rc) {
+        sld_arena_fini(&a);
+        return rc;
+    }
+    struct sld_ident id = {SLD_KIND_SETTINGS, SLD_STR("gloo-system"), SLD_STR("default")};
+    struct sld_doc_place place = {.path = sld_str_c(file), .default_ns = id.ns};
+    struct sld_raw *raw = sld_raw_create(id, text, 1, -1, sld_str_c(file), &place);
+    struct sld_object *o = sld_object_decode(raw, NULL, NULL);
+    SLD_UNREF(raw);
+    for (size_t i = 0; i < o->finding_count && !o->ok; i++) {
+        if (o->findings[i].severity != SLD_ERROR)
+            continue;
+        struct sld_finding f = o->findings[i];
+        sld_raw_locate(o->raw, &f);
+        rc = sld_err_set(err, SLD_INVALID, "%s:%d:%d: %.*s%s%.*s", file, f.line, f.column, SLD_FMT(f.path), f.path.n ? ": " : "",
+                         SLD_FMT(f.message));
+        break;
+    }
+    sld_arena_fini(&a);
+    if (rc)
+        SLD_UNREF(o);
+    else
+        *out = o;
+    return rc;
+}
+
+Gloo__Settings *sld_settings_merge(struct sld_arena *a, const Gloo__Settings *file, const Gloo__Settings *resource)
+{
+    if (!file)
+        return resource ? sld_msg_copy(a, &resource->base) : SLD_MSG(a, Gloo__Settings, gloo__settings);
+    Gloo__Settings *s = sld_msg_copy(a, &file->base);
+    if (!resource)
+        return s;
+    Gloo__Settings *r = sld_msg_copy(a, &resource->base);
+    // The block of our own keys is merged key by key: one flag in the file must not hide the others.
+    if (s->solder && r->solder)
+        sld_msg_fill(&s->solder->base, &r->solder->base);
+    sld_msg_fill(&s->base, &r->base);
+    return s;
+}
+
+enum sld_rc sld_settings_key(struct sld_arena *a, const char *name, struct sld_str *out, struct sld_err *err)
+{
+    struct sld_str rest = sld_str_c(name ? name : "gloo-system/default"), ns;
+    if (!sld_str_cut(&rest, '/', &ns) || !ns.n || !rest.p || !rest.n || sld_str_index(rest, '/') >= 0)
+        return sld_err_set(err, SLD_INVALID, "the name of the Settings must be NAMESPACE/NAME, not %s", name);
+    *out = sld_ident_key(a, (struct sld_ident){SLD_KIND_SETTINGS, ns, rest});
+    return SLD_OK;
+}
