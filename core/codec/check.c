@@ -296,25 +296,33 @@ static void check_field(struct check *c, const struct path *up, const ProtobufCM
     check_value(c, &at, u, f, walk_at(m, f));
 }
 
+// Whether an arm of ONEOF is set in M; their names go to NAMES unless NULL.
+static bool oneof_set(const ProtobufCMessage *m, const struct sld_msg_info *info, const char *oneof,
+                      struct sld_buf *names)
+{
+    bool set = false;
+    for (unsigned i = 0; i < info->desc->n_fields; i++) {
+        const char *of = info->fields[i].oneof;
+        if (!of || strcmp(of, oneof) != 0)
+            continue;
+        set |= walk_set(m, &info->desc->fields[i]);
+        if (names)
+            sld_buf_addf(names, "%s%s", names->n ? ", " : "", info->fields[i].json_name);
+    }
+    return set;
+}
+
 static void check_oneofs(struct check *c, const struct path *at, const ProtobufCMessage *m,
                          const struct sld_msg_info *info)
 {
     for (unsigned k = 0; k < info->oneof_count; k++) {
-        if (!info->oneofs[k].required)
+        if (!info->oneofs[k].required || oneof_set(m, info, info->oneofs[k].name, NULL))
             continue;
-        bool set = false;
         struct sld_buf names;
         sld_buf_init(&names, 400);
-        for (unsigned i = 0; i < info->desc->n_fields; i++) {
-            const char *oneof = info->fields[i].oneof;
-            if (!oneof || strcmp(oneof, info->oneofs[k].name) != 0)
-                continue;
-            set |= walk_set(m, &info->desc->fields[i]);
-            sld_buf_addf(&names, "%s%s", names.n ? ", " : "", info->fields[i].json_name);
-        }
-        if (!set)
-            fail(c, at, SLD_FIELD_REQUIRED, "one of these is required: %.*s",
-                 SLD_FMT(sld_buf_str(&names)));
+        oneof_set(m, info, info->oneofs[k].name, &names);
+        fail(c, at, SLD_FIELD_REQUIRED, "one of these is required: %.*s",
+             SLD_FMT(sld_buf_str(&names)));
         sld_buf_fini(&names);
     }
 }

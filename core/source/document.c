@@ -89,7 +89,7 @@ static bool item_cut(struct each *e, const struct sld_node *node, struct said *s
     bool same = text.p &&
                 sld_doc_read(&a, text, &sld_doc_limits_default, &docs, &n, &code, NULL) == SLD_OK &&
                 n == 1 && docs[0].root && node_eq(docs[0].root, node);
-    sld_arena_fini(&a);
+    sld_arena_fini_secret(&a);
     if (!same)
         return false;
     s->text = text;
@@ -171,5 +171,5 @@ void reading_init(struct reading *r, const struct unit *u, struct sld_str bytes)
 void reading_fini(struct reading *r)
 {
     remarks_clear(&r->remarks);
-    sld_arena_fini(&r->arena);
+    sld_arena_fini_secret(&r->arena);
 }
