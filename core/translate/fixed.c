@@ -35,8 +35,8 @@ static Env__Route__Route *answer(struct sld_arena *a, uint32_t code, struct sld_
     return r;
 }
 
-static Env__Route__RouteConfiguration *answers(struct sld_arena *a, const char *name,
-                                               uint32_t code, struct sld_str body)
+static Env__Route__RouteConfiguration *answers(struct sld_arena *a, const char *name, uint32_t code,
+                                               struct sld_str body)
 {
     Env__Route__RouteConfiguration *rc =
         SLD_MSG(a, Env__Route__RouteConfiguration, env__route__route_configuration);
@@ -66,8 +66,8 @@ static void emit_listener(struct tr *tr, struct sld_str view, const char *name,
         ENV__NETWORK_HTTP_CONNECTION_MANAGER__HTTP_CONNECTION_MANAGER__ROUTE_SPECIFIER_ROUTE_CONFIG;
     l.hcm->route_config = answers(a, name, code, body);
     tr_filters_done(&l);
-    tr_chain_add(&l, tr_network_filter(a, "envoy.filters.network.http_connection_manager",
-                                       &l.hcm->base));
+    tr_chain_add(
+        &l, tr_network_filter(a, "envoy.filters.network.http_connection_manager", &l.hcm->base));
     struct sld_out proto = {.type = SLD_OUT_LISTENER, .view = view, .name = sld_str_c(name)};
     struct sld_report r = {.arena = a};
     bool ok = tr_emit_out(
@@ -125,7 +125,8 @@ void tr_step_out_fixed(struct sld_ctx *ctx, sld_id key, const void *in, void *us
     at->socket_address->ipv4_compat = !s->ip_v4_only;
     emit_listener(&tr, sld_fallback_view, UNKNOWN_LISTENER, at, 500, sld_str_c(unknown_body));
 
-    const Gloo__GlooOptions__InvalidConfigPolicy *p = s->gloo ? s->gloo->invalid_config_policy : NULL;
+    const Gloo__GlooOptions__InvalidConfigPolicy *p =
+        s->gloo ? s->gloo->invalid_config_policy : NULL;
     if (!p || !p->replace_invalid_routes)
         return;
     struct sld_str body = sld_str_c(p->invalid_route_response_body);

@@ -279,10 +279,9 @@ static void add_tls_inspector(struct tr_listener *l)
         SLD_MSG(a, Env__Listener__ListenerFilter, env__listener__listener_filter);
     f->name = SLD_MSG_STR(a, SLD_STR("envoy.filters.listener.tls_inspector"));
     f->config_type_case = ENV__LISTENER__LISTENER_FILTER__CONFIG_TYPE_TYPED_CONFIG;
-    f->typed_config =
-        sld_msg_any(a, &SLD_MSG(a, Env__ListenerTlsInspector__TlsInspector,
-                                env__listener_tls_inspector__tls_inspector)
-                            ->base);
+    f->typed_config = sld_msg_any(a, &SLD_MSG(a, Env__ListenerTlsInspector__TlsInspector,
+                                              env__listener_tls_inspector__tls_inspector)
+                                          ->base);
     SLD_PUSH(a, l->listener->listener_filters, l->listener->n_listener_filters, f);
 }
 
@@ -313,9 +312,8 @@ static void emit(struct tr_listener *l, const struct tr_gateway *g, sld_id key,
             tr_emit_out(tr, key, NULL, NULL, l->report);
         return;
     }
-    struct sld_out proto = {.type = SLD_OUT_LISTENER,
-                            .needs = deps->needs.items,
-                            .need_count = deps->needs.count};
+    struct sld_out proto = {
+        .type = SLD_OUT_LISTENER, .needs = deps->needs.items, .need_count = deps->needs.count};
     tr_clusters_done(&deps->clusters, tr->arena, &proto.clusters, &proto.cluster_count);
     for (size_t i = 0; i < g->bind_count; i++) {
         const struct tr_bind *b = &g->binds[i];

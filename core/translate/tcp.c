@@ -20,11 +20,10 @@ static Env__Core__Metadata *subset_match(struct sld_arena *a, const Gloo__Subset
 {
     if (!s || !s->n_values)
         return NULL;
-    Google__Protobuf__Struct *st =
-        SLD_MSG(a, Google__Protobuf__Struct, google__protobuf__struct);
+    Google__Protobuf__Struct *st = SLD_MSG(a, Google__Protobuf__Struct, google__protobuf__struct);
     for (size_t i = 0; i < s->n_values; i++) {
-        Google__Protobuf__Struct__FieldsEntry *e = SLD_MSG(
-            a, Google__Protobuf__Struct__FieldsEntry, google__protobuf__struct__fields_entry);
+        Google__Protobuf__Struct__FieldsEntry *e = SLD_MSG(a, Google__Protobuf__Struct__FieldsEntry,
+                                                           google__protobuf__struct__fields_entry);
         e->key = s->values[i]->key;
         e->value = SLD_MSG(a, Google__Protobuf__Value, google__protobuf__value);
         e->value->kind_case = GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE;
@@ -134,8 +133,7 @@ static bool destination(struct host *h, struct sld_str owner_ns)
         ok = single(h, d->single, owner_ns);
     } else if (d && d->destination_case == GLOO__TCP_HOST__TCP_ACTION__DESTINATION_MULTI) {
         sld_report_enter(r, "multi", -1);
-        ok = several(h, d->multi->destinations, d->multi->n_destinations, owner_ns,
-                     "destinations");
+        ok = several(h, d->multi->destinations, d->multi->n_destinations, owner_ns, "destinations");
     } else if (d && d->destination_case == GLOO__TCP_HOST__TCP_ACTION__DESTINATION_UPSTREAM_GROUP) {
         sld_report_enter(r, "upstreamGroup", -1);
         ok = upstream_group(h, d->upstream_group, owner_ns);
@@ -173,12 +171,11 @@ static bool names(struct host *h, struct tr_names *all, Env__Listener__FilterCha
     bool ok = tr_names_add(h->l->tr, all, c, s ? s->sni_domains : NULL, s ? s->n_sni_domains : 0,
                            by.p, &taken, &other.p);
     if (taken.p)
-        sld_report_add(h->l->report, SLD_ERROR, SLD_GW_SNI_CONFLICT,
-                       SLD_STR("sslConfig.sniDomains"),
-                       "TcpHost Error: SSLConfigError. Reason: %s%.*s is taken by host %s; give "
-                       "them different sniDomains",
-                       taken.n ? "server name " : "every server name", SLD_FMT(taken),
-                       other.frozen->name);
+        sld_report_add(
+            h->l->report, SLD_ERROR, SLD_GW_SNI_CONFLICT, SLD_STR("sslConfig.sniDomains"),
+            "TcpHost Error: SSLConfigError. Reason: %s%.*s is taken by host %s; give "
+            "them different sniDomains",
+            taken.n ? "server name " : "every server name", SLD_FMT(taken), other.frozen->name);
     return ok;
 }
 
