@@ -353,7 +353,7 @@ static void test_bidi_echo(void **state)
     assert_string_equal(s.method, "/t.T/Echo");
     assert_memory_equal(s.peer, "127.0.0.1:", 10);
     assert_int_equal(s.half_closes, 1);
-    assert_int_equal(s.sent_count, 2);
+    assert_in_range(s.sent_count, 1, 2); // no on_sent behind a close, which the client's may overtake
     client_close(&c, true);
     server_close(&s);
 }
