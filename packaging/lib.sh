@@ -39,9 +39,18 @@ logged() {
     shift
     mkdir -p "$(dirname "$log")"
     if ! "$@" >"$log" 2>&1 </dev/null; then
-        printf -- '--- %s failed; the end of %s:\n' "$*" "$log" >&2
-        tail -n 40 "$log" | cut -c1-400 >&2
+        printf -- '--- %s failed; %s says:\n' "$1" "$log" >&2
+        complaints "$log" | cut -c1-300 >&2
         return 1
+    fi
+}
+
+# What matters of a log: behind a first failure of ninja that, else the end.
+complaints() {
+    if grep -q '^FAILED: ' "$1"; then
+        grep -v '^\[[0-9]*/[0-9]*\]' "$1" | sed -n '/^FAILED: /,$p' | grep -vE '^(: && )?[^ ]*(ccache|/c\+\+|/gcc) ' | head -n 60
+    else
+        tail -n 40 "$1"
     fi
 }
 
