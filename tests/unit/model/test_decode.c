@@ -206,7 +206,7 @@ static void check_states(struct fixture *f, const struct state_case *c, size_t n
 #define RO(options) "metadata: {name: a}\noptions: {" options "}\n"
 #define GW(options)                                                                                \
     "metadata: {name: a}\nbindAddress: '::'\nbindPort: 80\nhttpGateway: {options: {" options "}}"  \
-                                                                                             "\n"
+    "\n"
 #define US(fields) "metadata: {name: a}\nstatic: {hosts: [{addr: h, port: 1}]}\n" fields "\n"
 
 static void test_fields_that_are_built_give_no_finding(void **state)

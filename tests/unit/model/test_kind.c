@@ -69,6 +69,8 @@ static void test_nearest(void **state)
     assert_string_equal(sld_kind_nearest(SLD_STR("VirtualServce"))->name, "VirtualService");
     assert_string_equal(sld_kind_nearest(SLD_STR("virtualService"))->name, "VirtualService");
     assert_string_equal(sld_kind_nearest(SLD_STR("Upstreams"))->name, "Upstream");
+    assert_string_equal(sld_kind_nearest(SLD_STR("Upstxxam"))->name, "Upstream");
+    assert_null(sld_kind_nearest(SLD_STR("Upsxxxam")));
     assert_null(sld_kind_nearest(SLD_STR("Deployment")));
     assert_null(sld_kind_nearest(SLD_STR("")));
 }

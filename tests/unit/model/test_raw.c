@@ -295,6 +295,8 @@ static void test_objects_hash_by_content_not_place(void **state)
         {false, US "useHttp2: true\n"},
         {false, US "nope: 1\n"}, // the same message, another finding
         {false, US "nopf: 1\n"},
+        {false, US "useHttp2: x\n"},
+        {false, US "useHttp2: y\n"}, // the same code and path, other words
         {false, "metadata: {name: a}\nstatic: {hosts: [{addr: h, port: 1}]}\n"},
     };
     struct sld_object *first = object_of(SLD_KIND_UPSTREAM, US), *last = NULL;
