@@ -9,10 +9,12 @@
 
 #include "admin/admin.h"
 #include "app/builtin.h"
+#include "app/file.h"
 #include "app/model_thread.h"
 #include "app/notify.h"
 #include "app/settings.h"
 #include "edge/edge.h"
+#include "net/grpc.h"
 #include "xds/serve.h"
 
 enum {
@@ -50,7 +52,7 @@ struct server {
     size_t source_count;
     struct sld_signal *term, *intr, *hup;
     struct sld_timer *restore_wait;
-    struct sld_str write_ns, role;
+    struct sld_str write_ns, role, run_dir;
     _Atomic uint64_t index;
     uint64_t served_ns;  // mono: since when Envoys are served; 0 = not yet
     bool restored;       // what is served was restored
@@ -142,7 +144,7 @@ static void second_look(struct server *s, const char *address)
 static void begin_serving(struct server *s, const struct sld_model_news *n)
 {
     s->served_ns = sld_mono_ns();
-    sld_xds_serve(s->xds, s->served_ns);
+    sld_xds_server_begin(s->xds_server);
     SLD_LOG(n->restored ? SLD_WARN : SLD_INFO, "app", "serving", SLD_KB("restored", n->restored), SLD_KI("round", n->round.number),
             SLD_KI("translate_ms", n->round.duration_ns / 1000000));
     sld_notify_ready(n->restored ? "serving the last accepted state: a source has not been read" : "serving");
@@ -151,16 +153,14 @@ static void begin_serving(struct server *s, const struct sld_model_news *n)
 static void on_news(void *user, struct sld_model_news *n)
 {
     struct server *s = user;
-    uint64_t now = sld_mono_ns();
     size_t changed = n->batch ? n->batch->count : 0;
     sld_xds_set_linger(s->xds, n->linger_ns);
     sld_log_set_level(n->log_level);
     if (n->batch)
-        sld_xds_apply(s->xds, n->batch, now);
+        sld_xds_server_apply(s->xds_server, n->batch);
     s->restored = n->restored;
     if (n->ready && !s->served_ns)
         begin_serving(s, n);
-    sld_xds_server_kick(s->xds_server);
     if (n->round.number) {
         struct sld_admin_round r = {.generation = n->round.number, .duration_ns = n->round.duration_ns, .wall_ms = sld_wall_ms(),
                                     .computed = n->round.computed, .cut = n->round.cut, .changed = changed};
@@ -351,17 +351,19 @@ static void on_term(int signum, void *user)
         sld_edge_stop(s->edge); // a second call skips the waiting
 }
 
+static void reload_xds_tls(struct server *s);
+
 static void on_hup(int signum, void *user)
 {
     (void)signum;
     struct server *s = user;
-    SLD_LOG(SLD_INFO, "app", "reread");
+    SLD_LOG(SLD_INFO, "app", "reread", SLD_KC("msg", "reading all sources again"));
     for (size_t i = 0; i < s->source_count; i++) {
         if (s->sources[i].source)
             s->sources[i].ops->reread(s->sources[i].source);
     }
     sld_admin_reload(s->admin);
-    sld_xds_server_reload(s->xds_server);
+    reload_xds_tls(s);
 }
 
 static void on_restore_wait(void *user)
@@ -401,36 +403,80 @@ static enum sld_rc open_state(struct server *s, struct sld_err *err)
     return SLD_OK;
 }
 
+enum { PEM_MAX_BYTES = 1024 * 1024, MAX_ADDRESSES = 16 };
+
+// The files of --xds-cert, --xds-key and --xds-client-ca; *TLS stays NULL without them.
+static enum sld_rc read_xds_tls(struct server *s, struct sld_arena *a, struct sld_grpc_tls *tls, bool *given, struct sld_err *err)
+{
+    const struct sld_server_options *o = s->opt;
+    *given = o->xds_cert || o->xds_key || o->xds_client_ca;
+    if (!*given)
+        return SLD_OK;
+    if (!o->xds_cert || !o->xds_key || !o->xds_client_ca)
+        return sld_err_set(err, SLD_INVALID, "--xds-cert, --xds-key and --xds-client-ca go together");
+    enum sld_rc rc = sld_file_read(a, "--xds-cert", o->xds_cert, PEM_MAX_BYTES, &tls->cert_chain_pem, err);
+    if (!rc)
+        rc = sld_file_read(a, "--xds-key", o->xds_key, PEM_MAX_BYTES, &tls->key_pem, err);
+    if (!rc)
+        rc = sld_file_read(a, "--xds-client-ca", o->xds_client_ca, PEM_MAX_BYTES, &tls->client_ca_pem, err);
+    return rc;
+}
+
+static void reload_xds_tls(struct server *s)
+{
+    struct sld_arena a = {0};
+    struct sld_grpc_tls tls = {0};
+    struct sld_err err = {0};
+    bool given;
+    enum sld_rc rc = read_xds_tls(s, &a, &tls, &given, &err);
+    if (!rc && given)
+        rc = sld_xds_server_set_tls(s->xds_server, &tls, &err);
+    if (rc)
+        SLD_LOG(SLD_WARN, "app", "xds_tls_kept", SLD_KC("reason", err.msg));
+    sld_arena_fini(&a);
+}
+
+// The directory of the supervised Envoy: private keys go over the socket in it, so it is ours alone.
+static enum sld_rc make_run_dir(struct server *s, struct sld_err *err)
+{
+    s->run_dir = sld_arena_fmt(&s->arena, "%s/envoy", state_dir(s));
+    if (mkdir(s->run_dir.p, 0700) && errno != EEXIST)
+        return sld_err_errno(err, errno, "%s", s->run_dir.p);
+    if (chmod(s->run_dir.p, 0700))
+        return sld_err_errno(err, errno, "%s", s->run_dir.p);
+    return SLD_OK;
+}
+
 static enum sld_rc listen_xds(struct server *s, struct sld_err *err)
 {
     const Gloo__SolderSettings *set = own(s);
-    struct sld_xds_server_options o = {
-        .insecure = s->opt->xds_insecure,
-        .cert_file = sld_str_c(s->opt->xds_cert),
-        .key_file = sld_str_c(s->opt->xds_key),
-        .client_ca_file = sld_str_c(s->opt->xds_client_ca),
-    };
-    s->xds_server = sld_xds_server_create(s->io, s->xds, &o);
-    const char *const *list = s->opt->xds;
-    const char *from_settings[] = {set && set->xds_address[0] ? set->xds_address : "127.0.0.1:9977", NULL};
-    if (!list[0] && (!s->opt->envoy || (set && set->xds_address[0])))
-        list = from_settings;
-    for (; *list; list++) {
-        int port;
-        enum sld_rc rc = sld_xds_server_listen(s->xds_server, sld_str_c(*list), &port, err);
-        if (rc)
-            return sld_err_wrap(err, "--xds %s", *list);
-        SLD_LOG(SLD_INFO, "app", "xds_listening", SLD_KC("address", *list), SLD_KI("port", port));
+    struct sld_str addresses[MAX_ADDRESSES];
+    struct sld_grpc_tls tls = {0};
+    bool given;
+    struct sld_xds_server_options o = {.addresses = addresses, .insecure = s->opt->xds_insecure};
+    for (const char *const *at = s->opt->xds; *at; at++) {
+        if (o.address_count == MAX_ADDRESSES - 1)
+            return sld_err_set(err, SLD_LIMIT, "more than %d --xds", MAX_ADDRESSES - 1);
+        addresses[o.address_count++] = sld_str_c(*at);
     }
-    if (!s->opt->envoy)
-        return SLD_OK;
-    // The socket of the supervised Envoy: private keys go over it, so its directory is ours alone.
-    struct sld_str dir = sld_arena_fmt(&s->arena, "%s/envoy", state_dir(s));
-    if (mkdir(dir.p, 0700) && errno != EEXIST)
-        return sld_err_errno(err, errno, "%s", dir.p);
-    if (chmod(dir.p, 0700))
-        return sld_err_errno(err, errno, "%s", dir.p);
-    return sld_xds_server_listen(s->xds_server, sld_arena_fmt(&s->arena, "unix:%s/xds.sock", dir.p), NULL, err);
+    bool from_settings = set && set->xds_address[0];
+    if (!o.address_count && (!s->opt->envoy || from_settings))
+        addresses[o.address_count++] = from_settings ? sld_str_c(set->xds_address) : SLD_STR("127.0.0.1:9977");
+    enum sld_rc rc = read_xds_tls(s, &s->arena, &tls, &given, err);
+    if (!rc && s->opt->envoy) {
+        rc = make_run_dir(s, err);
+        if (!rc)
+            addresses[o.address_count++] = sld_arena_fmt(&s->arena, "unix:%.*s/xds.sock", SLD_FMT(s->run_dir));
+    }
+    if (rc)
+        return rc;
+    o.tls = given ? &tls : NULL;
+    s->xds_server = sld_xds_server_create(s->io, s->xds, &o, err);
+    if (!s->xds_server)
+        return sld_err_wrap(err, "xDS address");
+    for (size_t i = 0; i < o.address_count; i++)
+        SLD_LOG(SLD_INFO, "app", "xds_listening", SLD_KS("address", addresses[i]), SLD_KI("port", sld_xds_server_port(s->xds_server, i)));
+    return SLD_OK;
 }
 
 static enum sld_rc listen_admin(struct server *s, struct sld_err *err)
@@ -508,11 +554,10 @@ static enum sld_rc start_edge(struct server *s, struct sld_err *err)
         return SLD_OK;
     const char *proxy = s->opt->envoy_proxy ? s->opt->envoy_proxy : "gateway-proxy";
     s->role = sld_arena_fmt(&s->arena, "%.*s~%s", SLD_FMT(s->write_ns), proxy);
-    struct sld_str dir = sld_arena_fmt(&s->arena, "%s/envoy", state_dir(s));
     struct sld_edge_options o = {
-        .run_dir = dir,
+        .run_dir = s->run_dir,
         .envoy = s->opt->envoy[0] ? sld_str_c(s->opt->envoy) : SLD_STR_NONE,
-        .bootstrap = {.role = s->role, .xds = sld_arena_fmt(&s->arena, "unix:%.*s/xds.sock", SLD_FMT(dir))},
+        .bootstrap = {.role = s->role, .xds = sld_arena_fmt(&s->arena, "unix:%.*s/xds.sock", SLD_FMT(s->run_dir))},
     };
     struct sld_edge_events ev = {.on_state = on_edge_state, .user = s};
     return sld_edge_start(s->io, &o, &ev, &s->edge, err);
@@ -554,7 +599,6 @@ static enum sld_rc start(struct server *s, struct sld_err *err)
     s->hup = sld_signal_create(s->io, SIGHUP, on_hup, s);
     s->restore_wait = sld_timer_create(s->io, on_restore_wait, s);
     sld_timer_start(s->restore_wait, RESTORE_WAIT_MS);
-    sld_xds_server_start(s->xds_server);
     return start_edge(s, err);
 }
 

@@ -1,47 +1,15 @@
 // Settings.
 #include "app/settings.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include "app/file.h"
 
 enum { SETTINGS_MAX_BYTES = 1024 * 1024 };
-
-static enum sld_rc read_file(struct sld_arena *a, const char *file, struct sld_str *out, struct sld_err *err)
-{
-    int fd = open(file, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return sld_err_errno(err, errno, "settings file %s", file);
-    char *p = sld_arena_alloc(a, SETTINGS_MAX_BYTES + 1);
-    size_t n = 0;
-    for (;;) {
-        ssize_t got = read(fd, p + n, SETTINGS_MAX_BYTES + 1 - n);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0) {
-            int e = errno;
-            close(fd);
-            return sld_err_errno(err, e, "settings file %s", file);
-        }
-        if (got == 0)
-            break;
-        n += (size_t)got;
-        if (n > SETTINGS_MAX_BYTES)
-            break;
-    }
-    close(fd);
-    if (n > SETTINGS_MAX_BYTES)
-        return sld_err_set(err, SLD_LIMIT, "settings file %s is larger than 1 MiB", file);
-    *out = sld_str_n(p, n);
-    return SLD_OK;
-}
 
 enum sld_rc sld_settings_read(const char *file, struct sld_object **out, struct sld_err *err)
 {
     struct sld_arena a = {0};
     struct sld_str text;
-    enum sld_rc rc = read_file(&a, file, &text, err);
+    enum sld_rc rc = sld_file_read(&a, "settings file", file, SETTINGS_MAX_BYTES, &text, err);
     if (rc) {
         sld_arena_fini(&a);
         return rc;

@@ -1,0 +1,92 @@
+// solder describe: one resource with its status, what is wrong with it, and what it says.
+#include <stdio.h>
+
+#include "app/client.h"
+#include "app/commands.h"
+#include "model/model.h"
+
+static struct sld_str text(const struct sld_node *n, const char *key)
+{
+    struct sld_str s = sld_node_text(sld_node_get(n, sld_str_c(key)));
+    return s.p ? s : SLD_STR("");
+}
+
+static void print_findings(const struct sld_node *findings)
+{
+    if (!findings || !findings->count)
+        return;
+    puts("Findings:");
+    for (size_t i = 0; i < findings->count; i++) {
+        const struct sld_node *f = findings->items[i];
+        struct sld_str origin = text(f, "origin"), line = text(f, "line"), path = text(f, "path");
+        printf("  %.*s %.*s: %.*s%s%.*s\n", SLD_FMT(text(f, "severity")), SLD_FMT(text(f, "code")), SLD_FMT(path), path.n ? ": " : "",
+               SLD_FMT(text(f, "message")));
+        if (line.n)
+            printf("    at %.*s%s%.*s:%.*s\n", SLD_FMT(origin), origin.n ? ":" : "line ", SLD_FMT(line), SLD_FMT(text(f, "column")));
+        printf("    remedy: %.*s\n", SLD_FMT(text(f, "remedy")));
+    }
+}
+
+static void print_object(const struct sld_node *object)
+{
+    struct sld_buf b;
+    sld_buf_init(&b, 64U << 20);
+    sld_doc_print_node(&b, object, SLD_TEXT_YAML);
+    puts("Resource:");
+    struct sld_str rest = sld_buf_str(&b), line;
+    while (rest.n && sld_str_cut(&rest, '\n', &line))
+        printf("  %.*s\n", SLD_FMT(line));
+    sld_buf_fini(&b);
+}
+
+static void print(const struct sld_kind_info *k, struct sld_str ns, const char *name, const struct sld_node *root)
+{
+    bool last_good = sld_str_eq(text(root, "lastGood"), SLD_STR("true"));
+    bool served = sld_str_eq(text(root, "served"), SLD_STR("true"));
+    printf("Kind:      %s\nNamespace: %.*s\nName:      %s\nOrigin:    %.*s\nState:     %.*s\n", k->name, SLD_FMT(ns), name,
+           SLD_FMT(text(root, "origin")), SLD_FMT(text(root, "state")));
+    printf("In force:  %s\n", last_good ? "the last accepted form, not the present document" : served ? "the present document" : "nothing");
+    print_findings(sld_node_get(root, SLD_STR("findings")));
+    const struct sld_node *object = sld_node_get(root, SLD_STR("object"));
+    if (object)
+        print_object(object);
+}
+
+static int run(struct sld_args *args)
+{
+    const struct sld_kind_info *k = sld_kind_find(sld_str_c(args->pos[0]));
+    if (!k)
+        return sld_usage("there is no kind %s; solder get all shows what there is", args->pos[0]);
+    const char *given = sld_args_get(args, "namespace");
+    struct sld_str ns = sld_str_c(given ? given : "gloo-system");
+    struct sld_arena a = {0};
+    struct sld_err err = {0};
+    struct sld_node *root;
+    struct sld_str path = sld_arena_fmt(&a, "/v1/objects/%s/%.*s/%.*s", k->plural, SLD_FMT(sld_client_escape(&a, ns)),
+                                        SLD_FMT(sld_client_escape(&a, sld_str_c(args->pos[1]))));
+    int code = SLD_EXIT_OK;
+    if (sld_client_get_json(&a, args, path, &root, &err)) {
+        fprintf(stderr, "solder describe: %s\n", err.msg);
+        code = SLD_EXIT_FINDINGS;
+    } else {
+        print(k, ns, args->pos[1], root);
+    }
+    sld_arena_fini(&a);
+    return code;
+}
+
+static const struct sld_flag flags[] = {
+    SLD_CLIENT_FLAGS,
+    {.name = "namespace", .letter = 'n', .arg = "NS", .env = "SOLDER_NAMESPACE", .help = "namespace; default gloo-system"},
+};
+
+const struct sld_command sld_cmd_describe = {
+    .name = "describe",
+    .args = "KIND NAME",
+    .help = "Shows one resource with its status, what is wrong with it and how to mend it.",
+    .flags = flags,
+    .flag_count = SLD_ARRAY_LEN(flags),
+    .min_pos = 2,
+    .max_pos = 2,
+    .run = run,
+};
