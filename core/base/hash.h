@@ -13,6 +13,7 @@ struct sld_hash {
     uint64_t lo, hi;
 };
 
+// The hash of S's bytes. [any]
 struct sld_hash sld_hash_bytes(struct sld_str s);
 // Order-dependent mix of two hashes.
 struct sld_hash sld_hash_mix(struct sld_hash a, struct sld_hash b);

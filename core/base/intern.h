@@ -10,6 +10,7 @@ typedef uint32_t sld_id; // 0 is never given out
 
 struct sld_intern;
 
+// Empty; every text ever interned stays until destroy. NULL is fine there.
 struct sld_intern *sld_intern_create(void);
 void sld_intern_destroy(struct sld_intern *in);
 // The id of S, made when new. Ids are never reused. [owner thread]

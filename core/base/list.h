@@ -8,11 +8,13 @@ struct sld_list {
     struct sld_list *prev, *next;
 };
 
+// Makes L an empty list, or an element in no list.
 static inline void sld_list_init(struct sld_list *l)
 {
     l->prev = l->next = l;
 }
 
+// Whether L has no element (or the element L is in no list).
 static inline bool sld_list_empty(const struct sld_list *l)
 {
     return l->next == l;

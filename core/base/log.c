@@ -11,6 +11,7 @@ enum { LINE_MAX_BYTES = 16 * 1024 };
 
 static atomic_int log_level = SLD_INFO;
 static atomic_int log_json = -1; // -1: not chosen yet
+static atomic_uint_fast64_t lines[SLD_LOG_ERROR + 1], suppressed_total;
 
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
 
@@ -107,6 +108,7 @@ void sld_log_kv(enum sld_level level, const char *room, const char *event, const
 {
     if (!sld_log_enabled(level))
         return;
+    atomic_fetch_add_explicit(&lines[level], 1, memory_order_relaxed);
     char time[32];
     struct sld_buf b;
     bool json = use_json();
@@ -139,10 +141,21 @@ bool sld_log_gate_open(struct sld_log_gate *g, uint64_t interval_ms, uint64_t *s
     uint64_t now = sld_mono_ns();
     if (g->last_ns && now - g->last_ns < interval_ms * 1000000u) {
         g->suppressed++;
+        atomic_fetch_add_explicit(&suppressed_total, 1, memory_order_relaxed);
         return false;
     }
     *suppressed = g->suppressed;
     g->suppressed = 0;
     g->last_ns = now;
     return true;
+}
+
+uint64_t sld_log_lines(enum sld_level level)
+{
+    return atomic_load_explicit(&lines[level], memory_order_relaxed);
+}
+
+uint64_t sld_log_suppressed(void)
+{
+    return atomic_load_explicit(&suppressed_total, memory_order_relaxed);
 }

@@ -35,6 +35,7 @@ void sld_log_kv(enum sld_level level, const char *room, const char *event, const
         }                                                                                          \
     } while (0)
 
+// Lines below LEVEL (info at first) are dropped, and their arguments not computed. [any]
 bool sld_log_enabled(enum sld_level level);
 void sld_log_set_level(enum sld_level level);
 // "debug", "info", "warn", "error"; false on anything else.
@@ -50,3 +51,7 @@ struct sld_log_gate {
 };
 // True when the caller should log now; *SUPPRESSED gets how many were left out since.
 bool sld_log_gate_open(struct sld_log_gate *g, uint64_t interval_ms, uint64_t *suppressed);
+
+// Lines logged per level, and events left out by gates, since the start of the process. [any]
+uint64_t sld_log_lines(enum sld_level level);
+uint64_t sld_log_suppressed(void);

@@ -22,6 +22,7 @@ struct sld_map {
     size_t cap, used, live;
 };
 
+// Frees keys and slots; the values are the caller's. The map is empty again.
 void sld_map_fini(struct sld_map *m);
 // The value of KEY, or NULL.
 void *sld_map_get(const struct sld_map *m, struct sld_str key);
@@ -53,6 +54,7 @@ struct sld_umap {
     size_t cap, used, live;
 };
 
+// As of sld_map; get gives NULL where the key is not, set and remove give the value that was there.
 void sld_umap_fini(struct sld_umap *m);
 void *sld_umap_get(const struct sld_umap *m, uint64_t key);
 bool sld_umap_has(const struct sld_umap *m, uint64_t key);

@@ -15,6 +15,7 @@ struct sld_obj {
     struct sld_hash hash;              // content hash: equal objects need not be told apart
 };
 
+// One reference, the caller's. FREE_FN frees O as a whole.
 void sld_obj_init(struct sld_obj *o, void (*free_fn)(struct sld_obj *o), struct sld_hash hash);
 // Adds a reference and returns O (NULL is fine). [any]
 void *sld_obj_ref(void *o);

@@ -21,6 +21,7 @@ struct sld_ctx;
 
 // ---- Declaring (before the first round) ----
 
+// A flow without tables. It belongs to the thread that calls its functions.
 struct sld_flow *sld_flow_create(void);
 // Drops every row. NULL is fine.
 void sld_flow_destroy(struct sld_flow *f);

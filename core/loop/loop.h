@@ -47,6 +47,7 @@ void sld_loop_work(struct sld_loop *l, void (*work)(void *user), void (*done)(vo
 // ---- Timers ---- [owner]
 
 struct sld_timer;
+// A timer that does not run yet; FN is called on the loop's thread.
 struct sld_timer *sld_timer_create(struct sld_loop *l, void (*fn)(void *user), void *user);
 // NULL is fine.
 void sld_timer_destroy(struct sld_timer *t);
@@ -57,6 +58,7 @@ void sld_timer_stop(struct sld_timer *t);
 // ---- Signals ---- [owner]
 
 struct sld_signal;
+// FN is called on the loop's thread for each SIGNUM; after destroy the signal has its default effect.
 struct sld_signal *sld_signal_create(struct sld_loop *l, int signum, void (*fn)(int signum, void *user), void *user);
 void sld_signal_destroy(struct sld_signal *s);
 

@@ -38,6 +38,7 @@ struct sld_kind_info {
     const ProtobufCMessageDescriptor *desc;
 };
 
+// The facts of kind K; never NULL.
 const struct sld_kind_info *sld_kind_info(enum sld_kind k);
 // By kind name, plural, lower-case singular or short name, ASCII case ignored; for the command line.
 // NULL when unknown.

@@ -77,6 +77,7 @@ struct sld_intake_options {
 };
 void sld_intake_options_default(struct sld_intake_options *o);
 
+// An intake without sources; O and EV are copied. Destroy gives no events; NULL is fine.
 struct sld_intake *sld_intake_create(const struct sld_intake_options *o,
                                      const struct sld_intake_events *ev);
 void sld_intake_destroy(struct sld_intake *in);

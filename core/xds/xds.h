@@ -96,6 +96,7 @@ struct sld_xds_options {
 };
 void sld_xds_options_default(struct sld_xds_options *o);
 
+// No views, no streams; O and EV are copied. Destroy ends the streams; NULL is fine.
 struct sld_xds *sld_xds_create(const struct sld_xds_options *o, const struct sld_xds_events *ev);
 void sld_xds_destroy(struct sld_xds *x);
 void sld_xds_set_linger(struct sld_xds *x, uint64_t linger_ns);
@@ -126,6 +127,7 @@ enum sld_xds_kind { SLD_XDS_DELTA_ADS, SLD_XDS_SOTW_ADS };
 
 struct sld_xds_stream;
 
+// A stream of one client; what it is to be sent goes to S with USER. PEER is for people.
 struct sld_xds_stream *sld_xds_stream_open(struct sld_xds *x, enum sld_xds_kind kind, const struct sld_xds_sender *s,
                                            void *user, struct sld_str peer, uint64_t now);
 // One whole request message from the peer. Garbage ends the stream by sender->close.
