@@ -44,10 +44,15 @@ SLD_NODISCARD enum sld_rc sld_http_server_set_tls(struct sld_http_server *s, con
 // has to turn once more before it can be destroyed. NULL is fine.
 void sld_http_server_destroy(struct sld_http_server *s);
 
+// Parts of the request, valid until it is answered.
 struct sld_str sld_http_method(const struct sld_http_request *rq);
 struct sld_str sld_http_path(const struct sld_http_request *rq);  // percent-decoded, without query
 // The first query parameter NAME, percent-decoded, '+' as a space; absent when not given or badly encoded.
 struct sld_str sld_http_query(const struct sld_http_request *rq, struct sld_str name);
+// All of it as it came; absent without a '?'.
+struct sld_str sld_http_query_text(const struct sld_http_request *rq);
+// Percent-decodes S into A; absent on a bad escape or NUL. PLUS: '+' is a space. [any]
+struct sld_str sld_http_unescape(struct sld_arena *a, struct sld_str s, bool plus);
 struct sld_str sld_http_header(const struct sld_http_request *rq, struct sld_str name);
 struct sld_str sld_http_body(const struct sld_http_request *rq);
 struct sld_str sld_http_peer(const struct sld_http_request *rq);  // "127.0.0.1:4711" or "unix"

@@ -118,7 +118,5 @@ struct sld_http_request *sld_http_request_create(struct sld_http_conn *c);
 void sld_http_request_destroy(struct sld_http_request *rq);
 // Splits and decodes the target; false when it cannot be.
 bool sld_http_request_finish(struct sld_http_request *rq);
-// Percent-decodes S into the arena; absent on a bad escape or NUL. PLUS: '+' is a space.
-struct sld_str sld_http_unescape(struct sld_arena *a, struct sld_str s, bool plus);
 // The standard phrase.
 const char *sld_http_reason(int status);

@@ -113,6 +113,11 @@ struct sld_str sld_http_query(const struct sld_http_request *rq, struct sld_str 
     return SLD_STR_NONE;
 }
 
+struct sld_str sld_http_query_text(const struct sld_http_request *rq)
+{
+    return rq->query;
+}
+
 struct sld_str sld_http_header(const struct sld_http_request *rq, struct sld_str name)
 {
     for (size_t i = 0; i < rq->header_count; i++) {
