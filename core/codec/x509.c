@@ -3,7 +3,9 @@
 
 #include <openssl/bio.h>
 #include <openssl/bn.h>
+#include <openssl/core_names.h>
 #include <openssl/err.h>
+#include <openssl/ocsp.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
@@ -114,6 +116,35 @@ static void read_dns_names(struct sld_arena *a, const X509 *c, struct sld_cert_f
     GENERAL_NAMES_free(names);
 }
 
+static void read_key(struct sld_arena *a, const X509 *c, struct sld_cert_facts *out)
+{
+    const EVP_PKEY *key = X509_get0_pubkey(c);
+    out->key = out->curve = SLD_STR("");
+    if (!key) {
+        ERR_clear_error();
+        return;
+    }
+    const char *name = EVP_PKEY_get0_type_name(key);
+    out->key = sld_arena_str(a, sld_str_c(name ? name : ""));
+    out->key_bits = EVP_PKEY_get_bits(key);
+    char curve[64];
+    size_t n = 0;
+    if (EVP_PKEY_get_utf8_string_param(key, OSSL_PKEY_PARAM_GROUP_NAME, curve, sizeof(curve), &n) == 1)
+        out->curve = sld_arena_str(a, (struct sld_str){curve, n});
+    ERR_clear_error();
+}
+
+static bool read_must_staple(const X509 *c)
+{
+    enum { STATUS_REQUEST = 5 }; // the TLS extension that the certificate demands
+    TLS_FEATURE *features = X509_get_ext_d2i(c, NID_tlsfeature, NULL, NULL);
+    bool found = false;
+    for (int i = 0; i < sk_ASN1_INTEGER_num(features); i++)
+        found = found || ASN1_INTEGER_get(sk_ASN1_INTEGER_value(features, i)) == STATUS_REQUEST;
+    TLS_FEATURE_free(features);
+    return found;
+}
+
 static struct sld_str chain_pem(struct sld_arena *a, X509 **certs, size_t n)
 {
     BIO *bio = BIO_new(BIO_s_mem());
@@ -138,6 +169,8 @@ static void facts_of(struct sld_arena *a, X509 **certs, size_t n, struct sld_cer
         .pem = chain_pem(a, certs, n),
     };
     read_dns_names(a, certs[0], out);
+    read_key(a, certs[0], out);
+    out->must_staple = read_must_staple(certs[0]);
 }
 
 enum sld_rc sld_cert_read(struct sld_arena *a, struct sld_str pem, struct sld_cert_facts *out,
@@ -187,6 +220,52 @@ enum sld_rc sld_cert_key_match(struct sld_str chain, struct sld_str key_pem, str
         ERR_clear_error();
     }
     EVP_PKEY_free(key);
+    free_chain(certs, n);
+    return rc;
+}
+
+// What is wrong with an answer that should be about certificate LEAF.
+static enum sld_rc ocsp_answer(const OCSP_RESPONSE *answer, const X509 *leaf, struct sld_err *err)
+{
+    union {
+        const OCSP_RESPONSE *frozen;
+        OCSP_RESPONSE *loose;
+    } u = {answer}; // libcrypto only reads it
+    if (OCSP_response_status(u.loose) != OCSP_RESPONSE_STATUS_SUCCESSFUL)
+        return sld_err_set(err, SLD_INVALID, "the OCSP answer tells of a failure");
+    OCSP_BASICRESP *basic = OCSP_response_get1_basic(u.loose);
+    if (!basic)
+        return crypto_error(err, "the OCSP answer has no content");
+    enum sld_rc rc = SLD_OK;
+    if (OCSP_resp_count(basic) != 1) {
+        rc = sld_err_set(err, SLD_INVALID, "the OCSP answer is not about exactly one certificate");
+    } else {
+        ASN1_INTEGER *serial = NULL;
+        const OCSP_CERTID *id = OCSP_SINGLERESP_get0_id(OCSP_resp_get0(basic, 0));
+        union {
+            const OCSP_CERTID *frozen;
+            OCSP_CERTID *loose;
+        } v = {id}; // the same
+        if (!OCSP_id_get0_info(NULL, NULL, NULL, &serial, v.loose) ||
+            ASN1_INTEGER_cmp(serial, X509_get0_serialNumber(leaf)) != 0)
+            rc = sld_err_set(err, SLD_CONFLICT, "the OCSP answer is about another certificate");
+    }
+    OCSP_BASICRESP_free(basic);
+    ERR_clear_error();
+    return rc;
+}
+
+enum sld_rc sld_ocsp_check(struct sld_str chain, struct sld_str der, struct sld_err *err)
+{
+    X509 *certs[CHAIN_MAX];
+    size_t n;
+    enum sld_rc rc = read_chain(chain, certs, CHAIN_MAX, &n, err);
+    if (rc != SLD_OK)
+        return rc;
+    const unsigned char *p = (const unsigned char *)der.p;
+    OCSP_RESPONSE *answer = der.n && der.n < INT32_MAX ? d2i_OCSP_RESPONSE(NULL, &p, (long)der.n) : NULL;
+    rc = answer ? ocsp_answer(answer, certs[0], err) : crypto_error(err, "the OCSP answer cannot be read");
+    OCSP_RESPONSE_free(answer);
     free_chain(certs, n);
     return rc;
 }

@@ -1,0 +1,46 @@
+// Private to the files that make clusters and endpoints of upstreams.
+#pragma once
+
+#include "translate/feature.h"
+#include "translate/tls.h"
+
+// A cluster in the making, with what several parts of it ask for.
+struct tr_build {
+    struct tr *tr;
+    const Gloo__Upstream *u;
+    struct sld_str ns;         // of the upstream
+    struct sld_report *report; // of the upstream
+    Env__Cluster__Cluster *c;
+    struct tr_needs needs;
+};
+
+// The kinds of upstreams by how Envoy finds the endpoints.
+enum tr_discovery {
+    TR_DISCOVERY_NONE, // not built, or none
+    TR_DISCOVERY_EDS,  // addresses: an assignment of their own, so that they change without the cluster
+    TR_DISCOVERY_DNS,  // any name among them
+    TR_DISCOVERY_PIPE,
+};
+enum tr_discovery tr_discovery_of(const Gloo__Upstream *u);
+
+// The server name (SNI) that HOST of U is greeted with when TLS is used; empty: the upstream's own.
+struct sld_str tr_host_sni(const Gloo__StaticUpstream *u, const Gloo__StaticHost *host);
+// Whether TLS is used and static hosts of U differ in it: then their endpoints carry it in metadata and the cluster has
+// a socket for each.
+bool tr_sni_by_host(const Gloo__Upstream *u);
+// The metadata that chooses the socket for SNI.
+Google__Protobuf__Struct *tr_sni_metadata(struct sld_arena *a, struct sld_str sni);
+
+// The endpoints of static upstream U (endpoint.c).
+Env__Endpoint__ClusterLoadAssignment *tr_static_assignment(struct tr *tr, const Gloo__Upstream *u, struct sld_str cluster);
+
+// loadBalancerConfig and subsets (cluster_lb.c).
+void tr_cluster_lb(struct tr_build *b);
+// Connections and HTTP (cluster_http.c).
+void tr_cluster_connections(struct tr_build *b);
+// Health checks and outlier detection (health.c). False: a secret is missing, with a finding.
+bool tr_cluster_health(struct tr_build *b);
+// Whether the secrets of the health checks are there.
+bool tr_health_secrets(struct tr *tr, const Gloo__Upstream *u, struct sld_str ns);
+// Whether the message type of a custom health check is known (health.c).
+bool tr_custom_check_known(struct sld_arena *a, const Gloo__HealthCheck__CustomHealthCheck *c);
