@@ -75,6 +75,19 @@ enum sld_rc sld_net_address_parse(struct sld_str s, struct sld_net_address *out,
     return SLD_OK;
 }
 
+bool sld_net_address_local(const struct sld_net_address *a)
+{
+    if (a->is_unix)
+        return true;
+    if (a->sa.ss_family == AF_INET) {
+        const struct sockaddr_in *in = (const struct sockaddr_in *)&a->sa;
+        return ntohl(in->sin_addr.s_addr) >> 24 == 127;
+    }
+    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&a->sa;
+    return IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr) ||
+           (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr) && in6->sin6_addr.s6_addr[12] == 127);
+}
+
 void sld_net_address_text(const struct sockaddr *sa, char *out, size_t size)
 {
     char host[NI_MAXHOST];

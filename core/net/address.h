@@ -20,6 +20,8 @@ struct sld_net_address {
 // resolver and may block), "unix:/path". SLD_INVALID on anything else.
 SLD_NODISCARD enum sld_rc sld_net_address_parse(struct sld_str s, struct sld_net_address *out,
                                                 struct sld_err *err);
+// A unix socket, or a loopback address: nobody else's machine reaches it.
+bool sld_net_address_local(const struct sld_net_address *a);
 // "127.0.0.1:80", "[::1]:80" or "unix" for a socket address.
 void sld_net_address_text(const struct sockaddr *sa, char *out, size_t size);
 // Tells whether a TCP address can be bound: SLD_CONFLICT when in use, SLD_DENIED, SLD_INVALID when

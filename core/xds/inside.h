@@ -14,6 +14,8 @@ struct sld_xds {
     uint64_t latency[SLD_XDS_BUCKETS];
     double latency_sum;
     bool serving;
+    uint64_t due_ns;     // no stream wants to be looked at earlier; 0 = none at all
+    size_t early_bytes;  // of requests kept before serving, over all streams
 };
 
 // The view of ROLE, or the fallback for a role that never had one.

@@ -12,6 +12,8 @@
 #define SLD_XDS_WORDS_MAX 8192
 // Bytes of requests kept per stream before everything is ready to be served.
 #define SLD_XDS_EARLY_MAX ((size_t)64 * 1024 * 1024)
+// The same, over all streams.
+#define SLD_XDS_EARLY_TOTAL_MAX ((size_t)256 * 1024 * 1024)
 // Bytes of answers about unknown types waiting to be sent to one stream.
 #define SLD_XDS_FOREIGN_MAX ((size_t)4 * 1024 * 1024)
 // Un-ACKed responses per type; clusters have more because Envoy withholds their ACK while warming.

@@ -305,7 +305,7 @@ void sld_xds_pump(struct sld_xds_stream *s, uint64_t now)
     }
     while (s->state == SLD_ST_OPEN && !s->sending && push_one(s, now))
         continue;
-    s->wake_ns = s->state == SLD_ST_OPEN ? sld_xds_next_due(s, now) : 0;
+    sld_xds_stream_wake_at(s, s->state == SLD_ST_OPEN ? sld_xds_next_due(s, now) : 0);
     s->pumping = false;
 }
 

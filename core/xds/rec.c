@@ -199,7 +199,7 @@ bool sld_xds_stream_good(struct sld_xds_stream *s, struct sld_xds_entry *e,
         struct sld_xds_rec *rec = o == s ? NULL : sld_xds_rec_find(o, e);
         if (rec) {
             sld_xds_rec_settle(o, rec);
-            o->wake_ns = now;
+            sld_xds_stream_wake_at(o, now);
         }
     }
     return news;

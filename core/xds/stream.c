@@ -68,6 +68,13 @@ void sld_xds_stream_fail(struct sld_xds_stream *s, int grpc_status, const char *
     s->sender.close(s->user, grpc_status, sld_str_c(message));
 }
 
+void sld_xds_stream_wake_at(struct sld_xds_stream *s, uint64_t t)
+{
+    s->wake_ns = t;
+    if (t && (s->x->due_ns == 0 || t < s->x->due_ns))
+        s->x->due_ns = t;
+}
+
 static void bind(struct sld_xds_stream *s, const struct sld_xds_node *n)
 {
     drop(&s->node_id);
@@ -87,11 +94,14 @@ static void bind(struct sld_xds_stream *s, const struct sld_xds_node *n)
 
 static void keep_early(struct sld_xds_stream *s, struct sld_str bytes)
 {
-    s->early_bytes += bytes.n + sizeof(struct sld_xds_early);
-    if (s->early_bytes > SLD_XDS_EARLY_MAX) {
+    size_t cost = bytes.n + sizeof(struct sld_xds_early);
+    if (s->early_bytes + cost > SLD_XDS_EARLY_MAX ||
+        s->x->early_bytes + cost > SLD_XDS_EARLY_TOTAL_MAX) {
         sld_xds_stream_fail(s, 8, "too much asked before anything is served"); // RESOURCE_EXHAUSTED
         return;
     }
+    s->early_bytes += cost;
+    s->x->early_bytes += cost;
     if (s->state == SLD_ST_NEW)
         sld_sm_move(stream_states, &s->state, SLD_ST_EARLY);
     struct sld_xds_early *m = sld_xalloc(sizeof(*m) + bytes.n);
@@ -143,15 +153,28 @@ void sld_xds_stream_message(struct sld_xds_stream *s, struct sld_str bytes, uint
     sld_xds_pump(s, now);
 }
 
+static struct sld_xds_early *next_early(struct sld_xds_stream *s)
+{
+    struct sld_xds_early *m = s->early;
+    if (!m)
+        return NULL;
+    size_t cost = m->n + sizeof(*m);
+    SLD_INV(s->early_bytes >= cost && s->x->early_bytes >= cost);
+    s->early_bytes -= cost;
+    s->x->early_bytes -= cost;
+    s->early = m->next;
+    if (!s->early)
+        s->early_tail = &s->early;
+    return m;
+}
+
 void sld_xds_stream_wake_up(struct sld_xds_stream *s, uint64_t now)
 {
-    for (struct sld_xds_early *m; (m = s->early);) {
-        s->early = m->next;
+    for (struct sld_xds_early *m; (m = next_early(s));) {
         if (s->state != SLD_ST_CLOSING)
             take(s, (struct sld_str){m->bytes, m->n}, now);
         sld_xfree(m);
     }
-    s->early_tail = &s->early;
     sld_xds_pump(s, now);
 }
 
@@ -208,10 +231,8 @@ void sld_xds_stream_closed(struct sld_xds_stream *s, uint64_t now)
     (void)now;
     for (size_t t = 0; s->view && t < SLD_XDS_TYPE_COUNT; t++)
         free_sub(s, &s->subs[t], (enum sld_xds_type)t);
-    for (struct sld_xds_early *m; (m = s->early);) {
-        s->early = m->next;
+    for (struct sld_xds_early *m; (m = next_early(s));)
         sld_xfree(m);
-    }
     sld_list_remove(&s->view_link);
     sld_list_remove(&s->link);
     sld_buf_fini(&s->foreign);

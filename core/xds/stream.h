@@ -121,6 +121,8 @@ struct sld_xds_stream {
 void sld_xds_stream_fail(struct sld_xds_stream *s, int grpc_status, const char *message);
 // Its records were settled.
 void sld_xds_response_free(struct sld_xds_response *resp);
+// S wants to be looked at when it is T (0 = not by time).
+void sld_xds_stream_wake_at(struct sld_xds_stream *s, uint64_t t);
 // Takes the messages that came before serving started.
 void sld_xds_stream_wake_up(struct sld_xds_stream *s, uint64_t now);
 

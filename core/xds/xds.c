@@ -200,19 +200,18 @@ uint64_t sld_xds_tick(struct sld_xds *x, uint64_t now)
         else if (s->wake_ns && now >= s->wake_ns)
             sld_xds_pump(s, now);
     }
-    return sld_xds_deadline(x);
+    x->due_ns = 0;
+    SLD_LIST_EACH(at, &x->streams)
+    {
+        struct sld_xds_stream *s = SLD_CONTAINER_OF(at, struct sld_xds_stream, link);
+        sld_xds_stream_wake_at(s, s->state == SLD_ST_OPEN ? s->wake_ns : 0);
+    }
+    return x->due_ns;
 }
 
 uint64_t sld_xds_deadline(const struct sld_xds *x)
 {
-    uint64_t first = 0;
-    SLD_LIST_EACH(at, &x->streams)
-    {
-        const struct sld_xds_stream *s = SLD_CONTAINER_OF(at, struct sld_xds_stream, link);
-        if (s->state == SLD_ST_OPEN && s->wake_ns && (first == 0 || s->wake_ns < first))
-            first = s->wake_ns;
-    }
-    return first;
+    return x->due_ns;
 }
 
 static void rejudge_entry(struct sld_xds_view *v, struct sld_xds_entry *e, uint64_t now)
@@ -227,7 +226,7 @@ static void rejudge_entry(struct sld_xds_view *v, struct sld_xds_entry *e, uint6
             continue;
         sld_xds_rec_settle(s, r);
         if (now)
-            s->wake_ns = now;
+            sld_xds_stream_wake_at(s, now);
     }
     sld_xds_entry_unref(v, e);
 }

@@ -74,10 +74,29 @@ static void test_claim_before_the_socket_exists(void **state)
     assert_int_equal(sld_unix_claim_take(&first, path, &err), SLD_IO); // no such directory
 }
 
+static void test_local(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *in;
+        bool local;
+    } cases[] = {
+        {"127.0.0.1:80", true}, {"127.9.9.9:80", true}, {"[::1]:80", true}, {"localhost:80", true},
+        {"unix:/x", true},      {"0.0.0.0:80", false},  {"[::]:80", false}, {":80", false},
+        {"192.0.2.1:80", false}, {"[::ffff:127.0.0.1]:80", true}, {"[::ffff:192.0.2.1]:80", false},
+    };
+    for (size_t i = 0; i < SLD_ARRAY_LEN(cases); i++) {
+        struct sld_net_address a;
+        assert_int_equal(sld_net_address_parse(sld_str_c(cases[i].in), &a, NULL), SLD_OK);
+        assert_int_equal(sld_net_address_local(&a), cases[i].local);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_parse),
+        cmocka_unit_test(test_local),
         cmocka_unit_test(test_unix_paths),
         cmocka_unit_test(test_claim_before_the_socket_exists),
     };

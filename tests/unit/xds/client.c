@@ -210,6 +210,12 @@ static void on_send(void *user, const struct sld_str *slices, struct sld_obj *co
     f->tail = &m->next;
 }
 
+void fake_deliver(struct fake *f, struct sld_str bytes)
+{
+    struct sld_obj *const owners[] = {NULL};
+    on_send(f, &bytes, owners, 1);
+}
+
 static void on_close(void *user, int status, struct sld_str message)
 {
     struct fake *f = user;
@@ -237,7 +243,8 @@ void fake_open(struct fake *f)
     f->messages = 0;
     memset(f->in_flight, 0, sizeof(f->in_flight));
     memset(f->last, 0, sizeof(f->last));
-    f->stream = sld_xds_stream_open(f->x, f->kind, &sender, f, SLD_STR("test"), *f->now);
+    if (f->x)
+        f->stream = sld_xds_stream_open(f->x, f->kind, &sender, f, SLD_STR("test"), *f->now);
 }
 
 static void forget_stream(struct fake *f)
@@ -348,7 +355,10 @@ static void put_list(struct sld_buf *b, uint32_t number, const char *list)
 
 void fake_raw(struct fake *f, struct sld_str bytes)
 {
-    sld_xds_stream_message(f->stream, bytes, *f->now);
+    if (f->put)
+        f->put(f, bytes);
+    else
+        sld_xds_stream_message(f->stream, bytes, *f->now);
 }
 
 void fake_send(struct fake *f, const struct fake_request *q)
@@ -394,6 +404,8 @@ void fake_send(struct fake *f, const struct fake_request *q)
 
 struct fake_msg *fake_next(struct fake *f)
 {
+    if (!f->inbox && f->get)
+        f->get(f);
     struct fake_msg *m = f->inbox;
     if (!m || f->mute)
         return NULL;
@@ -402,7 +414,8 @@ struct fake_msg *fake_next(struct fake *f)
         f->tail = &f->inbox;
     if (f->owes_sent) {
         f->owes_sent = false;
-        sld_xds_stream_sent(f->stream, *f->now);
+        if (f->stream)
+            sld_xds_stream_sent(f->stream, *f->now);
     }
     return m;
 }

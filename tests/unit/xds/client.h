@@ -61,6 +61,9 @@ struct fake {
     size_t in_flight[SLD_XDS_TYPE_COUNT];
     char last[SLD_XDS_TYPE_COUNT][24]; // nonce of the newest response taken
     size_t messages;            // received since open
+    void (*put)(struct fake *f, struct sld_str bytes); // instead of the server's functions: onto a wire
+    void (*get)(struct fake *f); // waits for a response and delivers it
+    void *wire;
     const int *step;            // the test's clock, may be NULL
     // True when a route may come before CLUSTER: it was absent, or bad for this build, at STEP. May be NULL.
     bool (*excused)(struct fake *f, struct sld_str cluster, int step);
@@ -74,10 +77,13 @@ struct fake {
     bool hold_acks;             // fake_settle leaves the answers queued
 };
 
+// X is NULL for a client on a wire.
 struct fake *fake_create(struct sld_xds *x, enum sld_xds_kind kind, const char *role, int build,
                          uint64_t *now, struct sld_map *convicted);
 // Opens a stream; with what it holds when WARM (fake_start does the requests).
 void fake_open(struct fake *f);
+// One whole response that came by wire.
+void fake_deliver(struct fake *f, struct sld_str bytes);
 void fake_close(struct fake *f);
 void fake_destroy(struct fake *f);
 
