@@ -9,6 +9,7 @@
 #   fetch_pool PATH SHA256 FILE   a file of the distribution's pool, checked
 #   use_ccache     one compiler cache for all clones on this machine
 #   configure_build DIR OPTION...   a CMake build of the tree in DIR, with the dependencies of packaging/deps
+#   run_ninja DIR JOBS TARGET...    builds there, with a line of progress now and then
 
 sld_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 SECONDS=${SECONDS:-0}
@@ -124,4 +125,20 @@ configure_build() {
     local dir=$1
     shift
     logged "$dir/configure.log" cmake -S "$sld_root" -B "$dir" -G Ninja -DSLD_DEPS="$SLD_CACHE/deps" "$@"
+}
+
+run_ninja() {
+    local dir=$1 jobs=$2 status=0 pid at last=
+    shift 2
+    ninja -C "$dir" -j "$jobs" -k 20 "$@" >"$dir/build.log" 2>&1 </dev/null &
+    pid=$!
+    while sleep 0.2 && kill -0 "$pid" 2>/dev/null; do
+        [ $((SECONDS % 15)) = 0 ] && [ "$last" != "$SECONDS" ] || continue
+        last=$SECONDS
+        at=$(tail -c 2000 "$dir/build.log" | grep -oE '^\[[0-9]+/[0-9]+\]' | tail -n 1)
+        [ -z "$at" ] || say "  ${at//[][]/} built"
+    done
+    wait "$pid" || status=$?
+    [ "$status" = 0 ] || { printf -- '--- building failed; %s says:\n' "$dir/build.log" && complaints "$dir/build.log" | cut -c1-300; } >&2
+    return "$status"
 }
