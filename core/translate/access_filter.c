@@ -38,14 +38,10 @@ static void check_header(struct sld_report *r, const Gloo__HeaderFilter *f)
     const Gloo__AccessLogHeaderMatcher *h = f->header;
     if (!h)
         return;
-    switch (h->header_match_specifier_case) {
-    case GLOO__ACCESS_LOG_HEADER_MATCHER__HEADER_MATCH_SPECIFIER_SAFE_REGEX_MATCH:
-        tr_check_regex(r, "headerFilter.header.safeRegexMatch.regex",
-                       sld_str_c(h->safe_regex_match->regex));
-        break;
-    default:
-        break;
-    }
+    if (h->header_match_specifier_case ==
+        GLOO__ACCESS_LOG_HEADER_MATCHER__HEADER_MATCH_SPECIFIER_SAFE_REGEX_MATCH)
+        tr_note_regex(r, SLD_STR("headerFilter.header.safeRegexMatch.regex"),
+                      sld_str_c(h->safe_regex_match->regex));
 }
 
 static void check_all(struct sld_report *r, const char *part, Gloo__AccessLogFilter *const *f,

@@ -5,7 +5,6 @@
 #include "envoy/config/endpoint/v3/endpoint.pb-c.h"
 #include "envoy/config/route/v3/route.pb-c.h"
 
-#define FALLBACK_CLUSTER "fallback_cluster_for_invalid_routes"
 #define FALLBACK_LISTENER "fallback_listener_for_invalid_routes"
 #define UNKNOWN_LISTENER "listener_for_unknown_role"
 
@@ -97,7 +96,7 @@ static void emit_fallback_cluster(struct tr *tr)
         SLD_MSG(a, Env__Endpoint__LocalityLbEndpoints, env__endpoint__locality_lb_endpoints);
     SLD_PUSH(a, loc->lb_endpoints, loc->n_lb_endpoints, lb);
     Env__Cluster__Cluster *c = SLD_MSG(a, Env__Cluster__Cluster, env__cluster__cluster);
-    c->name = SLD_MSG_STR(a, SLD_STR(FALLBACK_CLUSTER));
+    c->name = SLD_MSG_STR(a, SLD_STR(TR_FALLBACK_CLUSTER));
     c->connect_timeout = sld_msg_duration_ms(a, CONNECT_TIMEOUT_MS);
     c->cluster_discovery_type_case = ENV__CLUSTER__CLUSTER__CLUSTER_DISCOVERY_TYPE_TYPE;
     c->type = ENV__CLUSTER__CLUSTER__DISCOVERY_TYPE__STATIC;
@@ -106,7 +105,7 @@ static void emit_fallback_cluster(struct tr *tr)
     c->load_assignment->cluster_name = c->name;
     SLD_PUSH(a, c->load_assignment->endpoints, c->load_assignment->n_endpoints, loc);
     struct sld_out proto = {
-        .type = SLD_OUT_CLUSTER, .name = SLD_STR_INIT(FALLBACK_CLUSTER), .gated = true};
+        .type = SLD_OUT_CLUSTER, .name = SLD_STR_INIT(TR_FALLBACK_CLUSTER), .gated = true};
     struct sld_report r = {.arena = a};
     struct sld_str key = tr_out_key(a, SLD_OUT_CLUSTER, SLD_STR(""), proto.name);
     bool ok = tr_emit_out(tr, sld_flow_key(tr->t->flow, key), &c->base, &proto, &r);

@@ -4,7 +4,6 @@
 
 #include <stdlib.h>
 
-#include "codec/text.h"
 #include "envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector.pb-c.h"
 
 typedef Env__NetworkHttpConnectionManager__HttpConnectionManager hcm_msg;
@@ -41,85 +40,32 @@ Env__Listener__FilterChain *tr_chain_add(struct tr_listener *l, Env__Listener__F
 
 // ---- Server names ----
 
-const char *tr_sni_problem(struct sld_str domain)
-{
-    if (sld_str_index(domain, ':') >= 0)
-        return "must not have a port";
-    if (sld_str_eq(domain, SLD_STR("*")))
-        return NULL;
-    struct sld_str rest = domain;
-    if (sld_str_starts(rest, SLD_STR("*.")))
-        rest = sld_str_sub(rest, 2, rest.n);
-    if (sld_str_index(rest, '*') >= 0)
-        return "may have * as its whole first label only (*.example.com)";
-    return NULL;
-}
-
 static int by_cstr(const void *a, const void *b)
 {
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-// The names in the form of Envoy, which compares them in lower case; *ALL when "*" is one of them.
-static char **server_names(struct tr *tr, char *const *domains, size_t n, size_t *count, bool *all)
+void tr_server_names(struct sld_arena *a, Env__Listener__FilterChain *c, char *const *domains,
+                     size_t n)
 {
-    char **out = SLD_ARENA_ARRAY(tr->arena, char *, n + 1);
-    *count = 0;
-    *all = n == 0;
+    char **names = SLD_ARENA_ARRAY(a, char *, n + 1);
     for (size_t i = 0; i < n; i++) {
-        struct sld_str d = sld_str_c(domains[i]);
-        if (tr_sni_problem(d))
-            continue;
-        if (sld_str_eq(d, SLD_STR("*")))
-            *all = true;
-        char *low = sld_arena_cstr(tr->arena, d);
-        for (char *p = low; *p; p++)
+        if (!strcmp(domains[i], "*"))
+            return;
+        names[i] = sld_arena_cstr(a, sld_str_c(domains[i]));
+        for (char *p = names[i]; *p; p++)
             *p = (char)(*p >= 'A' && *p <= 'Z' ? *p + ('a' - 'A') : *p);
-        out[(*count)++] = low;
     }
-    if (*all)
-        *count = 0;
-    if (*count)
-        qsort(out, *count, sizeof(*out), by_cstr);
-    return out;
-}
-
-bool tr_names_add(struct tr *tr, struct tr_names *names, Env__Listener__FilterChain *c,
-                  char *const *domains, size_t n, void *by, struct sld_str *taken, void **owner)
-{
-    size_t count;
-    bool all, any = false;
-    char **list = server_names(tr, domains, n, &count, &all);
-    *taken = SLD_STR_NONE;
-    if (all && sld_map_has(&names->owner, SLD_STR(""))) {
-        *taken = SLD_STR("");
-        *owner = sld_map_get(&names->owner, SLD_STR(""));
-        return false;
-    }
-    if (all) {
-        sld_map_set(&names->owner, SLD_STR(""), by);
-        return true;
-    }
+    if (!n)
+        return;
+    qsort(names, n, sizeof(*names), by_cstr);
     Env__Listener__FilterChainMatch *m =
-        SLD_MSG(tr->arena, Env__Listener__FilterChainMatch, env__listener__filter_chain_match);
-    for (size_t i = 0; i < count; i++) {
-        struct sld_str name = sld_str_c(list[i]);
-        if (i && !strcmp(list[i], list[i - 1]))
-            continue;
-        void *other = sld_map_get(&names->owner, name);
-        if (other) {
-            if (!taken->p) {
-                *taken = name;
-                *owner = other;
-            }
-            continue;
-        }
-        sld_map_set(&names->owner, name, by);
-        SLD_PUSH(tr->arena, m->server_names, m->n_server_names, list[i]);
-        any = true;
+        SLD_MSG(a, Env__Listener__FilterChainMatch, env__listener__filter_chain_match);
+    for (size_t i = 0; i < n; i++) {
+        if (i == 0 || strcmp(names[i], names[i - 1]) != 0)
+            SLD_PUSH(a, m->server_names, m->n_server_names, names[i]);
     }
     c->filter_chain_match = m;
-    return any;
 }
 
 // ---- HTTP ----
@@ -184,22 +130,7 @@ static void tell(struct tr_listener *l, const struct tr_tls *item, const struct 
     }
 }
 
-static void names_taken(struct tr_listener *l, const struct tr_tls *item, struct sld_str name,
-                        const struct tr_tls *other)
-{
-    struct sld_ident vs;
-    bool ok = sld_ident_parse(other->vs[0], &vs);
-    SLD_INV(ok);
-    struct sld_report r = {.arena = l->tr->arena};
-    sld_report_add(&r, SLD_ERROR, SLD_GW_SNI_CONFLICT, SLD_STR("sslConfig.sniDomains"),
-                   "%s%.*s is taken by virtual service %.*s.%.*s with another TLS configuration; "
-                   "give them different sniDomains, or the same sslConfig",
-                   name.n ? "server name " : "every server name", SLD_FMT(name), SLD_FMT(vs.ns),
-                   SLD_FMT(vs.name));
-    tell(l, item, &r);
-}
-
-static void add_tls_chain(struct tr_listener *l, const struct tr_tls *item, struct tr_names *names,
+static void add_tls_chain(struct tr_listener *l, const struct tr_tls *item,
                           Env__Listener__Filter *filter, struct tr_chain_deps *deps)
 {
     struct tr *tr = l->tr;
@@ -215,35 +146,21 @@ static void add_tls_chain(struct tr_listener *l, const struct tr_tls *item, stru
         tr_downstream_tls(tr, item->config, owner.ns, &said, &needs, &missing);
     tell(l, item, &said);
     if (!socket)
-        return;
-    Env__Listener__FilterChain *c =
-        SLD_MSG(tr->arena, Env__Listener__FilterChain, env__listener__filter_chain);
-    union {
-        const struct tr_tls *frozen;
-        void *p;
-    } by = {item}, other; // the map keeps untyped pointers; nobody writes through them
-    struct sld_str taken;
-    ok = tr_names_add(tr, names, c, item->config->sni_domains, item->config->n_sni_domains, by.p,
-                      &taken, &other.p);
-    if (taken.p)
-        names_taken(l, item, taken, other.frozen);
-    if (!ok)
-        return;
+        return; // withheld until its certificate can be served
     deps->needs = needs;
-    SLD_PUSH(tr->arena, c->filters, c->n_filters, filter);
+    Env__Listener__FilterChain *c = tr_chain_add(l, filter);
+    tr_server_names(tr->arena, c, item->config->sni_domains, item->config->n_sni_domains);
     c->transport_socket = socket;
     c->transport_socket_connect_timeout = item->config->transport_socket_connect_timeout;
-    SLD_PUSH(tr->arena, l->listener->filter_chains, l->listener->n_filter_chains, c);
 }
 
+// The set holds each server name once (tls_set.c).
 static void add_https(struct tr_listener *l, sld_id key, Env__Listener__Filter *filter,
                       struct tr_chain_deps *deps)
 {
     const struct tr_tls_set *set = sld_ctx_get(l->tr->ctx, l->tr->t->tls_sets, key);
-    struct tr_names names = {0};
     for (size_t i = 0; set && i < set->count; i++)
-        add_tls_chain(l, &set->items[i], &names, filter, deps);
-    sld_map_fini(&names.owner);
+        add_tls_chain(l, &set->items[i], filter, deps);
 }
 
 static void add_http(struct tr_listener *l, const struct tr_gateway *g, sld_id key,

@@ -30,19 +30,10 @@ Env__Listener__FilterChain *tr_chain_add(struct tr_listener *l, Env__Listener__F
 Env__Core__TypedExtensionConfig *tr_extension(struct sld_arena *a, const char *name,
                                               const ProtobufCMessage *config);
 
-// The server names of the filter chains of one listener, each in one chain only.
-struct tr_names {
-    struct sld_map owner; // server name, "" for all -> what the caller gave
-};
-// Sets the server names of C (lower case, sorted; "*" among them means all). A name that an earlier
-// chain has is left out: *TAKEN gets the first such, *BY what that chain was added with. False when
-// nothing remains.
-bool tr_names_add(struct tr *tr, struct tr_names *names, Env__Listener__FilterChain *c,
-                  char *const *domains, size_t n, void *by, struct sld_str *taken, void **owner);
-
-// What keeps DOMAIN from being a server name of a filter chain, in words that continue "the server
-// name "; NULL when nothing does.
-const char *tr_sni_problem(struct sld_str domain);
+// Sets the server names of C as Envoy compares them: lower case, sorted, each once. None, or "*"
+// among them, means all.
+void tr_server_names(struct sld_arena *a, Env__Listener__FilterChain *c, char *const *domains,
+                     size_t n);
 
 // One chain for each TCP host that can be served (tcp.c).
 void tr_tcp_chains(struct tr_listener *l, const struct tr_gateway *g, struct tr_chain_deps *deps);

@@ -14,7 +14,19 @@ struct sld_str tr_item_path(struct sld_arena *a, const char *field, size_t i, co
     return sld_arena_fmt(a, "%s[%zu].%s", field, i, rest);
 }
 
-// ---- Rewrites ----
+// ---- Regular expressions and rewrites ----
+
+bool tr_note_regex(struct sld_report *r, struct sld_str path, struct sld_str pattern)
+{
+    struct sld_report said = {.arena = r->arena};
+    bool ok = tr_check_regex(&said, "", pattern);
+    for (size_t i = 0; i < said.count; i++) {
+        if (said.items[i].code != SLD_ROUTE_REGEX)
+            sld_report_add(r, said.items[i].severity, said.items[i].code, path, "%.*s",
+                           SLD_FMT(said.items[i].message));
+    }
+    return ok;
+}
 
 static bool path_char(char c)
 {
@@ -81,7 +93,7 @@ void tr_check_rewrite(struct sld_report *r, const char *field,
     struct sld_str old = sld_report_enter(r, field, -1);
     struct sld_str pattern = sld_str_c(s->pattern->regex);
     struct sld_regex *re = NULL;
-    if (tr_check_regex(r, "pattern.regex", pattern))
+    if (tr_note_regex(r, SLD_STR("pattern.regex"), pattern))
         re = sld_regex_create(pattern, NULL);
     if (re && !substitution_ok(s->substitution, sld_regex_groups(re)))
         sld_report_add(r, SLD_ERROR, SLD_OPTION_INVALID, SLD_STR("substitution"),

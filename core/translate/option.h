@@ -12,7 +12,11 @@ bool tr_check_format(struct sld_report *r, struct sld_str path, struct sld_str t
 // TEXT such that Envoy takes it literally.
 struct sld_str tr_format_literal(struct sld_arena *a, struct sld_str text);
 
-// ---- Rewrites ----
+// ---- Regular expressions and rewrites ----
+
+// Adds what is to be said of a pattern that the schema found valid, such as its size; nothing about
+// one that it found broken. False when Envoy would not take it.
+bool tr_note_regex(struct sld_report *r, struct sld_str path, struct sld_str pattern);
 
 // What Gloo does not allow in a path, in words that continue "the path "; NULL when nothing is
 // wrong (gloo-compat 3.10).

@@ -49,15 +49,17 @@ static struct tr_dest lead_to(struct host *h, const Gloo__Destination *d, struct
     return dest;
 }
 
+static void to_cluster(struct host *h, struct sld_str cluster)
+{
+    h->proxy->cluster_specifier_case = ENV__NETWORK_TCP_PROXY__TCP_PROXY__CLUSTER_SPECIFIER_CLUSTER;
+    h->proxy->cluster = SLD_MSG_STR(h->l->tr->arena, cluster);
+}
+
 static bool single(struct host *h, const Gloo__Destination *d, struct sld_str owner_ns)
 {
-    struct sld_arena *a = h->l->tr->arena;
     struct tr_dest dest = lead_to(h, d, owner_ns);
-    if (!dest.cluster.n)
-        return false;
-    h->proxy->cluster_specifier_case = ENV__NETWORK_TCP_PROXY__TCP_PROXY__CLUSTER_SPECIFIER_CLUSTER;
-    h->proxy->cluster = SLD_MSG_STR(a, dest.cluster);
-    h->proxy->metadata_match = subset_match(a, d->subset);
+    to_cluster(h, dest.cluster);
+    h->proxy->metadata_match = subset_match(h->l->tr->arena, d->subset);
     return true;
 }
 
@@ -67,7 +69,7 @@ static void add_weight(struct host *h, weighted_msg *w, const Gloo__WeightedDest
     struct sld_arena *a = h->l->tr->arena;
     struct tr_dest dest = lead_to(h, in->destination, owner_ns);
     // Envoy takes no weight of 0 here, unlike in routes.
-    if (!dest.cluster.n || !in->weight || !in->weight->value)
+    if (!in->weight || !in->weight->value)
         return;
     weight_msg *c = SLD_MSG(a, Env__NetworkTcpProxy__TcpProxy__WeightedCluster__ClusterWeight,
                             env__network_tcp_proxy__tcp_proxy__weighted_cluster__cluster_weight);
@@ -115,9 +117,11 @@ static bool upstream_group(struct host *h, const Gloo__ResourceRef *ref, struct 
     if (!g) {
         sld_report_add(h->l->report, SLD_WARNING, SLD_REF_UPSTREAM_GROUP, SLD_STR(""),
                        "TcpHost Warning: InvalidDestinationWarning. Reason: *v1.UpstreamGroup "
-                       "{ %.*s.%s } not found; create it, or correct the reference",
+                       "{ %.*s.%s } not found; connections are closed until it is created or the "
+                       "reference corrected",
                        SLD_FMT(ns), ref->name);
-        return false;
+        to_cluster(h, SLD_STR(TR_NO_CLUSTER));
+        return true;
     }
     return several(h, g->group->destinations, g->group->n_destinations, g->ns, NULL);
 }
@@ -160,26 +164,7 @@ static bool tls(struct host *h, struct sld_str owner_ns, Env__Core__TransportSoc
     return *socket != NULL;
 }
 
-static bool names(struct host *h, struct tr_names *all, Env__Listener__FilterChain *c)
-{
-    const Gloo__SslConfig *s = h->in->ssl_config;
-    union {
-        const Gloo__TcpHost *frozen;
-        void *p;
-    } by = {h->in}, other; // the map keeps untyped pointers; nobody writes through them
-    struct sld_str taken;
-    bool ok = tr_names_add(h->l->tr, all, c, s ? s->sni_domains : NULL, s ? s->n_sni_domains : 0,
-                           by.p, &taken, &other.p);
-    if (taken.p)
-        sld_report_add(
-            h->l->report, SLD_ERROR, SLD_GW_SNI_CONFLICT, SLD_STR("sslConfig.sniDomains"),
-            "TcpHost Error: SSLConfigError. Reason: %s%.*s is taken by host %s; give "
-            "them different sniDomains",
-            taken.n ? "server name " : "every server name", SLD_FMT(taken), other.frozen->name);
-    return ok;
-}
-
-static void add_host(struct host *h, struct sld_str owner_ns, struct tr_names *all)
+static void add_host(struct host *h, struct sld_str owner_ns)
 {
     struct tr *tr = h->l->tr;
     struct sld_arena *a = tr->arena;
@@ -189,28 +174,24 @@ static void add_host(struct host *h, struct sld_str owner_ns, struct tr_names *a
     Env__Core__TransportSocket *socket = NULL;
     if (!destination(h, owner_ns) || !tls(h, owner_ns, &socket))
         return;
-    Env__Listener__FilterChain *c =
-        SLD_MSG(a, Env__Listener__FilterChain, env__listener__filter_chain);
-    if (!names(h, all, c))
-        return;
-    SLD_PUSH(a, c->filters, c->n_filters,
-             tr_network_filter(a, "envoy.filters.network.tcp_proxy", &h->proxy->base));
+    Env__Listener__FilterChain *c = tr_chain_add(
+        h->l, tr_network_filter(a, "envoy.filters.network.tcp_proxy", &h->proxy->base));
+    const Gloo__SslConfig *ssl = h->in->ssl_config;
+    if (ssl)
+        tr_server_names(a, c, ssl->sni_domains, ssl->n_sni_domains);
     c->transport_socket = socket;
     if (socket)
-        c->transport_socket_connect_timeout = h->in->ssl_config->transport_socket_connect_timeout;
-    SLD_PUSH(a, h->l->listener->filter_chains, h->l->listener->n_filter_chains, c);
+        c->transport_socket_connect_timeout = ssl->transport_socket_connect_timeout;
 }
 
 void tr_tcp_chains(struct tr_listener *l, const struct tr_gateway *g, struct tr_chain_deps *deps)
 {
     const Gloo__TcpGateway *t = g->gw->tcp_gateway;
-    struct tr_names all = {0};
     for (size_t i = 0; i < t->n_tcp_hosts; i++) {
         struct host h = {.l = l, .in = t->tcp_hosts[i], .deps = deps};
         struct sld_str old = sld_report_enter(l->report, "tcpGateway", -1);
         sld_report_enter(l->report, "tcpHosts", (long)i);
-        add_host(&h, g->ns, &all);
+        add_host(&h, g->ns);
         sld_report_leave(l->report, old);
     }
-    sld_map_fini(&all.owner);
 }

@@ -21,8 +21,8 @@ static void check(const struct sld_feature_check *c)
                        "must provide at least one of allowOrigin and allowOriginRegex, or "
                        "disableForRoute");
     for (size_t i = 0; i < p->n_allow_origin_regex; i++)
-        tr_check_regex(r, tr_item_path(r->arena, "cors.allowOriginRegex", i, NULL).p,
-                       sld_str_c(p->allow_origin_regex[i]));
+        tr_note_regex(r, tr_item_path(r->arena, "cors.allowOriginRegex", i, NULL),
+                      sld_str_c(p->allow_origin_regex[i]));
     if (c->route_object && c->route_object->action_case == GLOO__ROUTE__ACTION_REDIRECT_ACTION)
         sld_report_add(r, SLD_ERROR, SLD_OPTION_INVALID, SLD_STR("cors"),
                        "cors cannot be used on a redirect; remove it");
