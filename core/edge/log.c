@@ -1,0 +1,43 @@
+// Envoy's log lines as ours.
+#include "edge/inside.h"
+
+static bool level_of(char letter, enum sld_level *level)
+{
+    switch (letter) {
+    case 'T':
+    case 'D':
+        *level = SLD_DEBUG;
+        return true;
+    case 'I':
+        *level = SLD_INFO;
+        return true;
+    case 'W':
+        *level = SLD_WARN;
+        return true;
+    case 'E':
+    case 'C':
+        *level = SLD_LOG_ERROR;
+        return true;
+    default:
+        return false;
+    }
+}
+
+void edge_log_parse(struct sld_str line, enum sld_level *level, struct sld_str *component,
+                    struct sld_str *message)
+{
+    // "[W][main] text"
+    if (line.n > 5 && line.p[0] == '[' && line.p[2] == ']' && line.p[3] == '[' &&
+        level_of(line.p[1], level)) {
+        struct sld_str rest = sld_str_sub(line, 4, line.n);
+        ptrdiff_t end = sld_str_find(rest, SLD_STR("] "));
+        if (end > 0) {
+            *component = sld_str_sub(rest, 0, (size_t)end);
+            *message = sld_str_sub(rest, (size_t)end + 2, rest.n);
+            return;
+        }
+    }
+    *level = SLD_WARN;
+    *component = SLD_STR("stderr");
+    *message = line;
+}

@@ -1,0 +1,98 @@
+// Which Envoy: its file and its version.
+#include "edge/inside.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { MIN_MAJOR = 1, MIN_MINOR = 37 }; // SLD_EDGE_MIN_VERSION
+
+static bool runnable(const char *path)
+{
+    struct stat st = {0};
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
+}
+
+static enum sld_rc find_on_path(struct sld_str name, char out[EDGE_PATH_MAX], struct sld_err *err)
+{
+    struct sld_str dirs = sld_str_c(getenv("PATH"));
+    struct sld_str dir = SLD_STR_NONE;
+    while (sld_str_cut(&dirs, ':', &dir)) {
+        if (dir.n == 0)
+            continue; // the working directory: nobody means that
+        int n = snprintf(out, EDGE_PATH_MAX, "%.*s/%.*s", SLD_FMT(dir), SLD_FMT(name));
+        if (n > 0 && n < EDGE_PATH_MAX && runnable(out))
+            return SLD_OK;
+    }
+    return sld_err_set(err, SLD_NOT_FOUND,
+                       "there is no program \"%.*s\" on PATH; install Envoy (" SLD_EDGE_MIN_VERSION
+                       " or newer), or give its path: --envoy PATH",
+                       SLD_FMT(name));
+}
+
+enum sld_rc edge_program_find(struct sld_str given, char out[EDGE_PATH_MAX], struct sld_err *err)
+{
+    if (given.n == 0)
+        given = SLD_STR("envoy");
+    if (sld_str_index(given, '/') < 0)
+        return find_on_path(given, out, err);
+    int n = snprintf(out, EDGE_PATH_MAX, "%.*s", SLD_FMT(given));
+    struct stat st = {0};
+    if (n >= EDGE_PATH_MAX)
+        return sld_err_set(err, SLD_INVALID, "the path of Envoy is too long");
+    if (stat(out, &st) != 0) {
+        if (errno == ENOENT || errno == ENOTDIR)
+            return sld_err_set(err, SLD_NOT_FOUND, "there is no Envoy at %s", out);
+        return sld_err_errno(err, errno, "Envoy at %s", out);
+    }
+    if (!runnable(out))
+        return sld_err_set(err, SLD_DENIED, "%s is not a program that this user may run", out);
+    return SLD_OK;
+}
+
+// "1.40.0" or "1.37.1-dev" to its first two numbers.
+static bool numbers(struct sld_str version, uint64_t *major, uint64_t *minor)
+{
+    struct sld_str rest = version;
+    struct sld_str a = SLD_STR_NONE;
+    struct sld_str b = SLD_STR_NONE;
+    return sld_str_cut(&rest, '.', &a) && sld_str_cut(&rest, '.', &b) && rest.n > 0 &&
+           sld_str_u64(a, major) && sld_str_u64(b, minor);
+}
+
+// The version goes through a command line and a protocol of words.
+static bool clean(struct sld_str s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        if (s.p[i] <= ' ' || s.p[i] > '~')
+            return false;
+    }
+    return true;
+}
+
+enum sld_rc edge_version_read(const char *program, struct sld_str printed,
+                              char out[EDGE_VERSION_MAX], struct sld_err *err)
+{
+    // "/path/envoy  version: <commit>/1.40.0/Clean/RELEASE/BoringSSL"
+    ptrdiff_t at = sld_str_find(printed, SLD_STR("version: "));
+    struct sld_str rest = at < 0 ? SLD_STR_NONE : sld_str_sub(printed, (size_t)at + 9, printed.n);
+    struct sld_str commit = SLD_STR_NONE;
+    struct sld_str version = SLD_STR_NONE;
+    uint64_t major = 0;
+    uint64_t minor = 0;
+    (void)sld_str_cut(&rest, '/', &commit);
+    (void)sld_str_cut(&rest, '/', &version);
+    if (version.n >= EDGE_VERSION_MAX || !clean(version) || !numbers(version, &major, &minor))
+        return sld_err_set(
+            err, SLD_INVALID,
+            "%s does not say its version as Envoy does; is it Envoy? It printed: %.*s", program,
+            SLD_FMT(sld_str_trim(sld_str_sub(printed, 0, 200))));
+    if (major < MIN_MAJOR || (major == MIN_MAJOR && minor < MIN_MINOR))
+        return sld_err_set(err, SLD_INVALID,
+                           "%s is Envoy %.*s, and Solder needs " SLD_EDGE_MIN_VERSION
+                           " or newer; install a newer one or give another path",
+                           program, SLD_FMT(version));
+    snprintf(out, EDGE_VERSION_MAX, "%.*s", SLD_FMT(version));
+    return SLD_OK;
+}
