@@ -26,6 +26,7 @@ const struct sld_source_ops *sld_builtin_source(struct sld_str address)
     X(auto_host_rewrite)                \
     X(cors)                             \
     X(faults)                           \
+    X(grpc_web)                         \
     X(gzip)                             \
     X(header_manipulation)              \
     X(health_check)                     \

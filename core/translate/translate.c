@@ -73,6 +73,7 @@ static void declare_facts(struct sld_translate *t)
         if (k == SLD_KIND_ROUTE_TABLE)
             t->rt_by_label = index_of(t, "route_tables_by_label", t->obj[k], tr_index_rt);
     }
+    t->certs = derive(t, "certs", t->obj[SLD_KIND_SECRET], tr_step_certs);
     t->secrets = derive(t, "secrets", t->obj[SLD_KIND_SECRET], tr_step_secrets);
     t->about_secrets = index_of(t, "about_secrets", t->secrets, tr_index_about);
     t->upstreams = derive(t, "upstreams", t->obj[SLD_KIND_UPSTREAM], tr_step_upstreams);
