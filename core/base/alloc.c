@@ -11,7 +11,7 @@ struct sld_arena_chunk {
     char data[];
 };
 
-enum { CHUNK_MIN = 1024, CHUNK_MAX = 256 * 1024, ALIGN = 16 };
+enum { CHUNK_MIN = 256, CHUNK_MAX = 256 * 1024, ALIGN = 16 };
 
 // Bytes before a chunk's data, so that those are aligned.
 #define HEADER ((offsetof(struct sld_arena_chunk, data) + ALIGN - 1) & ~(size_t)(ALIGN - 1))
