@@ -64,7 +64,8 @@ struct sld_edge_events {
 };
 
 // Takes the run directory, writes the bootstrap, adopts the Envoy that runs there or starts one.
-// An adopted Envoy whose bootstrap or arguments differ is stopped gracefully and replaced. Errors:
+// An adopted Envoy whose bootstrap or arguments differ is stopped gracefully and replaced, unless
+// there is no program to replace it (info's `error` says so then). Errors:
 // SLD_CONFLICT another Solder supervises in that directory, SLD_NOT_FOUND no such Envoy,
 // SLD_INVALID an option, SLD_DENIED, SLD_IO the directory. *OUT is set before events come; none
 // comes before this returns. [io]

@@ -40,8 +40,6 @@ static const struct sld_sm_state states[] = {
 };
 #undef TO
 
-static void spawn(struct sld_edge *e);
-
 const char *sld_edge_state_name(enum sld_edge_state s)
 {
     return states[s].name;
@@ -244,6 +242,18 @@ void edge_drained(struct sld_edge *e)
 
 // ---- Start ----
 
+// One that serves is not given up for one that is not there.
+static bool can_replace(struct sld_edge *e)
+{
+    if (edge_program_find(e->o.envoy, e->program, &e->error) == SLD_OK)
+        return true;
+    SLD_LOG(SLD_LOG_ERROR, "edge", "envoy_outdated", SLD_KI("pid", e->pid),
+            SLD_KC("error", e->error.msg),
+            SLD_KC("msg", "the running Envoy has another bootstrap or other arguments, and stays, "
+                          "because there is none to replace it"));
+    return false;
+}
+
 static void on_hello(const struct edge_hello *h, void *user)
 {
     struct sld_edge *e = user;
@@ -262,7 +272,7 @@ static void on_hello(const struct edge_hello *h, void *user)
     sld_timer_stop(e->timer);
     if (e->next == EDGE_NEXT_STOP) {
         terminate(e);
-    } else if (!same) {
+    } else if (!same && can_replace(e)) {
         SLD_LOG(SLD_INFO, "edge", "envoy_replace", SLD_KI("pid", e->pid),
                 SLD_KC("msg", "it was started with another bootstrap or other arguments"));
         e->next = EDGE_NEXT_REPLACE;
@@ -345,8 +355,6 @@ static void spawn(struct sld_edge *e)
         snprintf(workers, sizeof(workers), "%u", e->o.concurrency);
         argv[n++] = "--concurrency";
         argv[n++] = workers;
-    } else {
-        argv[n++] = "--cpuset-threads"; // one for each processor that we may use
     }
     argv[n] = NULL;
     struct sld_child_options o = {.argv = argv,
@@ -370,71 +378,18 @@ static void spawn(struct sld_edge *e)
 
 // ---- Which program ----
 
-static void on_printed(struct sld_str line, bool is_stderr, void *user)
+void edge_checked(struct sld_edge *e, const struct sld_err *err)
 {
-    struct sld_edge *e = user;
-    (void)is_stderr;
-    sld_buf_add(&e->printed, line);
-    sld_buf_addc(&e->printed, '\n');
-}
-
-static void on_checked(int64_t status, int signum, void *user)
-{
-    struct sld_edge *e = user;
-    struct sld_err err = {0};
-    struct sld_str printed = e->printed.n ? sld_buf_str(&e->printed) : SLD_STR("");
-    drop_child(e);
     sld_timer_stop(e->timer);
-    enum sld_rc rc = SLD_OK;
-    if (signum)
-        rc = sld_err_set(&err, SLD_INVALID, "%s --version was killed by signal %d (%s)", e->program,
-                         signum, strsignal(signum));
-    else if (status)
-        rc = sld_err_set(&err, SLD_INVALID, "%s --version ended with status %d: %.*s", e->program,
-                         (int)status, SLD_FMT(sld_str_trim(sld_str_sub(printed, 0, 200))));
-    else
-        rc = edge_version_read(e->program, printed, e->version, &err);
-    if (rc == SLD_OK) {
+    if (err->rc == SLD_OK) {
         spawn(e);
     } else if (e->first) {
-        e->error = err;
-        e->version[0] = 0;
-        SLD_LOG(SLD_LOG_ERROR, "edge", "envoy_refused", SLD_KC("msg", err.msg));
+        e->error = *err;
+        SLD_LOG(SLD_LOG_ERROR, "edge", "envoy_refused", SLD_KC("msg", err->msg));
         move(e, SLD_EDGE_FAILED);
     } else {
-        e->version[0] = 0;
-        start_failed(e, &err);
+        start_failed(e, err);
     }
-}
-
-// Whether e->program is the file whose version is known.
-static bool known_program(struct sld_edge *e)
-{
-    struct stat st = {0};
-    const struct stat *old = &e->program_stat;
-    if (stat(e->program, &st) != 0)
-        return false;
-    bool same = e->version[0] && st.st_dev == old->st_dev && st.st_ino == old->st_ino &&
-                st.st_size == old->st_size && st.st_mtim.tv_sec == old->st_mtim.tv_sec &&
-                st.st_mtim.tv_nsec == old->st_mtim.tv_nsec;
-    e->program_stat = st;
-    return same;
-}
-
-static enum sld_rc check(struct sld_edge *e, struct sld_err *err)
-{
-    const char *const argv[] = {e->program, "--version", NULL};
-    const struct sld_child_options o = {
-        .argv = argv, .on_line = on_printed, .on_exit = on_checked, .user = e};
-    sld_buf_reset(&e->printed);
-    enum sld_rc rc = sld_child_start(e->loop, &o, &e->child, err);
-    if (rc != SLD_OK) {
-        e->child = NULL;
-        return rc;
-    }
-    sld_timer_start(e->timer, CHECK_MS);
-    move(e, SLD_EDGE_CHECKING);
-    return SLD_OK;
 }
 
 enum sld_rc edge_begin(struct sld_edge *e, struct sld_err *err)
@@ -449,10 +404,16 @@ enum sld_rc edge_begin(struct sld_edge *e, struct sld_err *err)
     rc = edge_program_find(e->o.envoy, e->program, err);
     if (rc != SLD_OK)
         return rc;
-    if (!known_program(e))
-        return check(e, err);
-    spawn(e);
-    return SLD_OK;
+    if (edge_program_known(e)) {
+        spawn(e);
+        return SLD_OK;
+    }
+    rc = edge_check_start(e, err);
+    if (rc == SLD_OK) {
+        sld_timer_start(e->timer, CHECK_MS);
+        move(e, SLD_EDGE_CHECKING);
+    }
+    return rc;
 }
 
 // ---- Time is up ----

@@ -32,6 +32,12 @@ SLD_NODISCARD enum sld_rc edge_program_find(struct sld_str given, char out[EDGE_
 SLD_NODISCARD enum sld_rc edge_version_read(const char *program, struct sld_str printed,
                                             char out[EDGE_VERSION_MAX], struct sld_err *err);
 
+struct sld_edge;
+// Whether e->program is the file whose version is known already.
+bool edge_program_known(struct sld_edge *e);
+// Asks e->program for its version; edge_checked follows unless e->child is killed and forgotten.
+SLD_NODISCARD enum sld_rc edge_check_start(struct sld_edge *e, struct sld_err *err);
+
 // ---- log.c: what Envoy says ----
 
 // For --log-format: what edge_log_parse reads.
@@ -142,6 +148,8 @@ void edge_probe_stop(struct sld_edge *e);
 // envoy.c: adopts the Envoy of the run directory, or starts one. The state has changed when it
 // returns SLD_OK.
 SLD_NODISCARD enum sld_rc edge_begin(struct sld_edge *e, struct sld_err *err);
+// e->version is known, or ERR says why not.
+void edge_checked(struct sld_edge *e, const struct sld_err *err);
 // The state's time is up.
 void edge_on_timer(void *user);
 void edge_set_live(struct sld_edge *e, bool live);

@@ -96,3 +96,59 @@ enum sld_rc edge_version_read(const char *program, struct sld_str printed,
     snprintf(out, EDGE_VERSION_MAX, "%.*s", SLD_FMT(version));
     return SLD_OK;
 }
+
+// ---- Asking it ----
+
+bool edge_program_known(struct sld_edge *e)
+{
+    struct stat st = {0};
+    const struct stat *old = &e->program_stat;
+    if (stat(e->program, &st) != 0)
+        return false;
+    bool same = e->version[0] && st.st_dev == old->st_dev && st.st_ino == old->st_ino &&
+                st.st_size == old->st_size && st.st_mtim.tv_sec == old->st_mtim.tv_sec &&
+                st.st_mtim.tv_nsec == old->st_mtim.tv_nsec;
+    e->program_stat = st;
+    return same;
+}
+
+static void on_printed(struct sld_str line, bool is_stderr, void *user)
+{
+    struct sld_edge *e = user;
+    (void)is_stderr;
+    sld_buf_add(&e->printed, line);
+    sld_buf_addc(&e->printed, '\n');
+}
+
+static void on_checked(int64_t status, int signum, void *user)
+{
+    struct sld_edge *e = user;
+    struct sld_err err = {0};
+    struct sld_str printed = e->printed.n ? sld_buf_str(&e->printed) : SLD_STR("");
+    sld_child_destroy(e->child);
+    e->child = NULL;
+    e->version[0] = 0;
+    enum sld_rc rc = SLD_OK;
+    if (signum)
+        rc = sld_err_set(&err, SLD_INVALID, "%s --version was killed by signal %d (%s)", e->program,
+                         signum, strsignal(signum));
+    else if (status)
+        rc = sld_err_set(&err, SLD_INVALID, "%s --version ended with status %d: %.*s", e->program,
+                         (int)status, SLD_FMT(sld_str_trim(sld_str_sub(printed, 0, 200))));
+    else
+        rc = edge_version_read(e->program, printed, e->version, &err);
+    SLD_INV(rc == err.rc);
+    edge_checked(e, &err);
+}
+
+enum sld_rc edge_check_start(struct sld_edge *e, struct sld_err *err)
+{
+    const char *const argv[] = {e->program, "--version", NULL};
+    const struct sld_child_options o = {
+        .argv = argv, .on_line = on_printed, .on_exit = on_checked, .user = e};
+    sld_buf_reset(&e->printed);
+    enum sld_rc rc = sld_child_start(e->loop, &o, &e->child, err);
+    if (rc != SLD_OK)
+        e->child = NULL;
+    return rc;
+}

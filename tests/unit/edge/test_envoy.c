@@ -425,6 +425,26 @@ static void test_other_bootstrap_is_replaced_gracefully(void **state)
     world_destroy(&w);
 }
 
+static void test_outdated_envoy_stays_when_there_is_no_other(void **state)
+{
+    (void)state;
+    struct world w;
+    world_create(&w);
+    start(&w);
+    wait_until(&w, is_live);
+    int pid = info(&w).pid;
+    let_go(&w);
+    w.o.concurrency = 3;
+    tree_unlink("envoy");
+    start(&w);
+    wait_until(&w, is_live);
+    assert_int_equal(info(&w).pid, pid);
+    assert_non_null(strstr(info(&w).error, "no Envoy at"));
+    assert_int_equal(count_calls("fail"), 0);
+    stop(&w);
+    world_destroy(&w);
+}
+
 static void test_keep(void **state)
 {
     (void)state;
@@ -646,6 +666,7 @@ int main(int argc, char **argv)
         WORLD_TEST(test_adoption_after_kill_9),
         WORLD_TEST(test_adoption_needs_no_program),
         WORLD_TEST(test_other_bootstrap_is_replaced_gracefully),
+        WORLD_TEST(test_outdated_envoy_stays_when_there_is_no_other),
         WORLD_TEST(test_keep),
         WORLD_TEST(test_log_of_an_orphan_is_bounded_and_delivered),
         WORLD_TEST(test_stop_waits_for_requests),
