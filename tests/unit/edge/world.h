@@ -14,6 +14,8 @@
 #include "loop/loop.h"
 #include "tree.h"
 
+static int world_stderr = -1; // what it was before the log took its place
+
 struct world {
     struct sld_loop *loop;
     struct sld_edge *edge;
@@ -30,7 +32,6 @@ struct world {
 
     bool (*until)(struct world *w);
     struct sld_timer *tick;
-    int stderr_copy;
 };
 
 static inline void world_state(enum sld_edge_state s, void *user)
@@ -145,9 +146,11 @@ static inline void world_create(struct world *w)
         .keeper_argv = w->keeper_argv,
     };
     // The log goes to a file that tests read; cmocka's words, which take the stream, do not.
-    w->stderr_copy = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
-    stderr = fdopen(fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3), "w");
-    setvbuf(stderr, NULL, _IONBF, 0);
+    if (world_stderr < 0) {
+        world_stderr = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+        stderr = fdopen(fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3), "w");
+        setvbuf(stderr, NULL, _IONBF, 0);
+    }
     int fd = open(tree_path("log"), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
     dup2(fd, STDERR_FILENO);
     close(fd);
@@ -214,8 +217,6 @@ static inline void world_destroy(struct world *w)
 {
     sld_edge_destroy(w->edge);
     sld_loop_destroy(w->loop);
-    dup2(w->stderr_copy, STDERR_FILENO);
-    close(w->stderr_copy);
     close(w->stdout_pipe[0]);
     close(w->stdout_pipe[1]);
 }
@@ -224,6 +225,7 @@ static inline void world_destroy(struct world *w)
 static inline int world_clean(void **state)
 {
     (void)state;
+    dup2(world_stderr, STDERR_FILENO);
     kill_leftovers();
     tree_destroy();
     return 0;
