@@ -52,11 +52,23 @@ static void limit(struct tr_build *b, struct sld_str top, const char *what, int 
 
 // ---- Options ----
 
+// Fills what TO leaves unset. Of the two rewrites of the path Envoy takes one, so a set one keeps
+// the other out.
+static void fill(Gloo__RouteOptions *to, const Gloo__RouteOptions *from)
+{
+    const Gloo__RouteOptions own = *to;
+    sld_msg_fill(&to->base, &from->base);
+    if (own.prefix_rewrite || own.regex_rewrite) {
+        to->prefix_rewrite = own.prefix_rewrite;
+        to->regex_rewrite = own.regex_rewrite;
+    }
+}
+
 static Gloo__RouteOptions *shallow(struct tr_build *b, const Gloo__RouteOptions *o)
 {
     Gloo__RouteOptions *copy = SLD_MSG(b->tr->arena, Gloo__RouteOptions, gloo__route_options);
     if (o)
-        sld_msg_fill(&copy->base, &o->base);
+        fill(copy, o);
     return copy;
 }
 
@@ -85,7 +97,7 @@ static const Gloo__RouteOptions *own_options(struct visit *v)
         }
         const Gloo__RouteOption *msg = o->msg;
         if (msg->options)
-            sld_msg_fill(&out->base, &msg->options->base);
+            fill(out, msg->options);
     }
     return out;
 }
@@ -99,7 +111,7 @@ static void inherit_options(struct visit *v)
         return;
     }
     Gloo__RouteOptions *out = shallow(v->b, v->options);
-    sld_msg_fill(&out->base, &v->up->options->base);
+    fill(out, v->up->options);
     v->options = out;
 }
 
@@ -179,14 +191,14 @@ static void fill_matchers(struct visit *v)
 
 // ---- Does a child fit its parent? ----
 
-static void misfit(struct visit *v, size_t i, const char *field, const char *required,
+static void misfit(struct visit *v, size_t i, const char *field, struct sld_str required,
                    const char *rule)
 {
     struct sld_str path = v->route->n_matchers
                               ? sld_arena_fmt(v->b->tr->arena, "matchers[%zu]%s", i, field)
                               : SLD_STR("");
     sld_report_add(v->owner->report, SLD_WARNING, SLD_ROUTE_CHILD, path,
-                   "%s: invalid route: route table matchers must %s", required, rule);
+                   "%.*s: invalid route: route table matchers must %s", SLD_FMT(required), rule);
 }
 
 static bool same_case(const Google__Protobuf__BoolValue *x, const Google__Protobuf__BoolValue *y)
@@ -227,53 +239,58 @@ static const char *case_text(const Google__Protobuf__BoolValue *b)
     return !b ? "unset" : b->value ? "true" : "false";
 }
 
-// False, with a warning, when matcher I would take requests that the parent does not. Path, case,
-// headers, query, methods.
-static bool matcher_fits(struct visit *v, size_t i)
+// What the parent wants and matcher I does not have, of headers, query parameters and methods;
+// false with a warning.
+static bool has_all(struct visit *v, size_t i)
 {
     struct sld_arena *a = v->b->tr->arena;
     const Gloo__Matcher *m = v->matchers[i], *p = v->up->matcher;
-    struct sld_str path = tr_matcher_path(m), prefix = sld_str_c(p->prefix);
-    if (!sld_str_starts(path, prefix)) {
-        struct sld_str words =
-            sld_arena_fmt(a, "required prefix: %.*s, prefix: %.*s", SLD_FMT(prefix), SLD_FMT(path));
-        misfit(v, i, "", words.p, "begin with the prefix of their parent route's matcher");
-        return false;
-    }
-    if (!same_case(m->case_sensitive, p->case_sensitive)) {
-        struct sld_str words =
-            sld_arena_fmt(a, "required caseSensitive: %s, caseSensitive: %s",
-                          case_text(p->case_sensitive), case_text(m->case_sensitive));
-        misfit(v, i, ".caseSensitive", words.p,
-               "have the same case sensitivity of their parent route's matcher");
-        return false;
-    }
     for (size_t k = 0; k < p->n_headers; k++) {
         if (has_header(m, p->headers[k]))
             continue;
-        struct sld_str words = sld_arena_fmt(a, "required headers: %s", p->headers[k]->name);
-        misfit(v, i, ".headers", words.p,
+        misfit(v, i, ".headers", sld_arena_fmt(a, "required headers: %s", p->headers[k]->name),
                "have all headers that were specified on their parent route's matcher");
         return false;
     }
     for (size_t k = 0; k < p->n_query_parameters; k++) {
         if (has_query(m, p->query_parameters[k]))
             continue;
-        struct sld_str words =
-            sld_arena_fmt(a, "required query params: %s", p->query_parameters[k]->name);
-        misfit(v, i, ".queryParameters", words.p,
+        misfit(v, i, ".queryParameters",
+               sld_arena_fmt(a, "required query params: %s", p->query_parameters[k]->name),
                "have all query params that were specified on their parent route's matcher");
         return false;
     }
     for (size_t k = 0; k < p->n_methods; k++) {
         if (has_method(m, p->methods[k]))
             continue;
-        struct sld_str words = sld_arena_fmt(a, "required methods: %s", p->methods[k]);
-        misfit(v, i, ".methods", words.p,
+        misfit(v, i, ".methods", sld_arena_fmt(a, "required methods: %s", p->methods[k]),
                "have all methods that were specified on their parent route's matcher");
         return false;
     }
     return true;
+}
+
+// False, with a warning, when matcher I would take requests that the parent does not.
+static bool matcher_fits(struct visit *v, size_t i)
+{
+    struct sld_arena *a = v->b->tr->arena;
+    const Gloo__Matcher *m = v->matchers[i], *p = v->up->matcher;
+    struct sld_str path = tr_matcher_path(m), prefix = sld_str_c(p->prefix);
+    if (!sld_str_starts(path, prefix)) {
+        misfit(
+            v, i, "",
+            sld_arena_fmt(a, "required prefix: %.*s, prefix: %.*s", SLD_FMT(prefix), SLD_FMT(path)),
+            "begin with the prefix of their parent route's matcher");
+        return false;
+    }
+    if (!same_case(m->case_sensitive, p->case_sensitive)) {
+        misfit(v, i, ".caseSensitive",
+               sld_arena_fmt(a, "required caseSensitive: %s, caseSensitive: %s",
+                             case_text(p->case_sensitive), case_text(m->case_sensitive)),
+               "have the same case sensitivity of their parent route's matcher");
+        return false;
+    }
+    return has_all(v, i);
 }
 
 static bool fits(struct visit *v)
