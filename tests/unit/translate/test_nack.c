@@ -1,0 +1,200 @@
+// An Envoy that refuses route tables holding certain virtual hosts: the culprits are found and held, the others and all
+// later edits go on.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "translate/translate.h"
+
+struct world {
+    struct sld_translate *t;
+    struct sld_hash told; // of the table the Envoy judged last
+    unsigned sent;
+    struct sld_blob *table; // as the Envoy has it
+};
+
+static void set_vs(struct world *w, const char *name, const char *path)
+{
+    struct sld_arena a = {0};
+    struct sld_ident id = {SLD_KIND_VIRTUAL_SERVICE, SLD_STR("gloo-system"), sld_str_c(name)};
+    struct sld_str text = sld_arena_fmt(&a,
+                                        "virtualHost: {domains: [%s.io], routes: [{matchers: [{prefix: %s}], "
+                                        "directResponseAction: {status: 200}}]}\n",
+                                        name, path);
+    struct sld_doc_place place = {.path = SLD_STR("f.yaml"), .default_ns = id.ns};
+    struct sld_raw *raw = sld_raw_create(id, text, 1, -1, SLD_STR("f.yaml"), &place);
+    sld_translate_set(w->t, id, raw);
+    SLD_UNREF(raw);
+    sld_arena_fini(&a);
+}
+
+struct found {
+    const struct sld_out *o;
+};
+
+static void find_table(const struct sld_out *o, void *arg)
+{
+    struct found *f = arg;
+    if (o->type == SLD_OUT_ROUTE)
+        f->o = o;
+}
+
+// Runs rounds and lets the Envoy judge each new table: it refuses every one with the word "/bad" in it.
+static void settle(struct world *w)
+{
+    for (unsigned i = 0; i < 200; i++) {
+        struct sld_translate_result r = {0};
+        sld_translate_run(w->t, &r);
+        sld_translate_result_fini(&r);
+        struct sld_err err = {0};
+        assert_int_equal(sld_translate_verify(w->t, &err), SLD_OK);
+        struct found f = {0};
+        sld_translate_outs(w->t, find_table, &f);
+        assert_non_null(f.o);
+        if (sld_hash_eq(f.o->content, w->told))
+            return;
+        w->told = f.o->content;
+        w->sent++;
+        struct sld_str view = f.o->view, name = f.o->name;
+        if (sld_str_find(f.o->bytes, SLD_STR("/bad")) >= 0) {
+            sld_translate_refused(w->t, SLD_OUT_ROUTE, view, name, w->told, SLD_STR("envoy"), SLD_STR("it has /bad"));
+        } else {
+            SLD_UNREF(w->table);
+            w->table = sld_blob_create(f.o->bytes);
+            sld_translate_taken(w->t, SLD_OUT_ROUTE, view, name, w->told, SLD_STR("envoy"));
+        }
+    }
+    fail_msg("no end of tables");
+}
+
+static bool has(const struct world *w, const char *text)
+{
+    return w->table && sld_str_find(w->table->data, sld_str_c(text)) >= 0;
+}
+
+static bool refused(const struct world *w, const char *name)
+{
+    char key[64];
+    snprintf(key, sizeof(key), "virtualservices/gloo-system/%s", name);
+    const struct sld_status *s = sld_translate_status(w->t, sld_str_c(key));
+    for (size_t i = 0; s && i < s->count; i++) {
+        if (s->findings[i].code == SLD_ENVOY_REFUSED) {
+            assert_true(sld_str_find(s->findings[i].message, SLD_STR("it has /bad")) >= 0);
+            return true;
+        }
+    }
+    return false;
+}
+
+static void begin(struct world *w)
+{
+    struct sld_translate_options o = {.now_s = 1790000000};
+    *w = (struct world){.t = sld_translate_create(&o)};
+    for (unsigned i = 0; i < 8; i++) {
+        char name[16];
+        snprintf(name, sizeof(name), "v%u", i);
+        set_vs(w, name, "/good");
+    }
+    settle(w);
+    assert_int_equal(w->sent, 1);
+}
+
+static void end(struct world *w)
+{
+    SLD_UNREF(w->table);
+    sld_translate_destroy(w->t);
+}
+
+static void test_single_culprit(void **unused)
+{
+    (void)unused;
+    struct world w;
+    begin(&w);
+    set_vs(&w, "v3", "/bad");
+    settle(&w);
+    assert_true(refused(&w, "v3"));
+    assert_false(has(&w, "/bad"));
+    assert_true(has(&w, "v3.io")); // its last form stays
+    set_vs(&w, "v4", "/later");
+    settle(&w);
+    assert_true(has(&w, "/later"));
+    assert_false(refused(&w, "v4"));
+    set_vs(&w, "v3", "/mended");
+    settle(&w);
+    assert_true(has(&w, "/mended"));
+    assert_false(refused(&w, "v3"));
+    end(&w);
+}
+
+static void test_culprits_among_many(void **unused)
+{
+    (void)unused;
+    struct world w;
+    begin(&w);
+    set_vs(&w, "v0", "/new0");
+    set_vs(&w, "v1", "/bad");
+    set_vs(&w, "v2", "/new2");
+    set_vs(&w, "v5", "/new5");
+    set_vs(&w, "v6", "/bad");
+    set_vs(&w, "w7", "/new7");
+    set_vs(&w, "w8", "/bad"); // was never there: left out
+    settle(&w);
+    assert_true(refused(&w, "v1"));
+    assert_true(refused(&w, "v6"));
+    assert_true(refused(&w, "w8"));
+    assert_true(has(&w, "/new0") && has(&w, "/new2") && has(&w, "/new5") && has(&w, "/new7"));
+    assert_true(has(&w, "v1.io") && has(&w, "v6.io"));
+    assert_false(has(&w, "w8.io"));
+    assert_false(refused(&w, "v0") || refused(&w, "v2") || refused(&w, "v5") || refused(&w, "w7"));
+    end(&w);
+}
+
+static void test_bad_from_the_start(void **unused)
+{
+    (void)unused;
+    struct sld_translate_options o = {.now_s = 1790000000};
+    struct world w = {.t = sld_translate_create(&o)};
+    set_vs(&w, "a", "/good");
+    set_vs(&w, "b", "/bad");
+    set_vs(&w, "c", "/good");
+    settle(&w);
+    assert_true(refused(&w, "b"));
+    assert_true(has(&w, "a.io") && has(&w, "c.io"));
+    assert_false(has(&w, "b.io"));
+    end(&w);
+}
+
+static void test_edits_meanwhile(void **unused)
+{
+    (void)unused;
+    struct world w;
+    begin(&w);
+    // The culprit changes to another bad form, then to a good one, while others change too.
+    set_vs(&w, "v1", "/bad1");
+    set_vs(&w, "v2", "/two");
+    settle(&w);
+    set_vs(&w, "v1", "/bad2");
+    set_vs(&w, "v3", "/three");
+    settle(&w);
+    assert_true(refused(&w, "v1"));
+    assert_true(has(&w, "/two") && has(&w, "/three"));
+    set_vs(&w, "v1", "/one");
+    settle(&w);
+    assert_false(refused(&w, "v1"));
+    assert_true(has(&w, "/one"));
+    end(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_single_culprit),
+        cmocka_unit_test(test_culprits_among_many),
+        cmocka_unit_test(test_bad_from_the_start),
+        cmocka_unit_test(test_edits_meanwhile),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
