@@ -122,9 +122,11 @@ use_ccache() {
 }
 
 configure_build() {
-    local dir=$1
+    local dir=$1 fresh=()
     shift
-    logged "$dir/configure.log" cmake -S "$sld_root" -B "$dir" -G Ninja -DSLD_DEPS="$SLD_CACHE/deps" "$@"
+    # A folder that was built from another place, or by half, is begun anew.
+    grep -qxF "CMAKE_HOME_DIRECTORY:INTERNAL=$sld_root" "$dir/CMakeCache.txt" 2>/dev/null || fresh=(--fresh)
+    logged "$dir/configure.log" cmake "${fresh[@]}" -S "$sld_root" -B "$dir" -G Ninja -DSLD_DEPS="$SLD_CACHE/deps" "$@"
 }
 
 run_ninja() {
