@@ -110,18 +110,17 @@ static enum sld_rc check_access(const struct listener *l, struct sld_str address
 {
     if (!access->cert_file.p != !access->key_file.p)
         return sld_err_set(err, SLD_INVALID,
-                           "TLS of the admin address needs a certificate and its key: set both");
+                           "--admin-cert and --admin-key go together: set both");
     if (access->client_ca_file.p && !access->cert_file.p)
         return sld_err_set(err, SLD_INVALID,
-                           "client certificates of the admin address need TLS: set certificate and "
-                           "key too");
+                           "--admin-client-ca needs --admin-cert and --admin-key too");
     if (l->is_unix || l->loopback || access->client_ca_file.p || access->token_file.p)
         return SLD_OK;
     return sld_err_set(err, SLD_DENIED,
                        "the admin address %.*s can be reached from other machines, and whoever "
                        "reaches it reads the whole configuration: listen on 127.0.0.1 or unix:/path, "
-                       "or ask for client certificates (certificate, key and client CA) or for a token "
-                       "(token file)",
+                       "or ask for client certificates (--admin-cert, --admin-key and "
+                       "--admin-client-ca) or for a token (--admin-token-file)",
                        SLD_FMT(address));
 }
 
@@ -190,7 +189,7 @@ enum sld_rc sld_admin_listen(struct sld_admin *a, struct sld_str address,
     if (!l->is_unix && !l->loopback && !l->cert_file)
         SLD_LOG(SLD_WARN, "admin", "token_in_clear", SLD_KS("address", address),
                 SLD_KC("msg", "the admin address has no TLS: tokens and answers cross the network "
-                              "readable; set certificate and key"));
+                              "readable; set --admin-cert and --admin-key"));
     return SLD_OK;
 }
 

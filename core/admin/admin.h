@@ -124,7 +124,7 @@ void sld_admin_changed(struct sld_admin *a, uint64_t index);
 struct sld_admin_round {
     uint64_t generation;     // its number
     uint64_t duration_ns;
-    uint64_t since_ns;       // mono: when the first change of it came in; 0 = unknown
+    uint64_t since_ns;       // mono: when its first change came in; 0 = take its beginning
     int64_t wall_ms;         // Unix time of its end
     size_t computed, cut;    // steps run; steps that changed nothing
     size_t changed;          // resources for Envoys that changed
@@ -132,7 +132,7 @@ struct sld_admin_round {
 // Call it after sld_xds_apply of the round.
 void sld_admin_round(struct sld_admin *a, const struct sld_admin_round *r);
 // Something moved in xds: a message of an Envoy came, or one connected or went. Costs nothing
-// unless a round waits for its ACKs.
+// unless a round waits for its ACKs; the more often it is told, the better is what is measured.
 void sld_admin_progress(struct sld_admin *a);
 
 // ---- For people who write clients ----

@@ -1,10 +1,11 @@
 // How long a change takes until every connected Envoy has acknowledged it.
 //
-// Whether all have is looked up when Envoys say something. A look costs by the number of Envoys, so
-// the time between two is at least ten times what the last one took.
+// Whether all have is looked up when Envoys say something, and for the case that nobody tells of that
+// now and then. A look costs by the number of Envoys, so the time between two is at least ten times
+// what the last one took.
 #include "admin/inside.h"
 
-enum { SHARE = 10 };
+enum { SHARE = 10, LOOK_MS = 250 };
 
 struct standing {
     size_t clients, behind;
@@ -19,9 +20,9 @@ static void look_at(const struct sld_xds_client_info *c, void *arg)
 
 void converge_round(struct sld_admin *a, const struct sld_admin_round *r)
 {
-    if (!r->changed || !r->since_ns || a->converge.since_ns)
+    if (!r->changed || a->converge.since_ns)
         return; // a round that comes while an older one waits is done when all is
-    a->converge.since_ns = r->since_ns;
+    a->converge.since_ns = r->since_ns ? r->since_ns : sld_mono_ns() - r->duration_ns;
     converge_look(a);
 }
 
@@ -36,8 +37,10 @@ void converge_look(struct sld_admin *a)
     sld_xds_clients(a->opt.xds, look_at, &s);
     uint64_t after = sld_mono_ns();
     a->converge.not_before_ns = after + (after - now) * SHARE;
-    if (s.behind)
+    if (s.behind) {
+        sld_timer_start(a->converge.timer, LOOK_MS);
         return;
+    }
     if (s.clients)
         histogram_add(a->converge.buckets, &a->converge.seconds,
                       (double)(now - a->converge.since_ns) / 1e9);

@@ -32,7 +32,7 @@ static void put_value(struct sld_buf *b, double v)
     else if (v == floor(v) && fabs(v) < 1e15)
         sld_buf_addf(b, "%.0f", v);
     else
-        sld_buf_addf(b, "%.9g", v);
+        sld_buf_addf(b, "%.15g", v);
 }
 
 void metric_put(struct sld_buf *b, const char *name, const struct metric_label *labels, size_t n,
@@ -66,7 +66,7 @@ void metric_histogram(struct sld_buf *b, const char *name, const char *help, con
         put_value(b, bounds[i]);
         sld_buf_addf(b, "\"} %llu\n", (unsigned long long)total);
     }
-    sld_buf_addf(b, "%s_sum %.9g\n%s_count %llu\n", name, sum, name, (unsigned long long)total);
+    sld_buf_addf(b, "%s_sum %.15g\n%s_count %llu\n", name, sum, name, (unsigned long long)total);
 }
 
 // ---- The io thread's ----

@@ -38,53 +38,45 @@ static bool has_code(const struct sld_status *s, enum sld_code code)
 }
 
 static struct sld_node *condition(struct sld_arena *a, const char *type, const char *status,
-                                  const char *reason, struct sld_str message,
-                                  const Gloo__Metadata *meta)
+                                  const char *reason, struct sld_str message)
 {
     struct sld_node *c = sld_node_map(a);
     set(a, c, "type", sld_str_c(type));
     set(a, c, "status", sld_str_c(status));
     set(a, c, "reason", sld_str_c(reason));
     set(a, c, "message", message);
-    if (meta->generation > 0)
-        sld_node_set(a, c, SLD_STR("observedGeneration"),
-                     sld_node_scalar(a, sld_arena_fmt(a, "%lld", (long long)meta->generation), false));
     return c;
 }
 
 // Whether the document was taken.
-static struct sld_node *accepted(struct sld_arena *a, const struct sld_status *s,
-                                 const Gloo__Metadata *meta)
+static struct sld_node *accepted(struct sld_arena *a, const struct sld_status *s)
 {
     const char *status = s->state == SLD_PENDING    ? "Unknown"
                          : s->state == SLD_REJECTED ? "False"
                                                     : "True";
-    return condition(a, "Accepted", status, sld_status_state_name(s->state), s->reason, meta);
+    return condition(a, "Accepted", status, sld_status_state_name(s->state), s->reason);
 }
 
 // Whether what the document says is what Envoys get.
-static struct sld_node *programmed(struct sld_arena *a, const struct sld_status *s,
-                                   const Gloo__Metadata *meta)
+static struct sld_node *programmed(struct sld_arena *a, const struct sld_status *s)
 {
     if (s->state == SLD_PENDING)
-        return condition(a, "Programmed", "Unknown", "Pending", SLD_STR(""), meta);
+        return condition(a, "Programmed", "Unknown", "Pending", SLD_STR(""));
     if (has_code(s, SLD_ENVOY_REFUSED))
         return condition(a, "Programmed", "False", "Refused",
                          SLD_STR("Envoy refused the configuration made of this object; what it took "
-                                 "last stays in force"),
-                         meta);
+                                 "last stays in force"));
     if (s->last_good)
         return condition(a, "Programmed", "False", "LastGood",
-                         SLD_STR("the last accepted form of this object is in force, not this one"),
-                         meta);
+                         SLD_STR("the last accepted form of this object is in force, not this one"));
     if (!s->served)
         return condition(a, "Programmed", "False", "NotServed",
-                         SLD_STR("no form of this object is in force"), meta);
-    return condition(a, "Programmed", "True", "Programmed", SLD_STR(""), meta);
+                         SLD_STR("no form of this object is in force"));
+    return condition(a, "Programmed", "True", "Programmed", SLD_STR(""));
 }
 
 static struct sld_node *status_tree(struct sld_arena *a, const struct sld_status *s,
-                                    const Gloo__Metadata *meta, struct sld_str write_ns)
+                                    struct sld_str write_ns)
 {
     struct sld_node *status = sld_node_map(a), *statuses = sld_node_map(a), *one = sld_node_map(a);
     struct sld_node *conditions = SLD_ARENA_NEW(a, struct sld_node);
@@ -95,8 +87,8 @@ static struct sld_node *status_tree(struct sld_arena *a, const struct sld_status
     sld_node_set(a, statuses, write_ns, one);
     sld_node_set(a, status, SLD_STR("statuses"), statuses);
     conditions->type = SLD_NODE_SEQ;
-    SLD_PUSH(a, conditions->items, conditions->count, accepted(a, s, meta));
-    SLD_PUSH(a, conditions->items, conditions->count, programmed(a, s, meta));
+    SLD_PUSH(a, conditions->items, conditions->count, accepted(a, s));
+    SLD_PUSH(a, conditions->items, conditions->count, programmed(a, s));
     sld_node_set(a, status, SLD_STR("conditions"), conditions);
     return status;
 }
@@ -114,10 +106,6 @@ struct sld_node *resource_tree(struct sld_arena *a, const struct sld_object *o,
     struct sld_node *meta = sld_node_get(flat, SLD_STR("metadata"));
     set(a, root, "apiVersion", sld_arena_fmt(a, "%s/%s", info->group, info->version));
     set(a, root, "kind", sld_str_c(info->name));
-    // Proto3 writes 64-bit numbers in quotes, Kubernetes does not.
-    struct sld_node *generation = sld_node_get(meta, SLD_STR("generation"));
-    if (generation)
-        generation->quoted = false;
     sld_node_set(a, root, SLD_STR("metadata"), meta ? meta : sld_node_map(a));
     for (size_t i = 0; i < flat->count; i++) {
         struct sld_str key = flat->pairs[i].key->text;
@@ -126,6 +114,6 @@ struct sld_node *resource_tree(struct sld_arena *a, const struct sld_object *o,
     }
     sld_node_set(a, root, SLD_STR("spec"), spec);
     if (s)
-        sld_node_set(a, root, SLD_STR("status"), status_tree(a, s, o->meta, write_ns));
+        sld_node_set(a, root, SLD_STR("status"), status_tree(a, s, write_ns));
     return root;
 }
