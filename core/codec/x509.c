@@ -129,7 +129,8 @@ static void read_key(struct sld_arena *a, const X509 *c, struct sld_cert_facts *
     out->key_bits = EVP_PKEY_get_bits(key);
     char curve[64];
     size_t n = 0;
-    if (EVP_PKEY_get_utf8_string_param(key, OSSL_PKEY_PARAM_GROUP_NAME, curve, sizeof(curve), &n) == 1)
+    if (EVP_PKEY_get_utf8_string_param(key, OSSL_PKEY_PARAM_GROUP_NAME, curve, sizeof(curve), &n) ==
+        1)
         out->curve = sld_arena_str(a, (struct sld_str){curve, n});
     ERR_clear_error();
 }
@@ -263,8 +264,10 @@ enum sld_rc sld_ocsp_check(struct sld_str chain, struct sld_str der, struct sld_
     if (rc != SLD_OK)
         return rc;
     const unsigned char *p = (const unsigned char *)der.p;
-    OCSP_RESPONSE *answer = der.n && der.n < INT32_MAX ? d2i_OCSP_RESPONSE(NULL, &p, (long)der.n) : NULL;
-    rc = answer ? ocsp_answer(answer, certs[0], err) : crypto_error(err, "the OCSP answer cannot be read");
+    OCSP_RESPONSE *answer =
+        der.n && der.n < INT32_MAX ? d2i_OCSP_RESPONSE(NULL, &p, (long)der.n) : NULL;
+    rc = answer ? ocsp_answer(answer, certs[0], err)
+                : crypto_error(err, "the OCSP answer cannot be read");
     OCSP_RESPONSE_free(answer);
     free_chain(certs, n);
     return rc;

@@ -4,17 +4,17 @@
 #include "base/base.h"
 
 struct sld_cert_facts {
-    int64_t not_before, not_after;      // Unix seconds, of the leaf
-    struct sld_str subject, issuer;     // one-line names
-    struct sld_str serial;              // hexadecimal
-    struct sld_str *dns_names;          // subject alternative names of type DNS
+    int64_t not_before, not_after;  // Unix seconds, of the leaf
+    struct sld_str subject, issuer; // one-line names
+    struct sld_str serial;          // hexadecimal
+    struct sld_str *dns_names;      // subject alternative names of type DNS
     size_t dns_name_count;
-    size_t chain_length;                // certificates in the chain
-    struct sld_str pem;                 // the chain re-encoded: text outside the blocks dropped
-    struct sld_str key;                 // the leaf's key: "RSA", "EC", "ED25519", or another name
+    size_t chain_length; // certificates in the chain
+    struct sld_str pem;  // the chain re-encoded: text outside the blocks dropped
+    struct sld_str key;  // the leaf's key: "RSA", "EC", "ED25519", or another name
     int key_bits;
-    struct sld_str curve;               // of an EC key: "prime256v1"; else empty
-    bool must_staple;                   // the leaf demands a stapled OCSP answer (RFC 7633)
+    struct sld_str curve; // of an EC key: "prime256v1"; else empty
+    bool must_staple;     // the leaf demands a stapled OCSP answer (RFC 7633)
 };
 
 // Reads a PEM chain, leaf first. SLD_INVALID with words on failure.
@@ -28,7 +28,8 @@ SLD_NODISCARD enum sld_rc sld_ca_read(struct sld_arena *a, struct sld_str pem,
 // SLD_CONFLICT when it does not, SLD_INVALID when it cannot be read.
 SLD_NODISCARD enum sld_rc sld_cert_key_match(struct sld_str chain_pem, struct sld_str key_pem,
                                              struct sld_err *err);
-// SLD_OK when the DER text is one OCSP answer, about the chain's leaf; SLD_CONFLICT when it is about another
-// certificate, SLD_INVALID when it cannot be read or tells of a failure. Its age is not looked at.
+// SLD_OK when the DER text is one OCSP answer, about the chain's leaf; SLD_CONFLICT when it is
+// about another certificate, SLD_INVALID when it cannot be read or tells of a failure. Its age is
+// not looked at.
 SLD_NODISCARD enum sld_rc sld_ocsp_check(struct sld_str chain_pem, struct sld_str der,
                                          struct sld_err *err);

@@ -1,5 +1,5 @@
-// Clusters: one for each upstream, whether a route uses it or not (gloo-compat 3.9, 3.15). Endpoints that are addresses
-// come by EDS, so that they change without touching the cluster.
+// Clusters: one for each upstream, whether a route uses it or not (gloo-compat 3.9, 3.15).
+// Endpoints that are addresses come by EDS, so that they change without touching the cluster.
 #include "translate/cluster.h"
 
 #include "codec/text.h"
@@ -23,13 +23,14 @@ static void eds(struct tr_build *b)
 {
     struct sld_arena *a = b->tr->arena;
     b->c->type = ENV__CLUSTER__CLUSTER__DISCOVERY_TYPE__EDS;
-    b->c->eds_cluster_config =
-        SLD_MSG(a, Env__Cluster__Cluster__EdsClusterConfig, env__cluster__cluster__eds_cluster_config);
+    b->c->eds_cluster_config = SLD_MSG(a, Env__Cluster__Cluster__EdsClusterConfig,
+                                       env__cluster__cluster__eds_cluster_config);
     b->c->eds_cluster_config->eds_config = tr_ads(a);
     b->c->eds_cluster_config->service_name = b->c->name;
 }
 
-// Names are looked up as IPv4 alone, as Gloo does; an IPv6 address among them needs the wider family.
+// Names are looked up as IPv4 alone, as Gloo does; an IPv6 address among them needs the wider
+// family.
 static void dns(struct tr_build *b)
 {
     b->c->type = ENV__CLUSTER__CLUSTER__DISCOVERY_TYPE__STRICT_DNS;
@@ -50,7 +51,8 @@ static void pipe_endpoint(struct tr_build *b)
         SLD_MSG(a, Env__Endpoint__ClusterLoadAssignment, env__endpoint__cluster_load_assignment);
     Env__Endpoint__LocalityLbEndpoints *l =
         SLD_MSG(a, Env__Endpoint__LocalityLbEndpoints, env__endpoint__locality_lb_endpoints);
-    Env__Endpoint__LbEndpoint *e = SLD_MSG(a, Env__Endpoint__LbEndpoint, env__endpoint__lb_endpoint);
+    Env__Endpoint__LbEndpoint *e =
+        SLD_MSG(a, Env__Endpoint__LbEndpoint, env__endpoint__lb_endpoint);
     e->host_identifier_case = ENV__ENDPOINT__LB_ENDPOINT__HOST_IDENTIFIER_ENDPOINT;
     e->endpoint = SLD_MSG(a, Env__Endpoint__Endpoint, env__endpoint__endpoint);
     e->endpoint->address = SLD_MSG(a, Env__Core__Address, env__core__address);
@@ -126,7 +128,8 @@ static void add_socket(struct tr_build *b, const struct tr_tls_source *source, s
             return;
     }
     Env__Cluster__Cluster__TransportSocketMatch *m =
-        SLD_MSG(a, Env__Cluster__Cluster__TransportSocketMatch, env__cluster__cluster__transport_socket_match);
+        SLD_MSG(a, Env__Cluster__Cluster__TransportSocketMatch,
+                env__cluster__cluster__transport_socket_match);
     m->name = sld_arena_cstr(a, sni);
     m->match = tr_sni_metadata(a, sni);
     m->transport_socket = tr_upstream_tls_socket(b->tr, b->u->ssl_config, source, sni, &b->needs);
@@ -139,7 +142,8 @@ static void sni_unused(struct tr_build *b, struct sld_str sni)
     const char *own = b->u->ssl_config ? b->u->ssl_config->sni : "";
     if (own[0] && !sld_str_eq(sld_str_c(own), sni))
         sld_report_add(b->report, SLD_NOTE, SLD_OPTION_UNUSED, SLD_STR("sslConfig.sni"),
-                       "%.*s is sent instead, because autoSniRewrite is not false; set static.autoSniRewrite: false to send %s",
+                       "%.*s is sent instead, because autoSniRewrite is not false; set "
+                       "static.autoSniRewrite: false to send %s",
                        SLD_FMT(sni), own);
 }
 
@@ -158,7 +162,9 @@ static bool tls(struct tr_build *b)
         return false;
     struct sld_str sni = sld_str_c(c ? c->sni : "");
     const Gloo__StaticUpstream *s =
-        b->u->upstream_type_case == GLOO__UPSTREAM__UPSTREAM_TYPE_STATIC && b->u->static_->n_hosts ? b->u->static_ : NULL;
+        b->u->upstream_type_case == GLOO__UPSTREAM__UPSTREAM_TYPE_STATIC && b->u->static_->n_hosts
+            ? b->u->static_
+            : NULL;
     bool differ = tr_sni_by_host(b->u);
     for (size_t i = 0; s && differ && i < s->n_hosts; i++) {
         struct sld_str host = tr_host_sni(s, s->hosts[i]);
@@ -168,7 +174,8 @@ static bool tls(struct tr_build *b)
     struct sld_str all = s && !differ ? tr_host_sni(s, s->hosts[0]) : SLD_STR("");
     if (all.n)
         sni_unused(b, all);
-    b->c->transport_socket = tr_upstream_tls_socket(b->tr, c, &source, all.n ? all : sni, &b->needs);
+    b->c->transport_socket =
+        tr_upstream_tls_socket(b->tr, c, &source, all.n ? all : sni, &b->needs);
     return true;
 }
 
@@ -196,14 +203,15 @@ static void circuit_breakers(struct tr_build *b)
     if (!from)
         return;
     struct sld_arena *a = b->tr->arena;
-    Env__Cluster__CircuitBreakers__Thresholds *t =
-        SLD_MSG(a, Env__Cluster__CircuitBreakers__Thresholds, env__cluster__circuit_breakers__thresholds);
+    Env__Cluster__CircuitBreakers__Thresholds *t = SLD_MSG(
+        a, Env__Cluster__CircuitBreakers__Thresholds, env__cluster__circuit_breakers__thresholds);
     t->max_connections = from->max_connections;
     t->max_pending_requests = from->max_pending_requests;
     t->max_requests = from->max_requests;
     t->max_retries = from->max_retries;
     t->track_remaining = from->track_remaining;
-    b->c->circuit_breakers = SLD_MSG(a, Env__Cluster__CircuitBreakers, env__cluster__circuit_breakers);
+    b->c->circuit_breakers =
+        SLD_MSG(a, Env__Cluster__CircuitBreakers, env__cluster__circuit_breakers);
     SLD_PUSH(a, b->c->circuit_breakers->thresholds, b->c->circuit_breakers->n_thresholds, t);
 }
 
@@ -267,6 +275,7 @@ void tr_step_out_clusters(struct sld_ctx *ctx, sld_id key, const void *in, void 
         .gated = d != TR_DISCOVERY_EDS || b.c->n_health_checks || b.needs.count,
     };
     sld_id id = sld_flow_key(tr.t->flow, tr_out_key(tr.arena, SLD_OUT_CLUSTER, SLD_STR(""), name));
-    // Without its secrets the cluster is left out: requests get 503, and nothing goes out without TLS.
+    // Without its secrets the cluster is left out: requests get 503, and nothing goes out without
+    // TLS.
     tr_emit_out(&tr, id, ok ? &b.c->base : NULL, &proto, b.report);
 }

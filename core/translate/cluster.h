@@ -17,7 +17,8 @@ struct tr_build {
 // The kinds of upstreams by how Envoy finds the endpoints.
 enum tr_discovery {
     TR_DISCOVERY_NONE, // not built, or none
-    TR_DISCOVERY_EDS,  // addresses: an assignment of their own, so that they change without the cluster
+    TR_DISCOVERY_EDS,  // addresses: an assignment of their own, so that they change without the
+                       // cluster
     TR_DISCOVERY_DNS,  // any name among them
     TR_DISCOVERY_PIPE,
 };
@@ -25,14 +26,15 @@ enum tr_discovery tr_discovery_of(const Gloo__Upstream *u);
 
 // The server name (SNI) that HOST of U is greeted with when TLS is used; empty: the upstream's own.
 struct sld_str tr_host_sni(const Gloo__StaticUpstream *u, const Gloo__StaticHost *host);
-// Whether TLS is used and static hosts of U differ in it: then their endpoints carry it in metadata and the cluster has
-// a socket for each.
+// Whether TLS is used and static hosts of U differ in it: then their endpoints carry it in metadata
+// and the cluster has a socket for each.
 bool tr_sni_by_host(const Gloo__Upstream *u);
 // The metadata that chooses the socket for SNI.
 Google__Protobuf__Struct *tr_sni_metadata(struct sld_arena *a, struct sld_str sni);
 
 // The endpoints of static upstream U (endpoint.c).
-Env__Endpoint__ClusterLoadAssignment *tr_static_assignment(struct tr *tr, const Gloo__Upstream *u, struct sld_str cluster);
+Env__Endpoint__ClusterLoadAssignment *tr_static_assignment(struct tr *tr, const Gloo__Upstream *u,
+                                                           struct sld_str cluster);
 
 // loadBalancerConfig and subsets (cluster_lb.c).
 void tr_cluster_lb(struct tr_build *b);

@@ -6,8 +6,8 @@ typedef Env__Cluster__Cluster__CommonLbConfig common_lb;
 static common_lb *common(struct tr_build *b)
 {
     if (!b->c->common_lb_config)
-        b->c->common_lb_config =
-            SLD_MSG(b->tr->arena, Env__Cluster__Cluster__CommonLbConfig, env__cluster__cluster__common_lb_config);
+        b->c->common_lb_config = SLD_MSG(b->tr->arena, Env__Cluster__Cluster__CommonLbConfig,
+                                         env__cluster__cluster__common_lb_config);
     return b->c->common_lb_config;
 }
 
@@ -18,12 +18,12 @@ static Env__Type__Percent *percent(struct sld_arena *a, const Google__Protobuf__
     return p;
 }
 
-static Env__Cluster__Cluster__SlowStartConfig *slow_start(struct tr_build *b,
-                                                          const Gloo__LoadBalancerConfig__SlowStartConfig *from)
+static Env__Cluster__Cluster__SlowStartConfig *
+slow_start(struct tr_build *b, const Gloo__LoadBalancerConfig__SlowStartConfig *from)
 {
     struct sld_arena *a = b->tr->arena;
-    Env__Cluster__Cluster__SlowStartConfig *s =
-        SLD_MSG(a, Env__Cluster__Cluster__SlowStartConfig, env__cluster__cluster__slow_start_config);
+    Env__Cluster__Cluster__SlowStartConfig *s = SLD_MSG(a, Env__Cluster__Cluster__SlowStartConfig,
+                                                        env__cluster__cluster__slow_start_config);
     s->slow_start_window = from->slow_start_window;
     if (from->aggression) {
         s->aggression = SLD_MSG(a, Env__Core__RuntimeDouble, env__core__runtime_double);
@@ -42,8 +42,8 @@ static void round_robin(struct tr_build *b, const Gloo__LoadBalancerConfig__Roun
     if (!from->slow_start_config)
         return;
     b->c->lb_config_case = ENV__CLUSTER__CLUSTER__LB_CONFIG_ROUND_ROBIN_LB_CONFIG;
-    b->c->round_robin_lb_config =
-        SLD_MSG(b->tr->arena, Env__Cluster__Cluster__RoundRobinLbConfig, env__cluster__cluster__round_robin_lb_config);
+    b->c->round_robin_lb_config = SLD_MSG(b->tr->arena, Env__Cluster__Cluster__RoundRobinLbConfig,
+                                          env__cluster__cluster__round_robin_lb_config);
     b->c->round_robin_lb_config->slow_start_config = slow_start(b, from->slow_start_config);
 }
 
@@ -53,7 +53,8 @@ static void least_request(struct tr_build *b, const Gloo__LoadBalancerConfig__Le
     if (!from->choice_count && !from->slow_start_config)
         return;
     Env__Cluster__Cluster__LeastRequestLbConfig *l =
-        SLD_MSG(b->tr->arena, Env__Cluster__Cluster__LeastRequestLbConfig, env__cluster__cluster__least_request_lb_config);
+        SLD_MSG(b->tr->arena, Env__Cluster__Cluster__LeastRequestLbConfig,
+                env__cluster__cluster__least_request_lb_config);
     if (from->choice_count)
         l->choice_count = sld_msg_u32(b->tr->arena, from->choice_count);
     if (from->slow_start_config)
@@ -69,8 +70,8 @@ static void ring_hash(struct tr_build *b, const Gloo__LoadBalancerConfig__RingHa
     if (!sizes)
         return;
     struct sld_arena *a = b->tr->arena;
-    Env__Cluster__Cluster__RingHashLbConfig *r =
-        SLD_MSG(a, Env__Cluster__Cluster__RingHashLbConfig, env__cluster__cluster__ring_hash_lb_config);
+    Env__Cluster__Cluster__RingHashLbConfig *r = SLD_MSG(
+        a, Env__Cluster__Cluster__RingHashLbConfig, env__cluster__cluster__ring_hash_lb_config);
     if (sizes->minimum_ring_size)
         r->minimum_ring_size = sld_msg_u64(a, sizes->minimum_ring_size);
     if (sizes->maximum_ring_size)
@@ -111,13 +112,20 @@ static void common_settings(struct tr_build *b, const Gloo__LoadBalancerConfig *
         common(b)->update_merge_window = from->update_merge_window;
     if (from->close_connections_on_host_set_change)
         common(b)->close_connections_on_host_set_change = true;
-    if (from->use_hostname_for_hashing && from->use_hostname_for_hashing->value) {
+    bool by_name = from->use_hostname_for_hashing && from->use_hostname_for_hashing->value;
+    if (by_name && b->c->type != ENV__CLUSTER__CLUSTER__DISCOVERY_TYPE__STRICT_DNS) {
+        sld_report_add(b->report, SLD_NOTE, SLD_OPTION_UNUSED,
+                       SLD_STR("loadBalancerConfig.useHostnameForHashing"),
+                       "the hosts have no names to hash, so their addresses are hashed; remove it, "
+                       "or use names");
+    } else if (by_name) {
         common(b)->consistent_hashing_lb_config =
             SLD_MSG(a, Env__Cluster__Cluster__CommonLbConfig__ConsistentHashingLbConfig,
                     env__cluster__cluster__common_lb_config__consistent_hashing_lb_config);
         common(b)->consistent_hashing_lb_config->use_hostname_for_hashing = true;
     }
-    if (from->locality_config_case == GLOO__LOAD_BALANCER_CONFIG__LOCALITY_CONFIG_LOCALITY_WEIGHTED_LB_CONFIG) {
+    if (from->locality_config_case ==
+        GLOO__LOAD_BALANCER_CONFIG__LOCALITY_CONFIG_LOCALITY_WEIGHTED_LB_CONFIG) {
         common(b)->locality_config_specifier_case =
             ENV__CLUSTER__CLUSTER__COMMON_LB_CONFIG__LOCALITY_CONFIG_SPECIFIER_LOCALITY_WEIGHTED_LB_CONFIG;
         common(b)->locality_weighted_lb_config =
@@ -132,8 +140,8 @@ static Google__Protobuf__Struct *subset_values(struct sld_arena *a, const Gloo__
 {
     Google__Protobuf__Struct *s = SLD_MSG(a, Google__Protobuf__Struct, google__protobuf__struct);
     for (size_t i = 0; i < from->n_values; i++) {
-        Google__Protobuf__Struct__FieldsEntry *f =
-            SLD_MSG(a, Google__Protobuf__Struct__FieldsEntry, google__protobuf__struct__fields_entry);
+        Google__Protobuf__Struct__FieldsEntry *f = SLD_MSG(a, Google__Protobuf__Struct__FieldsEntry,
+                                                           google__protobuf__struct__fields_entry);
         f->key = from->values[i]->key;
         f->value = SLD_MSG(a, Google__Protobuf__Value, google__protobuf__value);
         f->value->kind_case = GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE;
@@ -150,13 +158,16 @@ static void subsets(struct tr_build *b, const Gloo__SubsetSpec *from)
         SLD_MSG(a, Env__Cluster__Cluster__LbSubsetConfig, env__cluster__cluster__lb_subset_config);
     switch (from->fallbackpolicy) {
     case GLOO__SUBSET_SPEC__FALLBACK_POLICY__DEFAULT_SUBSET:
-        s->fallback_policy = ENV__CLUSTER__CLUSTER__LB_SUBSET_CONFIG__LB_SUBSET_FALLBACK_POLICY__DEFAULT_SUBSET;
+        s->fallback_policy =
+            ENV__CLUSTER__CLUSTER__LB_SUBSET_CONFIG__LB_SUBSET_FALLBACK_POLICY__DEFAULT_SUBSET;
         break;
     case GLOO__SUBSET_SPEC__FALLBACK_POLICY__NO_FALLBACK:
-        s->fallback_policy = ENV__CLUSTER__CLUSTER__LB_SUBSET_CONFIG__LB_SUBSET_FALLBACK_POLICY__NO_FALLBACK;
+        s->fallback_policy =
+            ENV__CLUSTER__CLUSTER__LB_SUBSET_CONFIG__LB_SUBSET_FALLBACK_POLICY__NO_FALLBACK;
         break;
     default:
-        s->fallback_policy = ENV__CLUSTER__CLUSTER__LB_SUBSET_CONFIG__LB_SUBSET_FALLBACK_POLICY__ANY_ENDPOINT;
+        s->fallback_policy =
+            ENV__CLUSTER__CLUSTER__LB_SUBSET_CONFIG__LB_SUBSET_FALLBACK_POLICY__ANY_ENDPOINT;
         break;
     }
     if (from->default_subset)

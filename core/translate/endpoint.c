@@ -3,13 +3,15 @@
 
 typedef Env__Core__Metadata__FilterMetadataEntry metadata_entry;
 
-static Google__Protobuf__Struct *entry_of(struct sld_arena *a, Env__Core__Metadata *m, const char *ns)
+static Google__Protobuf__Struct *entry_of(struct sld_arena *a, Env__Core__Metadata *m,
+                                          const char *ns)
 {
     for (size_t i = 0; i < m->n_filter_metadata; i++) {
         if (!strcmp(m->filter_metadata[i]->key, ns))
             return m->filter_metadata[i]->value;
     }
-    metadata_entry *e = SLD_MSG(a, Env__Core__Metadata__FilterMetadataEntry, env__core__metadata__filter_metadata_entry);
+    metadata_entry *e = SLD_MSG(a, Env__Core__Metadata__FilterMetadataEntry,
+                                env__core__metadata__filter_metadata_entry);
     e->key = sld_arena_cstr(a, sld_str_c(ns));
     e->value = SLD_MSG(a, Google__Protobuf__Struct, google__protobuf__struct);
     SLD_PUSH(a, m->filter_metadata, m->n_filter_metadata, e);
@@ -25,7 +27,8 @@ static bool has_field(const Google__Protobuf__Struct *s, const char *key)
     return false;
 }
 
-static void add_text(struct sld_arena *a, Google__Protobuf__Struct *s, const char *key, struct sld_str text)
+static void add_text(struct sld_arena *a, Google__Protobuf__Struct *s, const char *key,
+                     struct sld_str text)
 {
     if (has_field(s, key))
         return;
@@ -39,7 +42,8 @@ static void add_text(struct sld_arena *a, Google__Protobuf__Struct *s, const cha
 }
 
 // A host without a key that subsets choose by has it empty, so that it is in a group too.
-static void add_subset_keys(struct sld_arena *a, const Gloo__SubsetSpec *spec, Env__Core__Metadata *m)
+static void add_subset_keys(struct sld_arena *a, const Gloo__SubsetSpec *spec,
+                            Env__Core__Metadata *m)
 {
     for (size_t i = 0; i < spec->n_selectors; i++) {
         for (size_t k = 0; k < spec->selectors[i]->n_keys; k++)
@@ -47,7 +51,8 @@ static void add_subset_keys(struct sld_arena *a, const Gloo__SubsetSpec *spec, E
     }
 }
 
-static Env__Core__Metadata *metadata(struct tr *tr, const Gloo__StaticUpstream *u, const Gloo__StaticHost *host, bool sni)
+static Env__Core__Metadata *metadata(struct tr *tr, const Gloo__StaticUpstream *u,
+                                     const Gloo__StaticHost *host, bool sni)
 {
     struct sld_arena *a = tr->arena;
     Env__Core__Metadata *m = SLD_MSG(a, Env__Core__Metadata, env__core__metadata);
@@ -76,17 +81,19 @@ static bool check_names_host(const Gloo__Upstream *u)
     return false;
 }
 
-static Env__Endpoint__LbEndpoint *endpoint(struct tr *tr, const Gloo__Upstream *u, const Gloo__StaticHost *host, bool sni)
+static Env__Endpoint__LbEndpoint *endpoint(struct tr *tr, const Gloo__Upstream *u,
+                                           const Gloo__StaticHost *host, bool sni)
 {
     struct sld_arena *a = tr->arena;
-    Env__Endpoint__LbEndpoint *e = SLD_MSG(a, Env__Endpoint__LbEndpoint, env__endpoint__lb_endpoint);
+    Env__Endpoint__LbEndpoint *e =
+        SLD_MSG(a, Env__Endpoint__LbEndpoint, env__endpoint__lb_endpoint);
     e->host_identifier_case = ENV__ENDPOINT__LB_ENDPOINT__HOST_IDENTIFIER_ENDPOINT;
     e->endpoint = SLD_MSG(a, Env__Endpoint__Endpoint, env__endpoint__endpoint);
     e->endpoint->address = tr_address(a, sld_str_c(host->addr), host->port);
     e->endpoint->hostname = host->addr;
     if (!check_names_host(u)) {
-        e->endpoint->health_check_config =
-            SLD_MSG(a, Env__Endpoint__Endpoint__HealthCheckConfig, env__endpoint__endpoint__health_check_config);
+        e->endpoint->health_check_config = SLD_MSG(a, Env__Endpoint__Endpoint__HealthCheckConfig,
+                                                   env__endpoint__endpoint__health_check_config);
         e->endpoint->health_check_config->hostname = host->addr;
     }
     e->load_balancing_weight = host->load_balancing_weight;
@@ -94,7 +101,8 @@ static Env__Endpoint__LbEndpoint *endpoint(struct tr *tr, const Gloo__Upstream *
     return e;
 }
 
-Env__Endpoint__ClusterLoadAssignment *tr_static_assignment(struct tr *tr, const Gloo__Upstream *u, struct sld_str cluster)
+Env__Endpoint__ClusterLoadAssignment *tr_static_assignment(struct tr *tr, const Gloo__Upstream *u,
+                                                           struct sld_str cluster)
 {
     struct sld_arena *a = tr->arena;
     Env__Endpoint__ClusterLoadAssignment *m =
@@ -108,7 +116,8 @@ Env__Endpoint__ClusterLoadAssignment *tr_static_assignment(struct tr *tr, const 
         l->lb_endpoints[l->n_lb_endpoints++] = endpoint(tr, u, s->hosts[i], sni);
     // A locality without weight gets nothing where localities share by weight.
     const Gloo__LoadBalancerConfig *lb = u->load_balancer_config;
-    if (lb && lb->locality_config_case == GLOO__LOAD_BALANCER_CONFIG__LOCALITY_CONFIG_LOCALITY_WEIGHTED_LB_CONFIG)
+    if (lb && lb->locality_config_case ==
+                  GLOO__LOAD_BALANCER_CONFIG__LOCALITY_CONFIG_LOCALITY_WEIGHTED_LB_CONFIG)
         l->load_balancing_weight = sld_msg_u32(a, 1);
     m->cluster_name = sld_arena_cstr(a, cluster);
     SLD_PUSH(a, m->endpoints, m->n_endpoints, l);
@@ -127,5 +136,6 @@ void tr_step_out_endpoints(struct sld_ctx *ctx, sld_id key, const void *in, void
     struct sld_str name = tr_cluster_name(tr.arena, o->id.ns, o->id.name);
     struct sld_out proto = {.type = SLD_OUT_ENDPOINT, .name = name};
     sld_id id = sld_flow_key(tr.t->flow, tr_out_key(tr.arena, SLD_OUT_ENDPOINT, SLD_STR(""), name));
-    tr_emit_out(&tr, id, &tr_static_assignment(&tr, o->msg, name)->base, &proto, tr_report(&tr, owner));
+    tr_emit_out(&tr, id, &tr_static_assignment(&tr, o->msg, name)->base, &proto,
+                tr_report(&tr, owner));
 }

@@ -2,22 +2,26 @@
 #include "translate/cluster.h"
 #include "translate/option.h"
 
+#include "envoy/extensions/health_check/event_sinks/file/v3/file.pb-c.h"
 #include "xds/type/v3/typed_struct.pb-c.h"
 
 // ---- Headers ----
 
-static void add_headers(struct tr_build *b, const char *field, Gloo__HeaderOrSecretOption *const *from, size_t n,
+static void add_headers(struct tr_build *b, const char *field,
+                        Gloo__HeaderOrSecretOption *const *from, size_t n,
                         Env__Core__HeaderValueOption ***out, size_t *count)
 {
     struct tr_headers h = {.tr = b->tr, .report = b->report, .ns = b->ns, .out = out, .n = count};
     tr_add_request_headers(&h, field, from, n);
 }
 
-static bool secrets_there(struct tr *tr, Gloo__HeaderOrSecretOption *const *from, size_t n, struct sld_str owner_ns)
+static bool secrets_there(struct tr *tr, Gloo__HeaderOrSecretOption *const *from, size_t n,
+                          struct sld_str owner_ns)
 {
     bool ok = true;
     for (size_t i = 0; i < n; i++) {
-        if (from[i]->header_option_case != GLOO__HEADER_OR_SECRET_OPTION__HEADER_OPTION_HEADER_SECRET_REF)
+        if (from[i]->header_option_case !=
+            GLOO__HEADER_OR_SECRET_OPTION__HEADER_OPTION_HEADER_SECRET_REF)
             continue;
         const Gloo__ResourceRef *ref = from[i]->header_secret_ref;
         const struct tr_secret *s = tr_secret(tr, tr_ref_ns(ref, owner_ns), sld_str_c(ref->name));
@@ -36,18 +40,21 @@ bool tr_health_secrets(struct tr *tr, const Gloo__Upstream *u, struct sld_str ns
                                h->http_health_check->n_request_headers_to_add, ns) &&
                  ok;
         if (h->health_checker_case == GLOO__HEALTH_CHECK__HEALTH_CHECKER_GRPC_HEALTH_CHECK)
-            ok = secrets_there(tr, h->grpc_health_check->initial_metadata, h->grpc_health_check->n_initial_metadata, ns) && ok;
+            ok = secrets_there(tr, h->grpc_health_check->initial_metadata,
+                               h->grpc_health_check->n_initial_metadata, ns) &&
+                 ok;
     }
     return ok;
 }
 
 // ---- Checkers ----
 
-static void http_checker(struct tr_build *b, const Gloo__HealthCheck__HttpHealthCheck *from, Env__Core__HealthCheck *to)
+static void http_checker(struct tr_build *b, const Gloo__HealthCheck__HttpHealthCheck *from,
+                         Env__Core__HealthCheck *to)
 {
     struct sld_arena *a = b->tr->arena;
-    Env__Core__HealthCheck__HttpHealthCheck *h =
-        SLD_MSG(a, Env__Core__HealthCheck__HttpHealthCheck, env__core__health_check__http_health_check);
+    Env__Core__HealthCheck__HttpHealthCheck *h = SLD_MSG(
+        a, Env__Core__HealthCheck__HttpHealthCheck, env__core__health_check__http_health_check);
     to->health_checker_case = ENV__CORE__HEALTH_CHECK__HEALTH_CHECKER_HTTP_HEALTH_CHECK;
     to->http_health_check = h;
     h->host = from->host;
@@ -58,8 +65,10 @@ static void http_checker(struct tr_build *b, const Gloo__HealthCheck__HttpHealth
     if (from->use_http2)
         h->codec_client_type = ENV__TYPE__CODEC_CLIENT_TYPE__HTTP2;
     if (from->service_name[0]) {
-        h->service_name_matcher = SLD_MSG(a, Env__TypeMatcher__StringMatcher, env__type_matcher__string_matcher);
-        h->service_name_matcher->match_pattern_case = ENV__TYPE_MATCHER__STRING_MATCHER__MATCH_PATTERN_PREFIX;
+        h->service_name_matcher =
+            SLD_MSG(a, Env__TypeMatcher__StringMatcher, env__type_matcher__string_matcher);
+        h->service_name_matcher->match_pattern_case =
+            ENV__TYPE_MATCHER__STRING_MATCHER__MATCH_PATTERN_PREFIX;
         h->service_name_matcher->prefix = from->service_name;
     }
     for (size_t i = 0; i < from->n_expected_statuses; i++) {
@@ -68,11 +77,13 @@ static void http_checker(struct tr_build *b, const Gloo__HealthCheck__HttpHealth
         range->end = from->expected_statuses[i]->end;
         SLD_PUSH(a, h->expected_statuses, h->n_expected_statuses, range);
     }
-    add_headers(b, "httpHealthCheck.requestHeadersToAdd", from->request_headers_to_add, from->n_request_headers_to_add,
-                &h->request_headers_to_add, &h->n_request_headers_to_add);
+    add_headers(b, "httpHealthCheck.requestHeadersToAdd", from->request_headers_to_add,
+                from->n_request_headers_to_add, &h->request_headers_to_add,
+                &h->n_request_headers_to_add);
 }
 
-static Env__Core__HealthCheck__Payload *payload(struct sld_arena *a, const Gloo__HealthCheck__Payload *from)
+static Env__Core__HealthCheck__Payload *payload(struct sld_arena *a,
+                                                const Gloo__HealthCheck__Payload *from)
 {
     Env__Core__HealthCheck__Payload *p =
         SLD_MSG(a, Env__Core__HealthCheck__Payload, env__core__health_check__payload);
@@ -81,11 +92,12 @@ static Env__Core__HealthCheck__Payload *payload(struct sld_arena *a, const Gloo_
     return p;
 }
 
-static void tcp_checker(struct tr_build *b, const Gloo__HealthCheck__TcpHealthCheck *from, Env__Core__HealthCheck *to)
+static void tcp_checker(struct tr_build *b, const Gloo__HealthCheck__TcpHealthCheck *from,
+                        Env__Core__HealthCheck *to)
 {
     struct sld_arena *a = b->tr->arena;
-    Env__Core__HealthCheck__TcpHealthCheck *t =
-        SLD_MSG(a, Env__Core__HealthCheck__TcpHealthCheck, env__core__health_check__tcp_health_check);
+    Env__Core__HealthCheck__TcpHealthCheck *t = SLD_MSG(a, Env__Core__HealthCheck__TcpHealthCheck,
+                                                        env__core__health_check__tcp_health_check);
     to->health_checker_case = ENV__CORE__HEALTH_CHECK__HEALTH_CHECKER_TCP_HEALTH_CHECK;
     to->tcp_health_check = t;
     if (from->send)
@@ -94,22 +106,26 @@ static void tcp_checker(struct tr_build *b, const Gloo__HealthCheck__TcpHealthCh
         SLD_PUSH(a, t->receive, t->n_receive, payload(a, from->receive[i]));
 }
 
-static void grpc_checker(struct tr_build *b, const Gloo__HealthCheck__GrpcHealthCheck *from, Env__Core__HealthCheck *to)
+static void grpc_checker(struct tr_build *b, const Gloo__HealthCheck__GrpcHealthCheck *from,
+                         Env__Core__HealthCheck *to)
 {
     Env__Core__HealthCheck__GrpcHealthCheck *g =
-        SLD_MSG(b->tr->arena, Env__Core__HealthCheck__GrpcHealthCheck, env__core__health_check__grpc_health_check);
+        SLD_MSG(b->tr->arena, Env__Core__HealthCheck__GrpcHealthCheck,
+                env__core__health_check__grpc_health_check);
     to->health_checker_case = ENV__CORE__HEALTH_CHECK__HEALTH_CHECKER_GRPC_HEALTH_CHECK;
     to->grpc_health_check = g;
     g->service_name = from->service_name;
     g->authority = from->authority;
-    add_headers(b, "grpcHealthCheck.initialMetadata", from->initial_metadata, from->n_initial_metadata, &g->initial_metadata,
-                &g->n_initial_metadata);
+    add_headers(b, "grpcHealthCheck.initialMetadata", from->initial_metadata,
+                from->n_initial_metadata, &g->initial_metadata, &g->n_initial_metadata);
 }
 
 // A message of Envoy's that is free in form: Envoy itself makes TYPE_URL's message of VALUE.
-static Google__Protobuf__Any *typed_struct(struct sld_arena *a, struct sld_str type_url, Google__Protobuf__Struct *value)
+static Google__Protobuf__Any *typed_struct(struct sld_arena *a, struct sld_str type_url,
+                                           Google__Protobuf__Struct *value)
 {
-    Env__XdsType__TypedStruct *t = SLD_MSG(a, Env__XdsType__TypedStruct, env__xds_type__typed_struct);
+    Env__XdsType__TypedStruct *t =
+        SLD_MSG(a, Env__XdsType__TypedStruct, env__xds_type__typed_struct);
     t->type_url = sld_arena_cstr(a, type_url);
     t->value = value;
     return sld_msg_any(a, &t->base);
@@ -118,12 +134,16 @@ static Google__Protobuf__Any *typed_struct(struct sld_arena *a, struct sld_str t
 static const struct {
     const char *name, *type;
 } custom_types[] = {
-    {"envoy.health_checkers.redis", "type.googleapis.com/envoy.extensions.health_checkers.redis.v3.Redis"},
-    {"envoy.health_checkers.thrift", "type.googleapis.com/envoy.extensions.health_checkers.thrift.v3.Thrift"},
+    {"envoy.health_checkers.redis",
+     "type.googleapis.com/envoy.extensions.health_checkers.redis.v3.Redis"},
+    {"envoy.health_checkers.thrift",
+     "type.googleapis.com/envoy.extensions.health_checkers.thrift.v3.Thrift"},
 };
 
-// The message type of a custom checker and its fields: "@type" of typedConfig, else what its name is known by.
-static struct sld_str custom_config(struct sld_arena *a, const Gloo__HealthCheck__CustomHealthCheck *from,
+// The message type of a custom checker and its fields: "@type" of typedConfig, else what its name
+// is known by.
+static struct sld_str custom_config(struct sld_arena *a,
+                                    const Gloo__HealthCheck__CustomHealthCheck *from,
                                     Google__Protobuf__Struct **value)
 {
     *value = SLD_MSG(a, Google__Protobuf__Struct, google__protobuf__struct);
@@ -151,11 +171,12 @@ bool tr_custom_check_known(struct sld_arena *a, const Gloo__HealthCheck__CustomH
     return custom_config(a, from, &value).n > 0;
 }
 
-static void custom_checker(struct tr_build *b, const Gloo__HealthCheck__CustomHealthCheck *from, Env__Core__HealthCheck *to)
+static void custom_checker(struct tr_build *b, const Gloo__HealthCheck__CustomHealthCheck *from,
+                           Env__Core__HealthCheck *to)
 {
     struct sld_arena *a = b->tr->arena;
-    Env__Core__HealthCheck__CustomHealthCheck *c =
-        SLD_MSG(a, Env__Core__HealthCheck__CustomHealthCheck, env__core__health_check__custom_health_check);
+    Env__Core__HealthCheck__CustomHealthCheck *c = SLD_MSG(
+        a, Env__Core__HealthCheck__CustomHealthCheck, env__core__health_check__custom_health_check);
     to->health_checker_case = ENV__CORE__HEALTH_CHECK__HEALTH_CHECKER_CUSTOM_HEALTH_CHECK;
     to->custom_health_check = c;
     c->name = from->name;
@@ -169,18 +190,14 @@ static void custom_checker(struct tr_build *b, const Gloo__HealthCheck__CustomHe
 
 static void event_log(struct sld_arena *a, char *path, Env__Core__HealthCheck *to)
 {
-    Google__Protobuf__Struct *s = SLD_MSG(a, Google__Protobuf__Struct, google__protobuf__struct);
-    Google__Protobuf__Struct__FieldsEntry *f =
-        SLD_MSG(a, Google__Protobuf__Struct__FieldsEntry, google__protobuf__struct__fields_entry);
-    f->key = sld_arena_cstr(a, SLD_STR("event_log_path"));
-    f->value = SLD_MSG(a, Google__Protobuf__Value, google__protobuf__value);
-    f->value->kind_case = GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE;
-    f->value->string_value = path;
-    SLD_PUSH(a, s->fields, s->n_fields, f);
-    Env__Core__TypedExtensionConfig *e = SLD_MSG(a, Env__Core__TypedExtensionConfig, env__core__typed_extension_config);
+    Env__HealthCheckEventSinksFile__HealthCheckEventFileSink *sink =
+        SLD_MSG(a, Env__HealthCheckEventSinksFile__HealthCheckEventFileSink,
+                env__health_check_event_sinks_file__health_check_event_file_sink);
+    sink->event_log_path = path;
+    Env__Core__TypedExtensionConfig *e =
+        SLD_MSG(a, Env__Core__TypedExtensionConfig, env__core__typed_extension_config);
     e->name = sld_arena_cstr(a, SLD_STR("envoy.health_check.event_sink.file"));
-    e->typed_config = typed_struct(
-        a, SLD_STR("type.googleapis.com/envoy.extensions.health_check.event_sinks.file.v3.HealthCheckEventFileSink"), s);
+    e->typed_config = sld_msg_any(a, &sink->base);
     SLD_PUSH(a, to->event_logger, to->n_event_logger, e);
 }
 
@@ -188,6 +205,9 @@ static void health_check(struct tr_build *b, const Gloo__HealthCheck *from)
 {
     struct sld_arena *a = b->tr->arena;
     Env__Core__HealthCheck *to = SLD_MSG(a, Env__Core__HealthCheck, env__core__health_check);
+    // Envoy wants names where there are several.
+    if (b->u->n_health_checks > 1)
+        to->name = sld_arena_cstr(a, sld_arena_fmt(a, "check-%zu", b->c->n_health_checks));
     to->timeout = from->timeout;
     to->interval = from->interval;
     to->initial_jitter = from->initial_jitter;
@@ -239,7 +259,8 @@ static void outlier_detection(struct tr_build *b, const Gloo__OutlierDetection *
     to->enforcing_consecutive_gateway_failure = from->enforcing_consecutive_gateway_failure;
     to->split_external_local_origin_errors = from->split_external_local_origin_errors;
     to->consecutive_local_origin_failure = from->consecutive_local_origin_failure;
-    to->enforcing_consecutive_local_origin_failure = from->enforcing_consecutive_local_origin_failure;
+    to->enforcing_consecutive_local_origin_failure =
+        from->enforcing_consecutive_local_origin_failure;
     to->enforcing_local_origin_success_rate = from->enforcing_local_origin_success_rate;
     b->c->outlier_detection = to;
 }

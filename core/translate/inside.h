@@ -150,15 +150,24 @@ struct tr_tls_set {
     size_t count;
 };
 
-// Facts of a secret. Values stay in the object.
+// What was read of a secret's certificates; a row for each secret of kind tls. (secret.c)
+struct tr_cert {
+    struct tr_row row;
+    bool has_cert, has_ca, has_ocsp, must_staple;
+    int64_t not_before, not_after, ca_not_after; // Unix seconds; of the leaf, and of the root that ends first
+    struct sld_str chain, ca;       // re-encoded
+    struct sld_str broken;          // why it cannot be used at any time; empty: it can
+};
+
+// Facts of a secret. Values stay in the object; a rotation leaves the facts as they are.
 enum tr_secret_kind { TR_SECRET_OTHER, TR_SECRET_TLS, TR_SECRET_HEADER };
 struct tr_secret {
     struct tr_row row;
     struct sld_str key, ns, name;
     enum tr_secret_kind kind;
     bool usable;                    // tls: chain and key fit and are valid now, or there is only a root
-    bool has_cert, has_ca, has_ocsp;
-    struct sld_object *object;      // own reference
+    bool has_cert, has_ca, has_ocsp, must_staple;
+    struct sld_str why;             // why a tls secret is not usable; else empty
 };
 
 // A source row of `refused`: what an Envoy refused. Key: tr_out_key of the resource.
@@ -206,7 +215,8 @@ struct sld_translate {
     struct sld_table *refused, *held;
     // derived
     struct sld_table *obj[SLD_KIND_COUNT]; // struct tr_object
-    struct sld_table *secrets;  // struct tr_secret, from obj[SECRET]
+    struct sld_table *certs;    // struct tr_cert, from obj[SECRET]
+    struct sld_table *secrets;  // struct tr_secret, from obj[SECRET]; reads certs and clock
     struct sld_table *upstreams, *groups;
     struct sld_table *default_gateways, *ports, *gateways, *gw_select;
     struct sld_table *attach, *vhosts, *vs_tls, *tls_sets;
@@ -335,9 +345,11 @@ struct tr_needs {
 void tr_needs_add(struct tr *tr, struct tr_needs *n, enum sld_out_type type, struct sld_str name);
 struct Env__Core__TransportSocket *tr_downstream_tls(struct tr *tr, const Gloo__SslConfig *c, struct sld_str owner_ns,
                                                       struct sld_report *r, struct tr_needs *needs, bool *missing);
-struct Env__Core__TransportSocket *tr_upstream_tls(struct tr *tr, const Gloo__UpstreamSslConfig *c, struct sld_str owner_ns,
-                                                    struct sld_str default_sni, struct sld_report *r,
-                                                    struct tr_needs *needs, bool *missing);
+// Towards upstreams: tls.h.
+
+// Whether nothing keeps the cluster of an upstream from being served now: the secrets it needs are there. Recorded.
+// (cluster.c)
+bool tr_upstream_served(struct tr *tr, const Gloo__Upstream *u, struct sld_str ns);
 
 // Access logs of listeners, for HTTP and TCP (feature/access_log.c).
 struct Env__Accesslog__AccessLog **tr_access_logs(struct tr *tr, const Gloo__ListenerOptions *o, size_t *n);
@@ -362,7 +374,7 @@ void tr_emit_row(struct tr *tr, sld_id key, struct sld_out *out);
 // ---- Steps and index functions, by file ----
 
 sld_step tr_step_object;                                    // object.c
-sld_step tr_step_secrets, tr_step_out_secrets;              // secret.c
+sld_step tr_step_certs, tr_step_secrets, tr_step_out_secrets; // secret.c
 sld_step tr_step_upstreams, tr_step_groups;                 // upstream.c
 sld_step tr_step_out_clusters, tr_step_out_endpoints;       // cluster.c, endpoint.c
 sld_step tr_step_default_gateways, tr_step_ports, tr_step_gateways, tr_step_gw_select, tr_step_live; // gateway.c

@@ -15,8 +15,8 @@ enum { SOON_S = 14 * 86400 };
 
 // ---- Reading certificates ----
 
-static void fail(struct sld_report *r, enum sld_code code, const char *path, const struct sld_err *err,
-                 const char *remedy)
+static void fail(struct sld_report *r, enum sld_code code, const char *path,
+                 const struct sld_err *err, const char *remedy)
 {
     sld_report_add(r, SLD_ERROR, code, sld_str_c(path), "%s; %s", err->msg, remedy);
 }
@@ -28,12 +28,14 @@ static bool key_fits_envoy(const struct sld_cert_facts *f, struct sld_report *r)
     if (sld_str_eq(f->key, SLD_STR("RSA")) && f->key_bits < 2048)
         want = "RSA keys need at least 2048 bits";
     else if (sld_str_eq(f->key, SLD_STR("EC")) && !sld_str_eq(f->curve, SLD_STR("prime256v1")) &&
-             !sld_str_eq(f->curve, SLD_STR("secp384r1")) && !sld_str_eq(f->curve, SLD_STR("secp521r1")))
+             !sld_str_eq(f->curve, SLD_STR("secp384r1")) &&
+             !sld_str_eq(f->curve, SLD_STR("secp521r1")))
         want = "EC keys need the curve P-256, P-384 or P-521";
     if (!want)
         return true;
     sld_report_add(r, SLD_ERROR, SLD_TLS_PEM, SLD_STR("tls.certChain"),
-                   "Envoy does not take a key of %.*s%s%.*s with %d bits: %s; issue a certificate with such a key",
+                   "Envoy does not take a key of %.*s%s%.*s with %d bits: %s; issue a certificate "
+                   "with such a key",
                    SLD_FMT(f->key), f->curve.n ? " on " : "", SLD_FMT(f->curve), f->key_bits, want);
     return false;
 }
@@ -51,19 +53,22 @@ static bool read_ocsp(const Gloo__TlsSecret *s, struct sld_report *r, struct tr_
     return true;
 }
 
-static bool read_cert(struct sld_arena *a, const Gloo__TlsSecret *s, struct sld_report *r, struct tr_cert *out)
+static bool read_cert(struct sld_arena *a, const Gloo__TlsSecret *s, struct sld_report *r,
+                      struct tr_cert *out)
 {
     struct sld_err err = {0};
     struct sld_cert_facts f = {0};
     if (sld_cert_read(a, sld_str_c(s->cert_chain), &f, &err) != SLD_OK) {
-        fail(r, SLD_TLS_PEM, "tls.certChain", &err, "store the certificate chain as PEM text, the own certificate first");
+        fail(r, SLD_TLS_PEM, "tls.certChain", &err,
+             "store the certificate chain as PEM text, the own certificate first");
         return false;
     }
     enum sld_rc rc = sld_cert_key_match(f.pem, sld_str_c(s->private_key), &err);
     if (rc != SLD_OK) {
         fail(r, rc == SLD_CONFLICT ? SLD_TLS_KEY_MISMATCH : SLD_TLS_PEM, "tls.privateKey", &err,
-             rc == SLD_CONFLICT ? "store the key and the chain of one pair, the own certificate first"
-                                : "store an unencrypted RSA, EC or Ed25519 key as PEM text");
+             rc == SLD_CONFLICT
+                 ? "store the key and the chain of one pair, the own certificate first"
+                 : "store an unencrypted RSA, EC or Ed25519 key as PEM text");
         return false;
     }
     if (!key_fits_envoy(&f, r))
@@ -76,7 +81,8 @@ static bool read_cert(struct sld_arena *a, const Gloo__TlsSecret *s, struct sld_
     return !s->ocsp_staple.len || read_ocsp(s, r, out);
 }
 
-static bool read_ca(struct sld_arena *a, const Gloo__TlsSecret *s, struct sld_report *r, struct tr_cert *out)
+static bool read_ca(struct sld_arena *a, const Gloo__TlsSecret *s, struct sld_report *r,
+                    struct tr_cert *out)
 {
     struct sld_err err = {0};
     struct sld_cert_facts f = {0};
@@ -90,7 +96,8 @@ static bool read_ca(struct sld_arena *a, const Gloo__TlsSecret *s, struct sld_re
     return true;
 }
 
-bool tr_read_tls_secret(struct sld_arena *a, const Gloo__TlsSecret *s, struct sld_report *r, struct tr_cert *out)
+bool tr_read_tls_secret(struct sld_arena *a, const Gloo__TlsSecret *s, struct sld_report *r,
+                        struct tr_cert *out)
 {
     bool chain = s->cert_chain[0], key = s->private_key[0], ca = s->root_ca[0];
     if (!chain && !key && !ca) {
@@ -99,7 +106,8 @@ bool tr_read_tls_secret(struct sld_arena *a, const Gloo__TlsSecret *s, struct sl
         return false;
     }
     if (chain != key) {
-        sld_report_add(r, SLD_ERROR, SLD_TLS_PEM, chain ? SLD_STR("tls.privateKey") : SLD_STR("tls.certChain"),
+        sld_report_add(r, SLD_ERROR, SLD_TLS_PEM,
+                       chain ? SLD_STR("tls.privateKey") : SLD_STR("tls.certChain"),
                        "%s is missing; a certificate chain and its private key go together",
                        chain ? "the private key" : "the certificate chain");
         return false;
@@ -112,8 +120,8 @@ static struct sld_hash hash_cert(const struct tr_cert *c)
 {
     struct sld_hasher h;
     sld_hasher_init(&h);
-    sld_hasher_add_u64(&h, (uint64_t)c->has_cert | (uint64_t)c->has_ca << 1 | (uint64_t)c->has_ocsp << 2 |
-                               (uint64_t)c->must_staple << 3);
+    sld_hasher_add_u64(&h, (uint64_t)c->has_cert | (uint64_t)c->has_ca << 1 |
+                               (uint64_t)c->has_ocsp << 2 | (uint64_t)c->must_staple << 3);
     sld_hasher_add_u64(&h, (uint64_t)c->not_before);
     sld_hasher_add_u64(&h, (uint64_t)c->not_after);
     sld_hasher_add_u64(&h, (uint64_t)c->ca_not_after);
@@ -158,7 +166,8 @@ static struct sld_str date(struct sld_arena *a, int64_t s)
 // The time, or 0 when it is not known.
 static int64_t now_s(struct tr *tr)
 {
-    const struct tr_clock *c = sld_ctx_get(tr->ctx, tr->t->clock, sld_flow_key(tr->t->flow, SLD_STR("now")));
+    const struct tr_clock *c =
+        sld_ctx_get(tr->ctx, tr->t->clock, sld_flow_key(tr->t->flow, SLD_STR("now")));
     return c ? c->now_s : 0;
 }
 
@@ -169,25 +178,31 @@ static void judge_cert(struct tr *tr, const struct tr_cert *c, int64_t now, stru
     struct sld_str path = SLD_STR("tls.certChain");
     struct sld_arena *a = &out->row.arena;
     if (now > c->not_after)
-        out->why = sld_arena_fmt(a, "its certificate expired on %.*s", SLD_FMT(date(tr->arena, c->not_after)));
+        out->why = sld_arena_fmt(a, "its certificate expired on %.*s",
+                                 SLD_FMT(date(tr->arena, c->not_after)));
     else if (now < c->not_before)
-        out->why = sld_arena_fmt(a, "its certificate is not valid before %.*s", SLD_FMT(date(tr->arena, c->not_before)));
+        out->why = sld_arena_fmt(a, "its certificate is not valid before %.*s",
+                                 SLD_FMT(date(tr->arena, c->not_before)));
     out->usable = !out->why.n;
     if (!out->usable)
-        sld_report_add(r, SLD_ERROR, SLD_TLS_EXPIRED, path, "the %.*s, so it is not sent to Envoy; renew it, or correct the clock",
+        sld_report_add(r, SLD_ERROR, SLD_TLS_EXPIRED, path,
+                       "the %.*s, so it is not sent to Envoy; renew it, or correct the clock",
                        SLD_FMT(sld_str_sub(out->why, 4, out->why.n)));
     else if (c->not_after - now < SOON_S)
-        sld_report_add(r, SLD_WARNING, SLD_TLS_EXPIRES_SOON, path, "the certificate expires on %.*s; renew it",
+        sld_report_add(r, SLD_WARNING, SLD_TLS_EXPIRES_SOON, path,
+                       "the certificate expires on %.*s; renew it",
                        SLD_FMT(date(tr->arena, c->not_after)));
 }
 
 // A root that ends takes away what it vouches for, not the service: only warnings.
-static void judge_ca(struct tr *tr, const struct tr_cert *c, int64_t now, const struct tr_secret *out)
+static void judge_ca(struct tr *tr, const struct tr_cert *c, int64_t now,
+                     const struct tr_secret *out)
 {
     if (c->ca_not_after - now >= SOON_S)
         return;
     bool over = now > c->ca_not_after;
-    sld_report_add(tr_report(tr, out->key), SLD_WARNING, over ? SLD_TLS_EXPIRED : SLD_TLS_EXPIRES_SOON, SLD_STR("tls.rootCa"),
+    sld_report_add(tr_report(tr, out->key), SLD_WARNING,
+                   over ? SLD_TLS_EXPIRED : SLD_TLS_EXPIRES_SOON, SLD_STR("tls.rootCa"),
                    "a root certificate %s on %.*s; renew it", over ? "expired" : "expires",
                    SLD_FMT(date(tr->arena, c->ca_not_after)));
 }
@@ -200,7 +215,8 @@ static void judge(struct tr *tr, const struct tr_cert *c, struct tr_secret *out)
     out->must_staple = c->must_staple;
     if (c->broken.n) {
         out->why = sld_arena_str(&out->row.arena, c->broken);
-        sld_report_add(tr_report(tr, out->key), SLD_ERROR, SLD_TLS_PEM, SLD_STR("tls"), "%.*s", SLD_FMT(c->broken));
+        sld_report_add(tr_report(tr, out->key), SLD_ERROR, SLD_TLS_PEM, SLD_STR("tls"), "%.*s",
+                       SLD_FMT(c->broken));
         return;
     }
     out->usable = true;
@@ -216,8 +232,9 @@ static void judge(struct tr *tr, const struct tr_cert *c, struct tr_secret *out)
 static struct sld_hash hash_secret(const struct tr_secret *s)
 {
     struct sld_hash h = sld_hash_mix(sld_hash_bytes(s->key), sld_hash_bytes(s->why));
-    uint64_t flags = (uint64_t)s->kind | (uint64_t)s->usable << 8 | (uint64_t)s->has_cert << 9 | (uint64_t)s->has_ca << 10 |
-                     (uint64_t)s->has_ocsp << 11 | (uint64_t)s->must_staple << 12;
+    uint64_t flags = (uint64_t)s->kind | (uint64_t)s->usable << 8 | (uint64_t)s->has_cert << 9 |
+                     (uint64_t)s->has_ca << 10 | (uint64_t)s->has_ocsp << 11 |
+                     (uint64_t)s->must_staple << 12;
     return sld_hash_mix(h, (struct sld_hash){flags, 1});
 }
 
@@ -235,7 +252,8 @@ void tr_step_secrets(struct sld_ctx *ctx, sld_id key, const void *in, void *user
     row->why = SLD_STR("");
     if (s->kind_case == GLOO__SECRET__KIND_HEADER)
         row->kind = TR_SECRET_HEADER;
-    const struct tr_cert *c = s->kind_case == GLOO__SECRET__KIND_TLS ? sld_ctx_get(ctx, tr.t->certs, key) : NULL;
+    const struct tr_cert *c =
+        s->kind_case == GLOO__SECRET__KIND_TLS ? sld_ctx_get(ctx, tr.t->certs, key) : NULL;
     if (c) {
         row->kind = TR_SECRET_TLS;
         judge(&tr, c, row);
@@ -254,7 +272,8 @@ static Env__Core__DataSource *text_source(struct sld_arena *a, char *text)
     return d;
 }
 
-static void emit(struct tr *tr, Env__TransportSocketsTls__Secret *m, struct sld_str name, bool secret, struct sld_str owner)
+static void emit(struct tr *tr, Env__TransportSocketsTls__Secret *m, struct sld_str name,
+                 bool secret, struct sld_str owner)
 {
     m->name = sld_arena_cstr(tr->arena, name);
     struct sld_out proto = {.type = SLD_OUT_SECRET, .name = name, .secret = secret};
@@ -265,7 +284,8 @@ static void emit(struct tr *tr, Env__TransportSocketsTls__Secret *m, struct sld_
 static void emit_ca(struct tr *tr, const struct tr_secret *s, const struct tr_cert *c)
 {
     struct sld_arena *a = tr->arena;
-    Env__TransportSocketsTls__Secret *m = SLD_MSG(a, Env__TransportSocketsTls__Secret, env__transport_sockets_tls__secret);
+    Env__TransportSocketsTls__Secret *m =
+        SLD_MSG(a, Env__TransportSocketsTls__Secret, env__transport_sockets_tls__secret);
     m->type_case = ENV__TRANSPORT_SOCKETS_TLS__SECRET__TYPE_VALIDATION_CONTEXT;
     m->validation_context = SLD_MSG(a, Env__TransportSocketsTls__CertificateValidationContext,
                                     env__transport_sockets_tls__certificate_validation_context);
@@ -273,12 +293,14 @@ static void emit_ca(struct tr *tr, const struct tr_secret *s, const struct tr_ce
     emit(tr, m, tr_sds_ca_name(a, s->ns, s->name), false, s->key);
 }
 
-static void emit_cert(struct tr *tr, const struct tr_secret *s, const struct tr_cert *c, const Gloo__TlsSecret *tls)
+static void emit_cert(struct tr *tr, const struct tr_secret *s, const struct tr_cert *c,
+                      const Gloo__TlsSecret *tls)
 {
     struct sld_arena *a = tr->arena;
-    Env__TransportSocketsTls__Secret *m = SLD_MSG(a, Env__TransportSocketsTls__Secret, env__transport_sockets_tls__secret);
-    Env__TransportSocketsTls__TlsCertificate *t =
-        SLD_MSG(a, Env__TransportSocketsTls__TlsCertificate, env__transport_sockets_tls__tls_certificate);
+    Env__TransportSocketsTls__Secret *m =
+        SLD_MSG(a, Env__TransportSocketsTls__Secret, env__transport_sockets_tls__secret);
+    Env__TransportSocketsTls__TlsCertificate *t = SLD_MSG(
+        a, Env__TransportSocketsTls__TlsCertificate, env__transport_sockets_tls__tls_certificate);
     m->type_case = ENV__TRANSPORT_SOCKETS_TLS__SECRET__TYPE_TLS_CERTIFICATE;
     m->tls_certificate = t;
     t->certificate_chain = text_source(a, sld_arena_cstr(a, c->chain));

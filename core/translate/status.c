@@ -3,38 +3,24 @@
 
 // ---- Refusals ----
 
-static struct sld_table *out_table(struct sld_translate *t, struct sld_str key)
-{
-    static const struct {
-        struct sld_str prefix;
-        enum sld_out_type type;
-    } names[] = {
-        {SLD_STR_INIT("sds\n"), SLD_OUT_SECRET},
-        {SLD_STR_INIT("cds\n"), SLD_OUT_CLUSTER},
-        {SLD_STR_INIT("eds\n"), SLD_OUT_ENDPOINT},
-        {SLD_STR_INIT("lds\n"), SLD_OUT_LISTENER},
-    };
-    for (size_t i = 0; i < SLD_ARRAY_LEN(names); i++) {
-        if (!sld_str_starts(key, names[i].prefix))
-            continue;
-        switch (names[i].type) {
-        case SLD_OUT_SECRET:
-            return t->out_secrets;
-        case SLD_OUT_CLUSTER:
-            return t->out_clusters;
-        case SLD_OUT_ENDPOINT:
-            return t->out_endpoints;
-        default:
-            return t->out_listeners;
-        }
-    }
-    return NULL; // route tables are isolated by nack.c
-}
+// Where a resource is made, and the kind of object that answers for it. Route tables are isolated by nack.c.
+struct made {
+    struct sld_table *table;
+    enum sld_kind owner;
+};
 
-// The kind of object that answers for a resource.
-static enum sld_kind owner_kind(enum sld_out_type t)
+static struct made where_made(struct sld_translate *t, struct sld_str key)
 {
-    return t == SLD_OUT_SECRET ? SLD_KIND_SECRET : t == SLD_OUT_LISTENER ? SLD_KIND_GATEWAY : SLD_KIND_UPSTREAM;
+    // Certificates in files are made beside what uses them (tls_files.c).
+    if (sld_str_starts(key, SLD_STR("sds\n\nfiles/listener/")) || sld_str_starts(key, SLD_STR("lds\n")))
+        return (struct made){t->out_listeners, SLD_KIND_GATEWAY};
+    if (sld_str_starts(key, SLD_STR("sds\n\nfiles/cluster/")) || sld_str_starts(key, SLD_STR("cds\n")))
+        return (struct made){t->out_clusters, SLD_KIND_UPSTREAM};
+    if (sld_str_starts(key, SLD_STR("sds\n")))
+        return (struct made){t->out_secrets, SLD_KIND_SECRET};
+    if (sld_str_starts(key, SLD_STR("eds\n")))
+        return (struct made){t->out_endpoints, SLD_KIND_UPSTREAM};
+    return (struct made){0};
 }
 
 void tr_step_refusals(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
@@ -42,13 +28,13 @@ void tr_step_refusals(struct sld_ctx *ctx, sld_id key, const void *in, void *use
     struct tr tr;
     tr_begin(&tr, user, ctx);
     const struct tr_refused *f = in;
-    struct sld_table *table = out_table(tr.t, sld_flow_key_str(tr.t->flow, key));
-    const struct tr_out *row = table ? sld_ctx_get(ctx, table, key) : NULL;
+    struct made made = where_made(tr.t, sld_flow_key_str(tr.t->flow, key));
+    const struct tr_out *row = made.table ? sld_ctx_get(ctx, made.table, key) : NULL;
     if (!row || !row->out || !sld_hash_eq(row->out->content, f->content))
         return;
     for (size_t i = 0; i < row->out->owner_count; i++) {
         struct sld_ident id;
-        if (!sld_ident_parse(row->out->owners[i], &id) || id.kind != owner_kind(row->out->type))
+        if (!sld_ident_parse(row->out->owners[i], &id) || id.kind != made.owner)
             continue;
         sld_report_add(tr_report(&tr, row->out->owners[i]), SLD_ERROR, SLD_ENVOY_REFUSED, SLD_STR(""),
                        "Envoy %.*s refused %s %.*s and keeps the last form it took: %.*s", SLD_FMT(f->build),

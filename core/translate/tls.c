@@ -1,5 +1,6 @@
-// TLS contexts, towards clients and towards upstreams (gloo-compat 1.10, 3.8). Certificates always come by SDS, also
-// those in files of the Envoy's machine: Envoy reads a file again only when SDS delivered its name.
+// TLS contexts, towards clients and towards upstreams (gloo-compat 1.10, 3.8). Certificates always
+// come by SDS, also those in files of the Envoy's machine: Envoy reads a file again only when SDS
+// delivered its name.
 #include "translate/tls.h"
 
 #include "codec/text.h"
@@ -16,25 +17,30 @@ static bool warn_missing(struct tr *tr)
     return v && v->warn_missing_tls_secret && v->warn_missing_tls_secret->value;
 }
 
-static void missing_secret(struct tr *tr, struct sld_str ns, struct sld_str name, struct sld_report *r)
+static void missing_secret(struct tr *tr, struct sld_str ns, struct sld_str name,
+                           struct sld_report *r)
 {
     sld_id id = sld_flow_key(tr->t->flow, tr_key(tr->arena, SLD_KIND_SECRET, ns, name));
     bool broken = sld_ctx_has(tr->ctx, tr->t->raw[SLD_KIND_SECRET], id);
-    sld_report_add(r, warn_missing(tr) ? SLD_WARNING : SLD_ERROR, SLD_REF_SECRET, SLD_STR("secretRef"),
+    sld_report_add(r, warn_missing(tr) ? SLD_WARNING : SLD_ERROR, SLD_REF_SECRET,
+                   SLD_STR("secretRef"),
                    broken ? "TLS secret %.*s.%.*s has errors and was never accepted; see its status"
                           : "TLS secret %.*s.%.*s not found; create it, or correct the reference",
                    SLD_FMT(ns), SLD_FMT(name));
 }
 
-static void wrong_secret(struct sld_report *r, struct sld_str ns, struct sld_str name, const char *problem)
+static void wrong_secret(struct sld_report *r, struct sld_str ns, struct sld_str name,
+                         const char *problem)
 {
-    sld_report_add(r, SLD_ERROR, SLD_TLS_SECRET_KIND, SLD_STR("secretRef"), "secret %.*s.%.*s %s", SLD_FMT(ns), SLD_FMT(name),
-                   problem);
+    sld_report_add(r, SLD_ERROR, SLD_TLS_SECRET_KIND, SLD_STR("secretRef"), "secret %.*s.%.*s %s",
+                   SLD_FMT(ns), SLD_FMT(name), problem);
 }
 
-// The facts of a TLS secret, or NULL with a finding. CERT: its certificate is wanted when it has one.
-static const struct tr_secret *find_secret(struct tr *tr, const Gloo__ResourceRef *ref, struct sld_str owner_ns, bool cert,
-                                           struct sld_report *r, bool *missing)
+// The facts of a TLS secret, or NULL with a finding. CERT: its certificate is wanted when it has
+// one.
+static const struct tr_secret *find_secret(struct tr *tr, const Gloo__ResourceRef *ref,
+                                           struct sld_str owner_ns, bool cert, struct sld_report *r,
+                                           bool *missing)
 {
     struct sld_str ns = tr_ref_ns(ref, owner_ns), name = sld_str_c(ref->name);
     const struct tr_secret *s = tr_secret(tr, ns, name);
@@ -44,13 +50,16 @@ static const struct tr_secret *find_secret(struct tr *tr, const Gloo__ResourceRe
         return NULL;
     }
     if (s->kind != TR_SECRET_TLS) {
-        wrong_secret(r, ns, name, "is not a TLS secret; refer to one with a certificate chain and its private key");
+        wrong_secret(
+            r, ns, name,
+            "is not a TLS secret; refer to one with a certificate chain and its private key");
         return NULL;
     }
     if (!s->usable && (cert || !s->has_ca)) {
         *missing = true;
-        sld_report_add(r, warn_missing(tr) ? SLD_WARNING : SLD_ERROR, SLD_TLS_EXPIRED, SLD_STR("secretRef"),
-                       "TLS secret %.*s.%.*s cannot be used: %.*s; renew it", SLD_FMT(ns), SLD_FMT(name), SLD_FMT(s->why));
+        sld_report_add(r, warn_missing(tr) ? SLD_WARNING : SLD_ERROR, SLD_TLS_EXPIRED,
+                       SLD_STR("secretRef"), "TLS secret %.*s.%.*s cannot be used: %.*s; renew it",
+                       SLD_FMT(ns), SLD_FMT(name), SLD_FMT(s->why));
         return NULL;
     }
     return s;
@@ -59,105 +68,29 @@ static const struct tr_secret *find_secret(struct tr *tr, const Gloo__ResourceRe
 static void no_ca_for_names(struct sld_report *r)
 {
     sld_report_add(r, SLD_ERROR, SLD_TLS_CONFIG, SLD_STR("verifySubjectAltName"),
-                   "names can only be verified with a root certificate; add rootCa, or remove verifySubjectAltName");
+                   "names can only be verified with a root certificate; add rootCa, or remove "
+                   "verifySubjectAltName");
 }
 
 static void sds_not_served(struct sld_report *r)
 {
     sld_report_add(r, SLD_ERROR, SLD_TLS_CONFIG, SLD_STR("sds"),
-                   "this version does not serve sds, so nothing is sent or taken without TLS instead; use secretRef or sslFiles");
-}
-
-// ---- Files of the Envoy's machine ----
-
-static struct sld_str dir_of(struct sld_str path)
-{
-    size_t n = path.n;
-    while (n > 0 && path.p[n - 1] != '/')
-        n--;
-    if (n == 0)
-        return SLD_STR(".");
-    return sld_str_sub(path, 0, n > 1 ? n - 1 : 1);
-}
-
-static Env__Core__DataSource *file_source(struct sld_arena *a, char *path)
-{
-    Env__Core__DataSource *d = SLD_MSG(a, Env__Core__DataSource, env__core__data_source);
-    d->specifier_case = ENV__CORE__DATA_SOURCE__SPECIFIER_FILENAME;
-    d->filename = path;
-    return d;
-}
-
-// Files are read again when one in their directory is moved into place or written. Files in two directories are watched
-// one by one, which notices moves only.
-static Env__Core__WatchedDirectory *watch(struct sld_arena *a, struct sld_str x, struct sld_str y)
-{
-    struct sld_str dir = dir_of(x);
-    if (!sld_str_eq(dir, dir_of(y)))
-        return NULL;
-    Env__Core__WatchedDirectory *w = SLD_MSG(a, Env__Core__WatchedDirectory, env__core__watched_directory);
-    w->path = sld_arena_cstr(a, dir);
-    w->watch_modify = true;
-    return w;
-}
-
-// "files/<side>/<hash of the paths>/<what>": the same files have one resource on each side.
-static struct sld_str file_name(struct tr *tr, const char *side, const Gloo__SSLFiles *f, bool ca)
-{
-    struct sld_hasher h;
-    sld_hasher_init(&h);
-    const char *paths[] = {f->tls_cert, f->tls_key, f->ocsp_staple};
-    const char *root[] = {f->root_ca};
-    for (size_t i = 0; i < (ca ? 1 : SLD_ARRAY_LEN(paths)); i++) {
-        struct sld_str p = sld_str_c(ca ? root[i] : paths[i]);
-        sld_hasher_add_u64(&h, p.n);
-        sld_hasher_add(&h, p);
-    }
-    char text[17];
-    sld_hash_text(sld_hasher_done(&h), text);
-    return sld_arena_fmt(tr->arena, "files/%s/%s/%s", side, text, ca ? "validation" : "certificate");
-}
-
-// Emits the resource beside the row that needs it, in the same table.
-static void emit_files(struct tr *tr, const Gloo__SSLFiles *f, struct sld_str name, bool ca)
-{
-    struct sld_arena *a = tr->arena;
-    Env__TransportSocketsTls__Secret *m = SLD_MSG(a, Env__TransportSocketsTls__Secret, env__transport_sockets_tls__secret);
-    m->name = sld_arena_cstr(a, name);
-    if (ca) {
-        m->type_case = ENV__TRANSPORT_SOCKETS_TLS__SECRET__TYPE_VALIDATION_CONTEXT;
-        m->validation_context = SLD_MSG(a, Env__TransportSocketsTls__CertificateValidationContext,
-                                        env__transport_sockets_tls__certificate_validation_context);
-        m->validation_context->trusted_ca = file_source(a, f->root_ca);
-        m->validation_context->watched_directory = watch(a, sld_str_c(f->root_ca), sld_str_c(f->root_ca));
-    } else {
-        m->type_case = ENV__TRANSPORT_SOCKETS_TLS__SECRET__TYPE_TLS_CERTIFICATE;
-        m->tls_certificate =
-            SLD_MSG(a, Env__TransportSocketsTls__TlsCertificate, env__transport_sockets_tls__tls_certificate);
-        m->tls_certificate->certificate_chain = file_source(a, f->tls_cert);
-        m->tls_certificate->private_key = file_source(a, f->tls_key);
-        m->tls_certificate->watched_directory = watch(a, sld_str_c(f->tls_cert), sld_str_c(f->tls_key));
-        if (f->ocsp_staple[0])
-            m->tls_certificate->ocsp_staple = file_source(a, f->ocsp_staple);
-    }
-    // Only the owners of the row in the making go along, not its findings.
-    struct tr quiet = {.t = tr->t, .ctx = tr->ctx, .arena = a};
-    for (size_t i = 0; i < tr->use_count; i++)
-        tr_use(&quiet, tr->uses[i]);
-    struct sld_out proto = {.type = SLD_OUT_SECRET, .name = name};
-    sld_id id = sld_flow_key(tr->t->flow, tr_out_key(a, SLD_OUT_SECRET, SLD_STR(""), name));
-    tr_emit_out(&quiet, id, &m->base, &proto, tr_report(&quiet, SLD_STR("")));
+                   "this version does not serve sds, so nothing is sent or taken without TLS "
+                   "instead; use secretRef or sslFiles");
 }
 
 // ---- Parts of contexts ----
 
-static Env__TransportSocketsTls__TlsParameters *parameters(struct sld_arena *a, const Gloo__SslParameters *p)
+static Env__TransportSocketsTls__TlsParameters *parameters(struct sld_arena *a,
+                                                           const Gloo__SslParameters *p)
 {
-    Env__TransportSocketsTls__TlsParameters *out =
-        SLD_MSG(a, Env__TransportSocketsTls__TlsParameters, env__transport_sockets_tls__tls_parameters);
+    Env__TransportSocketsTls__TlsParameters *out = SLD_MSG(
+        a, Env__TransportSocketsTls__TlsParameters, env__transport_sockets_tls__tls_parameters);
     // The numbers of the versions are Envoy's.
-    out->tls_minimum_protocol_version = (Env__TransportSocketsTls__TlsParameters__TlsProtocol)p->minimum_protocol_version;
-    out->tls_maximum_protocol_version = (Env__TransportSocketsTls__TlsParameters__TlsProtocol)p->maximum_protocol_version;
+    out->tls_minimum_protocol_version =
+        (Env__TransportSocketsTls__TlsParameters__TlsProtocol)p->minimum_protocol_version;
+    out->tls_maximum_protocol_version =
+        (Env__TransportSocketsTls__TlsParameters__TlsProtocol)p->maximum_protocol_version;
     out->cipher_suites = p->cipher_suites;
     out->n_cipher_suites = p->n_cipher_suites;
     out->ecdh_curves = p->ecdh_curves;
@@ -165,10 +98,12 @@ static Env__TransportSocketsTls__TlsParameters *parameters(struct sld_arena *a, 
     return out;
 }
 
-static Env__TransportSocketsTls__SdsSecretConfig *sds(struct tr *tr, struct sld_str name, struct tr_needs *needs)
+static Env__TransportSocketsTls__SdsSecretConfig *sds(struct tr *tr, struct sld_str name,
+                                                      struct tr_needs *needs)
 {
     Env__TransportSocketsTls__SdsSecretConfig *s =
-        SLD_MSG(tr->arena, Env__TransportSocketsTls__SdsSecretConfig, env__transport_sockets_tls__sds_secret_config);
+        SLD_MSG(tr->arena, Env__TransportSocketsTls__SdsSecretConfig,
+                env__transport_sockets_tls__sds_secret_config);
     s->name = sld_arena_cstr(tr->arena, name);
     s->sds_config = tr_ads(tr->arena);
     tr_needs_add(tr, needs, SLD_OUT_SECRET, name);
@@ -187,10 +122,12 @@ static Env__TransportSocketsTls__SubjectAltNameMatcher__SanType san_type(struct 
     return ENV__TRANSPORT_SOCKETS_TLS__SUBJECT_ALT_NAME_MATCHER__SAN_TYPE__DNS;
 }
 
-static void add_name(struct sld_arena *a, Env__TransportSocketsTls__CertificateValidationContext *v, char *name)
+static void add_name(struct sld_arena *a, Env__TransportSocketsTls__CertificateValidationContext *v,
+                     char *name)
 {
     Env__TransportSocketsTls__SubjectAltNameMatcher *m =
-        SLD_MSG(a, Env__TransportSocketsTls__SubjectAltNameMatcher, env__transport_sockets_tls__subject_alt_name_matcher);
+        SLD_MSG(a, Env__TransportSocketsTls__SubjectAltNameMatcher,
+                env__transport_sockets_tls__subject_alt_name_matcher);
     m->san_type = san_type(sld_str_c(name));
     m->matcher = SLD_MSG(a, Env__TypeMatcher__StringMatcher, env__type_matcher__string_matcher);
     m->matcher->match_pattern_case = ENV__TYPE_MATCHER__STRING_MATCHER__MATCH_PATTERN_EXACT;
@@ -198,7 +135,8 @@ static void add_name(struct sld_arena *a, Env__TransportSocketsTls__CertificateV
     SLD_PUSH(a, v->match_typed_subject_alt_names, v->n_match_typed_subject_alt_names, m);
 }
 
-static void validation(struct tr *tr, common_tls *c, struct sld_str ca, char *const *names, size_t n, struct tr_needs *needs)
+static void validation(struct tr *tr, common_tls *c, struct sld_str ca, char *const *names,
+                       size_t n, struct tr_needs *needs)
 {
     struct sld_arena *a = tr->arena;
     Env__TransportSocketsTls__SdsSecretConfig *source = sds(tr, ca, needs);
@@ -208,12 +146,13 @@ static void validation(struct tr *tr, common_tls *c, struct sld_str ca, char *co
         c->validation_context_sds_secret_config = source;
         return;
     }
-    Env__TransportSocketsTls__CommonTlsContext__CombinedCertificateValidationContext *both =
-        SLD_MSG(a, Env__TransportSocketsTls__CommonTlsContext__CombinedCertificateValidationContext,
-                env__transport_sockets_tls__common_tls_context__combined_certificate_validation_context);
+    Env__TransportSocketsTls__CommonTlsContext__CombinedCertificateValidationContext *both = SLD_MSG(
+        a, Env__TransportSocketsTls__CommonTlsContext__CombinedCertificateValidationContext,
+        env__transport_sockets_tls__common_tls_context__combined_certificate_validation_context);
     both->validation_context_sds_secret_config = source;
-    both->default_validation_context = SLD_MSG(a, Env__TransportSocketsTls__CertificateValidationContext,
-                                               env__transport_sockets_tls__certificate_validation_context);
+    both->default_validation_context =
+        SLD_MSG(a, Env__TransportSocketsTls__CertificateValidationContext,
+                env__transport_sockets_tls__certificate_validation_context);
     for (size_t i = 0; i < n; i++)
         add_name(a, both->default_validation_context, names[i]);
     c->validation_context_type_case =
@@ -221,25 +160,23 @@ static void validation(struct tr *tr, common_tls *c, struct sld_str ca, char *co
     c->combined_validation_context = both;
 }
 
-static common_tls *common(struct tr *tr, const struct tr_tls_source *s, const char *side, const Gloo__SslParameters *p,
-                          char *const *names, size_t n, struct tr_needs *needs)
+static common_tls *common(struct tr *tr, const struct tr_tls_source *s, const char *side,
+                          const Gloo__SslParameters *p, char *const *names, size_t n,
+                          struct tr_needs *needs)
 {
     struct sld_arena *a = tr->arena;
-    common_tls *c =
-        SLD_MSG(a, Env__TransportSocketsTls__CommonTlsContext, env__transport_sockets_tls__common_tls_context);
+    common_tls *c = SLD_MSG(a, Env__TransportSocketsTls__CommonTlsContext,
+                            env__transport_sockets_tls__common_tls_context);
     if (p)
         c->tls_params = parameters(a, p);
     struct sld_str cert = s->cert, ca = s->ca;
-    if (s->files && s->files->tls_cert[0] && cert.p) {
-        cert = file_name(tr, side, s->files, false);
-        emit_files(tr, s->files, cert, false);
-    }
-    if (s->files && ca.p) {
-        ca = file_name(tr, side, s->files, true);
-        emit_files(tr, s->files, ca, true);
-    }
+    if (s->files && cert.p)
+        cert = tr_tls_files(tr, side, s->files, false);
+    if (s->files && ca.p)
+        ca = tr_tls_files(tr, side, s->files, true);
     if (cert.p)
-        SLD_PUSH(a, c->tls_certificate_sds_secret_configs, c->n_tls_certificate_sds_secret_configs, sds(tr, cert, needs));
+        SLD_PUSH(a, c->tls_certificate_sds_secret_configs, c->n_tls_certificate_sds_secret_configs,
+                 sds(tr, cert, needs));
     if (ca.p)
         validation(tr, c, ca, names, n, needs);
     return c;
@@ -247,7 +184,8 @@ static common_tls *common(struct tr *tr, const struct tr_tls_source *s, const ch
 
 static Env__Core__TransportSocket *socket_of(struct sld_arena *a, const ProtobufCMessage *context)
 {
-    Env__Core__TransportSocket *s = SLD_MSG(a, Env__Core__TransportSocket, env__core__transport_socket);
+    Env__Core__TransportSocket *s =
+        SLD_MSG(a, Env__Core__TransportSocket, env__core__transport_socket);
     s->name = sld_arena_cstr(a, SLD_STR("envoy.transport_sockets.tls"));
     s->config_type_case = ENV__CORE__TRANSPORT_SOCKET__CONFIG_TYPE_TYPED_CONFIG;
     s->typed_config = sld_msg_any(a, context);
@@ -261,25 +199,30 @@ static bool one_way(const Google__Protobuf__BoolValue *v)
     return v && v->value;
 }
 
-static bool check_ocsp(const Gloo__SslConfig *c, bool has_ocsp, bool must_staple, struct sld_report *r)
+static bool check_ocsp(const Gloo__SslConfig *c, bool has_ocsp, bool must_staple,
+                       struct sld_report *r)
 {
     bool demanded = c->ocsp_staple_policy == GLOO__SSL_CONFIG__OCSP_STAPLE_POLICY__MUST_STAPLE;
     if (has_ocsp || (!demanded && !must_staple))
         return true;
-    sld_report_add(r, SLD_ERROR, SLD_TLS_CONFIG, demanded ? SLD_STR("ocspStaplePolicy") : SLD_STR("secretRef"),
+    sld_report_add(r, SLD_ERROR, SLD_TLS_CONFIG,
+                   demanded ? SLD_STR("ocspStaplePolicy") : SLD_STR("secretRef"),
                    "%s an OCSP answer, and there is none to staple; add ocspStaple%s",
-                   demanded ? "MUST_STAPLE needs" : "the certificate demands", demanded ? ", or choose another policy" : "");
+                   demanded ? "MUST_STAPLE needs" : "the certificate demands",
+                   demanded ? ", or choose another policy" : "");
     return false;
 }
 
-static bool downstream_secret(struct tr *tr, const Gloo__SslConfig *c, struct sld_str owner_ns, struct sld_report *r,
-                              struct tr_tls_source *out, bool *missing)
+static bool downstream_secret(struct tr *tr, const Gloo__SslConfig *c, struct sld_str owner_ns,
+                              struct sld_report *r, struct tr_tls_source *out, bool *missing)
 {
     const struct tr_secret *s = find_secret(tr, c->secret_ref, owner_ns, true, r, missing);
     if (!s)
         return false;
     if (!s->has_cert) {
-        wrong_secret(r, s->ns, s->name, "has root certificates only; a gateway needs a certificate chain and its private key");
+        wrong_secret(
+            r, s->ns, s->name,
+            "has root certificates only; a gateway needs a certificate chain and its private key");
         return false;
     }
     if (!check_ocsp(c, s->has_ocsp, s->must_staple, r))
@@ -290,11 +233,13 @@ static bool downstream_secret(struct tr *tr, const Gloo__SslConfig *c, struct sl
     return true;
 }
 
-static bool downstream_files(const Gloo__SslConfig *c, struct sld_report *r, struct tr_tls_source *out)
+static bool downstream_files(const Gloo__SslConfig *c, struct sld_report *r,
+                             struct tr_tls_source *out)
 {
     const Gloo__SSLFiles *f = c->ssl_files;
     if (!f->tls_cert[0] || !f->tls_key[0]) {
-        sld_report_add(r, SLD_ERROR, SLD_TLS_CONFIG, SLD_STR("sslFiles"), "a gateway needs tlsCert and tlsKey; set both");
+        sld_report_add(r, SLD_ERROR, SLD_TLS_CONFIG, SLD_STR("sslFiles"),
+                       "a gateway needs tlsCert and tlsKey; set both");
         return false;
     }
     if (!check_ocsp(c, f->ocsp_staple[0] != 0, false, r))
@@ -306,8 +251,8 @@ static bool downstream_files(const Gloo__SslConfig *c, struct sld_report *r, str
     return true;
 }
 
-static bool downstream_resolve(struct tr *tr, const Gloo__SslConfig *c, struct sld_str owner_ns, struct sld_report *r,
-                               struct tr_tls_source *out, bool *missing)
+static bool downstream_resolve(struct tr *tr, const Gloo__SslConfig *c, struct sld_str owner_ns,
+                               struct sld_report *r, struct tr_tls_source *out, bool *missing)
 {
     bool ok = false;
     switch (c->ssl_secrets_case) {
@@ -321,7 +266,8 @@ static bool downstream_resolve(struct tr *tr, const Gloo__SslConfig *c, struct s
         sds_not_served(r);
         break;
     default:
-        sld_report_add(r, SLD_ERROR, SLD_TLS_CONFIG, SLD_STR(""), "there is no certificate; set secretRef or sslFiles");
+        sld_report_add(r, SLD_ERROR, SLD_TLS_CONFIG, SLD_STR(""),
+                       "there is no certificate; set secretRef or sslFiles");
         break;
     }
     if (ok && c->n_verify_subject_alt_name && !out->ca.p) {
@@ -346,8 +292,9 @@ static void alpn(struct tr *tr, const Gloo__SslConfig *c, common_tls *out)
     out->alpn_protocols[out->n_alpn_protocols++] = sld_arena_cstr(tr->arena, SLD_STR("http/1.1"));
 }
 
-Env__Core__TransportSocket *tr_downstream_tls(struct tr *tr, const Gloo__SslConfig *c, struct sld_str owner_ns,
-                                              struct sld_report *r, struct tr_needs *needs, bool *missing)
+Env__Core__TransportSocket *tr_downstream_tls(struct tr *tr, const Gloo__SslConfig *c,
+                                              struct sld_str owner_ns, struct sld_report *r,
+                                              struct tr_needs *needs, bool *missing)
 {
     struct tr_tls_source s = {0};
     *missing = false;
@@ -355,9 +302,10 @@ Env__Core__TransportSocket *tr_downstream_tls(struct tr *tr, const Gloo__SslConf
         return NULL;
     struct sld_arena *a = tr->arena;
     Env__TransportSocketsTls__DownstreamTlsContext *d =
-        SLD_MSG(a, Env__TransportSocketsTls__DownstreamTlsContext, env__transport_sockets_tls__downstream_tls_context);
-    d->common_tls_context =
-        common(tr, &s, "listener", c->parameters, c->verify_subject_alt_name, c->n_verify_subject_alt_name, needs);
+        SLD_MSG(a, Env__TransportSocketsTls__DownstreamTlsContext,
+                env__transport_sockets_tls__downstream_tls_context);
+    d->common_tls_context = common(tr, &s, "listener", c->parameters, c->verify_subject_alt_name,
+                                   c->n_verify_subject_alt_name, needs);
     alpn(tr, c, d->common_tls_context);
     if (s.ca.p)
         d->require_client_certificate = sld_msg_bool(a, true);
@@ -367,7 +315,8 @@ Env__Core__TransportSocket *tr_downstream_tls(struct tr *tr, const Gloo__SslConf
         d->disable_stateless_session_resumption = true;
     }
     // The numbers of the policies are Envoy's.
-    d->ocsp_staple_policy = (Env__TransportSocketsTls__DownstreamTlsContext__OcspStaplePolicy)c->ocsp_staple_policy;
+    d->ocsp_staple_policy =
+        (Env__TransportSocketsTls__DownstreamTlsContext__OcspStaplePolicy)c->ocsp_staple_policy;
     return socket_of(a, &d->base);
 }
 
@@ -375,7 +324,8 @@ Env__Core__TransportSocket *tr_downstream_tls(struct tr *tr, const Gloo__SslConf
 
 static const Gloo__UpstreamSslConfig no_config = GLOO__UPSTREAM_SSL_CONFIG__INIT;
 
-static bool upstream_secret(struct tr *tr, const Gloo__UpstreamSslConfig *c, struct sld_str owner_ns, struct sld_report *r,
+static bool upstream_secret(struct tr *tr, const Gloo__UpstreamSslConfig *c,
+                            struct sld_str owner_ns, struct sld_report *r,
                             struct tr_tls_source *out, bool *missing)
 {
     bool own = !one_way(c->one_way_tls);
@@ -389,7 +339,8 @@ static bool upstream_secret(struct tr *tr, const Gloo__UpstreamSslConfig *c, str
     return true;
 }
 
-bool tr_upstream_tls_resolve(struct tr *tr, const Gloo__UpstreamSslConfig *c, struct sld_str owner_ns, struct sld_report *r,
+bool tr_upstream_tls_resolve(struct tr *tr, const Gloo__UpstreamSslConfig *c,
+                             struct sld_str owner_ns, struct sld_report *r,
                              struct tr_tls_source *out, bool *missing)
 {
     bool ok = true;
@@ -421,7 +372,8 @@ bool tr_upstream_tls_resolve(struct tr *tr, const Gloo__UpstreamSslConfig *c, st
     return ok;
 }
 
-static const Gloo__SslParameters *upstream_parameters(struct tr *tr, const Gloo__UpstreamSslConfig *c)
+static const Gloo__SslParameters *upstream_parameters(struct tr *tr,
+                                                      const Gloo__UpstreamSslConfig *c)
 {
     if (c->parameters)
         return c->parameters;
@@ -430,29 +382,19 @@ static const Gloo__SslParameters *upstream_parameters(struct tr *tr, const Gloo_
 }
 
 Env__Core__TransportSocket *tr_upstream_tls_socket(struct tr *tr, const Gloo__UpstreamSslConfig *c,
-                                                   const struct tr_tls_source *s, struct sld_str sni,
-                                                   struct tr_needs *needs)
+                                                   const struct tr_tls_source *s,
+                                                   struct sld_str sni, struct tr_needs *needs)
 {
     struct sld_arena *a = tr->arena;
     c = c ? c : &no_config;
     Env__TransportSocketsTls__UpstreamTlsContext *u =
-        SLD_MSG(a, Env__TransportSocketsTls__UpstreamTlsContext, env__transport_sockets_tls__upstream_tls_context);
-    u->common_tls_context = common(tr, s, "cluster", upstream_parameters(tr, c), c->verify_subject_alt_name,
-                                   c->n_verify_subject_alt_name, needs);
+        SLD_MSG(a, Env__TransportSocketsTls__UpstreamTlsContext,
+                env__transport_sockets_tls__upstream_tls_context);
+    u->common_tls_context = common(tr, s, "cluster", upstream_parameters(tr, c),
+                                   c->verify_subject_alt_name, c->n_verify_subject_alt_name, needs);
     u->common_tls_context->alpn_protocols = c->alpn_protocols;
     u->common_tls_context->n_alpn_protocols = c->n_alpn_protocols;
     u->sni = sld_arena_cstr(a, sni);
     u->allow_renegotiation = c->allow_renegotiation && c->allow_renegotiation->value;
     return socket_of(a, &u->base);
-}
-
-Env__Core__TransportSocket *tr_upstream_tls(struct tr *tr, const Gloo__UpstreamSslConfig *c, struct sld_str owner_ns,
-                                            struct sld_str default_sni, struct sld_report *r, struct tr_needs *needs,
-                                            bool *missing)
-{
-    struct tr_tls_source s;
-    if (!tr_upstream_tls_resolve(tr, c, owner_ns, r, &s, missing))
-        return NULL;
-    struct sld_str sni = sld_str_c(c && c->sni[0] ? c->sni : "");
-    return tr_upstream_tls_socket(tr, c, &s, sni.n ? sni : default_sni, needs);
 }

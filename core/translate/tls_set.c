@@ -1,27 +1,31 @@
-// The TLS configurations of each HTTPS gateway: what its virtual services ask for, put together (gloo-compat 3.4).
+// The TLS configurations of each HTTPS gateway: what its virtual services ask for, put together
+// (gloo-compat 3.4).
 #include "translate/inside.h"
 
 #include <stdlib.h>
 
-// The TLS part of a virtual service at a gateway; key as its attach row. The rest of the virtual service may change
-// without waking the listener.
+// The TLS part of a virtual service at a gateway; key as its attach row. The rest of the virtual
+// service may change without waking the listener.
 struct vs_tls {
     struct tr_row row;
     struct sld_str gateway, vs;    // keys
     const Gloo__SslConfig *config; // complete: namespace of the secret, defaults of Settings
-    struct sld_hash same;          // of config without its server names: equal ones share a filter chain
+    struct sld_hash same; // of config without its server names: equal ones share a filter chain
 };
 
 // ---- One virtual service ----
 
-static Gloo__SslConfig *complete(struct tr *tr, struct sld_arena *a, const Gloo__SslConfig *written, struct sld_str ns)
+static Gloo__SslConfig *complete(struct tr *tr, struct sld_arena *a, const Gloo__SslConfig *written,
+                                 struct sld_str ns)
 {
     Gloo__SslConfig *c = sld_msg_copy(a, &written->base);
-    if (c->ssl_secrets_case == GLOO__SSL_CONFIG__SSL_SECRETS_SECRET_REF && !c->secret_ref->namespace_[0])
+    if (c->ssl_secrets_case == GLOO__SSL_CONFIG__SSL_SECRETS_SECRET_REF &&
+        !c->secret_ref->namespace_[0])
         c->secret_ref->namespace_ = sld_arena_cstr(a, ns);
     if (!c->one_way_tls) {
         const Gloo__Settings *s = tr_settings(tr);
-        const Gloo__GatewayOptions__VirtualServiceOptions *o = s->gateway ? s->gateway->virtual_service_options : NULL;
+        const Gloo__GatewayOptions__VirtualServiceOptions *o =
+            s->gateway ? s->gateway->virtual_service_options : NULL;
         if (o && o->one_way_tls)
             c->one_way_tls = sld_msg_bool(a, o->one_way_tls->value);
     }
@@ -57,7 +61,8 @@ void tr_step_vs_tls(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
     sld_ctx_emit(ctx, key, row);
 }
 
-void tr_index_vs_tls_gateway(sld_id key, const void *value, void (*add)(void *arg, sld_id entry), void *arg, void *user)
+void tr_index_vs_tls_gateway(sld_id key, const void *value, void (*add)(void *arg, sld_id entry),
+                             void *arg, void *user)
 {
     (void)key;
     const struct vs_tls *row = value;
@@ -73,7 +78,7 @@ struct group {
     const struct vs_tls *first;
     struct sld_str *vs;
     size_t vs_count;
-    bool all;             // serves names that nobody else does
+    bool all; // serves names that nobody else does
     struct sld_str *names;
     size_t name_count;
 };
@@ -133,21 +138,27 @@ static void divide(struct sets *s, const struct sld_hit *hits, size_t n)
     sld_map_fini(&by_hash);
 }
 
-static void conflict(struct sets *s, const struct member *loser, const struct member *owner, struct sld_str name)
+static void conflict(struct sets *s, const struct member *loser, const struct member *owner,
+                     struct sld_str name)
 {
     struct sld_ident mine, other;
     bool ok = sld_ident_parse(loser->row->vs, &mine) && sld_ident_parse(owner->row->vs, &other);
     SLD_INV(ok);
     struct sld_str what = name.n ? sld_arena_fmt(s->tr->arena, "server name %.*s", SLD_FMT(name))
                                  : SLD_STR("all server names (no sniDomains)");
-    sld_report_add(tr_report(s->tr, loser->row->vs), SLD_ERROR, SLD_GW_SNI_CONFLICT, SLD_STR("sslConfig.sniDomains"),
-                   "Listener Error: SSLConfigError. Reason: %.*s: virtual service %.*s.%.*s has that with another TLS "
-                   "configuration, and keeps it; give the two different sniDomains, or the same sslConfig",
-                   SLD_FMT(what), SLD_FMT(other.ns), SLD_FMT(other.name));
+    sld_report_add(
+        tr_report(s->tr, loser->row->vs), SLD_ERROR, SLD_GW_SNI_CONFLICT,
+        SLD_STR("sslConfig.sniDomains"),
+        "Listener Error: SSLConfigError. Reason: %.*s: virtual service %.*s.%.*s has that with "
+        "another TLS "
+        "configuration, and keeps it; give the two different sniDomains, or the same sslConfig",
+        SLD_FMT(what), SLD_FMT(other.ns), SLD_FMT(other.name));
     sld_report_add(tr_report(s->tr, s->gateway->key), SLD_WARNING, SLD_GW_SNI_CONFLICT, SLD_STR(""),
-                   "Listener Warning: SSLConfigError. Reason: virtual services %.*s.%.*s and %.*s.%.*s have different TLS "
+                   "Listener Warning: SSLConfigError. Reason: virtual services %.*s.%.*s and "
+                   "%.*s.%.*s have different TLS "
                    "configurations for %.*s; the first is served",
-                   SLD_FMT(other.ns), SLD_FMT(other.name), SLD_FMT(mine.ns), SLD_FMT(mine.name), SLD_FMT(what));
+                   SLD_FMT(other.ns), SLD_FMT(other.name), SLD_FMT(mine.ns), SLD_FMT(mine.name),
+                   SLD_FMT(what));
 }
 
 // The first by key without server names serves all; its group needs no names then.

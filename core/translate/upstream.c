@@ -1,6 +1,6 @@
 // Facts of upstreams and upstream groups that routes need; the rest of an upstream can change
 // without waking them.
-#include "translate/tls.h"
+#include "translate/inside.h"
 
 // ---- Upstreams ----
 
@@ -16,31 +16,6 @@ static const Gloo__SubsetSpec *subset_spec(const Gloo__Upstream *u)
     }
 }
 
-// Types that become clusters by now.
-static bool built(const Gloo__Upstream *u)
-{
-    switch (u->upstream_type_case) {
-    case GLOO__UPSTREAM__UPSTREAM_TYPE_STATIC:
-        return u->static_->n_hosts > 0;
-    case GLOO__UPSTREAM__UPSTREAM_TYPE_PIPE:
-        return *u->pipe->path != 0;
-    default:
-        return false;
-    }
-}
-
-// Whether its TLS can be made: the same question that its cluster asks (cluster.c), which tells of
-// what is missing.
-static bool tls_ready(struct tr *tr, const Gloo__Upstream *u, struct sld_str ns)
-{
-    if (!u->ssl_config)
-        return true;
-    struct sld_report unsaid = {.arena = tr->arena};
-    struct tr_tls_source source;
-    bool missing;
-    return tr_upstream_tls_resolve(tr, u->ssl_config, ns, &unsaid, &source, &missing);
-}
-
 void tr_step_upstreams(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
 {
     const struct sld_object *o = ((const struct tr_object *)in)->object;
@@ -51,7 +26,7 @@ void tr_step_upstreams(struct sld_ctx *ctx, sld_id key, const void *in, void *us
     struct sld_arena *a = &row->row.arena;
     row->key = sld_arena_str(a, sld_flow_key_str(tr.t->flow, key));
     row->cluster = tr_cluster_name(a, o->id.ns, o->id.name);
-    row->served = built(u) && tls_ready(&tr, u, o->id.ns);
+    row->served = tr_upstream_served(&tr, u, o->id.ns);
     struct sld_hash h = {row->served, 1};
     const Gloo__SubsetSpec *subsets = subset_spec(u);
     if (subsets) {

@@ -12,3 +12,6 @@ void tr_validate_virtual_host_option(const struct sld_translate *t, const Gloo__
 void tr_validate_upstream_group(const struct sld_translate *t, const Gloo__UpstreamGroup *v, struct sld_report *r);
 void tr_validate_upstream(const struct sld_translate *t, const Gloo__Upstream *u, struct sld_report *r);        // validate_upstream.c
 void tr_validate_secret(const struct sld_translate *t, const Gloo__Secret *s, struct sld_report *r);
+// TLS of a virtual service or a TCP host; R's prefix stands at it.
+void tr_validate_ssl(const Gloo__SslConfig *c, struct sld_report *r);                                          // validate_tls.c
+void tr_validate_upstream_ssl(const Gloo__UpstreamSslConfig *c, struct sld_report *r);

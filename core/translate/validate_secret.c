@@ -1,5 +1,6 @@
-// Secrets: certificates and keys that cannot be read or do not fit keep the document from counting, so that the last
-// pair that fitted stays. Whether a certificate is valid now depends on the time: that is secret.c's.
+// Secrets: certificates and keys that cannot be read or do not fit keep the document from counting,
+// so that the last pair that fitted stays. Whether a certificate is valid now depends on the time:
+// that is secret.c's.
 #include "translate/tls.h"
 #include "translate/validate.h"
 
