@@ -2,6 +2,8 @@
 // whether there is anything to serve (design section 5, gloo-compat 3.1, 3.4, 3.11).
 #include "translate/listener.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 
 #include "envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector.pb-c.h"
@@ -202,12 +204,20 @@ static void add_tls_inspector(struct tr_listener *l)
     SLD_PUSH(a, l->listener->listener_filters, l->listener->n_listener_filters, f);
 }
 
+// Whether IPv4 clients are taken too. Gloo asks for that with every IPv6 address; Envoy refuses it
+// but for :: and IPv4 addresses in IPv6 form.
+static bool takes_ipv4(const char *host)
+{
+    struct in6_addr at;
+    if (inet_pton(AF_INET6, host, &at) != 1)
+        return false;
+    return IN6_IS_ADDR_UNSPECIFIED(&at) || IN6_IS_ADDR_V4MAPPED(&at);
+}
+
 static Env__Core__Address *bind_address(struct tr *tr, const Gloo__Gateway *gw)
 {
-    struct sld_str host = sld_str_c(gw->bind_address);
-    Env__Core__Address *a = tr_address(tr->arena, host, gw->bind_port);
-    // An IPv6 address takes IPv4 clients too (gloo-compat 3.1).
-    a->socket_address->ipv4_compat = sld_str_index(host, ':') >= 0;
+    Env__Core__Address *a = tr_address(tr->arena, sld_str_c(gw->bind_address), gw->bind_port);
+    a->socket_address->ipv4_compat = takes_ipv4(gw->bind_address);
     return a;
 }
 

@@ -40,42 +40,41 @@ static void check_http(const struct sld_translate *t, const Gloo__HttpGateway *g
 // The server names of all hosts: each leads to one host.
 struct names {
     struct sld_report *r;
-    struct sld_map owner; // server name, "" for all -> Gloo__TcpHost
+    const Gloo__TcpGateway *gateway;
+    struct sld_map owner; // server name, "" for all -> element of tcp_hosts
 };
 
-static void claim(struct names *n, const char *name, size_t host, const char *path,
-                  Gloo__TcpHost *h)
+static void claim(struct names *n, const char *name, size_t host, const char *path)
 {
     char *low = sld_arena_cstr(n->r->arena, sld_str_c(name));
     for (char *p = low; *p; p++)
         *p = (char)(*p >= 'A' && *p <= 'Z' ? *p + ('a' - 'A') : *p);
-    const Gloo__TcpHost *other = sld_map_get(&n->owner, sld_str_c(low));
+    Gloo__TcpHost **me = &n->gateway->tcp_hosts[host];
+    Gloo__TcpHost **other = sld_map_get(&n->owner, sld_str_c(low));
     if (!other) {
-        sld_map_set(&n->owner, sld_str_c(low), h);
+        sld_map_set(&n->owner, sld_str_c(low), me);
         return;
     }
-    if (other == h)
+    if (other == me)
         return;
     sld_report_add(n->r, SLD_ERROR, SLD_GW_SNI_CONFLICT,
                    sld_arena_fmt(n->r->arena, "tcpHosts[%zu]%s", host, path),
-                   "Listener Error: SSLConfigError. Reason: hosts %s and %s both take %s%s; give "
-                   "each its own sniDomains",
-                   other->name, h->name, *low ? "server name " : "every connection", low);
+                   "Listener Error: SSLConfigError. Reason: tcpHosts[%td] has %s%s already; give "
+                   "each host its own sniDomains",
+                   other - n->gateway->tcp_hosts, *low ? "server name " : "every connection", low);
 }
 
-static void claim_names(struct names *n, size_t host, Gloo__TcpHost *h)
+static void claim_names(struct names *n, size_t host)
 {
-    const Gloo__SslConfig *c = h->ssl_config;
+    const Gloo__SslConfig *c = n->gateway->tcp_hosts[host]->ssl_config;
     if (!c || !c->n_sni_domains) {
-        claim(n, "", host, "", h);
+        claim(n, "", host, "");
         return;
     }
     for (size_t i = 0; i < c->n_sni_domains; i++) {
         bool all = !strcmp(c->sni_domains[i], "*");
         claim(n, all ? "" : c->sni_domains[i], host,
-              sld_arena_fmt(n->r->arena, ".sslConfig.sniDomains[%zu]", i).p, h);
-        if (all)
-            return;
+              sld_arena_fmt(n->r->arena, ".sslConfig.sniDomains[%zu]", i).p);
     }
 }
 
@@ -122,10 +121,10 @@ static void check_tcp(const Gloo__TcpGateway *g, struct sld_report *r)
     struct sld_str before = sld_report_enter(r, "tcpGateway", -1);
     struct sld_str at = r->prefix;
     struct sld_map seen = {0};
-    struct names names = {.r = r};
+    struct names names = {.r = r, .gateway = g};
     for (size_t i = 0; i < g->n_tcp_hosts; i++) {
         check_host_name(&seen, g->tcp_hosts[i]->name, i, r);
-        claim_names(&names, i, g->tcp_hosts[i]);
+        claim_names(&names, i);
         sld_report_enter(r, "tcpHosts", (long)i);
         check_host(g->tcp_hosts[i], r);
         sld_report_leave(r, at);

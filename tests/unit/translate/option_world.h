@@ -1,0 +1,115 @@
+// What the tests of listeners and options share: a world with all options, and resources as JSON.
+#pragma once
+
+#include "route_world.h"
+
+#include "translate/feature.h"
+
+#define OPTIONS(X)                                                                                 \
+    X(access_logging_service)                                                                      \
+    X(auto_host_rewrite)                                                                           \
+    X(cors)                                                                                        \
+    X(faults)                                                                                      \
+    X(grpc_web)                                                                                    \
+    X(gzip)                                                                                        \
+    X(header_manipulation)                                                                         \
+    X(health_check)                                                                                \
+    X(host_rewrite)                                                                                \
+    X(http_connection_manager_settings)                                                            \
+    X(lb_hash)                                                                                     \
+    X(prefix_rewrite)                                                                              \
+    X(regex_rewrite)                                                                               \
+    X(retries)                                                                                     \
+    X(shadowing)                                                                                   \
+    X(timeout)                                                                                     \
+    X(upgrades)
+#define DECLARE_OPTION(name) extern const struct sld_feature sld_feature_##name;
+OPTIONS(DECLARE_OPTION)
+#define ENTRY_OF_OPTION(name) &sld_feature_##name,
+static const struct sld_feature *const all_options[] = {OPTIONS(ENTRY_OF_OPTION)};
+
+static inline struct world *option_world(void)
+{
+    return world_create(all_options, SLD_ARRAY_LEN(all_options));
+}
+
+// ---- Documents ----
+
+#define UPSTREAM(name)                                                                             \
+    "---\napiVersion: gloo.solo.io/v1\nkind: Upstream\nmetadata: {name: " name                     \
+    ", namespace: gloo-system}\nspec: {static: {hosts: [{addr: 10.0.0.1, port: 80}]}}\n"
+#define VS(name, spec)                                                                             \
+    "---\napiVersion: gateway.solo.io/v1\nkind: VirtualService\nmetadata: {name: " name            \
+    ", namespace: gloo-system}\nspec: " spec "\n"
+#define GATEWAY(name, spec)                                                                        \
+    "---\napiVersion: gateway.solo.io/v1\nkind: Gateway\nmetadata: {name: " name                   \
+    ", namespace: gloo-system}\nspec: " spec "\n"
+#define VS_KEY(name) "virtualservices/gloo-system/" name
+#define GW_KEY(name) "gateways/gloo-system/" name
+// A route to upstream a with options.
+#define TO_A "routeAction: {single: {upstream: {name: a}}}"
+
+// ---- Resources ----
+
+struct find {
+    enum sld_out_type type;
+    const char *name, *view; // view NULL: any
+    const struct sld_out *found;
+};
+
+static inline void find_out(const struct sld_out *o, void *arg)
+{
+    struct find *f = arg;
+    if (o->type == f->type && sld_str_eq(o->name, sld_str_c(f->name)) &&
+        (!f->view || sld_str_eq(o->view, sld_str_c(f->view))))
+        f->found = o;
+}
+
+// NULL when there is none; borrowed until the next round.
+static inline const struct sld_out *out(struct world *w, enum sld_out_type type, const char *name)
+{
+    struct find f = {.type = type, .name = name};
+    sld_translate_outs(w->t, find_out, &f);
+    return f.found;
+}
+
+static inline const struct sld_out *out_of(struct world *w, enum sld_out_type type,
+                                           const char *name, const char *view)
+{
+    struct find f = {.type = type, .name = name, .view = view};
+    sld_translate_outs(w->t, find_out, &f);
+    return f.found;
+}
+
+// The message as JSON, also where it holds secrets.
+static inline const char *json(struct world *w, const struct sld_out *o)
+{
+    assert_non_null(o);
+    struct sld_err err = {0};
+    const ProtobufCMessage *m =
+        sld_msg_decode(&w->a, sld_out_type_desc(o->type), o->bytes, 100, &err);
+    assert_non_null(m);
+    struct sld_buf b;
+    sld_buf_init(&b, 1 << 20);
+    sld_doc_print(&b, m, SLD_TEXT_JSON_COMPACT, false);
+    const char *text = sld_arena_cstr(&w->a, sld_buf_str(&b));
+    sld_buf_fini(&b);
+    return text;
+}
+
+#define assert_has(text, part)                                                                     \
+    do {                                                                                           \
+        const char *text_ = (text);                                                                \
+        if (!strstr(text_, (part))) {                                                              \
+            print_error("%s\n  is not in\n%s\n", (part), text_);                                   \
+            fail();                                                                                \
+        }                                                                                          \
+    } while (0)
+#define assert_has_not(text, part)                                                                 \
+    do {                                                                                           \
+        const char *text_ = (text);                                                                \
+        if (strstr(text_, (part))) {                                                               \
+            print_error("%s\n  is in\n%s\n", (part), text_);                                       \
+            fail();                                                                                \
+        }                                                                                          \
+    } while (0)
