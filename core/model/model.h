@@ -111,6 +111,9 @@ struct sld_raw {
     enum sld_kind kind;
     struct sld_str ns, name;
     bool secret;           // holds secret values: wiped when freed, never printed
+    // TEXT as a tree, for who decodes it at once: set by its maker while it tells of the document the
+    // first time, NULL before and after.
+    const struct sld_node *tree;
 };
 
 // Copies everything. SECRET kinds are wiped when freed.

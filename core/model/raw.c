@@ -87,6 +87,8 @@ static const struct sld_node *raw_read(struct sld_arena *a, const struct sld_raw
 {
     struct sld_document *docs = NULL;
     size_t n = 0;
+    if (raw->tree)
+        return raw->tree;
     if (sld_doc_read(a, raw->text, &sld_doc_limits_default, &docs, &n, code, err) != SLD_OK)
         return NULL;
     struct pick p = {.item = raw->item};

@@ -124,7 +124,7 @@ static void document_add(const struct sld_node *node, long index, void *arg)
         .path = sld_str_c(e->unit->path),
         .default_ns = sld_str_c(e->unit->origin->in->default_ns),
     };
-    struct said s = {.text = e->doc->text, .line = e->doc->line, .item = index};
+    struct said s = {.node = node, .text = e->doc->text, .line = e->doc->line, .item = index};
     enum sld_code code = SLD_DOC_IDENTITY;
     struct sld_err err = {0};
     enum sld_rc rc = sld_model_identify(node, &place, &s.id, &code, &err);

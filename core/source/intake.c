@@ -234,8 +234,10 @@ static void unit_say(struct unit *u, const struct said *s)
         sld_buf_addf(&origin, "%s/%s", u->origin->name, u->path);
         raw = sld_raw_create(s->id, s->text, s->line, s->item, sld_buf_str(&origin), &place);
         sld_buf_fini(&origin);
+        raw->tree = s->node; // spares whoever decodes it now a second reading
     }
     claim_say(u, s->id, raw)->round = u->round;
+    raw->tree = NULL;
     SLD_UNREF(raw);
 }
 
