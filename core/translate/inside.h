@@ -371,6 +371,10 @@ struct sld_out *tr_out_create(const struct sld_out *proto, struct sld_str bytes)
 // Emits OUT (taken over; NULL: only findings) with the findings and uses of TR.
 void tr_emit_row(struct tr *tr, sld_id key, struct sld_out *out);
 
+// The table in which the resource of a tr_out_key is made, and the kind of object that answers for it (OWNER may be
+// NULL). (status.c)
+struct sld_table *tr_out_table(const struct sld_translate *t, struct sld_str key, enum sld_kind *owner);
+
 // ---- Steps and index functions, by file ----
 
 sld_step tr_step_object;                                    // object.c

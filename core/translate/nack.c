@@ -328,30 +328,15 @@ static void judge_taken(struct sld_translate *t, struct trial *tr)
 
 // ---- What the outside tells ----
 
-static struct sld_table *table_of(struct sld_translate *t, enum sld_out_type type)
-{
-    switch (type) {
-    case SLD_OUT_SECRET:
-        return t->out_secrets;
-    case SLD_OUT_CLUSTER:
-        return t->out_clusters;
-    case SLD_OUT_ENDPOINT:
-        return t->out_endpoints;
-    case SLD_OUT_LISTENER:
-        return t->out_listeners;
-    default:
-        return t->out_routes;
-    }
-}
-
 // The present resource of that name, if its content is CONTENT.
 static const struct sld_out *present(struct sld_translate *t, enum sld_out_type type, struct sld_str view, struct sld_str name,
                                      struct sld_hash content, sld_id *key)
 {
     struct sld_arena a = {0};
-    *key = sld_flow_key(t->flow, tr_out_key(&a, type, view, name));
+    struct sld_str text = tr_out_key(&a, type, view, name);
+    *key = sld_flow_key(t->flow, text);
+    const struct tr_out *row = sld_flow_get(tr_out_table(t, text, NULL), *key);
     sld_arena_fini(&a);
-    const struct tr_out *row = sld_flow_get(table_of(t, type), *key);
     return row && row->out && sld_hash_eq(row->out->content, content) ? row->out : NULL;
 }
 

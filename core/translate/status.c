@@ -3,24 +3,33 @@
 
 // ---- Refusals ----
 
-// Where a resource is made, and the kind of object that answers for it. Route tables are isolated by nack.c.
-struct made {
-    struct sld_table *table;
-    enum sld_kind owner;
-};
-
-static struct made where_made(struct sld_translate *t, struct sld_str key)
+static bool is(struct sld_str key, const char *prefix)
 {
+    return sld_str_starts(key, sld_str_c(prefix));
+}
+
+struct sld_table *tr_out_table(const struct sld_translate *t, struct sld_str key, enum sld_kind *owner)
+{
+    enum sld_kind none, *kind = owner ? owner : &none;
     // Certificates in files are made beside what uses them (tls_files.c).
-    if (sld_str_starts(key, SLD_STR("sds\n\nfiles/listener/")) || sld_str_starts(key, SLD_STR("lds\n")))
-        return (struct made){t->out_listeners, SLD_KIND_GATEWAY};
-    if (sld_str_starts(key, SLD_STR("sds\n\nfiles/cluster/")) || sld_str_starts(key, SLD_STR("cds\n")))
-        return (struct made){t->out_clusters, SLD_KIND_UPSTREAM};
-    if (sld_str_starts(key, SLD_STR("sds\n")))
-        return (struct made){t->out_secrets, SLD_KIND_SECRET};
-    if (sld_str_starts(key, SLD_STR("eds\n")))
-        return (struct made){t->out_endpoints, SLD_KIND_UPSTREAM};
-    return (struct made){0};
+    if (is(key, "sds\n\nfiles/listener/") || is(key, "lds\n")) {
+        *kind = SLD_KIND_GATEWAY;
+        return t->out_listeners;
+    }
+    if (is(key, "sds\n\nfiles/cluster/") || is(key, "cds\n")) {
+        *kind = SLD_KIND_UPSTREAM;
+        return t->out_clusters;
+    }
+    if (is(key, "sds\n")) {
+        *kind = SLD_KIND_SECRET;
+        return t->out_secrets;
+    }
+    if (is(key, "eds\n")) {
+        *kind = SLD_KIND_UPSTREAM;
+        return t->out_endpoints;
+    }
+    *kind = SLD_KIND_VIRTUAL_SERVICE;
+    return t->out_routes;
 }
 
 void tr_step_refusals(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
@@ -28,13 +37,15 @@ void tr_step_refusals(struct sld_ctx *ctx, sld_id key, const void *in, void *use
     struct tr tr;
     tr_begin(&tr, user, ctx);
     const struct tr_refused *f = in;
-    struct made made = where_made(tr.t, sld_flow_key_str(tr.t->flow, key));
-    const struct tr_out *row = made.table ? sld_ctx_get(ctx, made.table, key) : NULL;
+    enum sld_kind owner;
+    struct sld_table *table = tr_out_table(tr.t, sld_flow_key_str(tr.t->flow, key), &owner);
+    // Route tables are isolated by nack.c.
+    const struct tr_out *row = table != tr.t->out_routes ? sld_ctx_get(ctx, table, key) : NULL;
     if (!row || !row->out || !sld_hash_eq(row->out->content, f->content))
         return;
     for (size_t i = 0; i < row->out->owner_count; i++) {
         struct sld_ident id;
-        if (!sld_ident_parse(row->out->owners[i], &id) || id.kind != made.owner)
+        if (!sld_ident_parse(row->out->owners[i], &id) || id.kind != owner)
             continue;
         sld_report_add(tr_report(&tr, row->out->owners[i]), SLD_ERROR, SLD_ENVOY_REFUSED, SLD_STR(""),
                        "Envoy %.*s refused %s %.*s and keeps the last form it took: %.*s", SLD_FMT(f->build),
