@@ -26,6 +26,8 @@ struct report {
 
 static void add(struct report *r, struct line l)
 {
+    if (sld_str_starts(l.origin, SLD_STR("./")))
+        l.origin = sld_str_sub(l.origin, 2, l.origin.n);
     if (l.severity == SLD_ERROR)
         r->errors++;
     if (l.severity == SLD_WARNING)

@@ -1,6 +1,7 @@
 // Reading and translating without a server.
 #include "app/offline.h"
 
+#include <sys/stat.h>
 #include <time.h>
 
 #include "app/builtin.h"
@@ -58,13 +59,29 @@ static void on_problems(void *user)
     (void)user;
 }
 
+// What the origins of the documents of PATH begin with: the directory, for a file the one it lies in.
+static struct sld_str source_name(const char *path)
+{
+    struct sld_str s = sld_str_c(path);
+    struct stat st;
+    if (stat(path, &st) == 0 && !S_ISDIR(st.st_mode)) {
+        while (s.n && s.p[s.n - 1] != '/')
+            s.n--;
+        if (!s.n)
+            return SLD_STR(".");
+    }
+    while (s.n > 1 && s.p[s.n - 1] == '/')
+        s.n--;
+    return s;
+}
+
 static enum sld_rc read_all(struct load *l, const struct sld_offline_options *opt, struct sld_err *err)
 {
     struct sld_source_events ev = {.on_put = on_put, .on_gone = on_gone, .on_synced = on_synced, .on_problem = on_problem, .user = l};
     for (size_t i = 0; opt->paths[i]; i++) {
-        l->source = sld_str_c(opt->paths[i]);
+        l->source = source_name(opt->paths[i]);
         sld_intake_source(l->o->intake, l->source, (unsigned)i);
-        enum sld_rc rc = sld_dir_read(l->source, &ev, err);
+        enum sld_rc rc = sld_dir_read(sld_str_c(opt->paths[i]), &ev, err);
         if (rc)
             return rc;
     }
