@@ -2,6 +2,7 @@
 #include "support.h"
 
 #include <openssl/evp.h>
+#include <openssl/ocsp.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
@@ -21,12 +22,16 @@ struct pair {
     struct sld_str cert, pem; // certificate and private key
 };
 
-// A self-signed certificate for NAME, valid from 2026-01-01 for DAYS days.
-static struct pair make(struct fixture *f, EVP_PKEY *key, const char *name, int days)
+enum { SERIAL = 0x1234 };
+
+// A self-signed certificate for NAME, valid from 2026-01-01 for DAYS days; with FEATURE that
+// extension of it too (NULL: none).
+static struct pair make_with(struct fixture *f, EVP_PKEY *key, const char *name, int days,
+                             const char *feature)
 {
     X509 *c = X509_new();
     X509_set_version(c, 2);
-    ASN1_INTEGER_set(X509_get_serialNumber(c), 0x1234);
+    ASN1_INTEGER_set(X509_get_serialNumber(c), SERIAL);
     ASN1_TIME_set(X509_getm_notBefore(c), 1767225600);
     ASN1_TIME_set(X509_getm_notAfter(c), 1767225600 + (time_t)days * 86400);
     X509_set_pubkey(c, key);
@@ -37,12 +42,22 @@ static struct pair make(struct fixture *f, EVP_PKEY *key, const char *name, int 
                                               "DNS:a.example,IP:10.0.0.1,DNS:*.b.example");
     X509_add_ext(c, san, -1);
     X509_EXTENSION_free(san);
+    if (feature) {
+        X509_EXTENSION *e = X509V3_EXT_conf_nid(NULL, NULL, NID_tlsfeature, feature);
+        X509_add_ext(c, e, -1);
+        X509_EXTENSION_free(e);
+    }
     X509_sign(c, key, EVP_PKEY_get_id(key) == EVP_PKEY_ED25519 ? NULL : EVP_sha256());
     BIO *cert = BIO_new(BIO_s_mem()), *pem = BIO_new(BIO_s_mem());
     PEM_write_bio_X509(cert, c);
     PEM_write_bio_PrivateKey(pem, key, NULL, NULL, 0, NULL, NULL);
     X509_free(c);
     return (struct pair){key, from_bio(f, cert), from_bio(f, pem)};
+}
+
+static struct pair make(struct fixture *f, EVP_PKEY *key, const char *name, int days)
+{
+    return make_with(f, key, name, days, NULL);
 }
 
 static struct sld_str join(struct fixture *f, struct sld_str a, struct sld_str b)
@@ -121,8 +136,85 @@ static void test_broken(void **state)
     EVP_PKEY_free(p.key);
 }
 
+static void test_keys_and_features(void **state)
+{
+    struct fixture *f = *state;
+    static const struct {
+        const char *key, *curve;
+        int bits;
+    } want[] = {{"EC", "secp384r1", 384}, {"RSA", "", 2048}, {"ED25519", "", 256}};
+    EVP_PKEY *keys[] = {EVP_EC_gen("P-384"), EVP_RSA_gen(2048),
+                        EVP_PKEY_Q_keygen(NULL, NULL, "ED25519")};
+    for (size_t i = 0; i < 3; i++) {
+        struct pair p = make(f, keys[i], "x", 10);
+        struct sld_cert_facts c;
+        assert_int_equal(sld_cert_read(&f->a, p.cert, &c, &f->err), SLD_OK);
+        assert_true(sld_str_eq(c.key, sld_str_c(want[i].key)));
+        assert_true(sld_str_eq(c.curve, sld_str_c(want[i].curve)));
+        assert_int_equal(c.key_bits, want[i].bits);
+        assert_false(c.must_staple);
+        p = make_with(f, keys[i], "x", 10, i == 0 ? "status_request" : "status_request_v2");
+        assert_int_equal(sld_cert_read(&f->a, p.cert, &c, &f->err), SLD_OK);
+        assert_int_equal(c.must_staple, i == 0);
+        EVP_PKEY_free(keys[i]);
+    }
+}
+
+// A signed answer about N certificates with consecutive serials from SERIAL on, DER.
+static struct sld_str answer(struct fixture *f, EVP_PKEY *key, long serial, int n, int status)
+{
+    OCSP_BASICRESP *basic = OCSP_BASICRESP_new();
+    X509_NAME *issuer = X509_NAME_new();
+    ASN1_TIME *now = ASN1_TIME_set(NULL, 1767225600);
+    ASN1_BIT_STRING *bits = ASN1_BIT_STRING_new();
+    for (int i = 0; i < n; i++) {
+        ASN1_INTEGER *s = ASN1_INTEGER_new();
+        ASN1_INTEGER_set(s, serial + i);
+        OCSP_CERTID *id = OCSP_cert_id_new(EVP_sha1(), issuer, bits, s);
+        OCSP_basic_add1_status(basic, id, V_OCSP_CERTSTATUS_GOOD, 0, NULL, now, NULL);
+        OCSP_CERTID_free(id);
+        ASN1_INTEGER_free(s);
+    }
+    X509 *signer = X509_new();
+    X509_set_pubkey(signer, key);
+    assert_int_equal(OCSP_basic_sign(basic, signer, key, EVP_sha256(), NULL, OCSP_NOCERTS), 1);
+    OCSP_RESPONSE *r = OCSP_response_create(status, status ? NULL : basic);
+    unsigned char *der = NULL;
+    int len = i2d_OCSP_RESPONSE(r, &der);
+    struct sld_str out = sld_arena_str(&f->a, (struct sld_str){(char *)der, (size_t)len});
+    OPENSSL_free(der);
+    OCSP_RESPONSE_free(r);
+    X509_free(signer);
+    ASN1_BIT_STRING_free(bits);
+    ASN1_TIME_free(now);
+    X509_NAME_free(issuer);
+    OCSP_BASICRESP_free(basic);
+    return out;
+}
+
+static void test_ocsp(void **state)
+{
+    struct fixture *f = *state;
+    struct pair p = make(f, EVP_EC_gen("P-256"), "x", 10);
+    struct sld_str good = answer(f, p.key, SERIAL, 1, 0);
+    assert_int_equal(sld_ocsp_check(p.cert, good, &f->err), SLD_OK);
+    assert_int_equal(sld_ocsp_check(p.cert, answer(f, p.key, SERIAL + 1, 1, 0), &f->err),
+                     SLD_CONFLICT);
+    assert_int_equal(sld_ocsp_check(p.cert, answer(f, p.key, SERIAL, 2, 0), &f->err), SLD_INVALID);
+    assert_int_equal(sld_ocsp_check(p.cert,
+                                    answer(f, p.key, SERIAL, 1, OCSP_RESPONSE_STATUS_TRYLATER),
+                                    &f->err),
+                     SLD_INVALID);
+    assert_int_equal(sld_ocsp_check(p.cert, sld_str_sub(good, 0, good.n - 1), &f->err),
+                     SLD_INVALID);
+    assert_int_equal(sld_ocsp_check(p.cert, SLD_STR(""), &f->err), SLD_INVALID);
+    assert_int_equal(sld_ocsp_check(SLD_STR("nothing"), good, &f->err), SLD_INVALID);
+    EVP_PKEY_free(p.key);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {TEST(test_facts), TEST(test_keys), TEST(test_broken)};
+    const struct CMUnitTest tests[] = {TEST(test_facts), TEST(test_keys), TEST(test_broken),
+                                       TEST(test_keys_and_features), TEST(test_ocsp)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
