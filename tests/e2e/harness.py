@@ -741,7 +741,7 @@ class Site:
     def envoy_admin(self, path, method="GET"):
         return request(self.state / "envoy/admin.sock", path, method=method)
 
-    def envoy(self, role=ROLE, xds=None, name="envoy"):
+    def envoy(self, *args, role=ROLE, xds=None, name="envoy"):
         """Starts an Envoy of one's own, with Solder's bootstrap; returns its process and admin socket."""
         sock = self.dir / f"{name}.sock"
         b = cli("bootstrap", "--role", role, "--xds", xds, "--envoy-admin", f"unix:{sock}", "--node-id", name)
@@ -750,7 +750,7 @@ class Site:
         path.write_text(b.stdout)
         with open(self.log, "ab") as log:
             p = subprocess.Popen([ENVOY, "-c", path, "--disable-hot-restart", "--log-level", "warning",
-                                  "--concurrency", "1"], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                  "--concurrency", "1", *args], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                  start_new_session=True)
         self.others.append(p)
         return p, sock
