@@ -314,11 +314,14 @@ void sld_xds_foreign(struct sld_xds_stream *s, const struct sld_xds_request *q)
     struct sld_xds_message m;
     struct sld_xds_names it = sld_xds_names_open(q, SLD_XDS_SUBSCRIBE);
     struct sld_str name, version;
+    struct sld_map seen = {0}; // a response that holds a name twice is refused as a whole
     sld_xds_message_init(&m);
-    while (s->kind == SLD_XDS_DELTA_ADS && sld_xds_names_next(&it, &name, &version)) {
-        if (!sld_str_eq(name, SLD_STR("*")))
+    while (s->kind == SLD_XDS_DELTA_ADS && m.head.n <= SLD_XDS_FOREIGN_MAX &&
+           sld_xds_names_next(&it, &name, &version)) {
+        if (!sld_str_eq(name, SLD_STR("*")) && !sld_map_set(&seen, name, s))
             sld_xds_message_removed(&m, name);
     }
+    sld_map_fini(&seen);
     sld_xds_message_frame(&m, s->kind, q->type_url, (struct sld_hash){0}, ++s->nonce);
     uint64_t n = m.head.n;
     sld_buf_add(&s->foreign, (struct sld_str){(const char *)&n, sizeof(n)});

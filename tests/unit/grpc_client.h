@@ -66,9 +66,10 @@ static inline void client_open(struct client *c, const char *target, grpc_channe
     if (plain)
         grpc_channel_credentials_release(plain);
     c->cq = grpc_completion_queue_create_for_next(NULL);
-    c->call = grpc_channel_create_call(c->channel, NULL, GRPC_PROPAGATE_DEFAULTS, c->cq,
-                                       grpc_slice_from_copied_string(method), NULL,
+    grpc_slice name = grpc_slice_from_copied_string(method);
+    c->call = grpc_channel_create_call(c->channel, NULL, GRPC_PROPAGATE_DEFAULTS, c->cq, name, NULL,
                                        gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
+    grpc_slice_unref(name);
     grpc_metadata_array_init(&c->initial);
     grpc_metadata_array_init(&c->trailing);
     const grpc_op status = {.op = GRPC_OP_RECV_STATUS_ON_CLIENT,
