@@ -52,7 +52,6 @@ struct tr_route {
     Env__Route__Route *route;
     Env__Route__RouteAction *action; // NULL: redirect or direct response
     const struct tr_upstream *upstream; // facts of a single destination that exists, else NULL
-    struct tr_clusters *clusters; // what the virtual host sends to: a feature that adds a cluster adds it here
 };
 
 // One of several destinations of a route.

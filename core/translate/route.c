@@ -133,8 +133,7 @@ static void make(struct tr_build *b, const struct tr_leaf *leaf, size_t index, s
                          .report = report,
                          .options = leaf->options,
                          .source = leaf->route,
-                         .route = route,
-                         .clusters = &b->clusters};
+                         .route = route};
     size_t said = report->count, errors = report->errors;
     tr_action(b, leaf, &r);
     if (b->replace)
