@@ -5,7 +5,10 @@ static void check(const struct sld_feature_check *c)
 {
     if (!c->route || !c->route->prefix_rewrite)
         return;
-    const char *problem = tr_path_problem(sld_str_c(c->route->prefix_rewrite->value));
+    // It may bring a query of its own, which is not part of the path.
+    struct sld_str rest = sld_str_c(c->route->prefix_rewrite->value), path;
+    sld_str_cut(&rest, '?', &path);
+    const char *problem = tr_path_problem(path);
     if (problem)
         sld_report_add(c->report, SLD_ERROR, SLD_ROUTE_PATH, SLD_STR("prefixRewrite"),
                        "the rewritten path %s", problem);
