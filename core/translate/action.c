@@ -6,34 +6,6 @@
 
 // ---- Subsets ----
 
-// Envoy's form of a subset: filter_metadata["envoy.lb"], with text values.
-static Env__Core__Metadata *subset_match(struct sld_arena *a, const Gloo__Subset *s)
-{
-    if (!s || !s->n_values)
-        return NULL;
-    Google__Protobuf__Struct *values =
-        SLD_MSG(a, Google__Protobuf__Struct, google__protobuf__struct);
-    values->fields = SLD_ARENA_ARRAY(a, Google__Protobuf__Struct__FieldsEntry *, s->n_values);
-    for (size_t i = 0; i < s->n_values; i++) {
-        Google__Protobuf__Value *v = SLD_MSG(a, Google__Protobuf__Value, google__protobuf__value);
-        v->kind_case = GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE;
-        v->string_value = s->values[i]->value;
-        Google__Protobuf__Struct__FieldsEntry *e = SLD_MSG(a, Google__Protobuf__Struct__FieldsEntry,
-                                                           google__protobuf__struct__fields_entry);
-        e->key = s->values[i]->key;
-        e->value = v;
-        values->fields[values->n_fields++] = e;
-    }
-    Env__Core__Metadata__FilterMetadataEntry *lb = SLD_MSG(
-        a, Env__Core__Metadata__FilterMetadataEntry, env__core__metadata__filter_metadata_entry);
-    lb->key = SLD_MSG_STR(a, SLD_STR("envoy.lb"));
-    lb->value = values;
-    Env__Core__Metadata *m = SLD_MSG(a, Env__Core__Metadata, env__core__metadata);
-    m->filter_metadata = SLD_ARENA_ARRAY(a, Env__Core__Metadata__FilterMetadataEntry *, 1);
-    m->filter_metadata[m->n_filter_metadata++] = lb;
-    return m;
-}
-
 static bool has_key(const Gloo__Subset *s, const char *key)
 {
     for (size_t i = 0; i < s->n_values; i++) {
@@ -97,7 +69,7 @@ static struct target resolve(struct tr_build *b, struct sld_report *r, const Glo
     struct target t = {.cluster = dest.cluster, .upstream = dest.upstream};
     bool fits = subset_fits(r, d->subset, dest.upstream);
     if (fits && dest.served) {
-        t.match = subset_match(b->tr->arena, d->subset);
+        t.match = tr_subset_match(b->tr->arena, d->subset);
         tr_clusters_add(b->tr, &b->clusters, t.cluster);
         return t;
     }

@@ -318,6 +318,8 @@ struct tr_dest {
     const struct tr_upstream *upstream; // NULL when there is none
 };
 void tr_destination(struct tr *tr, const Gloo__Destination *d, struct sld_str owner_ns, struct sld_report *r, struct tr_dest *out);
+// A subset as Envoy takes it: filter_metadata["envoy.lb"], with text values; NULL when it asks for nothing. (dest.c)
+struct Env__Core__Metadata *tr_subset_match(struct sld_arena *a, const Gloo__Subset *s);
 // The row sends requests to CLUSTER, which exists. (dest.c)
 struct tr_clusters {
     struct sld_str *items;

@@ -15,30 +15,6 @@ struct host {
     tcp_msg *proxy;
 };
 
-// The metadata that endpoints of the subset have.
-static Env__Core__Metadata *subset_match(struct sld_arena *a, const Gloo__Subset *s)
-{
-    if (!s || !s->n_values)
-        return NULL;
-    Google__Protobuf__Struct *st = SLD_MSG(a, Google__Protobuf__Struct, google__protobuf__struct);
-    for (size_t i = 0; i < s->n_values; i++) {
-        Google__Protobuf__Struct__FieldsEntry *e = SLD_MSG(a, Google__Protobuf__Struct__FieldsEntry,
-                                                           google__protobuf__struct__fields_entry);
-        e->key = s->values[i]->key;
-        e->value = SLD_MSG(a, Google__Protobuf__Value, google__protobuf__value);
-        e->value->kind_case = GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE;
-        e->value->string_value = s->values[i]->value;
-        SLD_PUSH(a, st->fields, st->n_fields, e);
-    }
-    Env__Core__Metadata__FilterMetadataEntry *lb = SLD_MSG(
-        a, Env__Core__Metadata__FilterMetadataEntry, env__core__metadata__filter_metadata_entry);
-    lb->key = SLD_MSG_STR(a, SLD_STR("envoy.lb"));
-    lb->value = st;
-    Env__Core__Metadata *m = SLD_MSG(a, Env__Core__Metadata, env__core__metadata);
-    SLD_PUSH(a, m->filter_metadata, m->n_filter_metadata, lb);
-    return m;
-}
-
 static struct tr_dest lead_to(struct host *h, const Gloo__Destination *d, struct sld_str owner_ns)
 {
     struct tr *tr = h->l->tr;
@@ -59,7 +35,7 @@ static bool single(struct host *h, const Gloo__Destination *d, struct sld_str ow
 {
     struct tr_dest dest = lead_to(h, d, owner_ns);
     to_cluster(h, dest.cluster);
-    h->proxy->metadata_match = subset_match(h->l->tr->arena, d->subset);
+    h->proxy->metadata_match = tr_subset_match(h->l->tr->arena, d->subset);
     return true;
 }
 
@@ -75,7 +51,7 @@ static void add_weight(struct host *h, weighted_msg *w, const Gloo__WeightedDest
                             env__network_tcp_proxy__tcp_proxy__weighted_cluster__cluster_weight);
     c->name = SLD_MSG_STR(a, dest.cluster);
     c->weight = in->weight->value;
-    c->metadata_match = subset_match(a, in->destination->subset);
+    c->metadata_match = tr_subset_match(a, in->destination->subset);
     SLD_PUSH(a, w->clusters, w->n_clusters, c);
 }
 
