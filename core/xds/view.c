@@ -108,16 +108,33 @@ void sld_xds_entry_unref(struct sld_xds_view *v, struct sld_xds_entry *e)
     sld_xds_entry_drop(v, e);
 }
 
-static void count_users(struct sld_xds_view *v, const struct sld_xds_resource *r, bool add)
+static void count_user(struct sld_xds_view *v, struct sld_str cluster, bool add)
 {
-    for (size_t i = 0; r && i < r->cluster_count; i++) {
-        uintptr_t n = (uintptr_t)sld_map_get(&v->users, r->clusters[i]);
-        SLD_INV(add || n > 0);
-        n = add ? n + 1 : n - 1;
-        if (n)
-            sld_map_set(&v->users, r->clusters[i], (void *)n);
-        else
-            sld_map_remove(&v->users, r->clusters[i]);
+    uintptr_t n = (uintptr_t)sld_map_get(&v->users, cluster);
+    SLD_INV(add || n > 0);
+    n = add ? n + 1 : n - 1;
+    if (n)
+        sld_map_set(&v->users, cluster, (void *)n);
+    else
+        sld_map_remove(&v->users, cluster);
+}
+
+// AFTER takes BEFORE's place. Both lists are sorted, and of a big table an edit changes few.
+static void count_users(struct sld_xds_view *v, const struct sld_xds_resource *before,
+                        const struct sld_xds_resource *after)
+{
+    size_t i = 0, n = before ? before->cluster_count : 0;
+    size_t k = 0, m = after ? after->cluster_count : 0;
+    while (i < n || k < m) {
+        int c = i == n   ? 1
+                : k == m ? -1
+                         : sld_str_cmp(before->clusters[i], after->clusters[k]);
+        if (c < 0)
+            count_user(v, before->clusters[i], false);
+        else if (c > 0)
+            count_user(v, after->clusters[k], true);
+        i += c <= 0;
+        k += c >= 0;
     }
 }
 
@@ -137,8 +154,7 @@ void sld_xds_entry_set(struct sld_xds_view *v, struct sld_xds_entry *e, struct s
 {
     SLD_PRE(!r || r->type == (enum sld_xds_type)e->type);
     struct sld_xds_resource *before = e->current;
-    count_users(v, r, true);
-    count_users(v, before, false);
+    count_users(v, before, r);
     v->tables[e->type].live += (size_t)(r != NULL) - (size_t)(before != NULL);
     e->current = sld_obj_ref(r);
     SLD_UNREF(before);
