@@ -330,16 +330,21 @@ class Upstream:
         kind = ("Content-Type", "text/plain" if "bytes" in query else "application/json")
         return status, body, [kind, ("X-Upstream", self.name), *self.headers]
 
+    def close_connections(self):
+        with self.lock:
+            sockets, self.sockets = self.sockets, []
+        for s in sockets:
+            try:
+                s.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
     def close(self):
         if self.gate:
             self.gate.set()
         self.server.shutdown()
         self.server.server_close()
-        for s in self.sockets:
-            try:
-                s.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
+        self.close_connections()
 
 
 class TcpEcho:
