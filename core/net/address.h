@@ -1,4 +1,4 @@
-// Addresses servers listen on, and unix sockets that a second server cannot steal. Room-internal.
+// Addresses servers listen on, and unix sockets that a second server cannot steal.
 #pragma once
 
 #include <sys/socket.h>

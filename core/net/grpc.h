@@ -35,9 +35,6 @@ struct sld_grpc_options {
 // Nothing listens yet. O may be NULL and its zeroes mean the defaults named above. [io]
 struct sld_grpc_server *sld_grpc_server_create(struct sld_loop *io, const struct sld_grpc_handlers *h,
                                                const struct sld_grpc_options *o);
-// Tells whether only this machine reaches ADDRESS: a unix socket, or loopback. SLD_INVALID: no address.
-SLD_NODISCARD enum sld_rc sld_grpc_address_local(struct sld_str address, bool *local,
-                                                 struct sld_err *err);
 // Adds an address before start: "127.0.0.1:9977", "[::1]:9977" or "unix:/path". A TCP port in use, or a unix socket a
 // live process answers on, is SLD_CONFLICT (SO_REUSEPORT is off); a dead socket file is replaced, mode 0600.
 // TLS NULL = plain text. *PORT (may be NULL) gets the bound port. SLD_INVALID: no address, or TLS material that gRPC

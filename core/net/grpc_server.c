@@ -149,15 +149,6 @@ enum sld_rc sld_grpc_server_listen(struct sld_grpc_server *s, struct sld_str add
     return rc;
 }
 
-enum sld_rc sld_grpc_address_local(struct sld_str address, bool *local, struct sld_err *err)
-{
-    struct sld_net_address a;
-    enum sld_rc rc = sld_net_address_parse(address, &a, err);
-    if (rc == SLD_OK)
-        *local = sld_net_address_local(&a);
-    return rc;
-}
-
 void sld_grpc_server_set_tls(struct sld_grpc_server *s, const struct sld_grpc_tls *tls)
 {
     SLD_LIST_EACH(it, &s->listeners) {

@@ -5,6 +5,7 @@
 
 #include "codec/x509.h"
 #include "loop/loop.h"
+#include "net/address.h"
 #include "net/grpc.h"
 #include "xds/sm.h"
 
@@ -64,9 +65,9 @@ static void halt(void *user);
 static enum sld_rc admit(struct sld_str address, const struct sld_xds_server_options *o,
                          struct sld_err *err)
 {
-    bool local = false;
-    enum sld_rc rc = sld_grpc_address_local(address, &local, err);
-    if (rc != SLD_OK || local || o->tls || o->insecure)
+    struct sld_net_address a;
+    enum sld_rc rc = sld_net_address_parse(address, &a, err);
+    if (rc != SLD_OK || sld_net_address_local(&a) || o->tls || o->insecure)
         return rc;
     return sld_err_set(err, SLD_DENIED,
                        "%.*s can be reached from other machines, and xDS carries private keys: "
