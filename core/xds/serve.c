@@ -243,7 +243,8 @@ void sld_xds_server_begin(struct sld_xds_server *s)
 
 // ---- Calls ----
 
-static void send(void *user, const struct sld_str *slices, struct sld_obj *const *owners, size_t n)
+static void send_message(void *user, const struct sld_str *slices, struct sld_obj *const *owners,
+                         size_t n)
 {
     struct call *c = user;
     sld_grpc_send(c->grpc, slices, owners, n);
@@ -282,7 +283,7 @@ static void refuse(struct sld_grpc_stream *grpc, struct sld_str method, struct s
 static void *on_call(void *user, struct sld_grpc_stream *grpc, struct sld_str method,
                      struct sld_str peer)
 {
-    static const struct sld_xds_sender sender = {send, close_call};
+    static const struct sld_xds_sender sender = {send_message, close_call};
     struct sld_xds_server *s = user;
     enum sld_xds_kind kind;
     if (s->state != SV_SERVING) {
