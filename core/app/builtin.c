@@ -34,6 +34,7 @@ const struct sld_source_ops *sld_builtin_source(struct sld_str address)
     X(http_connection_manager_settings) \
     X(lb_hash)                          \
     X(prefix_rewrite)                   \
+    X(proxy_protocol)                   \
     X(regex_rewrite)                    \
     X(retries)                          \
     X(shadowing)                        \

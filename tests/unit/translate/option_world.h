@@ -18,6 +18,7 @@
     X(http_connection_manager_settings)                                                            \
     X(lb_hash)                                                                                     \
     X(prefix_rewrite)                                                                              \
+    X(proxy_protocol)                                                                              \
     X(regex_rewrite)                                                                               \
     X(retries)                                                                                     \
     X(shadowing)                                                                                   \

@@ -209,6 +209,11 @@ static void test_listener_options(void **state)
     } made[] = {
         {"httpGateway: {options: {gzip: {compressionLevel: SPEED}}}",
          "\"compressionLevel\":\"BEST_SPEED\""},
+        {"useProxyProto: true, httpGateway: {}",
+         "\"listenerFilters\":[{\"name\":\"envoy.filters.listener.proxy_protocol\","},
+        {"options: {proxyProtocol: {rules: [{tlvType: 2, onTlvPresent: {key: k}}]}}, httpGateway: "
+         "{}",
+         "\"rules\":[{\"tlvType\":2,\"onTlvPresent\":{\"key\":\"k\"}}]"},
         {"httpGateway: {options: {healthCheck: {path: /h}}}",
          "\"passThroughMode\":false,\"headers\":[{\"name\":\":path\",\"stringMatch\":{\"exact\":"
          "\"/h\"}}]"},
