@@ -237,8 +237,9 @@ const struct sld_raw *object_raw(const struct sld_admin_model *m, const struct s
                                  struct sld_str key);
 // O in Kubernetes' form with its status (S may be NULL), secrets as ***. NULL: it is too large.
 // (resource.c)
-struct sld_node *resource_tree(struct sld_arena *a, const struct sld_object *o,
-                               const struct sld_status *s, struct sld_str write_ns);
+// SCAN: also look for the proxies of a route table, which costs a look at every virtual host.
+struct sld_node *resource_tree(struct sld_arena *a, const struct sld_admin_model *m,
+                               const struct sld_object *o, const struct sld_status *s, bool scan);
 
 void v1_objects(const struct sld_admin_model *m, const struct call *c, struct answer *out);
 void v1_object(const struct sld_admin_model *m, const struct call *c, struct answer *out);

@@ -4,8 +4,8 @@
 const struct sld_raw *object_raw(const struct sld_admin_model *m, const struct sld_object *o,
                                  struct sld_str key)
 {
-    const struct sld_object *d = sld_translate_document(m->translate, key);
-    return d && d->raw ? d->raw : o->raw;
+    const struct sld_raw *raw = sld_translate_raw(m->translate, key);
+    return raw ? raw : o->raw;
 }
 
 static void put_origin(struct sld_json *j, struct sld_arena *a, const struct sld_raw *raw)
@@ -92,7 +92,7 @@ static void list_one(const struct sld_object *o, const struct sld_status *s, voi
     put_int(&l->j, "findings", s ? s->count : 0);
     put_origin(&l->j, &a, object_raw(l->m, o, key));
     if (l->spec) {
-        struct sld_node *n = resource_tree(&a, o, s, l->m->write_ns);
+        struct sld_node *n = resource_tree(&a, l->m, o, s, false);
         if (n)
             put_node(&l->j, "object", n);
     }
@@ -225,9 +225,9 @@ void v1_object(const struct sld_admin_model *m, const struct call *c, struct ans
     // Without findings beside it, the document takes the object's place.
     if (differs && form != FORM_JSON)
         o = present;
-    struct sld_node *n = resource_tree(c->arena, o, s, m->write_ns);
+    struct sld_node *n = resource_tree(c->arena, m, o, s, true);
     struct sld_node *d = differs && form == FORM_JSON
-                             ? resource_tree(c->arena, present, NULL, m->write_ns)
+                             ? resource_tree(c->arena, m, present, NULL, true)
                              : NULL;
     if (!n || (differs && form == FORM_JSON && !d)) {
         answer_problem(out, PROBLEM_TOO_LARGE, "split the object", "the object is larger than %d MiB",

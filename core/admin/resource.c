@@ -1,6 +1,8 @@
 // An object as people write it: Kubernetes' form, with status in Gloo's shape and conditions.
 #include "admin/inside.h"
 
+enum { SUBRESOURCES_MAX = 100 }; // as Gloo has it
+
 #define SCALAR(a, text) sld_node_scalar((a), (text), true)
 
 // A printed message is larger than the document it came from, but not by much.
@@ -75,15 +77,39 @@ static struct sld_node *programmed(struct sld_arena *a, const struct sld_status 
     return condition(a, "Programmed", "True", "Programmed", SLD_STR(""));
 }
 
-static struct sld_node *status_tree(struct sld_arena *a, const struct sld_status *s,
-                                    struct sld_str write_ns)
+// The proxies that an object is part of, each with a status of its own (gloo-compat 0.3).
+struct proxies {
+    struct sld_arena *arena;
+    const struct sld_status *status;
+    struct sld_node *map;
+};
+
+static void add_proxy(struct sld_str view, void *arg)
 {
+    struct proxies *p = arg;
+    struct sld_str proxy = view, ns;
+    if (p->map->count >= SUBRESOURCES_MAX || !sld_str_cut(&proxy, '~', &ns))
+        return;
+    struct sld_node *one = sld_node_map(p->arena);
+    set(p->arena, one, "state", sld_str_c(sld_status_state_name(p->status->state)));
+    set(p->arena, one, "reportedBy", SLD_STR("gloo"));
+    sld_node_set(p->arena, p->map, sld_arena_fmt(p->arena, "*v1.Proxy.%.*s_%.*s", SLD_FMT(proxy), SLD_FMT(ns)), one);
+}
+
+static struct sld_node *status_tree(struct sld_arena *a, const struct sld_admin_model *m, struct sld_ident id,
+                                    const struct sld_status *s, bool scan)
+{
+    struct sld_str write_ns = m->write_ns;
     struct sld_node *status = sld_node_map(a), *statuses = sld_node_map(a), *one = sld_node_map(a);
     struct sld_node *conditions = SLD_ARENA_NEW(a, struct sld_node);
     set(a, one, "state", sld_str_c(sld_status_state_name(s->state)));
     if (s->reason.n)
         set(a, one, "reason", s->reason);
     set(a, one, "reportedBy", SLD_STR("gloo"));
+    struct proxies p = {a, s, sld_node_map(a)};
+    sld_translate_proxies(m->translate, sld_ident_key(a, id), scan, add_proxy, &p);
+    if (p.map->count)
+        sld_node_set(a, one, SLD_STR("subresourceStatuses"), p.map);
     sld_node_set(a, statuses, write_ns, one);
     sld_node_set(a, status, SLD_STR("statuses"), statuses);
     conditions->type = SLD_NODE_SEQ;
@@ -95,8 +121,8 @@ static struct sld_node *status_tree(struct sld_arena *a, const struct sld_status
 
 // ---- The whole ----
 
-struct sld_node *resource_tree(struct sld_arena *a, const struct sld_object *o,
-                               const struct sld_status *s, struct sld_str write_ns)
+struct sld_node *resource_tree(struct sld_arena *a, const struct sld_admin_model *m,
+                               const struct sld_object *o, const struct sld_status *s, bool scan)
 {
     const struct sld_kind_info *info = sld_kind_info(o->id.kind);
     struct sld_node *flat = message_tree(a, o->msg);
@@ -114,6 +140,6 @@ struct sld_node *resource_tree(struct sld_arena *a, const struct sld_object *o,
     }
     sld_node_set(a, root, SLD_STR("spec"), spec);
     if (s)
-        sld_node_set(a, root, SLD_STR("status"), status_tree(a, s, write_ns));
+        sld_node_set(a, root, SLD_STR("status"), status_tree(a, m, o->id, s, scan));
     return root;
 }

@@ -40,12 +40,12 @@ static void on_object(const struct sld_object *o, const struct sld_status *s, vo
 {
     struct report *r = arg;
     struct sld_str key = sld_ident_key(&r->arena, o->id);
-    const struct sld_object *doc = sld_translate_document(r->t, key);
+    const struct sld_raw *raw = sld_translate_raw(r->t, key);
     for (size_t i = 0; i < s->count; i++) {
         struct sld_finding f = s->findings[i];
-        sld_raw_locate(doc->raw, &f);
+        sld_raw_locate(raw, &f);
         add(r, (struct line){
-            .origin = f.origin.n ? f.origin : doc->raw->origin,
+            .origin = f.origin.n ? f.origin : raw->origin,
             .line = f.line,
             .column = f.column,
             .severity = f.severity,

@@ -238,6 +238,7 @@ struct sld_translate {
     struct sld_index *vhost_users;
 
     struct tr_kind_slot slots[SLD_KIND_COUNT];
+    struct sld_umap places;             // row key -> the latest struct sld_raw, own reference
     struct nack *nack;                  // nack.c
     struct changes *changes;            // translate.c: what watchers collected
 };

@@ -244,12 +244,27 @@ struct sld_translate *sld_translate_create(const struct sld_translate_options *o
     return t;
 }
 
+static void place_drop(struct sld_raw *raw)
+{
+    SLD_UNREF(raw);
+}
+
+// A document that only moved changes no row, but people are told where it is now.
+static void place_set(struct sld_translate *t, sld_id key, struct sld_raw *raw)
+{
+    place_drop(raw ? sld_umap_set(&t->places, key, sld_obj_ref(raw)) : sld_umap_remove(&t->places, key));
+}
+
 void sld_translate_destroy(struct sld_translate *t)
 {
     if (!t)
         return;
     tr_nack_destroy(t->nack);
     sld_flow_destroy(t->flow);
+    size_t at = 0;
+    for (struct sld_umap_slot *s; (s = sld_umap_next(&t->places, &at));)
+        place_drop(s->value);
+    sld_umap_fini(&t->places);
     sld_xfree(t->changes->touched.ids);
     sld_xfree(t->changes->touched.kinds);
     sld_xfree(t->changes);
@@ -279,6 +294,7 @@ static void check(void *user, struct sld_ident id, const void *msg, struct sld_r
 void sld_translate_set(struct sld_translate *t, struct sld_ident id, struct sld_raw *raw)
 {
     sld_id key = key_of(t, id);
+    place_set(t, key, raw);
     if (!raw) {
         sld_flow_delete(t->raw[id.kind], key);
         sld_flow_delete(t->accepted[id.kind], key);
@@ -294,6 +310,7 @@ void sld_translate_set(struct sld_translate *t, struct sld_ident id, struct sld_
 void sld_translate_restore(struct sld_translate *t, struct sld_raw *raw)
 {
     struct sld_object *o = sld_object_decode(raw, check, t);
+    place_set(t, key_of(t, o->id), raw);
     if (o->ok)
         sld_flow_set(t->accepted[o->id.kind], key_of(t, o->id), o);
     SLD_UNREF(o);
@@ -431,6 +448,72 @@ const struct sld_object *sld_translate_document(const struct sld_translate *t, s
 const struct sld_status *sld_translate_status(const struct sld_translate *t, struct sld_str key)
 {
     return row_of(t, t->status, key);
+}
+
+const struct sld_raw *sld_translate_raw(const struct sld_translate *t, struct sld_str key)
+{
+    return sld_umap_get(&t->places, sld_flow_key(t->flow, key));
+}
+
+struct views {
+    struct sld_map seen;
+    void (*fn)(struct sld_str view, void *arg);
+    void *arg;
+};
+
+static void views_of_gateway(struct views *v, const struct tr_gateway *g)
+{
+    for (size_t i = 0; i < g->bind_count; i++) {
+        if (g->binds[i].lost || sld_map_has(&v->seen, g->binds[i].view))
+            continue;
+        sld_map_set(&v->seen, g->binds[i].view, v);
+        v->fn(g->binds[i].view, v->arg);
+    }
+}
+
+static bool uses(const struct tr_row *row, struct sld_str key)
+{
+    for (size_t i = 0; i < row->use_count; i++) {
+        if (sld_str_eq(row->uses[i], key))
+            return true;
+    }
+    return false;
+}
+
+static void views_of_vhosts(const struct sld_translate *t, struct views *v, struct sld_str key)
+{
+    size_t at = 0;
+    sld_id id;
+    for (const void *row; sld_flow_next(t->vhosts, &at, &id, &row);) {
+        const struct tr_vhost_row *h = row;
+        if (!uses(&h->row, key))
+            continue;
+        const struct tr_gateway *g = sld_flow_get(t->gateways, sld_flow_key(t->flow, h->gateway));
+        if (g)
+            views_of_gateway(v, g);
+    }
+}
+
+void sld_translate_proxies(const struct sld_translate *t, struct sld_str key, bool scan,
+                           void (*fn)(struct sld_str view, void *arg), void *arg)
+{
+    struct views v = {.fn = fn, .arg = arg};
+    struct sld_ident id;
+    size_t at = 0;
+    sld_id gateway;
+    if (!sld_ident_parse(key, &id))
+        return;
+    for (const void *row; sld_flow_next(t->gateways, &at, &gateway, &row);) {
+        const struct tr_gateway *g = row;
+        bool is = id.kind == SLD_KIND_GATEWAY && sld_str_eq(g->key, key);
+        bool serves = id.kind == SLD_KIND_VIRTUAL_SERVICE &&
+                      sld_flow_get(t->attach, sld_flow_keyf(t->flow, "%.*s\n%.*s", SLD_FMT(g->key), SLD_FMT(key)));
+        if (is || serves)
+            views_of_gateway(&v, g);
+    }
+    if (id.kind == SLD_KIND_ROUTE_TABLE && scan)
+        views_of_vhosts(t, &v, key);
+    sld_map_fini(&v.seen);
 }
 
 // A row and its key, for sorting.

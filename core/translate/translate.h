@@ -130,6 +130,13 @@ void sld_translate_taken(struct sld_translate *t, enum sld_out_type type, struct
 const struct sld_object *sld_translate_object(const struct sld_translate *t, struct sld_str key);
 const struct sld_object *sld_translate_document(const struct sld_translate *t, struct sld_str key);
 const struct sld_status *sld_translate_status(const struct sld_translate *t, struct sld_str key);
+// Where the present document of KEY stands now, or NULL. An equal object may have been decoded from another place, so
+// this, not the object's own raw, tells lines. Borrowed until the next sld_translate_set.
+const struct sld_raw *sld_translate_raw(const struct sld_translate *t, struct sld_str key);
+// Calls FN with the views ("<write namespace>~<proxy>") that gateway or virtual service KEY is part of, and a route table
+// when SCAN (which looks at every virtual host). Distinct, in no order.
+void sld_translate_proxies(const struct sld_translate *t, struct sld_str key, bool scan,
+                           void (*fn)(struct sld_str view, void *arg), void *arg);
 // Calls FN for each object of kind K (SLD_KIND_COUNT = all) in order of keys.
 void sld_translate_each(const struct sld_translate *t, enum sld_kind k,
                         void (*fn)(const struct sld_object *o, const struct sld_status *s, void *arg), void *arg);
