@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "codec/text.h"
-#include "net/grpc.h"
+#include "net/address.h"
 
 // ---- Addresses ----
 
@@ -28,13 +28,13 @@ static struct sld_str host_of(struct sld_str address)
 
 enum sld_rc access_address(struct sld_str address, struct listener *out, struct sld_err *err)
 {
-    bool local = false;
-    enum sld_rc rc = sld_grpc_address_local(address, &local, err);
+    struct sld_net_address a;
+    enum sld_rc rc = sld_net_address_parse(address, &a, err);
     if (rc != SLD_OK)
         return rc;
-    out->is_unix = sld_str_starts(address, SLD_STR("unix:"));
+    out->is_unix = a.is_unix;
     out->host = out->is_unix ? SLD_STR("") : host_of(address);
-    out->loopback = local && !out->is_unix;
+    out->loopback = !a.is_unix && sld_net_address_local(&a);
     return SLD_OK;
 }
 
