@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -46,9 +47,10 @@ type client struct {
 	responses int
 	send      func(proto.Message) error
 	nodeSent  bool
-	start     int64 // first connection
-	first     int64 // first response
-	acked     int64 // last answer
+	start     int64        // first connection
+	first     int64        // first response
+	acked     int64        // last answer
+	data      atomic.Int64 // when the message that is coming in began to; 0 = none, or encrypted
 }
 
 func newClient(o *options, id int) *client {
@@ -108,9 +110,9 @@ func (c *client) stream(ctx context.Context, conn *grpc.ClientConn) error {
 		return c.ended(err)
 	}
 	type arrival struct {
-		bytes []byte
-		at    int64
-		err   error
+		bytes     []byte
+		began, at int64
+		err       error
 	}
 	arrivals := make(chan arrival)
 	go func() {
@@ -118,6 +120,7 @@ func (c *client) stream(ctx context.Context, conn *grpc.ClientConn) error {
 			var a arrival
 			a.err = s.RecvMsg(&a.bytes)
 			a.at = monotonic()
+			a.began = c.data.Swap(0)
 			select {
 			case arrivals <- a:
 			case <-ctx.Done():
@@ -136,7 +139,7 @@ func (c *client) stream(ctx context.Context, conn *grpc.ClientConn) error {
 		select {
 		case a := <-arrivals:
 			if a.err == nil {
-				a.err = c.take(a.bytes, a.at)
+				a.err = c.take(a.bytes, a.began, a.at)
 			}
 			if a.err != nil {
 				return c.ended(a.err)
@@ -248,7 +251,7 @@ func (c *client) refused(t int, name string) bool {
 }
 
 // take applies a response as Envoy does, answers it, and asks for what its resources mention.
-func (c *client) take(b []byte, at int64) error {
+func (c *client) take(b []byte, began, at int64) error {
 	r, err := c.decode(b)
 	if err != nil {
 		return err
@@ -267,7 +270,7 @@ func (c *client) take(b []byte, at int64) error {
 	tab.responses++
 	tab.bytes += len(b)
 	c.eventAt(at, "response", "type", typeNames[t], "nonce", r.nonce, "version", r.version, "bytes", len(b),
-		"count", len(r.names), "names", r.names, "removed_count", len(r.removed), "removed", r.removed)
+		"began", began, "count", len(r.names), "names", r.names, "removed_count", len(r.removed), "removed", r.removed)
 	var bad []string
 	for _, name := range r.names {
 		if c.refused(t, name) {

@@ -106,8 +106,8 @@ func run(ctx context.Context, o *options, creds credentials.TransportCredentials
 	defer c.summary()
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		before := c.responses
-		conn, err := grpc.NewClient(o.addr, grpc.WithTransportCredentials(creds),
-			grpc.WithDefaultCallOptions(grpc.ForceCodecV2(rawCodec{}), grpc.MaxCallRecvMsgSize(1<<30)))
+		conn, err := grpc.NewClient(o.addr, append(connection(&c.data), grpc.WithTransportCredentials(creds),
+			grpc.WithDefaultCallOptions(grpc.ForceCodecV2(rawCodec{}), grpc.MaxCallRecvMsgSize(1<<30)))...)
 		if err != nil {
 			return err
 		}
