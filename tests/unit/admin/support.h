@@ -113,16 +113,39 @@ static inline void on_problems(void *user)
     (void)user; // they are read when asked for
 }
 
-// Unit PATH says TEXT; a round follows.
-static inline void say(struct fixture *f, const char *path, const char *text)
+struct said {
+    struct fixture *f;
+    const char *path, *text;
+};
+
+static inline void say_on_model(void *arg)
 {
+    const struct said *s = arg;
+    struct fixture *f = s->f;
     struct sld_translate_result r = {0};
-    struct sld_blob *b = sld_blob_create(sld_str_c(text));
-    sld_intake_put(f->intake, SLD_STR("/etc/solder"), sld_str_c(path), b, true, sld_mono_ns());
+    struct sld_blob *b = sld_blob_create(sld_str_c(s->text));
+    sld_intake_put(f->intake, SLD_STR("/etc/solder"), sld_str_c(s->path), b, true, sld_mono_ns());
     SLD_UNREF(b);
     sld_translate_run(f->model.translate, &r);
     sld_translate_result_fini(&r);
     f->model.index++;
+}
+
+// Unit PATH says TEXT; a round follows.
+static inline void say(struct fixture *f, const char *path, const char *text)
+{
+    struct said s = {f, path, text};
+    io_do(f->model_io.loop ? &f->model_io : &f->io, say_on_model, &s);
+}
+
+static inline void hold_on_io(void *arg)
+{
+    ((struct fixture *)arg)->hold = true;
+}
+
+static inline void hold(struct fixture *f)
+{
+    io_do(&f->io, hold_on_io, f);
 }
 
 static inline void model_start(struct fixture *f)

@@ -289,7 +289,7 @@ static void test_late(void **state)
     struct families m = {0};
     struct response r = get(f, "/metrics");
     response_free(&r);
-    f->hold = true;
+    hold(f);
     r = get(f, "/metrics");
     read_metrics(&m, &r);
     expect_sample(&m, "solder_model_answers", "0");

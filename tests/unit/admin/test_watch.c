@@ -127,7 +127,7 @@ static void test_destroyed(void **state)
 {
     struct fixture *f = *state;
     int fds[30];
-    f->hold = true;
+    hold(f);
     for (size_t i = 0; i < SLD_ARRAY_LEN(fds); i++)
         fds[i] = ask(f, i % 2 ? "/v1/objects" : "/v1/objects?index=1&wait=10m");
     for (int i = 0; i < 8; i++) // as many as may be away at a time
@@ -142,7 +142,7 @@ static void test_destroyed(void **state)
 static void test_client_leaves(void **state)
 {
     struct fixture *f = *state;
-    f->hold = true;
+    hold(f);
     int fd = ask(f, "/v1/objects");
     wait_for(&f->asked);
     close(fd);
@@ -168,6 +168,11 @@ static void test_queue(void **state)
     }
 }
 
+static void jump(void *arg)
+{
+    ((struct fixture *)arg)->model.index = 5;
+}
+
 // Index from an answer of the model thread that is ahead of what io was told.
 static void test_answer_ahead(void **state)
 {
@@ -175,7 +180,7 @@ static void test_answer_ahead(void **state)
     struct sld_arena a = {0};
     int fd = ask(f, "/v1/objects?index=1&wait=10m");
     wait_parked(f, 1);
-    f->model.index = 5;
+    io_do(&f->io, jump, f);
     (void)get_json(f, &a, "/v1/objects", 200);
     struct response r = read_response(fd);
     assert_non_null(strstr(r.head, "x-solder-index: 5"));
