@@ -66,17 +66,6 @@ static void check_weights(const struct sld_translate *t, Gloo__WeightedDestinati
 
 // ---- Matchers ----
 
-// Adds what is to be said of a regular expression that the schema found valid, such as its size.
-static void note_regex(struct sld_report *r, const char *field, const char *pattern)
-{
-    struct sld_report found = {.arena = r->arena};
-    if (!tr_check_regex(&found, field, sld_str_c(pattern)))
-        return;
-    for (size_t i = 0; i < found.count; i++)
-        sld_report_add(r, found.items[i].severity, found.items[i].code, found.items[i].path, "%.*s",
-                       SLD_FMT(found.items[i].message));
-}
-
 static void check_path(struct sld_report *r, enum sld_code code, const char *field,
                        const char *path)
 {
@@ -97,7 +86,7 @@ static void check_matcher_path(const Gloo__Matcher *m, struct sld_report *r)
         check_path(r, SLD_ROUTE_PATH, "exact", m->exact);
         break;
     case GLOO__MATCHER__PATH_SPECIFIER_REGEX:
-        note_regex(r, "regex", m->regex);
+        (void)tr_note_regex(r, SLD_STR("regex"), sld_str_c(m->regex)); // the schema found it valid
         break;
     default:
         break;
