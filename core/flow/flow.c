@@ -254,6 +254,13 @@ const void *sld_flow_get(const struct sld_table *t, sld_id key)
     return n ? node_seen(n) : NULL;
 }
 
+bool sld_flow_has_readers(const struct sld_table *t, sld_id key)
+{
+    SLD_PRE(!t->flow->ctx.task);
+    const struct node *n = sld_umap_get(&t->nodes, key);
+    return n && n->probe.n > 0;
+}
+
 bool sld_flow_next(const struct sld_table *t, size_t *at, sld_id *key, const void **value)
 {
     SLD_PRE(!t->flow->ctx.task);

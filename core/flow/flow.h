@@ -73,6 +73,8 @@ const void *sld_flow_get(const struct sld_table *t, sld_id key);
 // deleted, not added.
 bool sld_flow_next(const struct sld_table *t, size_t *at, sld_id *key, const void **value);
 size_t sld_flow_count(const struct sld_table *t);
+// True when some step read row KEY of T when it ran last, there or not. Outside of steps only.
+bool sld_flow_has_readers(const struct sld_table *t, sld_id key);
 const char *sld_table_name(const struct sld_table *t);
 
 // ---- Rounds ----

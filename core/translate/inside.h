@@ -159,13 +159,20 @@ struct tr_cert {
     struct sld_str broken;          // why it cannot be used at any time; empty: it can
 };
 
+// When the certificate of a present Secret document is valid; no row for others.
+struct tr_validity {
+    struct sld_obj obj;
+    int64_t not_before, not_after;  // Unix seconds
+};
+
 // Facts of a secret. Values stay in the object; a rotation leaves the facts as they are.
 enum tr_secret_kind { TR_SECRET_OTHER, TR_SECRET_TLS, TR_SECRET_HEADER };
 struct tr_secret {
     struct tr_row row;
     struct sld_str key, ns, name;
     enum tr_secret_kind kind;
-    bool usable;                    // tls: chain and key fit and are valid now, or there is only a root
+    bool usable;                    // tls: chain and key fit and are valid, or were when they came into service
+    bool deleted;                   // its document is gone; it stays in service while something refers to it
     bool has_cert, has_ca, has_ocsp, must_staple;
     struct sld_str why;             // why a tls secret is not usable; else empty
 };
@@ -215,6 +222,7 @@ struct sld_translate {
     struct sld_table *refused, *held;
     // derived
     struct sld_table *obj[SLD_KIND_COUNT]; // struct tr_object
+    struct sld_table *validity; // struct tr_validity, from raw[SECRET]
     struct sld_table *certs;    // struct tr_cert, from obj[SECRET]
     struct sld_table *secrets;  // struct tr_secret, from obj[SECRET]; reads certs and clock
     struct sld_table *upstreams, *groups;
@@ -238,6 +246,7 @@ struct sld_translate {
     struct sld_index *vhost_users;
 
     struct tr_kind_slot slots[SLD_KIND_COUNT];
+    struct sld_umap orphans;            // keys of secrets without a document that were in use
     struct sld_umap places;             // row key -> the latest struct sld_raw, own reference
     struct nack *nack;                  // nack.c
     struct changes *changes;            // translate.c: what watchers collected
@@ -276,6 +285,8 @@ bool tr_has_report(const struct tr *tr);
 const struct sld_object *tr_object(struct tr *tr, enum sld_kind k, struct sld_str ns, struct sld_str name);
 const Gloo__Settings *tr_settings(struct tr *tr);   // never NULL
 struct sld_str tr_write_ns(struct tr *tr);
+// The time, or 0 when it is not known; recorded.
+int64_t tr_now(struct sld_translate *t, struct sld_ctx *ctx);
 // Facts, recorded and counted as used; NULL when there is no such object.
 const struct tr_upstream *tr_upstream(struct tr *tr, struct sld_str ns, struct sld_str name);
 const struct tr_group *tr_group(struct tr *tr, struct sld_str ns, struct sld_str name);
@@ -381,7 +392,7 @@ struct sld_table *tr_out_table(const struct sld_translate *t, struct sld_str key
 // ---- Steps and index functions, by file ----
 
 sld_step tr_step_object;                                    // object.c
-sld_step tr_step_certs, tr_step_secrets, tr_step_out_secrets; // secret.c
+sld_step tr_step_validity, tr_step_certs, tr_step_secrets, tr_step_out_secrets; // secret.c
 sld_step tr_step_upstreams, tr_step_groups;                 // upstream.c
 sld_step tr_step_out_clusters, tr_step_out_endpoints;       // cluster.c, endpoint.c
 sld_step tr_step_default_gateways, tr_step_ports, tr_step_gateways, tr_step_gw_select, tr_step_live; // gateway.c
@@ -392,6 +403,9 @@ sld_step tr_step_out_routes;                                // route_table.c
 sld_step tr_step_out_listeners;                             // listener.c
 sld_step tr_step_out_fixed;                                 // fixed.c
 sld_step tr_step_refusals, tr_step_status;                  // status.c
+// True for a finding of a step that keeps the present document of kind K from being accepted: it lost a domain or a
+// port to another object, or its certificate is not valid now.
+bool tr_keeps_out(enum sld_kind k, const struct sld_finding *f);
 
 sld_index_fn tr_index_about, tr_index_uses;                 // row.c
 sld_index_fn tr_index_rt;                                   // object.c

@@ -8,6 +8,14 @@ static void object_free(struct sld_obj *o)
     sld_xfree(t);
 }
 
+// A certificate that is not valid now does not take the place of one that is in service.
+static bool not_now(struct sld_translate *t, struct sld_ctx *ctx, sld_id key)
+{
+    const struct tr_validity *v = sld_ctx_get(ctx, t->validity, key);
+    int64_t now = v ? tr_now(t, ctx) : 0;
+    return now && (now > v->not_after || now < v->not_before);
+}
+
 // USER is the kind's slot: which of the tables this is.
 void tr_step_object(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
 {
@@ -17,6 +25,8 @@ void tr_step_object(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
     const struct sld_object *accepted = sld_ctx_get(ctx, slot->t->accepted[slot->kind], key);
     // An accepted form without a document is what was restored before its source spoke.
     const struct sld_object *use = raw && raw->ok ? raw : accepted;
+    if (use && use == raw && accepted && slot->kind == SLD_KIND_SECRET && not_now(slot->t, ctx, key))
+        use = accepted;
     if (!use)
         return;
     struct tr_object *o = SLD_NEW(struct tr_object);

@@ -201,6 +201,12 @@ struct sld_str tr_write_ns(struct tr *tr)
     return ns.n ? ns : SLD_STR("gloo-system");
 }
 
+int64_t tr_now(struct sld_translate *t, struct sld_ctx *ctx)
+{
+    const struct tr_clock *c = sld_ctx_get(ctx, t->clock, sld_flow_key(t->flow, SLD_STR("now")));
+    return c ? c->now_s : 0;
+}
+
 static const void *facts(struct tr *tr, struct sld_table *table, enum sld_kind k, struct sld_str ns,
                          struct sld_str name)
 {
@@ -226,6 +232,8 @@ const struct tr_secret *tr_secret(struct tr *tr, struct sld_str ns, struct sld_s
 
 const Gloo__Secret *tr_secret_values(struct tr *tr, struct sld_str ns, struct sld_str name)
 {
+    // Whoever reads values reads the facts too: their readers tell whether a secret is in use.
+    tr_secret(tr, ns, name);
     const struct sld_object *o = tr_object(tr, SLD_KIND_SECRET, ns, name);
     if (!o)
         return NULL;

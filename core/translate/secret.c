@@ -133,6 +133,27 @@ static struct sld_hash hash_cert(const struct tr_cert *c)
     return sld_hasher_done(&h);
 }
 
+static void validity_free(struct sld_obj *o)
+{
+    sld_xfree(o);
+}
+
+void tr_step_validity(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
+{
+    (void)user;
+    const struct sld_object *o = in;
+    const Gloo__Secret *s = o->msg;
+    struct sld_report r = {.arena = sld_ctx_scratch(ctx)};
+    struct tr_cert c = {.has_cert = false};
+    if (!o->ok || s->kind_case != GLOO__SECRET__KIND_TLS || !tr_read_tls_secret(r.arena, s->tls, &r, &c) || !c.has_cert)
+        return;
+    struct tr_validity *v = SLD_NEW(struct tr_validity);
+    sld_obj_init(&v->obj, validity_free, (struct sld_hash){(uint64_t)c.not_before, (uint64_t)c.not_after});
+    v->not_before = c.not_before;
+    v->not_after = c.not_after;
+    sld_ctx_emit(ctx, key, v);
+}
+
 void tr_step_certs(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
 {
     const Gloo__Secret *s = ((const struct tr_object *)in)->object->msg;
@@ -163,31 +184,36 @@ static struct sld_str date(struct sld_arena *a, int64_t s)
     return sld_arena_str(a, sld_str_c(text));
 }
 
-// The time, or 0 when it is not known.
-static int64_t now_s(struct tr *tr)
+// What is wrong with the times of a certificate, "its certificate ..."; empty: nothing.
+static struct sld_str out_of_time(struct tr *tr, struct sld_arena *a, int64_t now, int64_t from, int64_t to)
 {
-    const struct tr_clock *c =
-        sld_ctx_get(tr->ctx, tr->t->clock, sld_flow_key(tr->t->flow, SLD_STR("now")));
-    return c ? c->now_s : 0;
+    if (now > to)
+        return sld_arena_fmt(a, "its certificate expired on %.*s", SLD_FMT(date(tr->arena, to)));
+    if (now < from)
+        return sld_arena_fmt(a, "its certificate is not valid before %.*s", SLD_FMT(date(tr->arena, from)));
+    return SLD_STR("");
 }
 
-// Findings never tell how long is left: they would change with the time.
-static void judge_cert(struct tr *tr, const struct tr_cert *c, int64_t now, struct tr_secret *out)
+static void tell_time(struct tr *tr, const struct tr_secret *s, struct sld_str why, bool in_service)
+{
+    sld_report_add(tr_report(tr, s->key), SLD_ERROR, SLD_TLS_EXPIRED, SLD_STR("tls.certChain"),
+                   in_service ? "the %.*s; it stays in service, because nothing better is there; renew it"
+                              : "the %.*s, so it is not sent to Envoy; renew it, or correct the clock",
+                   SLD_FMT(sld_str_sub(why, 4, why.n)));
+}
+
+// Findings never tell how long is left: they would change with the time. IN_SERVICE: this very form was accepted
+// while it was valid, so Envoys hold it; taking it away would close the port (design section 5).
+static void judge_cert(struct tr *tr, const struct tr_cert *c, int64_t now, struct tr_secret *out, bool in_service)
 {
     struct sld_report *r = tr_report(tr, out->key);
     struct sld_str path = SLD_STR("tls.certChain");
-    struct sld_arena *a = &out->row.arena;
-    if (now > c->not_after)
-        out->why = sld_arena_fmt(a, "its certificate expired on %.*s",
-                                 SLD_FMT(date(tr->arena, c->not_after)));
-    else if (now < c->not_before)
-        out->why = sld_arena_fmt(a, "its certificate is not valid before %.*s",
-                                 SLD_FMT(date(tr->arena, c->not_before)));
+    struct sld_str why = out_of_time(tr, &out->row.arena, now, c->not_before, c->not_after);
+    if (!in_service)
+        out->why = why;
     out->usable = !out->why.n;
-    if (!out->usable)
-        sld_report_add(r, SLD_ERROR, SLD_TLS_EXPIRED, path,
-                       "the %.*s, so it is not sent to Envoy; renew it, or correct the clock",
-                       SLD_FMT(sld_str_sub(out->why, 4, out->why.n)));
+    if (why.n)
+        tell_time(tr, out, why, in_service);
     else if (c->not_after - now < SOON_S)
         sld_report_add(r, SLD_WARNING, SLD_TLS_EXPIRES_SOON, path,
                        "the certificate expires on %.*s; renew it",
@@ -207,7 +233,7 @@ static void judge_ca(struct tr *tr, const struct tr_cert *c, int64_t now,
                    SLD_FMT(date(tr->arena, c->ca_not_after)));
 }
 
-static void judge(struct tr *tr, const struct tr_cert *c, struct tr_secret *out)
+static void judge(struct tr *tr, const struct tr_cert *c, struct tr_secret *out, bool in_service)
 {
     out->has_cert = c->has_cert;
     out->has_ca = c->has_ca;
@@ -220,11 +246,11 @@ static void judge(struct tr *tr, const struct tr_cert *c, struct tr_secret *out)
         return;
     }
     out->usable = true;
-    int64_t now = now_s(tr);
+    int64_t now = tr_now(tr->t, tr->ctx);
     if (!now)
         return;
     if (c->has_cert)
-        judge_cert(tr, c, now, out);
+        judge_cert(tr, c, now, out, in_service);
     if (c->has_ca)
         judge_ca(tr, c, now, out);
 }
@@ -234,8 +260,17 @@ static struct sld_hash hash_secret(const struct tr_secret *s)
     struct sld_hash h = sld_hash_mix(sld_hash_bytes(s->key), sld_hash_bytes(s->why));
     uint64_t flags = (uint64_t)s->kind | (uint64_t)s->usable << 8 | (uint64_t)s->has_cert << 9 |
                      (uint64_t)s->has_ca << 10 | (uint64_t)s->has_ocsp << 11 |
-                     (uint64_t)s->must_staple << 12;
+                     (uint64_t)s->must_staple << 12 | (uint64_t)s->deleted << 13;
     return sld_hash_mix(h, (struct sld_hash){flags, 1});
+}
+
+// The present document lost to the accepted form, because it is not valid now.
+static void tell_present(struct tr *tr, const struct tr_secret *s, sld_id key)
+{
+    const struct tr_validity *v = sld_ctx_get(tr->ctx, tr->t->validity, key);
+    struct sld_str why = v ? out_of_time(tr, tr->arena, tr_now(tr->t, tr->ctx), v->not_before, v->not_after) : SLD_STR("");
+    if (why.n)
+        tell_time(tr, s, why, false);
 }
 
 void tr_step_secrets(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
@@ -254,10 +289,18 @@ void tr_step_secrets(struct sld_ctx *ctx, sld_id key, const void *in, void *user
         row->kind = TR_SECRET_HEADER;
     const struct tr_cert *c =
         s->kind_case == GLOO__SECRET__KIND_TLS ? sld_ctx_get(ctx, tr.t->certs, key) : NULL;
+    const struct sld_object *raw = sld_ctx_get(ctx, tr.t->raw[SLD_KIND_SECRET], key);
+    const struct sld_object *accepted = sld_ctx_get(ctx, tr.t->accepted[SLD_KIND_SECRET], key);
     if (c) {
         row->kind = TR_SECRET_TLS;
-        judge(&tr, c, row);
+        judge(&tr, c, row, accepted && sld_hash_eq(accepted->obj.hash, o->obj.hash));
     }
+    row->deleted = !raw;
+    if (row->deleted)
+        sld_report_add(tr_report(&tr, row->key), SLD_WARNING, SLD_REF_SECRET, SLD_STR(""),
+                       "the secret was deleted; its last form stays in service until nothing refers to it any more");
+    else if (raw->ok && !sld_hash_eq(raw->obj.hash, o->obj.hash))
+        tell_present(&tr, row, key);
     tr_row_finish(&tr, &row->row, hash_secret(row), NULL);
     sld_ctx_emit(ctx, key, row);
 }

@@ -65,14 +65,23 @@ struct gather {
     sld_id id;
     struct sld_finding *items;
     size_t count;
-    bool conflict; // the present document lost to another object
+    enum sld_kind kind;
+    bool conflict; // the present document passed its own checks, and yet is not taken (tr_keeps_out)
 };
+
+bool tr_keeps_out(enum sld_kind k, const struct sld_finding *f)
+{
+    if (f->severity != SLD_ERROR)
+        return false;
+    if (k == SLD_KIND_SECRET)
+        return f->code == SLD_TLS_EXPIRED;
+    return f->code == SLD_VH_DOMAIN_CONFLICT || f->code == SLD_GW_PORT_CONFLICT;
+}
 
 static void add(struct gather *g, const struct sld_finding *f, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        if (f[i].severity == SLD_ERROR && (f[i].code == SLD_VH_DOMAIN_CONFLICT || f[i].code == SLD_GW_PORT_CONFLICT))
-            g->conflict = true;
+        g->conflict |= tr_keeps_out(g->kind, &f[i]);
         SLD_PUSH(g->arena, g->items, g->count, f[i]);
     }
 }
@@ -168,14 +177,16 @@ void tr_step_status(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
     const struct sld_object *doc = raw ? raw : accepted;
     if (!doc)
         return;
-    struct gather g = {.ctx = ctx, .arena = sld_ctx_scratch(ctx), .key = sld_flow_key_str(t->flow, key), .id = key};
+    struct gather g = {.ctx = ctx, .arena = sld_ctx_scratch(ctx), .key = sld_flow_key_str(t->flow, key), .id = key,
+                       .kind = slot->kind};
     add(&g, doc->findings, doc->finding_count);
     gather(&g, t, slot->kind);
     if (slot->kind == SLD_KIND_SETTINGS)
         other_settings(&g, t);
     orphan(&g, t, slot->kind);
-    bool present = raw && raw->ok && !g.conflict;
-    bool last_good = !present && accepted && accepted != raw;
+    bool same = raw && accepted && sld_hash_eq(raw->obj.hash, accepted->obj.hash);
+    bool present = raw && raw->ok && (same || !g.conflict);
+    bool last_good = !present && accepted;
     if (last_good && raw)
         note(&g, SLD_NOTE, SLD_LAST_GOOD, SLD_STR(""), "the last accepted form of this object stays in force until the errors are mended");
     sld_ctx_emit(ctx, key, sld_status_create(g.items, g.count, last_good, present || last_good));

@@ -62,6 +62,10 @@ static const struct tr_secret *find_secret(struct tr *tr, const Gloo__ResourceRe
                        SLD_FMT(ns), SLD_FMT(name), SLD_FMT(s->why));
         return NULL;
     }
+    if (s->deleted)
+        sld_report_add(r, SLD_WARNING, SLD_REF_SECRET, SLD_STR("secretRef"),
+                       "TLS secret %.*s.%.*s was deleted; its last form stays in service; create it again, or change the reference",
+                       SLD_FMT(ns), SLD_FMT(name));
     return s;
 }
 

@@ -68,6 +68,7 @@ static void declare_sources(struct sld_translate *t)
 
 static void declare_facts(struct sld_translate *t)
 {
+    t->validity = derive(t, "validity", t->raw[SLD_KIND_SECRET], tr_step_validity);
     for (size_t k = 0; k < SLD_KIND_COUNT; k++) {
         t->obj[k] = join(t, names[k].object, t->raw[k], t->accepted[k], tr_step_object, &t->slots[k]);
         if (k == SLD_KIND_ROUTE_TABLE)
@@ -265,6 +266,7 @@ void sld_translate_destroy(struct sld_translate *t)
     for (struct sld_umap_slot *s; (s = sld_umap_next(&t->places, &at));)
         place_drop(s->value);
     sld_umap_fini(&t->places);
+    sld_umap_fini(&t->orphans);
     sld_xfree(t->changes->touched.ids);
     sld_xfree(t->changes->touched.kinds);
     sld_xfree(t->changes);
@@ -297,7 +299,11 @@ void sld_translate_set(struct sld_translate *t, struct sld_ident id, struct sld_
     place_set(t, key, raw);
     if (!raw) {
         sld_flow_delete(t->raw[id.kind], key);
-        sld_flow_delete(t->accepted[id.kind], key);
+        // A secret in use stays in service: without it a port would close (design section 5).
+        if (id.kind == SLD_KIND_SECRET && sld_flow_has_readers(t->secrets, key))
+            sld_umap_set(&t->orphans, key, t);
+        else
+            sld_flow_delete(t->accepted[id.kind], key);
         return;
     }
     struct sld_object *o = sld_object_decode(raw, check, t);
@@ -349,11 +355,10 @@ bool sld_translate_pending(const struct sld_translate *t)
     return sld_flow_pending(t->flow);
 }
 
-static bool lost(const struct sld_status *s)
+static bool kept_out(enum sld_kind k, const struct sld_status *s)
 {
     for (size_t i = 0; s && i < s->count; i++) {
-        if (s->findings[i].severity == SLD_ERROR &&
-            (s->findings[i].code == SLD_VH_DOMAIN_CONFLICT || s->findings[i].code == SLD_GW_PORT_CONFLICT))
+        if (tr_keeps_out(k, &s->findings[i]))
             return true;
     }
     return false;
@@ -363,7 +368,7 @@ static bool lost(const struct sld_status *s)
 static void decide(struct sld_translate *t, enum sld_kind k, sld_id key, struct sld_translate_result *r)
 {
     const struct sld_object *raw = sld_flow_get(t->raw[k], key), *accepted = sld_flow_get(t->accepted[k], key);
-    if (!raw || !raw->ok || lost(sld_flow_get(t->status[k], key)))
+    if (!raw || !raw->ok || kept_out(k, sld_flow_get(t->status[k], key)))
         return;
     if (raw == accepted || (accepted && sld_hash_eq(raw->obj.hash, accepted->obj.hash)))
         return;
@@ -384,6 +389,21 @@ static void add_round(struct sld_round *to, struct sld_round r)
     to->cut += r.cut;
 }
 
+// Lets go of deleted secrets that nothing refers to any more.
+static void drop_orphans(struct sld_translate *t)
+{
+    size_t at = 0;
+    for (struct sld_umap_slot *s; (s = sld_umap_next(&t->orphans, &at));) {
+        sld_id key = (sld_id)s->key;
+        bool back = sld_flow_get(t->raw[SLD_KIND_SECRET], key);
+        if (!back && sld_flow_has_readers(t->secrets, key))
+            continue;
+        if (!back)
+            sld_flow_delete(t->accepted[SLD_KIND_SECRET], key);
+        sld_umap_remove(&t->orphans, key);
+    }
+}
+
 void sld_translate_run(struct sld_translate *t, struct sld_translate_result *r)
 {
     t->changes->into = r;
@@ -393,6 +413,7 @@ void sld_translate_run(struct sld_translate *t, struct sld_translate_result *r)
         for (size_t i = 0; i < c->touched.count; i++)
             decide(t, c->touched.kinds[i], c->touched.ids[i], r);
         c->touched.count = 0;
+        drop_orphans(t);
     }
     t->changes->into = NULL;
 }

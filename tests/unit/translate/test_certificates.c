@@ -124,7 +124,8 @@ static void test_rotation_leaves_the_listener_alone(void **state)
     assert_int_equal(computed(w, "out.listeners"), listeners);
 }
 
-static void test_time_takes_a_certificate_away(void **state)
+// A certificate that ends in service is told of and stays: taking it away would close the port.
+static void test_time_ends_a_certificate_in_service(void **state)
 {
     struct world *w = *state;
     const char *key = "secrets/gloo-system/cert";
@@ -137,15 +138,36 @@ static void test_time_takes_a_certificate_away(void **state)
     assert_int_equal(chains(w), 1);
     at(w, NOW + 91 * DAY);
     assert_finding(w, key, SLD_TLS_EXPIRED, SLD_ERROR, "tls.certChain");
-    assert_finding(w, "virtualservices/gloo-system/one", SLD_TLS_EXPIRED, SLD_ERROR,
-                   "sslConfig.secretRef");
-    assert_null(out(w, SLD_OUT_SECRET, "gloo-system.cert/certificate"));
-    assert_int_equal(chains(w), -1);
-    at(w, NOW - 1);
-    assert_finding(w, key, SLD_TLS_EXPIRED, SLD_ERROR, "tls.certChain");
+    assert_non_null(out(w, SLD_OUT_SECRET, "gloo-system.cert/certificate"));
+    assert_int_equal(chains(w), 1);
     at(w, NOW);
     assert_clean(w, key);
+}
+
+// One that is not valid when it comes never reaches Envoy, and does not take the place of one in service.
+static void test_a_certificate_out_of_time(void **state)
+{
+    struct world *w = *state;
+    const char *key = "secrets/gloo-system/cert";
+    struct pair good = pair_make(&w->a, "one", NOW, NOW + 90 * DAY), old = pair_make(&w->a, "one", NOW - 9 * DAY, NOW - DAY),
+                later = pair_make(&w->a, "one", NOW + DAY, NOW + 99 * DAY);
+    put(w, service(w, "one", "cert", "one.example"));
+    put_pair(w, "cert", &old);
+    assert_finding(w, key, SLD_TLS_EXPIRED, SLD_ERROR, "tls.certChain");
+    assert_null(out(w, SLD_OUT_SECRET, "gloo-system.cert/certificate"));
+    assert_int_equal(chains(w), -1);
+    put_pair(w, "cert", &good);
+    assert_clean(w, key);
     assert_int_equal(chains(w), 1);
+    put_pair(w, "cert", &old);
+    assert_finding(w, key, SLD_TLS_EXPIRED, SLD_ERROR, "tls.certChain");
+    assert_true(holds(out(w, SLD_OUT_SECRET, "gloo-system.cert/certificate"), good.cert));
+    put_pair(w, "cert", &later);
+    assert_finding(w, key, SLD_TLS_EXPIRED, SLD_ERROR, "tls.certChain");
+    assert_true(holds(out(w, SLD_OUT_SECRET, "gloo-system.cert/certificate"), good.cert));
+    at(w, NOW + 2 * DAY);
+    assert_clean(w, key);
+    assert_true(holds(out(w, SLD_OUT_SECRET, "gloo-system.cert/certificate"), later.cert));
 }
 
 static void test_time_costs_little(void **state)
@@ -189,9 +211,16 @@ static void test_a_secret_that_comes_later(void **state)
     put_pair(w, "cert", &p);
     assert_clean(w, "virtualservices/gloo-system/one");
     assert_int_equal(chains(w), 1);
+    // Deleted while in use it stays in service; when nothing refers to it any more, it goes.
     drop(w, "secrets/gloo-system/cert");
+    assert_non_null(out(w, SLD_OUT_SECRET, "gloo-system.cert/certificate"));
+    assert_int_equal(chains(w), 1);
+    assert_finding(w, "virtualservices/gloo-system/one", SLD_REF_SECRET, SLD_WARNING,
+                   "sslConfig.secretRef");
+    assert_finding(w, "secrets/gloo-system/cert", SLD_REF_SECRET, SLD_WARNING, "");
+    drop(w, "virtualservices/gloo-system/one");
     assert_null(out(w, SLD_OUT_SECRET, "gloo-system.cert/certificate"));
-    assert_int_equal(chains(w), -1);
+    assert_null(sld_translate_status(w->t, SLD_STR("secrets/gloo-system/cert")));
 }
 
 static void test_roots_alone(void **state)
@@ -271,7 +300,8 @@ int main(void)
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         CASE(test_rotation_leaves_the_listener_alone),
-        CASE(test_time_takes_a_certificate_away),
+        CASE(test_time_ends_a_certificate_in_service),
+        CASE(test_a_certificate_out_of_time),
         CASE(test_time_costs_little),
         CASE(test_a_key_that_does_not_fit_leaves_the_last_pair),
         CASE(test_a_secret_that_comes_later),

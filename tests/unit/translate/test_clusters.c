@@ -160,6 +160,7 @@ static void test_no_plain_text_instead_of_tls(void **state)
         assert_non_null(c->transport_socket);
         assert_clean(w, "upstreams/gloo-system/u");
         assert_int_equal(out(w, SLD_OUT_ROUTE, "listener-::-8080-routes")->cluster_count, 1);
+        drop(w, "upstreams/gloo-system/u");
         drop(w, "secrets/gloo-system/ca");
     }
 }
