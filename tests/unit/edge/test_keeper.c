@@ -38,6 +38,26 @@ static const char *hear(int fd)
     return line;
 }
 
+static void send_fds(int socket, int out, int log)
+{
+    union {
+        struct cmsghdr align;
+        char bytes[CMSG_SPACE(2 * sizeof(int))];
+    } control = {0};
+    struct iovec io = {"attach\n", 7};
+    struct msghdr m = {.msg_iov = &io,
+                       .msg_iovlen = 1,
+                       .msg_control = control.bytes,
+                       .msg_controllen = sizeof(control.bytes)};
+    int fds[2] = {out, log};
+    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(sizeof(fds));
+    memcpy(CMSG_DATA(c), fds, sizeof(fds));
+    assert_int_equal(sendmsg(socket, &m, MSG_NOSIGNAL), 7);
+}
+
 // A script that goes on until it is told to end, and says when it is ready for that.
 #define LASTING(first) first "; : > \"$READY\"; while :; do sleep 0.01; done"
 
@@ -141,6 +161,33 @@ static void test_garbage_is_cut_off(void **state)
     kept_end(&k);
 }
 
+// Solder's sockets must not live on in the keeper or in Envoy: the next Solder binds them.
+static void test_nothing_is_inherited(void **state)
+{
+    (void)state;
+    struct kept k;
+    struct stat st;
+    int log[2];
+    char path[64];
+    const char *line = NULL;
+    assert_int_equal(dup2(STDOUT_FILENO, 77), 77); // without close-on-exec
+    keep(&k, LASTING("ls /proc/$$/fd >&2; echo end >&2; trap 'exit 5' TERM"));
+    close(77);
+    assert_int_equal(pipe2(log, O_CLOEXEC), 0);
+    send_fds(k.fd, log[1], log[1]);
+    close(log[1]);
+    assert_int_equal(strncmp(hear(k.fd), "hello 1 ", 8), 0);
+    assert_string_equal(hear(log[0]), "0");
+    while (strcmp(line = hear(log[0]), "end") != 0)
+        assert_string_not_equal(line, "77");
+    snprintf(path, sizeof(path), "/proc/%ld/fd/77", (long)k.pid);
+    assert_int_equal(stat(path, &st), -1);
+    say(k.fd, "term\n");
+    assert_string_equal(hear(log[0]), "");
+    close(log[0]);
+    kept_end(&k);
+}
+
 static void test_newest_client_counts(void **state)
 {
     (void)state;
@@ -157,26 +204,6 @@ static void test_newest_client_counts(void **state)
     say(k.fd, "term\n");
     assert_string_equal(hear(k.fd), "exit 5 0 0 0");
     kept_end(&k);
-}
-
-static void send_fds(int socket, int out, int log)
-{
-    union {
-        struct cmsghdr align;
-        char bytes[CMSG_SPACE(2 * sizeof(int))];
-    } control = {0};
-    struct iovec io = {"attach\n", 7};
-    struct msghdr m = {.msg_iov = &io,
-                       .msg_iovlen = 1,
-                       .msg_control = control.bytes,
-                       .msg_controllen = sizeof(control.bytes)};
-    int fds[2] = {out, log};
-    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-    c->cmsg_level = SOL_SOCKET;
-    c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN(sizeof(fds));
-    memcpy(CMSG_DATA(c), fds, sizeof(fds));
-    assert_int_equal(sendmsg(socket, &m, MSG_NOSIGNAL), 7);
 }
 
 // Streams go to whatever stdout is: here a socket and a pipe. Output without a newline at its end
@@ -356,6 +383,7 @@ int main(int argc, char **argv)
         WORLD_TEST(test_commands),
         WORLD_TEST(test_signal_to_the_keeper_is_passed_on),
         WORLD_TEST(test_garbage_is_cut_off),
+        WORLD_TEST(test_nothing_is_inherited),
         WORLD_TEST(test_newest_client_counts),
         WORLD_TEST(test_streams),
         WORLD_TEST(test_reader_that_hangs),
