@@ -1,6 +1,6 @@
-// The push order: when a resource may be sent, when one may be taken away. The states a new cluster goes
-// through (enum sld_xds_phase) and the rules were measured on Envoy 1.40: a route never precedes its clusters, endpoints
-// follow every cluster, a cluster goes last.
+// The push order: when a resource may be sent, when one may be taken away. The states a new cluster
+// goes through (enum sld_xds_phase) and the rules were measured on Envoy 1.40: a route never precedes
+// its clusters, endpoints follow every cluster, a cluster goes last.
 #include "xds/stream.h"
 
 static bool passed(uint64_t since, uint64_t span, uint64_t now)

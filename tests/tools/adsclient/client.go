@@ -347,7 +347,8 @@ func (c *client) words(t int, bad []string) string {
 	for _, name := range bad {
 		parts = append(parts, name+": refused by adsclient")
 	}
-	lead := map[int]string{cds: "Error adding/updating cluster(s) ", lds: "Error adding/updating listener(s) "}
+	lead := map[int]string{cds: "Error adding/updating cluster(s) ",
+		lds: "Error adding/updating listener(s) "}
 	return lead[t] + strings.Join(parts, ", ")
 }
 

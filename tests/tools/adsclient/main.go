@@ -54,7 +54,8 @@ func flags() *options {
 	flag.BoolVar(&delta, "delta", false, "the delta protocol (default)")
 	flag.BoolVar(&o.sotw, "sotw", false, "the state-of-the-world protocol")
 	flag.BoolVar(&o.names, "names", true, "print names of resources, not only their count")
-	flag.Var(&o.nack, "nack", "refuse resource `NAME` always (repeatable); TYPE/NAME (such as cds/a) for one type")
+	flag.Var(&o.nack, "nack",
+		"refuse resource `NAME` always (repeatable); TYPE/NAME (such as cds/a) for one type")
 	flag.Var(&o.nackOnce, "nack-once", "refuse it the first time only")
 	flag.BoolVar(&o.anonymous, "nack-anonymous", false, "do not name the culprit when refusing")
 	flag.StringVar(&o.print, "print", "json", "`json` lines, or none")

@@ -1,5 +1,6 @@
-// A random life: edits of the tables, clients that answer late, refuse, reconnect and change their watches. What
-// must never happen is checked by the client at each message; at the end everybody holds its view.
+// A random life: edits of the tables, clients of both protocols that answer late, refuse, reconnect and
+// change their watches. What must never happen is checked by the client at each message; at the end
+// everybody holds its view. SLD_SEED and SLD_LIVES choose the lives, SLD_TRACE=1 shows them.
 #include "world.c"
 
 #include <time.h>
