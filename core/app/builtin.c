@@ -1,6 +1,7 @@
 // Everything that is built in: explicit tables, alphabetical by name.
 #include "app/builtin.h"
 
+#include "secret/dir/dir.h"
 #include "source/dir/dir.h"
 
 // ---- Sources ----
@@ -15,6 +16,22 @@ const struct sld_source_ops *sld_builtin_source(struct sld_str address)
     for (size_t i = 0; i < sld_builtin_source_count; i++) {
         if (sld_builtin_sources[i]->matches(address))
             return sld_builtin_sources[i];
+    }
+    return NULL;
+}
+
+// ---- Secret stores ----
+
+const struct sld_secret_store_ops *const sld_builtin_secret_stores[] = {
+    &sld_secret_dir_ops,
+};
+const size_t sld_builtin_secret_store_count = SLD_ARRAY_LEN(sld_builtin_secret_stores);
+
+const struct sld_source_ops *sld_builtin_secret_store(struct sld_str address)
+{
+    for (size_t i = 0; i < sld_builtin_secret_store_count; i++) {
+        if (sld_builtin_secret_stores[i]->source.matches(address))
+            return &sld_builtin_secret_stores[i]->source;
     }
     return NULL;
 }

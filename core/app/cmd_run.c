@@ -7,6 +7,7 @@ static int run(struct sld_args *a)
 {
     struct sld_server_options o = {
         .configs = sld_args_all(a, "config"),
+        .secrets = sld_args_all(a, "secrets"),
         .settings_file = sld_args_get(a, "settings"),
         .settings_name = sld_args_get(a, "settings-name"),
         .envoy = sld_args_get(a, "envoy"),
@@ -45,6 +46,7 @@ static const struct sld_flag flags[] = {
     {.name = "envoy-proxy", .arg = "NAME", .help = "proxy whose gateways that Envoy serves; default gateway-proxy"},
     {.name = "log-format", .arg = "FORMAT", .env = "SOLDER_LOG_FORMAT", .help = "json or text; default text on a terminal"},
     {.name = "log-level", .arg = "LEVEL", .env = "SOLDER_LOG_LEVEL", .help = "debug, info (default), warn or error"},
+    {.name = "secrets", .arg = "STORE", .env = "SOLDER_SECRETS", .help = "where Secrets are besides: a directory", .repeat = true},
     {.name = "settings", .arg = "FILE", .env = "SOLDER_SETTINGS", .help = "settings that win over the Settings resource"},
     {.name = "settings-name", .arg = "NS/NAME", .env = "SOLDER_SETTINGS_NAME", .help = "the Settings resource; default gloo-system/default"},
     {.name = "state-dir", .arg = "DIR", .env = "SOLDER_STATE_DIR", .help = "what must survive a restart; default /var/lib/solder"},

@@ -18,7 +18,7 @@ struct letter {
     char *source, *path, *text, *build; // own
     struct sld_obj *object;             // reference: raw or blob
     unsigned order;
-    bool flag; // settled, taken
+    bool flag; // settled, taken, of secrets
     enum sld_code code;
     enum sld_out_type type;
     struct sld_hash hash;
@@ -42,6 +42,7 @@ struct sld_model_thread {
     struct sld_map synced_names;
     bool ready, serve_restored, settings_dirty, any_restored;
     uint64_t index, batches;
+    uint64_t since_ns;           // mono: the first letter since the last round; 0 = none
     const char *second_look;     // for the next news; owned by `names`
     struct sld_intern *names;
     bool stopped; // [io]
@@ -163,6 +164,8 @@ static void on_idle(void *user)
     bool all = m->sources && m->synced == m->sources;
     m->ready = m->ready || all || (m->serve_restored && m->any_restored);
     bool pending = sld_translate_pending(m->translate);
+    uint64_t since = m->since_ns;
+    m->since_ns = 0;
     if (!pending && was_ready == m->ready && !m->second_look)
         return;
     struct sld_translate_result r = {0};
@@ -174,7 +177,7 @@ static void on_idle(void *user)
     struct news *n = SLD_NEW(struct news);
     n->msg = (struct sld_message){.run = news_run, .drop = news_drop};
     n->m = m;
-    n->n = (struct sld_model_news){.round = r.round, .index = m->index, .ready = m->ready, .restored = !all, .second_look = m->second_look};
+    n->n = (struct sld_model_news){.round = r.round, .index = m->index, .since_ns = since, .ready = m->ready, .restored = !all, .second_look = m->second_look};
     fill_settings(m, &n->n);
     if (r.out_count)
         n->n.batch = sld_publish_batch(r.outs, r.out_count, ++m->batches);
@@ -230,6 +233,7 @@ static void letter_run(struct sld_message *msg)
     struct sld_model_thread *m = l->m;
     struct sld_str source = sld_str_c(l->source), path = sld_str_c(l->path), text = sld_str_c(l->text);
     uint64_t now = sld_mono_ns();
+    m->since_ns = m->since_ns ? m->since_ns : now;
     switch (l->kind) {
     case RESTORE:
         m->any_restored = true;
@@ -239,6 +243,8 @@ static void letter_run(struct sld_message *msg)
     case SOURCE:
         m->sources++;
         sld_intake_source(m->intake, source, l->order);
+        if (l->flag)
+            sld_intake_source_only(m->intake, source, SLD_KIND_SECRET);
         break;
     case PUT:
         sld_intake_put(m->intake, source, path, (struct sld_blob *)l->object, l->flag, now);
@@ -297,9 +303,10 @@ void sld_model_thread_restore(struct sld_model_thread *m, struct sld_str source,
     post(l);
 }
 
-void sld_model_thread_source(struct sld_model_thread *m, struct sld_str source, unsigned order)
+void sld_model_thread_source(struct sld_model_thread *m, struct sld_str source, unsigned order, bool secrets)
 {
     struct letter *l = letter(m, SOURCE, source);
+    l->flag = secrets;
     l->order = order;
     post(l);
 }

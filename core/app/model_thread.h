@@ -13,6 +13,7 @@ struct sld_model_thread;
 struct sld_model_news {
     struct sld_xds_batch *batch; // taken over by the callee; NULL: no resource changed
     struct sld_round round;
+    uint64_t since_ns;           // mono: when the first change of it was told; 0 = unknown
     uint64_t index;              // of the last change of any status
     bool ready;                  // everything there is has been translated: Envoys may be served
     bool restored;               // what is served was restored; some source has not synced yet
@@ -48,7 +49,8 @@ uint64_t sld_model_thread_index(const struct sld_model_thread *m);
 
 // Accepted forms of the state directory, before the sources.
 void sld_model_thread_restore(struct sld_model_thread *m, struct sld_str source, struct sld_raw *raw);
-void sld_model_thread_source(struct sld_model_thread *m, struct sld_str source, unsigned order);
+// SECRETS: it is a secret store.
+void sld_model_thread_source(struct sld_model_thread *m, struct sld_str source, unsigned order, bool secrets);
 // As the events of source.h.
 void sld_model_thread_put(struct sld_model_thread *m, struct sld_str source, struct sld_str path, struct sld_blob *bytes, bool settled);
 void sld_model_thread_gone(struct sld_model_thread *m, struct sld_str source, struct sld_str path);

@@ -30,7 +30,7 @@ struct source {
     const char *address;
     const struct sld_source_ops *ops;
     struct sld_source *source;
-    bool synced, up;
+    bool synced, up, secrets;
     int64_t last_sync_ms;
     char problem[256];
 };
@@ -112,22 +112,31 @@ static enum sld_rc open_sources(struct server *s, struct sld_err *err)
     return SLD_OK;
 }
 
+static enum sld_rc add_source(struct server *s, const char *flag, const char *address, bool secrets, struct sld_err *err)
+{
+    struct sld_str a = sld_str_c(address);
+    const struct sld_source_ops *ops = secrets ? sld_builtin_secret_store(a) : sld_builtin_source(a);
+    if (s->source_count == MAX_SOURCES)
+        return sld_err_set(err, SLD_LIMIT, "more than %d --config and --secrets", MAX_SOURCES);
+    if (!ops)
+        return sld_err_set(err, SLD_INVALID, "--%s %s is nothing Solder can read; give a directory", flag, address);
+    for (size_t i = 0; i < s->source_count; i++) {
+        if (!strcmp(s->sources[i].address, address))
+            return sld_err_set(err, SLD_INVALID, "--%s %s is given twice", flag, address);
+    }
+    s->sources[s->source_count++] = (struct source){.s = s, .address = address, .ops = ops, .secrets = secrets};
+    return SLD_OK;
+}
+
+// Sources before stores: of a Secret in both the source's counts.
 static enum sld_rc find_sources(struct server *s, struct sld_err *err)
 {
-    for (; s->opt->configs[s->source_count]; s->source_count++) {
-        const char *address = s->opt->configs[s->source_count];
-        if (s->source_count == MAX_SOURCES)
-            return sld_err_set(err, SLD_LIMIT, "more than %d --config", MAX_SOURCES);
-        const struct sld_source_ops *ops = sld_builtin_source(sld_str_c(address));
-        if (!ops)
-            return sld_err_set(err, SLD_INVALID, "--config %s is nothing Solder can read; give a directory", address);
-        for (size_t i = 0; i < s->source_count; i++) {
-            if (!strcmp(s->sources[i].address, address))
-                return sld_err_set(err, SLD_INVALID, "--config %s is given twice", address);
-        }
-        s->sources[s->source_count] = (struct source){.s = s, .address = address, .ops = ops};
-    }
-    return SLD_OK;
+    enum sld_rc rc = SLD_OK;
+    for (const char *const *at = s->opt->configs; *at && !rc; at++)
+        rc = add_source(s, "config", *at, false, err);
+    for (const char *const *at = s->opt->secrets; *at && !rc; at++)
+        rc = add_source(s, "secrets", *at, true, err);
+    return rc;
 }
 
 // ---- What the model thread tells ----
@@ -162,7 +171,7 @@ static void on_news(void *user, struct sld_model_news *n)
     if (n->ready && !s->served_ns)
         begin_serving(s, n);
     if (n->round.number) {
-        struct sld_admin_round r = {.generation = n->round.number, .duration_ns = n->round.duration_ns, .wall_ms = sld_wall_ms(),
+        struct sld_admin_round r = {.generation = n->round.number, .duration_ns = n->round.duration_ns, .since_ns = n->since_ns, .wall_ms = sld_wall_ms(),
                                     .computed = n->round.computed, .cut = n->round.cut, .changed = changed};
         sld_admin_round(s->admin, &r);
     }
@@ -589,7 +598,7 @@ static enum sld_rc start(struct server *s, struct sld_err *err)
     if (rc)
         return rc;
     for (size_t i = 0; i < s->source_count; i++)
-        sld_model_thread_source(s->model, sld_str_c(s->sources[i].address), (unsigned)i);
+        sld_model_thread_source(s->model, sld_str_c(s->sources[i].address), (unsigned)i, s->sources[i].secrets);
     sld_state_each(s->state, on_restored, s);
     rc = open_sources(s, err);
     if (rc)

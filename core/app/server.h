@@ -10,6 +10,7 @@
 
 struct sld_server_options {
     const char *const *configs;    // addresses of sources, NULL-terminated; at least one
+    const char *const *secrets;    // addresses of secret stores, NULL-terminated
     const char *settings_file;     // or NULL
     const char *settings_name;     // "ns/name" or NULL
     const char *envoy;             // NULL: none; "": the one on PATH; else its path

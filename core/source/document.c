@@ -129,6 +129,12 @@ static void document_add(const struct sld_node *node, long index, void *arg)
     struct sld_err err = {0};
     enum sld_rc rc = sld_model_identify(node, &place, &s.id, &code, &err);
     int line = node->line ? node->line : e->doc->line;
+    enum sld_kind only = e->unit->origin->only;
+    if (rc == SLD_OK && only != SLD_KIND_COUNT && s.id.kind != only) {
+        rc = SLD_NOT_FOUND;
+        code = SLD_DOC_FOREIGN;
+        sld_err_set(&err, rc, "a %s is not read here, only %s", sld_kind_info(s.id.kind)->name, sld_kind_info(only)->name);
+    }
     if (rc == SLD_OK) {
         if (index >= 0)
             item_text(e, node, &s);

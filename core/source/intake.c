@@ -88,10 +88,18 @@ void sld_intake_source(struct sld_intake *in, struct sld_str source, unsigned or
     struct origin *s = sld_xcalloc(1, sizeof(*s) + source.n + 1);
     s->in = in;
     s->order = order;
+    s->only = SLD_KIND_COUNT;
     if (source.n)
         memcpy(s->name, source.p, source.n);
     sld_list_init(&s->lost);
     sld_map_set(&in->origins, source, s);
+}
+
+void sld_intake_source_only(struct sld_intake *in, struct sld_str source, enum sld_kind kind)
+{
+    struct origin *s = sld_map_get(&in->origins, source);
+    SLD_PRE(s);
+    s->only = kind;
 }
 
 // ---- Units ----

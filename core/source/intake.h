@@ -65,6 +65,7 @@ struct unit {
 struct origin {
     struct sld_intake *in;
     unsigned order;
+    enum sld_kind only; // the kind that counts; SLD_KIND_COUNT: all do
     struct sld_map units;
     struct sld_list lost; // claims
     size_t claim_count;

@@ -83,6 +83,8 @@ struct sld_intake *sld_intake_create(const struct sld_intake_options *o,
 void sld_intake_destroy(struct sld_intake *in);
 // Tells of a source before its first unit; lower ORDER wins when two sources hold the same object.
 void sld_intake_source(struct sld_intake *in, struct sld_str source, unsigned order);
+// From now on only documents of KIND count in SOURCE, which was told; others are ignored like foreign ones.
+void sld_intake_source_only(struct sld_intake *in, struct sld_str source, enum sld_kind kind);
 // Objects known from the state directory, given before the sources' units: they count as said by
 // their unit until the source has synced and says otherwise. Ignored when the source was not told.
 void sld_intake_restore(struct sld_intake *in, struct sld_str source, struct sld_raw *raw);

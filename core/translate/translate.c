@@ -600,11 +600,14 @@ void sld_out_print(struct sld_buf *out, const struct sld_out *o, enum sld_text_s
     ProtobufCMessage *m = sld_msg_decode(&a, sld_out_type_desc(o->type), o->bytes, 100, &err);
     SLD_INV(m);
     // A resource made of secrets has them in fields that are not sensitive by themselves: none of its text is shown.
-    if (o->secret && o->type != SLD_OUT_SECRET)
-        sld_buf_addf(out, style == SLD_TEXT_YAML ? "name: '%.*s'\ncontent: '***'\n" : "{\"name\":\"%.*s\",\"content\":\"***\"}",
-                     SLD_FMT(o->name));
-    else
+    if (o->secret && o->type != SLD_OUT_SECRET) {
+        struct sld_node *n = sld_node_map(&a);
+        sld_node_set(&a, n, SLD_STR("name"), sld_node_scalar(&a, o->name, true));
+        sld_node_set(&a, n, SLD_STR("content"), sld_node_scalar(&a, SLD_STR("***"), true));
+        sld_doc_print_node(out, n, style);
+    } else {
         sld_doc_print(out, m, style, true);
+    }
     sld_arena_fini(&a);
 }
 

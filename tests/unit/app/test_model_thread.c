@@ -131,7 +131,7 @@ static void test_edits(void **state)
 {
     struct world *w = *state;
     w->done = served;
-    sld_model_thread_source(w->m, SOURCE, 0);
+    sld_model_thread_source(w->m, SOURCE, 0, false);
     put(w, "a.yaml", VS("/one"));
     sld_model_thread_synced(w->m, SOURCE);
     until(w, served);
@@ -152,7 +152,7 @@ static void test_refusal(void **state)
 {
     struct world *w = *state;
     w->done = served;
-    sld_model_thread_source(w->m, SOURCE, 0);
+    sld_model_thread_source(w->m, SOURCE, 0, false);
     put(w, "a.yaml", VS("/one"));
     sld_model_thread_synced(w->m, SOURCE);
     until(w, served);
@@ -176,7 +176,7 @@ static void test_restored(void **state)
     struct sld_ident id = {SLD_KIND_VIRTUAL_SERVICE, SLD_STR("gloo-system"), SLD_STR("v")};
     struct sld_doc_place place = {.path = SLD_STR("a.yaml"), .default_ns = id.ns};
     struct sld_raw *raw = sld_raw_create(id, SLD_STR(VS("/old")), 1, -1, SLD_STR("/etc/solder/a.yaml"), &place);
-    sld_model_thread_source(w->m, SOURCE, 0);
+    sld_model_thread_source(w->m, SOURCE, 0, false);
     sld_model_thread_restore(w->m, SOURCE, raw);
     SLD_UNREF(raw);
     sld_model_thread_problem(w->m, SOURCE, SLD_STR(""), SLD_SOURCE_STALE, SLD_STR("it is gone"));
