@@ -3,37 +3,114 @@
 
 #include "codec/format.h"
 
-// What BoringSSL takes in Envoy's strict list of cipher suites: names of OpenSSL and of IANA, and
-// words for groups.
-static const char suites[] =
-    "3DES AES AES128 AES128-GCM-SHA256 AES128-SHA AES256 AES256-GCM-SHA384 AES256-SHA "
-    "AESGCM ALL CHACHA20 DEFAULT DES-CBC3-SHA ECDH ECDHE ECDHE-ECDSA-AES128-GCM-SHA256 "
-    "ECDHE-ECDSA-AES128-SHA ECDHE-ECDSA-AES128-SHA256 ECDHE-ECDSA-AES256-GCM-SHA384 "
-    "ECDHE-ECDSA-AES256-SHA ECDHE-ECDSA-CHACHA20-POLY1305 ECDHE-PSK-AES128-CBC-SHA "
-    "ECDHE-PSK-AES256-CBC-SHA ECDHE-PSK-CHACHA20-POLY1305 ECDHE-RSA-AES128-GCM-SHA256 "
-    "ECDHE-RSA-AES128-SHA ECDHE-RSA-AES128-SHA256 ECDHE-RSA-AES256-GCM-SHA384 "
-    "ECDHE-RSA-AES256-SHA ECDHE-RSA-CHACHA20-POLY1305 ECDSA EECDH FIPS HIGH PSK "
-    "PSK-AES128-CBC-SHA PSK-AES256-CBC-SHA RSA SHA SHA1 SSLv3 "
-    "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256 "
-    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA "
-    "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384 "
-    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256 TLS_ECDHE_PSK_WITH_AES_128_CBC_SHA "
-    "TLS_ECDHE_PSK_WITH_AES_256_CBC_SHA TLS_ECDHE_PSK_WITH_CHACHA20_POLY1305_SHA256 "
-    "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256 "
-    "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA "
-    "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384 TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256 "
-    "TLS_PSK_WITH_AES_128_CBC_SHA TLS_PSK_WITH_AES_256_CBC_SHA "
-    "TLS_RSA_WITH_3DES_EDE_CBC_SHA TLS_RSA_WITH_AES_128_CBC_SHA "
-    "TLS_RSA_WITH_AES_128_GCM_SHA256 TLS_RSA_WITH_AES_256_CBC_SHA "
-    "TLS_RSA_WITH_AES_256_GCM_SHA384 TLSv1 TLSv1.2 aECDSA aPSK aRSA kECDHE kEECDH kPSK "
-    "kRSA";
-static const char curves[] =
-    "MLKEM1024 P-256 P-384 P-521 X25519 X25519MLKEM768 prime256v1 secp384r1 secp521r1 "
-    "x25519";
+// ---- Names that BoringSSL knows ----
+
+// Its cipher suites up to TLS 1.2: how keys are agreed on, who authenticates, what encrypts.
+enum {
+    RSA_DES3,
+    RSA_AES128,
+    RSA_AES256,
+    RSA_GCM128,
+    RSA_GCM256,
+    PSK_AES128,
+    PSK_AES256,
+    EC_RSA_AES128,
+    EC_RSA_AES256,
+    EC_RSA_GCM128,
+    EC_RSA_GCM256,
+    EC_RSA_CHACHA,
+    EC_RSA_SHA256,
+    EC_ECDSA_AES128,
+    EC_ECDSA_AES256,
+    EC_ECDSA_GCM128,
+    EC_ECDSA_GCM256,
+    EC_ECDSA_CHACHA,
+    EC_ECDSA_SHA256,
+    EC_PSK_AES128,
+    EC_PSK_AES256,
+    EC_PSK_CHACHA,
+};
+#define B(suite) (1U << (suite))
+// Groups leave out what is deprecated: triple DES and two suites of CBC with SHA256.
+#define OLD_CBC (B(EC_RSA_SHA256) | B(EC_ECDSA_SHA256))
+#define K_RSA (B(RSA_AES128) | B(RSA_AES256) | B(RSA_GCM128) | B(RSA_GCM256))
+#define K_PSK (B(PSK_AES128) | B(PSK_AES256))
+#define EC_RSA                                                                                     \
+    (B(EC_RSA_AES128) | B(EC_RSA_AES256) | B(EC_RSA_GCM128) | B(EC_RSA_GCM256) | B(EC_RSA_CHACHA))
+#define EC_ECDSA                                                                                   \
+    (B(EC_ECDSA_AES128) | B(EC_ECDSA_AES256) | B(EC_ECDSA_GCM128) | B(EC_ECDSA_GCM256) |           \
+     B(EC_ECDSA_CHACHA))
+#define EC_PSK (B(EC_PSK_AES128) | B(EC_PSK_AES256) | B(EC_PSK_CHACHA))
+#define CBC128                                                                                     \
+    (B(RSA_AES128) | B(PSK_AES128) | B(EC_RSA_AES128) | B(EC_ECDSA_AES128) | B(EC_PSK_AES128))
+#define CBC256                                                                                     \
+    (B(RSA_AES256) | B(PSK_AES256) | B(EC_RSA_AES256) | B(EC_ECDSA_AES256) | B(EC_PSK_AES256))
+#define GCM128 (B(RSA_GCM128) | B(EC_RSA_GCM128) | B(EC_ECDSA_GCM128))
+#define GCM256 (B(RSA_GCM256) | B(EC_RSA_GCM256) | B(EC_ECDSA_GCM256))
+#define CHACHA (B(EC_RSA_CHACHA) | B(EC_ECDSA_CHACHA) | B(EC_PSK_CHACHA))
+#define ALL (K_RSA | K_PSK | EC_RSA | EC_ECDSA | EC_PSK)
+
+// Names of OpenSSL and of IANA for one suite each, and words for groups.
+static const struct {
+    const char *names;
+    uint32_t suites;
+    uint32_t old; // deprecated ones, which only rules that remove reach by the group
+    bool group;
+} suites[] = {
+    {"AES128-GCM-SHA256 TLS_RSA_WITH_AES_128_GCM_SHA256", B(RSA_GCM128), 0, false},
+    {"AES128-SHA TLS_RSA_WITH_AES_128_CBC_SHA", B(RSA_AES128), 0, false},
+    {"AES256-GCM-SHA384 TLS_RSA_WITH_AES_256_GCM_SHA384", B(RSA_GCM256), 0, false},
+    {"AES256-SHA TLS_RSA_WITH_AES_256_CBC_SHA", B(RSA_AES256), 0, false},
+    {"DES-CBC3-SHA TLS_RSA_WITH_3DES_EDE_CBC_SHA", B(RSA_DES3), 0, false},
+    {"ECDHE-ECDSA-AES128-GCM-SHA256 TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", B(EC_ECDSA_GCM128), 0,
+     false},
+    {"ECDHE-ECDSA-AES128-SHA TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA", B(EC_ECDSA_AES128), 0, false},
+    {"ECDHE-ECDSA-AES128-SHA256 TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256", B(EC_ECDSA_SHA256), 0,
+     false},
+    {"ECDHE-ECDSA-AES256-GCM-SHA384 TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", B(EC_ECDSA_GCM256), 0,
+     false},
+    {"ECDHE-ECDSA-AES256-SHA TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA", B(EC_ECDSA_AES256), 0, false},
+    {"ECDHE-ECDSA-CHACHA20-POLY1305 TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+     B(EC_ECDSA_CHACHA), 0, false},
+    {"ECDHE-PSK-AES128-CBC-SHA TLS_ECDHE_PSK_WITH_AES_128_CBC_SHA", B(EC_PSK_AES128), 0, false},
+    {"ECDHE-PSK-AES256-CBC-SHA TLS_ECDHE_PSK_WITH_AES_256_CBC_SHA", B(EC_PSK_AES256), 0, false},
+    {"ECDHE-PSK-CHACHA20-POLY1305 TLS_ECDHE_PSK_WITH_CHACHA20_POLY1305_SHA256", B(EC_PSK_CHACHA), 0,
+     false},
+    {"ECDHE-RSA-AES128-GCM-SHA256 TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", B(EC_RSA_GCM128), 0,
+     false},
+    {"ECDHE-RSA-AES128-SHA TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA", B(EC_RSA_AES128), 0, false},
+    {"ECDHE-RSA-AES128-SHA256 TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256", B(EC_RSA_SHA256), 0, false},
+    {"ECDHE-RSA-AES256-GCM-SHA384 TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", B(EC_RSA_GCM256), 0,
+     false},
+    {"ECDHE-RSA-AES256-SHA TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA", B(EC_RSA_AES256), 0, false},
+    {"ECDHE-RSA-CHACHA20-POLY1305 TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256", B(EC_RSA_CHACHA), 0,
+     false},
+    {"PSK-AES128-CBC-SHA TLS_PSK_WITH_AES_128_CBC_SHA", B(PSK_AES128), 0, false},
+    {"PSK-AES256-CBC-SHA TLS_PSK_WITH_AES_256_CBC_SHA", B(PSK_AES256), 0, false},
+    {"3DES", B(RSA_DES3), 0, true},
+    {"ALL DEFAULT", ALL, B(RSA_DES3) | OLD_CBC, true},
+    {"FIPS HIGH", ALL, OLD_CBC, true},
+    {"kRSA RSA", K_RSA, B(RSA_DES3), true},
+    {"kECDHE kEECDH ECDH ECDHE EECDH", EC_RSA | EC_ECDSA | EC_PSK, OLD_CBC, true},
+    {"kPSK PSK", K_PSK, 0, true},
+    {"aRSA", K_RSA | EC_RSA, B(RSA_DES3) | B(EC_RSA_SHA256), true},
+    {"aECDSA ECDSA", EC_ECDSA, B(EC_ECDSA_SHA256), true},
+    {"aPSK", K_PSK | EC_PSK, 0, true},
+    {"AES", CBC128 | CBC256 | GCM128 | GCM256, OLD_CBC, true},
+    {"AES128", CBC128 | GCM128, OLD_CBC, true},
+    {"AES256", CBC256 | GCM256, 0, true},
+    {"AESGCM", GCM128 | GCM256, 0, true},
+    {"CHACHA20", CHACHA, 0, true},
+    {"SHA SHA1", CBC128 | CBC256, B(RSA_DES3), true},
+    {"SSLv3 TLSv1", CBC128 | CBC256, B(RSA_DES3), false},
+    {"TLSv1.2", GCM128 | GCM256 | CHACHA, OLD_CBC, false},
+};
+static const char *const curves[] = {"P-256 prime256v1", "P-384 secp384r1", "P-521 secp521r1",
+                                     "X25519 x25519",    "X25519MLKEM768",  "MLKEM1024"};
 static const char tls13[] =
     "TLS_AES_128_GCM_SHA256 TLS_AES_256_GCM_SHA384 TLS_CHACHA20_POLY1305_SHA256";
 
-static bool known(const char *names, struct sld_str s)
+static bool listed(const char *names, struct sld_str s)
 {
     struct sld_str rest = sld_str_c(names), name;
     while (sld_str_cut(&rest, ' ', &name)) {
@@ -43,46 +120,109 @@ static bool known(const char *names, struct sld_str s)
     return false;
 }
 
-// The name of the list nearest to S, or an absent slice.
-static struct sld_str nearest(const char *names, struct sld_str s)
+struct nearest {
+    struct sld_str wanted, best; // BEST absent: none is near
+    size_t distance;
+};
+enum { NEAR = 3 };
+
+static void compare(struct nearest *n, const char *names)
 {
-    enum { NEAR = 3 };
-    struct sld_str rest = sld_str_c(names), name, best = SLD_STR_NONE;
-    size_t distance = NEAR + 1;
+    struct sld_str rest = sld_str_c(names), name;
     while (sld_str_cut(&rest, ' ', &name)) {
-        size_t d = sld_str_distance(name, s, NEAR);
-        if (d < distance) {
-            distance = d;
-            best = name;
+        size_t d = sld_str_distance(name, n->wanted, NEAR);
+        if (d <= NEAR && (!n->best.p || d < n->distance)) {
+            n->distance = d;
+            n->best = name;
         }
     }
-    return best;
 }
 
-// The first name in the entry S that Envoy does not know, or an absent slice. Entries are names,
-// groups of equals
-// "[A|B]", and rules "!A", "-A", "A+B".
-static struct sld_str unknown_suite(struct sld_str s)
+static struct sld_str nearest_suite(struct sld_str s)
 {
-    if (s.n > 1 && s.p[0] == '[' && s.p[s.n - 1] == ']')
-        s = sld_str_sub(s, 1, s.n - 2);
-    else if (s.n && strchr("!-+", s.p[0]))
-        s = sld_str_sub(s, 1, s.n);
-    struct sld_str alternatives, word;
-    while (sld_str_cut(&s, '|', &alternatives)) {
-        while (sld_str_cut(&alternatives, '+', &word)) {
-            if (!known(suites, word))
-                return word;
-        }
+    struct nearest n = {.wanted = s};
+    for (size_t i = 0; i < SLD_ARRAY_LEN(suites); i++)
+        compare(&n, suites[i].names);
+    return n.best;
+}
+
+static struct sld_str nearest_curve(struct sld_str s)
+{
+    struct nearest n = {.wanted = s};
+    for (size_t i = 0; i < SLD_ARRAY_LEN(curves); i++)
+        compare(&n, curves[i]);
+    return n.best;
+}
+
+// The suites that WORD means; 0: it is not known. Parts of intersections are GROUPS only. REMOVE:
+// also deprecated ones.
+static uint32_t suites_of(struct sld_str word, bool groups, bool remove)
+{
+    for (size_t i = 0; i < SLD_ARRAY_LEN(suites); i++) {
+        if (listed(suites[i].names, word))
+            return groups && !suites[i].group ? 0 : suites[i].suites | (remove ? suites[i].old : 0);
     }
-    return SLD_STR_NONE;
+    return 0;
+}
+
+// ---- Lists of cipher suites ----
+
+// A list as BoringSSL reads it.
+struct rules {
+    uint32_t on, never;
+    bool grouped;           // there was a group of equals, behind which only additions are allowed
+    bool misplaced;         // there was something else
+    struct sld_str unknown; // the first name that is not known; absent: all are
+};
+
+// "A+B": suites that are in both.
+static uint32_t intersection(struct rules *r, struct sld_str words, bool remove)
+{
+    uint32_t all = UINT32_MAX;
+    bool several = sld_str_index(words, '+') >= 0;
+    struct sld_str word;
+    while (sld_str_cut(&words, '+', &word)) {
+        uint32_t some = suites_of(word, several, remove);
+        if (!some && !r->unknown.p)
+            r->unknown = word;
+        all &= some;
+    }
+    return all;
+}
+
+// "A" adds, "-A" removes, "!A" removes for good, "+A" reorders.
+static void apply_one(struct rules *r, char op, struct sld_str s)
+{
+    bool remove = op == '!' || op == '-';
+    uint32_t some = intersection(r, s, remove);
+    if (op == '!')
+        r->never |= some;
+    if (remove)
+        r->on &= ~some;
+    else if (!op)
+        r->on |= some & ~r->never;
+}
+
+// The same, or "[A|B]", a group of equals.
+static void apply(struct rules *r, struct sld_str s)
+{
+    struct sld_str one;
+    if (s.n > 1 && s.p[0] == '[' && s.p[s.n - 1] == ']') {
+        r->grouped = true;
+        s = sld_str_sub(s, 1, s.n - 2);
+        while (sld_str_cut(&s, '|', &one))
+            apply_one(r, 0, one);
+        return;
+    }
+    char op = strchr("!-+", s.p[0]) ? s.p[0] : 0;
+    r->misplaced = r->misplaced || (op && r->grouped);
+    apply_one(r, op, op ? sld_str_sub(s, 1, s.n) : s);
 }
 
 static void unknown_name(struct sld_report *r, struct sld_str path, const char *what,
-                         const char *names, struct sld_str s)
+                         struct sld_str s, struct sld_str like)
 {
-    struct sld_str like = nearest(names, s);
-    if (known(tls13, s))
+    if (listed(tls13, s))
         sld_report_add(r, SLD_ERROR, SLD_TLS_CONFIG, path,
                        "%.*s is a suite of TLS 1.3, which Envoy always offers and does not let "
                        "choose; remove it",
@@ -97,6 +237,51 @@ static void unknown_name(struct sld_report *r, struct sld_str path, const char *
                        SLD_FMT(s));
 }
 
+static void check_suites(char *const *list, size_t n, struct sld_report *r)
+{
+    struct rules rules = {0};
+    bool unknown = false;
+    for (size_t i = 0; i < n; i++) {
+        struct sld_str rest = sld_str_c(list[i]), rule;
+        while (sld_str_cut(&rest, ':', &rule)) {
+            rules.unknown = SLD_STR_NONE;
+            if (rule.n)
+                apply(&rules, rule);
+            if (!rules.unknown.p)
+                continue;
+            unknown = true;
+            unknown_name(r, sld_arena_fmt(r->arena, "cipherSuites[%zu]", i), "cipher suite",
+                         rules.unknown, nearest_suite(rules.unknown));
+        }
+    }
+    if (rules.misplaced)
+        sld_report_add(r, SLD_ERROR, SLD_TLS_CONFIG, SLD_STR("cipherSuites"),
+                       "rules with !, - or + have no place behind a group [A|B]; put them first");
+    else if (n && !unknown && !rules.on)
+        sld_report_add(
+            r, SLD_ERROR, SLD_TLS_CONFIG, SLD_STR("cipherSuites"),
+            "the list leaves no cipher suite; name at least one that is not removed again");
+}
+
+static void check_curves(char *const *list, size_t n, struct sld_report *r)
+{
+    uint32_t seen = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct sld_str s = sld_str_c(list[i]), path = sld_arena_fmt(r->arena, "ecdhCurves[%zu]", i);
+        size_t k = 0;
+        while (k < SLD_ARRAY_LEN(curves) && !listed(curves[k], s))
+            k++;
+        if (k == SLD_ARRAY_LEN(curves)) {
+            unknown_name(r, path, "curve", s, nearest_curve(s));
+            continue;
+        }
+        if (seen & B(k))
+            sld_report_add(r, SLD_ERROR, SLD_TLS_CONFIG, path,
+                           "%.*s is in the list already; name each curve once", SLD_FMT(s));
+        seen |= B(k);
+    }
+}
+
 static void check_parameters(const Gloo__SslParameters *p, struct sld_report *r)
 {
     if (!p)
@@ -105,17 +290,8 @@ static void check_parameters(const Gloo__SslParameters *p, struct sld_report *r)
     if (p->maximum_protocol_version && p->minimum_protocol_version > p->maximum_protocol_version)
         sld_report_add(r, SLD_ERROR, SLD_TLS_CONFIG, SLD_STR("minimumProtocolVersion"),
                        "the lowest version is above the highest; exchange them");
-    for (size_t i = 0; i < p->n_cipher_suites; i++) {
-        struct sld_str bad = unknown_suite(sld_str_c(p->cipher_suites[i]));
-        if (bad.p)
-            unknown_name(r, sld_arena_fmt(r->arena, "cipherSuites[%zu]", i), "cipher suite", suites,
-                         bad);
-    }
-    for (size_t i = 0; i < p->n_ecdh_curves; i++) {
-        struct sld_str s = sld_str_c(p->ecdh_curves[i]);
-        if (!known(curves, s))
-            unknown_name(r, sld_arena_fmt(r->arena, "ecdhCurves[%zu]", i), "curve", curves, s);
-    }
+    check_suites(p->cipher_suites, p->n_cipher_suites, r);
+    check_curves(p->ecdh_curves, p->n_ecdh_curves, r);
     sld_report_leave(r, was);
 }
 
