@@ -612,8 +612,8 @@ class Site:
 
     # Solder's life
 
-    def start(self, *args, envoy=True, wait=True, configs=None, env=None, **popen):
-        argv = [SOLDER, "run", "--state-dir", self.state, "--admin", f"unix:{self.admin}",
+    def start(self, *args, envoy=True, wait=True, configs=None, env=None, wrap=None, **popen):
+        argv = [*(wrap or [SOLDER]), "run", "--state-dir", self.state, "--admin", f"unix:{self.admin}",
                 "--log-format", "json"]
         for c in configs or [self.config]:
             argv += ["--config", c]
