@@ -16,7 +16,7 @@ static bool starved(const struct sld_xds_stream *s, struct sld_xds_entry *c)
     struct sld_xds_rec *r = cluster && cluster->eds
                                 ? sld_xds_rec_named(s, SLD_XDS_ENDPOINT, c->name)
                                 : NULL;
-    if (!r || r->maybe)
+    if (!r || r->state == SLD_REC_IDLE) // nothing will come: refused
         return false;
     const struct sld_xds_resource *has = r->state == SLD_REC_FLIGHT && r->sent ? r->sent : r->held;
     return !has || (has == r->e->empty && has != r->e->current);

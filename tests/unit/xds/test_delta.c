@@ -461,6 +461,44 @@ static void test_nothing_before_serve(void **state)
     sld_xds_destroy(x);
 }
 
+static void test_endpoints_that_vanish_before_they_went_ahead(void **state)
+{
+    struct world *w = *state;
+    settled(w);
+    PUT(w, E("a", "E 2"));
+    struct fake_msg *m = fake_next(w->f);
+    char nonce[24];
+    snprintf(nonce, sizeof(nonce), "%.*s", SLD_FMT(m->nonce));
+    assert_true(fake_find(m, "a") && m->type == SLD_XDS_ENDPOINT);
+    fake_free(m);
+    // Of a proven shape, so its endpoints may go ahead of the subscription; but one response is in flight.
+    PUT(w, C("b", "C 1"), E("b", "E 1"));
+    fake_expect(w->f, SLD_XDS_CLUSTER, "b", false);
+    del(w, SLD_XDS_CLUSTER, "b");
+    del(w, SLD_XDS_ENDPOINT, "b");
+    FAKE_SEND(w->f, .type = SLD_XDS_ENDPOINT, .names = "b");
+    FAKE_SEND(w->f, .type = SLD_XDS_ENDPOINT, .nonce = nonce);
+    // The client warms b and would wait for 15 s.
+    fake_expect(w->f, SLD_XDS_ENDPOINT, "b", true);
+}
+
+static void test_routes_wait_for_an_envoy_that_warms(void **state)
+{
+    struct world *w = *state;
+    settled(w);
+    fake_close(w->f);
+    fake_open(w->f);
+    // It reconnects while a cluster warms: about clusters it says nothing yet.
+    FAKE_SEND(w->f, .type = SLD_XDS_ROUTE, .names = "r", .versions = "r=0000000000000001");
+    fake_expect_nothing(w->f);
+    struct sld_blob *version = sld_map_get(&w->f->versions[SLD_XDS_CLUSTER], SLD_STR("a"));
+    char held[64];
+    snprintf(held, sizeof(held), "a=%.*s", SLD_FMT(version->data));
+    FAKE_SEND(w->f, .type = SLD_XDS_CLUSTER, .versions = held);
+    fake_expect(w->f, SLD_XDS_ROUTE, "r", true);
+    fake_expect_nothing(w->f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -492,6 +530,8 @@ int main(void)
         T(test_shared_and_own),
         T(test_unknown_role_gets_fallback_until_known),
         T(test_nothing_before_serve),
+        T(test_endpoints_that_vanish_before_they_went_ahead),
+        T(test_routes_wait_for_an_envoy_that_warms),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

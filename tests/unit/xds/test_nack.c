@@ -228,6 +228,59 @@ static void test_one_machine_differs(void **state)
     fake_destroy(g);
 }
 
+static void test_what_was_taken_beside_goes_again(void **state)
+{
+    struct world *w = *state;
+    PUT(w, C("a", "C 1", .no_eds = true), C("b", "C BAD", .no_eds = true));
+    FAKE_SEND(w->f, .type = SLD_XDS_CLUSTER);
+    fake_expect(w->f, SLD_XDS_CLUSTER, "a,b", false);
+    FAKE_SEND(w->f, .type = SLD_XDS_CLUSTER, .nonce = "1",
+              .error = "Error adding/updating cluster(s) b: is bad");
+    // Envoy has a, but no version of it to report.
+    fake_expect(w->f, SLD_XDS_CLUSTER, "a", true);
+    fake_expect_nothing(w->f);
+    assert_int_equal(w->refused, 1);
+    assert_string_equal(w->refused_name, "b");
+}
+
+static void test_one_resource_among_removals_is_the_culprit(void **state)
+{
+    struct world *w = *state;
+    PUT(w, E("a", "E 1"), E("b", "E 1"));
+    FAKE_SEND(w->f, .type = SLD_XDS_ENDPOINT, .names = "a,b");
+    fake_expect(w->f, SLD_XDS_ENDPOINT, "a,b", false);
+    PUT(w, E("a", "E BAD"));
+    del(w, SLD_XDS_ENDPOINT, "b");
+    FAKE_SEND(w->f, .type = SLD_XDS_ENDPOINT, .nonce = "1");
+    fake_expect(w->f, SLD_XDS_ENDPOINT, "a,-b", false);
+    FAKE_SEND(w->f, .type = SLD_XDS_ENDPOINT, .nonce = "2", .error = "no good");
+    assert_int_equal(w->refused, 1);
+    assert_string_equal(w->refused_name, "a");
+    fake_expect(w->f, SLD_XDS_ENDPOINT, "-b", true);
+    fake_expect_nothing(w->f);
+}
+
+static void test_late_good_form_reaches_the_others(void **state)
+{
+    struct world *w = *state;
+    struct fake *g = fake_create(w->x, SLD_XDS_DELTA_ADS, "gw", 40, &w->now, NULL);
+    PUT(w, C("a", "C 1", .no_eds = true));
+    FAKE_SEND(w->f, .type = SLD_XDS_CLUSTER);
+    fake_expect(w->f, SLD_XDS_CLUSTER, "a", false);
+    PUT(w, C("a", "C BAD", .no_eds = true));
+    fake_open(g);
+    FAKE_SEND(g, .type = SLD_XDS_CLUSTER);
+    fake_expect(g, SLD_XDS_CLUSTER, "a", false);
+    FAKE_SEND(g, .type = SLD_XDS_CLUSTER, .nonce = "1", .error = "a: is bad");
+    fake_expect_nothing(g); // nobody has acknowledged anything of it
+    FAKE_SEND(w->f, .type = SLD_XDS_CLUSTER, .nonce = "1");
+    assert_true(sld_xds_deadline(w->x) == w->now);
+    sld_xds_tick(w->x, w->now);
+    fake_expect(g, SLD_XDS_CLUSTER, "a", true);
+    fake_expect_nothing(w->f);
+    fake_destroy(g);
+}
+
 static void test_refused_endpoints_become_empty(void **state)
 {
     struct world *w = *state;
@@ -252,6 +305,9 @@ int main(void)
         T(test_one_report_per_build),
         T(test_restored_refusal),
         T(test_one_machine_differs),
+        T(test_what_was_taken_beside_goes_again),
+        T(test_one_resource_among_removals_is_the_culprit),
+        T(test_late_good_form_reaches_the_others),
         T(test_refused_endpoints_become_empty),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
