@@ -26,16 +26,6 @@ def test_example_works_as_it_stands(site, default_ports):
         assert o["state"] == "Accepted", o
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(not (ROOT / "packaging/try").exists(), reason="no packaging/try")
-def test_try_once(default_ports):
-    """`--once` ends after the proof with exit code 0."""
-    done = subprocess.run([ROOT / "packaging/try", "--once"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True, timeout=900, start_new_session=True)
-    assert done.returncode == 0, done.stdout[-4000:]
-    assert "200" in done.stdout
-
-
 def test_static_binary():
     """`ldd` says "not a dynamic executable"."""
     done = subprocess.run(["ldd", SOLDER], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

@@ -16,7 +16,7 @@ SOLDER = pathlib.Path(os.environ.get("SLD_BUILD", "build")).resolve() / "solder"
 UPDATE = os.environ.get("SLD_GOLDEN_UPDATE") == "1"
 CASES = sorted(p.relative_to(HERE) for p in HERE.glob("*/*.yaml") if not p.name.endswith(".out.yaml"))
 
-pytestmark = pytest.mark.skipif(not SOLDER.exists(), reason="no binary: run tests/run golden, or set SLD_BUILD")
+pytestmark = pytest.mark.skipif(not SOLDER.exists(), reason="no binary: run tests/run unit, or set SLD_BUILD")
 
 
 def solder(case, *args):
