@@ -53,7 +53,7 @@ def test_https(site, default_ports, tmp_path):
     redirect = subprocess.run(["curl", "-s", "-o", "/dev/null", "-w", "%{http_code} %{redirect_url}", "--resolve",
                                "shop.example:8080:127.0.0.1", "http://shop.example:8080/x"], stdout=subprocess.PIPE,
                               text=True, timeout=20)
-    assert redirect.stdout == "301 https://shop.example/x" or redirect.stdout.startswith("301 https://shop.example"), redirect.stdout
+    assert redirect.stdout.startswith("301 https://shop.example"), redirect.stdout
     answer = subprocess.run(["curl", "-sk", "--resolve", "shop.example:8443:127.0.0.1", "https://shop.example:8443/"],
                             stdout=subprocess.PIPE, text=True, timeout=20)
     assert answer.stdout == "over TLS\n"
