@@ -113,7 +113,7 @@ def test_text():
     assert lines("text", "core/xds/a.c", "int a; \n\tint b;\n") == [1, 2]
     assert lines("text", "README.md", "no newline") == [0]
     assert lines("text", "README.md", "two\n\n") == [2]
-    assert lines("text", "core/xds/a.c", "x" * 151 + "\n") == [1]
+    assert lines("text", "core/xds/a.c", "x" * 161 + "\n") == [1]
 
 
 def test_layout():
