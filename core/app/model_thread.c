@@ -98,6 +98,9 @@ static void on_object(void *user, struct sld_ident id, struct sld_raw *raw)
         }
         sld_arena_fini(&a);
     }
+    // A certificate made a moment ago must not be judged by the time of the last tick.
+    if (id.kind == SLD_KIND_SECRET)
+        sld_translate_set_now(m->translate, sld_wall_ms() / 1000);
     sld_translate_set(m->translate, id, raw);
     if (!raw && m->opt.state)
         sld_state_forget(m->opt.state, id);
