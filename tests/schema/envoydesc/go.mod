@@ -2,7 +2,7 @@
 // compiled. See ../test_envoy_descriptors.py.
 module solder/tests/schema/envoydesc
 
-go 1.26.0
+go 1.19
 
 require (
 	github.com/cncf/xds/go v0.0.0-20260202195803-dba9d589def2
