@@ -1,6 +1,7 @@
 // The model thread.
 #include "app/model_thread.h"
 
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 
@@ -9,7 +10,7 @@
 #include "app/settings.h"
 
 // Everything that goes from io to model, in one kind of message: small, and the order of one sender is kept.
-enum letter_kind { RESTORE, SOURCE, PUT, GONE, SYNCED, PROBLEM, SERVE_RESTORED, VERDICT };
+enum letter_kind { RESTORE, SOURCE, STATE, PUT, GONE, SYNCED, PROBLEM, SERVE_RESTORED, VERDICT };
 
 struct letter {
     struct sld_message msg;
@@ -249,6 +250,9 @@ static void letter_run(struct sld_message *msg)
         if (l->flag)
             sld_intake_source_only(m->intake, source, SLD_KIND_SECRET);
         break;
+    case STATE:
+        sld_intake_source(m->intake, source, UINT_MAX);
+        break;
     case PUT:
         sld_intake_put(m->intake, source, path, (struct sld_blob *)l->object, l->flag, now);
         break;
@@ -312,6 +316,11 @@ void sld_model_thread_source(struct sld_model_thread *m, struct sld_str source, 
     l->flag = secrets;
     l->order = order;
     post(l);
+}
+
+void sld_model_thread_state(struct sld_model_thread *m, struct sld_str dir)
+{
+    post(letter(m, STATE, dir));
 }
 
 void sld_model_thread_put(struct sld_model_thread *m, struct sld_str source, struct sld_str path, struct sld_blob *bytes, bool settled)

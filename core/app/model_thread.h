@@ -51,6 +51,8 @@ uint64_t sld_model_thread_index(const struct sld_model_thread *m);
 void sld_model_thread_restore(struct sld_model_thread *m, struct sld_str source, struct sld_raw *raw);
 // SECRETS: it is a secret store.
 void sld_model_thread_source(struct sld_model_thread *m, struct sld_str source, unsigned order, bool secrets);
+// The state directory, so that problems can be told of it; it has no documents and nobody waits for it.
+void sld_model_thread_state(struct sld_model_thread *m, struct sld_str dir);
 // As the events of source.h.
 void sld_model_thread_put(struct sld_model_thread *m, struct sld_str source, struct sld_str path, struct sld_blob *bytes, bool settled);
 void sld_model_thread_gone(struct sld_model_thread *m, struct sld_str source, struct sld_str path);

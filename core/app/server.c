@@ -23,6 +23,7 @@ enum {
     RESTORE_WAIT_MS = 3000,
     // An Envoy that has not taken everything by then is reported, and no reason to be unready any more.
     CONVERGE_LIMIT_MS = 60000,
+    STATE_LOOK_MS = 500,
 };
 
 struct source {
@@ -51,7 +52,8 @@ struct server {
     struct source sources[MAX_SOURCES];
     size_t source_count;
     struct sld_signal *term, *intr, *hup;
-    struct sld_timer *restore_wait;
+    struct sld_timer *restore_wait, *state_look;
+    char state_problem[256]; // as told last; "" = none
     struct sld_str write_ns, role, run_dir;
     _Atomic uint64_t index;
     uint64_t served_ns;  // mono: since when Envoys are served; 0 = not yet
@@ -60,6 +62,8 @@ struct server {
     bool stopping, finished;
     int exit_code;
 };
+
+static const char *state_dir(const struct server *s);
 
 // ---- Sources ----
 
@@ -301,6 +305,11 @@ static size_t sources(struct sld_admin_source *out, size_t max, void *user)
             .problem = c->up ? SLD_STR_NONE : sld_str_c(c->problem),
         };
     }
+    if (n < max) {
+        bool up = !s->state_problem[0];
+        out[n++] = (struct sld_admin_source){
+            .name = sld_str_c(state_dir(s)), .type = "state", .up = up, .synced = true, .problem = up ? SLD_STR_NONE : sld_str_c(s->state_problem)};
+    }
     return n;
 }
 
@@ -373,6 +382,18 @@ static void on_hup(int signum, void *user)
     }
     sld_admin_reload(s->admin);
     reload_xds_tls(s);
+}
+
+// Tells of a state directory that cannot be written, and when it can be again.
+static void on_state_look(void *user)
+{
+    struct server *s = user;
+    const char *now = sld_state_problem(s->state);
+    sld_timer_start(s->state_look, STATE_LOOK_MS);
+    if (!strncmp(now ? now : "", s->state_problem, sizeof(s->state_problem) - 1))
+        return;
+    snprintf(s->state_problem, sizeof(s->state_problem), "%s", now ? now : "");
+    sld_model_thread_problem(s->model, sld_str_c(state_dir(s)), SLD_STR(""), SLD_STATE_DIR, sld_str_c(now));
 }
 
 static void on_restore_wait(void *user)
@@ -599,6 +620,9 @@ static enum sld_rc start(struct server *s, struct sld_err *err)
         return rc;
     for (size_t i = 0; i < s->source_count; i++)
         sld_model_thread_source(s->model, sld_str_c(s->sources[i].address), (unsigned)i, s->sources[i].secrets);
+    sld_model_thread_state(s->model, sld_str_c(state_dir(s)));
+    if (s->state_note[0])
+        sld_model_thread_problem(s->model, sld_str_c(state_dir(s)), SLD_STR("accepted"), SLD_STATE_DIR, sld_str_c(s->state_note));
     sld_state_each(s->state, on_restored, s);
     rc = open_sources(s, err);
     if (rc)
@@ -608,6 +632,8 @@ static enum sld_rc start(struct server *s, struct sld_err *err)
     s->hup = sld_signal_create(s->io, SIGHUP, on_hup, s);
     s->restore_wait = sld_timer_create(s->io, on_restore_wait, s);
     sld_timer_start(s->restore_wait, RESTORE_WAIT_MS);
+    s->state_look = sld_timer_create(s->io, on_state_look, s);
+    sld_timer_start(s->state_look, STATE_LOOK_MS);
     return start_edge(s, err);
 }
 
@@ -632,6 +658,7 @@ static void stop(struct server *s)
     sld_signal_destroy(s->intr);
     sld_signal_destroy(s->hup);
     sld_timer_destroy(s->restore_wait);
+    sld_timer_destroy(s->state_look);
     if (s->xds_server) {
         sld_xds_server_stop(s->xds_server, on_xds_stopped, s);
         sld_loop_run(s->io);
