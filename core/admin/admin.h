@@ -52,7 +52,7 @@ struct sld_admin_check {
 
 struct sld_admin_source {
     struct sld_str name;    // its address, as in --config
-    const char *type;       // "directory"
+    const char *type;       // "directory", ...; "state" is the state directory: up while it can be written
     bool up;                // it can be read
     bool synced;            // everything there is was told once
     int64_t last_sync_ms;   // Unix time of its last complete reading; 0 = none

@@ -148,19 +148,32 @@ static void put_rounds(struct sld_buf *b, const struct sld_admin *a)
                      round_bounds, a->converge.buckets, ROUND_BUCKETS, a->converge.seconds);
 }
 
+static bool is_state(const struct sld_admin_source *s)
+{
+    return strcmp(s->type, "state") == 0;
+}
+
 static void put_sources(struct sld_buf *b, const struct sld_admin *a)
 {
     struct sld_admin_source *s = sld_xcalloc(SLD_ADMIN_SOURCES_MAX, sizeof(*s));
     size_t n = a->opt.host.sources(s, SLD_ADMIN_SOURCES_MAX, a->opt.host.user);
     metric_family(b, "solder_source_up", "gauge", "Whether a source of configuration can be read.");
-    for (size_t i = 0; i < n; i++)
-        metric_put(b, "solder_source_up", &(struct metric_label){"source", s[i].name}, 1, s[i].up);
+    for (size_t i = 0; i < n; i++) {
+        if (!is_state(&s[i]))
+            metric_put(b, "solder_source_up", &(struct metric_label){"source", s[i].name}, 1, s[i].up);
+    }
     metric_family(b, "solder_source_last_sync_timestamp_seconds", "gauge",
                   "Unix time of the last complete reading of a source; 0 before the first.");
-    for (size_t i = 0; i < n; i++)
-        metric_put(b, "solder_source_last_sync_timestamp_seconds",
-                   &(struct metric_label){"source", s[i].name}, 1,
-                   (double)s[i].last_sync_ms / 1000);
+    for (size_t i = 0; i < n; i++) {
+        if (!is_state(&s[i]))
+            metric_put(b, "solder_source_last_sync_timestamp_seconds", &(struct metric_label){"source", s[i].name}, 1,
+                       (double)s[i].last_sync_ms / 1000);
+    }
+    metric_family(b, "solder_state_directory_up", "gauge", "Whether the state directory can be written.");
+    for (size_t i = 0; i < n; i++) {
+        if (is_state(&s[i]))
+            metric_put(b, "solder_state_directory_up", NULL, 0, s[i].up);
+    }
     sld_xfree(s);
 }
 
