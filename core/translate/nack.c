@@ -328,15 +328,24 @@ static void judge_taken(struct sld_translate *t, struct trial *tr)
 
 // ---- What the outside tells ----
 
-// The present resource of that name, if its content is CONTENT.
-static const struct sld_out *present(struct sld_translate *t, enum sld_out_type type, struct sld_str view, struct sld_str name,
-                                     struct sld_hash content, sld_id *key)
+static const struct tr_out *out_of(struct sld_translate *t, enum sld_out_type type, struct sld_str view, struct sld_str name,
+                                   sld_id *key)
 {
     struct sld_arena a = {0};
     struct sld_str text = tr_out_key(&a, type, view, name);
     *key = sld_flow_key(t->flow, text);
     const struct tr_out *row = sld_flow_get(tr_out_table(t, text, NULL), *key);
     sld_arena_fini(&a);
+    return row;
+}
+
+// The present resource of that name, if its content is CONTENT. An Envoy's view also has what all views have.
+static const struct sld_out *present(struct sld_translate *t, enum sld_out_type type, struct sld_str view, struct sld_str name,
+                                     struct sld_hash content, sld_id *key)
+{
+    const struct tr_out *row = out_of(t, type, view, name, key);
+    if (!row)
+        row = out_of(t, type, SLD_STR(""), name, key);
     return row && row->out && sld_hash_eq(row->out->content, content) ? row->out : NULL;
 }
 
