@@ -38,24 +38,24 @@ const struct sld_source_ops *sld_builtin_secret_store(struct sld_str address)
 
 // ---- Features: the options of resources ----
 
-#define FEATURES(X)                     \
-    X(access_logging_service)           \
-    X(auto_host_rewrite)                \
-    X(cors)                             \
-    X(faults)                           \
-    X(grpc_web)                         \
-    X(gzip)                             \
-    X(header_manipulation)              \
-    X(health_check)                     \
-    X(host_rewrite)                     \
-    X(http_connection_manager_settings) \
-    X(lb_hash)                          \
-    X(prefix_rewrite)                   \
-    X(proxy_protocol)                   \
-    X(regex_rewrite)                    \
-    X(retries)                          \
-    X(shadowing)                        \
-    X(timeout)                          \
+#define FEATURES(X)                                                                                \
+    X(access_logging_service)                                                                      \
+    X(auto_host_rewrite)                                                                           \
+    X(cors)                                                                                        \
+    X(faults)                                                                                      \
+    X(grpc_web)                                                                                    \
+    X(gzip)                                                                                        \
+    X(header_manipulation)                                                                         \
+    X(health_check)                                                                                \
+    X(host_rewrite)                                                                                \
+    X(http_connection_manager_settings)                                                            \
+    X(lb_hash)                                                                                     \
+    X(prefix_rewrite)                                                                              \
+    X(proxy_protocol)                                                                              \
+    X(regex_rewrite)                                                                               \
+    X(retries)                                                                                     \
+    X(shadowing)                                                                                   \
+    X(timeout)                                                                                     \
     X(upgrades)
 
 #define DECLARE(name) extern const struct sld_feature sld_feature_##name;
@@ -63,21 +63,20 @@ FEATURES(DECLARE)
 
 const struct sld_feature *const sld_builtin_features[] = {
 #define ENTRY(name) &sld_feature_##name,
-    FEATURES(ENTRY)
-};
+    FEATURES(ENTRY)};
 const size_t sld_builtin_feature_count = SLD_ARRAY_LEN(sld_builtin_features);
 
 // ---- Commands ----
 
-#define COMMANDS(X) \
-    X(bootstrap)    \
-    X(check)        \
-    X(completion)   \
-    X(describe)     \
-    X(get)          \
-    X(keeper)       \
-    X(run)          \
-    X(translate)    \
+#define COMMANDS(X)                                                                                \
+    X(bootstrap)                                                                                   \
+    X(check)                                                                                       \
+    X(completion)                                                                                  \
+    X(describe)                                                                                    \
+    X(get)                                                                                         \
+    X(keeper)                                                                                      \
+    X(run)                                                                                         \
+    X(translate)                                                                                   \
     X(version)
 
 #define DECLARE_COMMAND(name) extern const struct sld_command sld_cmd_##name;
@@ -85,6 +84,5 @@ COMMANDS(DECLARE_COMMAND)
 
 const struct sld_command *const sld_builtin_commands[] = {
 #define COMMAND_ENTRY(name) &sld_cmd_##name,
-    COMMANDS(COMMAND_ENTRY)
-};
+    COMMANDS(COMMAND_ENTRY)};
 const size_t sld_builtin_command_count = SLD_ARRAY_LEN(sld_builtin_commands);

@@ -1,4 +1,5 @@
-// The tables of everything that is built in. A new source, feature or command is one line in builtin.c.
+// The tables of everything that is built in. A new source, feature or command is one line in
+// builtin.c.
 #pragma once
 
 #include "app/flags.h"

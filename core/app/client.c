@@ -25,7 +25,8 @@ struct sld_str sld_client_escape(struct sld_arena *a, struct sld_str s)
     return out.p ? out : SLD_STR("");
 }
 
-static struct sld_str base_url(struct sld_arena *a, const struct sld_args *args, struct sld_http_call *call)
+static struct sld_str base_url(struct sld_arena *a, const struct sld_args *args,
+                               struct sld_http_call *call)
 {
     const char *given = sld_args_get(args, "admin");
     struct sld_str addr = sld_str_c(given ? given : "127.0.0.1:9091");
@@ -61,30 +62,37 @@ static enum sld_rc read_token(struct sld_arena *a, struct sld_str *out, struct s
 }
 
 // The words of a problem document, or the body's beginning.
-static enum sld_rc problem(struct sld_arena *a, int status, struct sld_str body, struct sld_err *err)
+static enum sld_rc problem(struct sld_arena *a, int status, struct sld_str body,
+                           struct sld_err *err)
 {
     struct sld_document *docs = NULL;
     size_t n = 0;
     enum sld_code code;
-    enum sld_rc rc = status == 404 ? SLD_NOT_FOUND : status == 401 || status == 403 ? SLD_DENIED : SLD_INVALID;
+    enum sld_rc rc = status == 404                    ? SLD_NOT_FOUND
+                     : status == 401 || status == 403 ? SLD_DENIED
+                                                      : SLD_INVALID;
     if (!sld_doc_read(a, body, &sld_doc_limits_default, &docs, &n, &code, NULL) && n) {
         struct sld_str detail = sld_node_text(sld_node_get(docs[0].root, SLD_STR("detail")));
         struct sld_str remedy = sld_node_text(sld_node_get(docs[0].root, SLD_STR("remedy")));
         if (detail.n)
-            return sld_err_set(err, rc, "%.*s%s%.*s", SLD_FMT(detail), remedy.n ? "; " : "", SLD_FMT(remedy));
+            return sld_err_set(err, rc, "%.*s%s%.*s", SLD_FMT(detail), remedy.n ? "; " : "",
+                               SLD_FMT(remedy));
     }
-    return sld_err_set(err, rc, "the server answers %d: %.*s", status, SLD_FMT(sld_str_sub(body, 0, 200)));
+    return sld_err_set(err, rc, "the server answers %d: %.*s", status,
+                       SLD_FMT(sld_str_sub(body, 0, 200)));
 }
 
-enum sld_rc sld_client_get(struct sld_arena *a, const struct sld_args *args, struct sld_str path, struct sld_str *body,
-                           struct sld_err *err)
+enum sld_rc sld_client_get(struct sld_arena *a, const struct sld_args *args, struct sld_str path,
+                           struct sld_str *body, struct sld_err *err)
 {
     struct sld_http_call call = {.timeout_ms = TIMEOUT_MS, .max_body_bytes = ANSWER_MAX_BYTES};
     struct sld_str token, base = base_url(a, args, &call);
     enum sld_rc rc = read_token(a, &token, err);
     if (rc)
         return rc;
-    struct sld_http_header auth = {SLD_STR("authorization"), token.p ? sld_arena_fmt(a, "Bearer %.*s", SLD_FMT(token)) : SLD_STR_NONE};
+    struct sld_http_header auth = {SLD_STR("authorization"),
+                                   token.p ? sld_arena_fmt(a, "Bearer %.*s", SLD_FMT(token))
+                                           : SLD_STR_NONE};
     call.url = sld_arena_fmt(a, "%.*s%.*s", SLD_FMT(base), SLD_FMT(path));
     call.ca_file = sld_str_c(sld_args_get(args, "admin-ca"));
     call.cert_file = sld_str_c(sld_args_get(args, "admin-cert"));
@@ -97,13 +105,16 @@ enum sld_rc sld_client_get(struct sld_arena *a, const struct sld_args *args, str
     rc = sld_http_fetch(a, &call, &status, body, err);
     if (rc) {
         const char *given = sld_args_get(args, "admin");
-        return sld_err_wrap(err, "no answer from Solder at %s (is it running? --admin or $SOLDER_ADMIN names another)", given ? given : "127.0.0.1:9091");
+        return sld_err_wrap(
+            err,
+            "no answer from Solder at %s (is it running? --admin or $SOLDER_ADMIN names another)",
+            given ? given : "127.0.0.1:9091");
     }
     return status >= 400 ? problem(a, status, *body, err) : SLD_OK;
 }
 
-enum sld_rc sld_client_get_json(struct sld_arena *a, const struct sld_args *args, struct sld_str path, struct sld_node **root,
-                                struct sld_err *err)
+enum sld_rc sld_client_get_json(struct sld_arena *a, const struct sld_args *args,
+                                struct sld_str path, struct sld_node **root, struct sld_err *err)
 {
     struct sld_str body;
     enum sld_rc rc = sld_client_get(a, args, path, &body, err);

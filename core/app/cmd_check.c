@@ -44,16 +44,18 @@ static void on_object(const struct sld_object *o, const struct sld_status *s, vo
     for (size_t i = 0; i < s->count; i++) {
         struct sld_finding f = s->findings[i];
         sld_raw_locate(raw, &f);
-        add(r, (struct line){
-            .origin = f.origin.n ? f.origin : raw->origin,
-            .line = f.line,
-            .column = f.column,
-            .severity = f.severity,
-            .code = f.code,
-            .object = sld_arena_fmt(&r->arena, "%s %.*s.%.*s", sld_kind_info(o->id.kind)->name, SLD_FMT(o->id.ns), SLD_FMT(o->id.name)),
-            .path = f.path,
-            .message = f.message,
-        });
+        add(r,
+            (struct line){
+                .origin = f.origin.n ? f.origin : raw->origin,
+                .line = f.line,
+                .column = f.column,
+                .severity = f.severity,
+                .code = f.code,
+                .object = sld_arena_fmt(&r->arena, "%s %.*s.%.*s", sld_kind_info(o->id.kind)->name,
+                                        SLD_FMT(o->id.ns), SLD_FMT(o->id.name)),
+                .path = f.path,
+                .message = f.message,
+            });
     }
 }
 
@@ -62,9 +64,16 @@ static void add_problems(struct report *r, const struct sld_intake *in)
     size_t n;
     const struct sld_problem *p = sld_intake_problems(in, &n);
     for (size_t i = 0; i < n; i++) {
-        struct sld_str origin = p[i].path.n ? sld_arena_fmt(&r->arena, "%.*s/%.*s", SLD_FMT(p[i].source), SLD_FMT(p[i].path)) : p[i].source;
-        add(r, (struct line){.origin = origin, .line = p[i].line, .column = p[i].column, .severity = p[i].severity,
-                             .code = p[i].code, .message = p[i].message});
+        struct sld_str origin =
+            p[i].path.n
+                ? sld_arena_fmt(&r->arena, "%.*s/%.*s", SLD_FMT(p[i].source), SLD_FMT(p[i].path))
+                : p[i].source;
+        add(r, (struct line){.origin = origin,
+                             .line = p[i].line,
+                             .column = p[i].column,
+                             .severity = p[i].severity,
+                             .code = p[i].code,
+                             .message = p[i].message});
     }
 }
 
@@ -85,8 +94,9 @@ static void print_text(const struct report *r, size_t documents)
 {
     for (size_t i = 0; i < r->count; i++) {
         const struct line *l = &r->lines[i];
-        printf("%.*s:%d:%d: %s SLD%04d: %.*s%s%.*s%s%.*s\n", SLD_FMT(l->origin), l->line, l->column, sld_severity_name(l->severity),
-               (int)l->code, SLD_FMT(l->object), l->object.n ? ": " : "", SLD_FMT(l->path), l->path.n ? ": " : "",
+        printf("%.*s:%d:%d: %s SLD%04d: %.*s%s%.*s%s%.*s\n", SLD_FMT(l->origin), l->line, l->column,
+               sld_severity_name(l->severity), (int)l->code, SLD_FMT(l->object),
+               l->object.n ? ": " : "", SLD_FMT(l->path), l->path.n ? ": " : "",
                SLD_FMT(l->message));
     }
     fprintf(stderr, "%zu resources, %zu errors, %zu warnings\n", documents, r->errors, r->warnings);
@@ -175,16 +185,23 @@ static int run(struct sld_args *a)
 static const struct sld_flag flags[] = {
     {.name = "notes", .help = "tell of ignored documents and objects without effect too"},
     {.name = "output", .letter = 'o', .arg = "FORMAT", .help = "text (default) or json"},
-    {.name = "settings", .arg = "FILE", .env = "SOLDER_SETTINGS", .help = "settings that win over the Settings resource"},
-    {.name = "settings-name", .arg = "NS/NAME", .env = "SOLDER_SETTINGS_NAME", .help = "the Settings resource; default gloo-system/default"},
+    {.name = "settings",
+     .arg = "FILE",
+     .env = "SOLDER_SETTINGS",
+     .help = "settings that win over the Settings resource"},
+    {.name = "settings-name",
+     .arg = "NS/NAME",
+     .env = "SOLDER_SETTINGS_NAME",
+     .help = "the Settings resource; default gloo-system/default"},
 };
 
 const struct sld_command sld_cmd_check = {
     .name = "check",
     .args = "PATH...",
     .help = "Tells what is wrong with the resources in directories or files, offline.",
-    .more = "Prints file:line:column: severity code: object: field: what is wrong and how to mend it.\n"
-            "Exit code 0: no errors; 1: errors found; 2: could not check.",
+    .more =
+        "Prints file:line:column: severity code: object: field: what is wrong and how to mend it.\n"
+        "Exit code 0: no errors; 1: errors found; 2: could not check.",
     .flags = flags,
     .flag_count = SLD_ARRAY_LEN(flags),
     .min_pos = 1,

@@ -26,7 +26,9 @@ static int run(struct sld_args *a)
         if (!sld_builtin_commands[i]->hidden)
             printf(" %s", sld_builtin_commands[i]->name);
     }
-    fputs("\"\n    COMPREPLY=($(compgen -W \"$words\" -- \"$cur\")); return\n  fi\n  case ${COMP_WORDS[1]} in\n", stdout);
+    fputs("\"\n    COMPREPLY=($(compgen -W \"$words\" -- \"$cur\")); return\n  fi\n  case "
+          "${COMP_WORDS[1]} in\n",
+          stdout);
     for (size_t i = 0; i < sld_builtin_command_count; i++) {
         if (!sld_builtin_commands[i]->hidden)
             words_of(sld_builtin_commands[i]);

@@ -19,10 +19,11 @@ static void print_findings(const struct sld_node *findings)
     for (size_t i = 0; i < findings->count; i++) {
         const struct sld_node *f = findings->items[i];
         struct sld_str origin = text(f, "origin"), line = text(f, "line"), path = text(f, "path");
-        printf("  %.*s %.*s: %.*s%s%.*s\n", SLD_FMT(text(f, "severity")), SLD_FMT(text(f, "code")), SLD_FMT(path), path.n ? ": " : "",
-               SLD_FMT(text(f, "message")));
+        printf("  %.*s %.*s: %.*s%s%.*s\n", SLD_FMT(text(f, "severity")), SLD_FMT(text(f, "code")),
+               SLD_FMT(path), path.n ? ": " : "", SLD_FMT(text(f, "message")));
         if (line.n)
-            printf("    at %.*s%s%.*s:%.*s\n", SLD_FMT(origin), origin.n ? ":" : "line ", SLD_FMT(line), SLD_FMT(text(f, "column")));
+            printf("    at %.*s%s%.*s:%.*s\n", SLD_FMT(origin), origin.n ? ":" : "line ",
+                   SLD_FMT(line), SLD_FMT(text(f, "column")));
         printf("    remedy: %.*s\n", SLD_FMT(text(f, "remedy")));
     }
 }
@@ -39,13 +40,16 @@ static void print_object(const struct sld_node *object)
     sld_buf_fini(&b);
 }
 
-static void print(const struct sld_kind_info *k, struct sld_str ns, const char *name, const struct sld_node *root)
+static void print(const struct sld_kind_info *k, struct sld_str ns, const char *name,
+                  const struct sld_node *root)
 {
     bool last_good = sld_str_eq(text(root, "lastGood"), SLD_STR("true"));
     bool served = sld_str_eq(text(root, "served"), SLD_STR("true"));
-    printf("Kind:      %s\nNamespace: %.*s\nName:      %s\nOrigin:    %.*s\nState:     %.*s\n", k->name, SLD_FMT(ns), name,
-           SLD_FMT(text(root, "origin")), SLD_FMT(text(root, "state")));
-    printf("In force:  %s\n", last_good ? "the last accepted form, not the present document" : served ? "the present document" : "nothing");
+    printf("Kind:      %s\nNamespace: %.*s\nName:      %s\nOrigin:    %.*s\nState:     %.*s\n",
+           k->name, SLD_FMT(ns), name, SLD_FMT(text(root, "origin")), SLD_FMT(text(root, "state")));
+    printf("In force:  %s\n", last_good ? "the last accepted form, not the present document"
+                              : served  ? "the present document"
+                                        : "nothing");
     print_findings(sld_node_get(root, SLD_STR("findings")));
     const struct sld_node *object = sld_node_get(root, SLD_STR("object"));
     if (object)
@@ -62,8 +66,9 @@ static int run(struct sld_args *args)
     struct sld_arena a = {0};
     struct sld_err err = {0};
     struct sld_node *root;
-    struct sld_str path = sld_arena_fmt(&a, "/v1/objects/%s/%.*s/%.*s", k->plural, SLD_FMT(sld_client_escape(&a, ns)),
-                                        SLD_FMT(sld_client_escape(&a, sld_str_c(args->pos[1]))));
+    struct sld_str path =
+        sld_arena_fmt(&a, "/v1/objects/%s/%.*s/%.*s", k->plural, SLD_FMT(sld_client_escape(&a, ns)),
+                      SLD_FMT(sld_client_escape(&a, sld_str_c(args->pos[1]))));
     int code = SLD_EXIT_OK;
     if (sld_client_get_json(&a, args, path, &root, &err)) {
         fprintf(stderr, "solder describe: %s\n", err.msg);
@@ -77,7 +82,11 @@ static int run(struct sld_args *args)
 
 static const struct sld_flag flags[] = {
     SLD_CLIENT_FLAGS,
-    {.name = "namespace", .letter = 'n', .arg = "NS", .env = "SOLDER_NAMESPACE", .help = "namespace; default gloo-system"},
+    {.name = "namespace",
+     .letter = 'n',
+     .arg = "NS",
+     .env = "SOLDER_NAMESPACE",
+     .help = "namespace; default gloo-system"},
 };
 
 const struct sld_command sld_cmd_describe = {

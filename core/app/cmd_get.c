@@ -51,7 +51,8 @@ struct row {
 
 static void print_rows(const struct row *rows, size_t n, size_t columns, bool header)
 {
-    static const char *const titles[COLUMNS] = {"NAMESPACE", "NAME", "KIND", "STATE", "ORIGIN", "REASON"};
+    static const char *const titles[COLUMNS] = {"NAMESPACE", "NAME",   "KIND",
+                                                "STATE",     "ORIGIN", "REASON"};
     size_t width[COLUMNS] = {0};
     for (size_t c = 0; c < columns; c++) {
         width[c] = header ? strlen(titles[c]) : 0;
@@ -59,10 +60,12 @@ static void print_rows(const struct row *rows, size_t n, size_t columns, bool he
             width[c] = rows[i].cell[c].n > width[c] ? rows[i].cell[c].n : width[c];
     }
     for (size_t c = 0; header && c < columns; c++)
-        printf("%-*s%s", c + 1 < columns ? (int)width[c] : 0, titles[c], c + 1 < columns ? "   " : "\n");
+        printf("%-*s%s", c + 1 < columns ? (int)width[c] : 0, titles[c],
+               c + 1 < columns ? "   " : "\n");
     for (size_t i = 0; i < n; i++) {
         for (size_t c = 0; c < columns; c++)
-            printf("%-*.*s%s", c + 1 < columns ? (int)width[c] : 0, SLD_FMT(rows[i].cell[c]), c + 1 < columns ? "   " : "\n");
+            printf("%-*.*s%s", c + 1 < columns ? (int)width[c] : 0, SLD_FMT(rows[i].cell[c]),
+                   c + 1 < columns ? "   " : "\n");
     }
 }
 
@@ -86,7 +89,8 @@ static void add_rows(struct get *g, const struct sld_node *items, struct row **r
             text(o, "namespace"),
             text(o, "name"),
             text(o, "kind"),
-            last_good ? sld_arena_fmt(&g->arena, "%.*s (last good)", SLD_FMT(text(o, "state"))) : text(o, "state"),
+            last_good ? sld_arena_fmt(&g->arena, "%.*s (last good)", SLD_FMT(text(o, "state")))
+                      : text(o, "state"),
             text(o, "origin"),
             one_line(&g->arena, text(o, "reason")),
         }};
@@ -103,11 +107,13 @@ static struct sld_str list_path(struct get *g, struct sld_str resume)
     if (!g->kind)
         p = SLD_STR("/v1/objects?limit=5000");
     if (g->ns.n)
-        p = sld_arena_fmt(a, "%.*s&namespace=%.*s", SLD_FMT(p), SLD_FMT(sld_client_escape(a, g->ns)));
+        p = sld_arena_fmt(a, "%.*s&namespace=%.*s", SLD_FMT(p),
+                          SLD_FMT(sld_client_escape(a, g->ns)));
     if (g->format == YAML || g->format == JSON)
         p = sld_arena_fmt(a, "%.*s&spec=true", SLD_FMT(p));
     if (resume.n)
-        p = sld_arena_fmt(a, "%.*s&continue=%.*s", SLD_FMT(p), SLD_FMT(sld_client_escape(a, resume)));
+        p = sld_arena_fmt(a, "%.*s&continue=%.*s", SLD_FMT(p),
+                          SLD_FMT(sld_client_escape(a, resume)));
     return p;
 }
 
@@ -115,7 +121,8 @@ static void print_item(const struct get *g, const struct sld_node *o, size_t ind
 {
     if (g->format == NAME) {
         const struct sld_kind_info *k = sld_kind_find(text(o, "kind"));
-        printf("%s/%.*s/%.*s\n", k ? k->plural : "", SLD_FMT(text(o, "namespace")), SLD_FMT(text(o, "name")));
+        printf("%s/%.*s/%.*s\n", k ? k->plural : "", SLD_FMT(text(o, "namespace")),
+               SLD_FMT(text(o, "name")));
         return;
     }
     struct sld_buf b;
@@ -166,10 +173,12 @@ static int one(struct get *g, struct sld_str name)
     struct sld_arena *a = &g->arena;
     struct sld_err err = {0};
     struct sld_str ns = g->ns.n ? g->ns : SLD_STR("gloo-system"), body;
-    struct sld_str path = sld_arena_fmt(a, "/v1/objects/%s/%.*s/%.*s", g->kind->plural, SLD_FMT(sld_client_escape(a, ns)),
-                                        SLD_FMT(sld_client_escape(a, name)));
+    struct sld_str path =
+        sld_arena_fmt(a, "/v1/objects/%s/%.*s/%.*s", g->kind->plural,
+                      SLD_FMT(sld_client_escape(a, ns)), SLD_FMT(sld_client_escape(a, name)));
     if (g->format == YAML || g->format == JSON) {
-        path = sld_arena_fmt(a, "%.*s?format=%s", SLD_FMT(path), g->format == YAML ? "yaml" : "resource");
+        path = sld_arena_fmt(a, "%.*s?format=%s", SLD_FMT(path),
+                             g->format == YAML ? "yaml" : "resource");
         if (sld_client_get(a, g->args, path, &body, &err))
             return fail(g->args->cmd->name, &err);
         fwrite(body.p, 1, body.n, stdout);
@@ -184,21 +193,25 @@ static int one(struct get *g, struct sld_str name)
         printf("%s/%.*s/%.*s\n", g->kind->plural, SLD_FMT(ns), SLD_FMT(name));
         return SLD_EXIT_OK;
     }
-    struct row r = {{ns, name, sld_str_c(g->kind->name), text(root, "state"), text(root, "origin"), one_line(a, text(root, "reason"))}};
+    struct row r = {{ns, name, sld_str_c(g->kind->name), text(root, "state"), text(root, "origin"),
+                     one_line(a, text(root, "reason"))}};
     print_rows(&r, 1, COLUMNS, !sld_args_has(g->args, "no-headers"));
     return SLD_EXIT_OK;
 }
 
 static int unknown_kind(const char *word)
 {
-    return sld_usage("there is no kind %s; the kinds are gateways, virtualservices, routetables, upstreams, ... and all", word);
+    return sld_usage("there is no kind %s; the kinds are gateways, virtualservices, routetables, "
+                     "upstreams, ... and all",
+                     word);
 }
 
 static int run(struct sld_args *args)
 {
     struct get g = {.args = args};
     if (!read_format(sld_args_get(args, "output"), &g.format))
-        return sld_usage("-o takes table, wide, yaml, json or name, not %s", sld_args_get(args, "output"));
+        return sld_usage("-o takes table, wide, yaml, json or name, not %s",
+                         sld_args_get(args, "output"));
     g.ns = sld_str_c(sld_args_get(args, "namespace"));
     g.kind = strcmp(args->pos[0], "all") ? sld_kind_find(sld_str_c(args->pos[0])) : NULL;
     if (!g.kind && strcmp(args->pos[0], "all"))
@@ -212,9 +225,16 @@ static int run(struct sld_args *args)
 
 static const struct sld_flag flags[] = {
     SLD_CLIENT_FLAGS,
-    {.name = "namespace", .letter = 'n', .arg = "NS", .env = "SOLDER_NAMESPACE", .help = "namespace; default all, for one resource gloo-system"},
+    {.name = "namespace",
+     .letter = 'n',
+     .arg = "NS",
+     .env = "SOLDER_NAMESPACE",
+     .help = "namespace; default all, for one resource gloo-system"},
     {.name = "no-headers", .help = "a table without its first line"},
-    {.name = "output", .letter = 'o', .arg = "FORMAT", .help = "table (default), wide, yaml, json or name"},
+    {.name = "output",
+     .letter = 'o',
+     .arg = "FORMAT",
+     .help = "table (default), wide, yaml, json or name"},
 };
 
 const struct sld_command sld_cmd_get = {

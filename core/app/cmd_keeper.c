@@ -8,5 +8,10 @@ static int run(struct sld_args *a)
 }
 
 const struct sld_command sld_cmd_keeper = {
-    .name = "keeper", .args = "", .help = "Keeps an Envoy (used by run --envoy).", .max_pos = 1000, .run = run, .hidden = true,
+    .name = "keeper",
+    .args = "",
+    .help = "Keeps an Envoy (used by run --envoy).",
+    .max_pos = 1000,
+    .run = run,
+    .hidden = true,
 };

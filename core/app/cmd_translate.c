@@ -24,7 +24,8 @@ static bool wanted(const struct print *p, const struct sld_out *o)
 
 static void print_yaml(struct print *p, const struct sld_out *o)
 {
-    sld_buf_addf(&p->buf, "---\n# %s%s%.*s\n", sld_out_type_name(o->type), o->view.n ? " for " : "", SLD_FMT(o->view));
+    sld_buf_addf(&p->buf, "---\n# %s%s%.*s\n", sld_out_type_name(o->type), o->view.n ? " for " : "",
+                 SLD_FMT(o->view));
     sld_out_print(&p->buf, o, SLD_TEXT_YAML);
 }
 
@@ -110,9 +111,17 @@ static int run(struct sld_args *a)
 static const struct sld_flag flags[] = {
     {.name = "name", .arg = "NAME", .help = "only the resource of that name"},
     {.name = "output", .letter = 'o', .arg = "FORMAT", .help = "yaml (default) or json"},
-    {.name = "role", .arg = "ROLE", .help = "only what Envoys of that role get, such as gloo-system~gateway-proxy"},
-    {.name = "settings", .arg = "FILE", .env = "SOLDER_SETTINGS", .help = "settings that win over the Settings resource"},
-    {.name = "settings-name", .arg = "NS/NAME", .env = "SOLDER_SETTINGS_NAME", .help = "the Settings resource; default gloo-system/default"},
+    {.name = "role",
+     .arg = "ROLE",
+     .help = "only what Envoys of that role get, such as gloo-system~gateway-proxy"},
+    {.name = "settings",
+     .arg = "FILE",
+     .env = "SOLDER_SETTINGS",
+     .help = "settings that win over the Settings resource"},
+    {.name = "settings-name",
+     .arg = "NS/NAME",
+     .env = "SOLDER_SETTINGS_NAME",
+     .help = "the Settings resource; default gloo-system/default"},
     {.name = "type", .arg = "TYPE", .help = "only lds, rds, cds, eds or sds"},
 };
 

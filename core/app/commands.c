@@ -24,5 +24,8 @@ static int run_version(struct sld_args *a)
 }
 
 const struct sld_command sld_cmd_version = {
-    .name = "version", .args = "", .help = "Prints the version.", .run = run_version,
+    .name = "version",
+    .args = "",
+    .help = "Prints the version.",
+    .run = run_version,
 };

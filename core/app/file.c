@@ -20,7 +20,8 @@ static enum sld_rc read_all(int fd, char *p, size_t max, size_t *n, struct sld_e
     return sld_err_set(err, SLD_LIMIT, "it is larger than %zu bytes", max);
 }
 
-enum sld_rc sld_file_read(struct sld_arena *a, const char *what, const char *file, size_t max, struct sld_str *out, struct sld_err *err)
+enum sld_rc sld_file_read(struct sld_arena *a, const char *what, const char *file, size_t max,
+                          struct sld_str *out, struct sld_err *err)
 {
     int fd = open(file, O_RDONLY | O_CLOEXEC);
     if (fd < 0)

@@ -46,7 +46,8 @@ static void add_value(struct sld_args *a, size_t flag, const char *value)
     a->values[flag][n + 1] = NULL;
 }
 
-static enum sld_rc take_flag(struct sld_args *a, int i, const char *inlined, int *at, struct sld_err *err)
+static enum sld_rc take_flag(struct sld_args *a, int i, const char *inlined, int *at,
+                             struct sld_err *err)
 {
     const struct sld_flag *f = &a->cmd->flags[i];
     if (a->values[i] && !f->repeat)
@@ -67,7 +68,8 @@ static enum sld_rc take_flag(struct sld_args *a, int i, const char *inlined, int
     else if (f->arg[0] == '[')
         add_value(a, (size_t)i, "");
     else
-        return sld_err_set(err, SLD_INVALID, "--%s needs a value: --%s %s", f->name, f->name, f->arg);
+        return sld_err_set(err, SLD_INVALID, "--%s needs a value: --%s %s", f->name, f->name,
+                           f->arg);
     return SLD_OK;
 }
 
@@ -80,8 +82,9 @@ static enum sld_rc take_long(struct sld_args *a, int *at, struct sld_err *err)
     if (i >= 0)
         return take_flag(a, i, eq ? eq + 1 : NULL, at, err);
     const char *like = nearest(a->cmd, name);
-    return sld_err_set(err, SLD_INVALID, "there is no flag --%.*s%s%s%s; see solder %s --help", SLD_FMT(name),
-                       like ? "; did you mean --" : "", like ? like : "", like ? "?" : "", a->cmd->name);
+    return sld_err_set(err, SLD_INVALID, "there is no flag --%.*s%s%s%s; see solder %s --help",
+                       SLD_FMT(name), like ? "; did you mean --" : "", like ? like : "",
+                       like ? "?" : "", a->cmd->name);
 }
 
 static void take_env(struct sld_args *a)
@@ -94,7 +97,8 @@ static void take_env(struct sld_args *a)
     }
 }
 
-enum sld_rc sld_args_parse(const struct sld_command *cmd, int argc, char **argv, struct sld_args *a, struct sld_err *err)
+enum sld_rc sld_args_parse(const struct sld_command *cmd, int argc, char **argv, struct sld_args *a,
+                           struct sld_err *err)
 {
     *a = (struct sld_args){.cmd = cmd, .argc = argc, .argv = argv};
     a->values = sld_xcalloc(cmd->flag_count + 1, sizeof(*a->values));
@@ -112,7 +116,8 @@ enum sld_rc sld_args_parse(const struct sld_command *cmd, int argc, char **argv,
         } else {
             int f = letter_index(cmd, s[1]);
             if (f < 0)
-                rc = sld_err_set(err, SLD_INVALID, "there is no flag %s; see solder %s --help", s, cmd->name);
+                rc = sld_err_set(err, SLD_INVALID, "there is no flag %s; see solder %s --help", s,
+                                 cmd->name);
             else
                 rc = take_flag(a, f, s[2] ? s + 2 : NULL, &i, err);
         }
@@ -162,7 +167,8 @@ const char *sld_args_get(const struct sld_args *a, const char *name)
 
 void sld_command_help(struct sld_buf *out, const struct sld_command *c)
 {
-    sld_buf_addf(out, "solder %s%s%s%s\n\n%s\n", c->name, c->flag_count ? " [FLAGS]" : "", c->args[0] ? " " : "", c->args, c->help);
+    sld_buf_addf(out, "solder %s%s%s%s\n\n%s\n", c->name, c->flag_count ? " [FLAGS]" : "",
+                 c->args[0] ? " " : "", c->args, c->help);
     if (c->flag_count)
         sld_buf_addz(out, "\nFlags:\n");
     for (size_t i = 0; i < c->flag_count; i++) {
@@ -171,7 +177,8 @@ void sld_command_help(struct sld_buf *out, const struct sld_command *c)
         char letter[5] = "    ";
         if (f->letter)
             snprintf(letter, sizeof(letter), "-%c, ", f->letter);
-        snprintf(left, sizeof(left), "%s--%s%s%s", letter, f->name, f->arg ? " " : "", f->arg ? f->arg : "");
+        snprintf(left, sizeof(left), "%s--%s%s%s", letter, f->name, f->arg ? " " : "",
+                 f->arg ? f->arg : "");
         sld_buf_addf(out, "  %-30s %s%s", left, f->help, f->repeat ? " (repeatable)" : "");
         if (f->env)
             sld_buf_addf(out, " [$%s]", f->env);

@@ -15,7 +15,9 @@ static const struct sld_command *find(struct sld_str name)
 
 static void list(FILE *to)
 {
-    fputs("Solder: the control plane of stock Envoy, inside Kubernetes and outside.\n\nsolder COMMAND [FLAGS] [ARGUMENTS]\n\nCommands:\n", to);
+    fputs("Solder: the control plane of stock Envoy, inside Kubernetes and outside.\n\nsolder "
+          "COMMAND [FLAGS] [ARGUMENTS]\n\nCommands:\n",
+          to);
     for (size_t i = 0; i < sld_builtin_command_count; i++) {
         const struct sld_command *c = sld_builtin_commands[i];
         if (!c->hidden)
@@ -45,8 +47,8 @@ static int unknown(struct sld_str name)
             like = sld_builtin_commands[i]->name;
         }
     }
-    return sld_usage("there is no command %.*s%s%s%s; solder help lists them", SLD_FMT(name), like ? "; did you mean " : "",
-                     like ? like : "", like ? "?" : "");
+    return sld_usage("there is no command %.*s%s%s%s; solder help lists them", SLD_FMT(name),
+                     like ? "; did you mean " : "", like ? like : "", like ? "?" : "");
 }
 
 static bool wants_help(int argc, char **argv)
@@ -61,7 +63,8 @@ static bool wants_help(int argc, char **argv)
 int main(int argc, char **argv)
 {
     struct sld_str name = sld_str_c(argc > 1 ? argv[1] : "help");
-    if (sld_str_eq(name, SLD_STR("help")) || sld_str_eq(name, SLD_STR("--help")) || sld_str_eq(name, SLD_STR("-h"))) {
+    if (sld_str_eq(name, SLD_STR("help")) || sld_str_eq(name, SLD_STR("--help")) ||
+        sld_str_eq(name, SLD_STR("-h"))) {
         const struct sld_command *about = argc > 2 ? find(sld_str_c(argv[2])) : NULL;
         if (argc > 2 && !about)
             return unknown(sld_str_c(argv[2]));
@@ -70,7 +73,8 @@ int main(int argc, char **argv)
         list(argc > 1 ? stdout : stderr);
         return argc > 1 ? SLD_EXIT_OK : SLD_EXIT_USAGE;
     }
-    const struct sld_command *c = find(sld_str_eq(name, SLD_STR("--version")) ? SLD_STR("version") : name);
+    const struct sld_command *c =
+        find(sld_str_eq(name, SLD_STR("--version")) ? SLD_STR("version") : name);
     if (!c)
         return unknown(name);
     if (c->hidden) { // not for people: it parses its own arguments

@@ -9,7 +9,8 @@
 #include "app/publish.h"
 #include "app/settings.h"
 
-// Everything that goes from io to model, in one kind of message: small, and the order of one sender is kept.
+// Everything that goes from io to model, in one kind of message: small, and the order of one sender
+// is kept.
 enum letter_kind { RESTORE, SOURCE, STATE, PUT, GONE, SYNCED, PROBLEM, SERVE_RESTORED, VERDICT };
 
 struct letter {
@@ -43,8 +44,8 @@ struct sld_model_thread {
     struct sld_map synced_names;
     bool ready, serve_restored, settings_dirty, any_restored;
     uint64_t index, batches;
-    uint64_t since_ns;           // mono: the first letter since the last round; 0 = none
-    const char *second_look;     // for the next news; owned by `names`
+    uint64_t since_ns;       // mono: the first letter since the last round; 0 = none
+    const char *second_look; // for the next news; owned by `names`
     struct sld_intern *names;
     bool stopped; // [io]
 };
@@ -56,7 +57,8 @@ static void apply_settings(struct sld_model_thread *m)
     struct sld_arena a = {0};
     bool use = m->settings && m->settings->ok;
     const struct sld_object *file = m->opt.settings_file;
-    Gloo__Settings *s = sld_settings_merge(&a, file ? file->msg : NULL, use ? m->settings->msg : NULL);
+    Gloo__Settings *s =
+        sld_settings_merge(&a, file ? file->msg : NULL, use ? m->settings->msg : NULL);
     sld_translate_set_settings(m->translate, s);
     m->settings_dirty = false;
     sld_arena_fini(&a);
@@ -73,7 +75,8 @@ static void fill_settings(struct sld_model_thread *m, struct sld_model_news *n)
 {
     struct sld_arena a = {0};
     const Gloo__SolderSettings *s = own_settings(m, &a);
-    n->linger_ns = s && s->linger ? (uint64_t)sld_duration_ms(s->linger) * 1000000 : 30 * UINT64_C(1000000000);
+    n->linger_ns =
+        s && s->linger ? (uint64_t)sld_duration_ms(s->linger) * 1000000 : 30 * UINT64_C(1000000000);
     n->log_level = m->opt.log_level;
     if (s && s->log_level[0] && !m->opt.log_fixed)
         sld_log_level_parse(sld_str_c(s->log_level), &n->log_level);
@@ -144,7 +147,8 @@ static void save(struct sld_model_thread *m, const struct sld_translate_result *
         struct sld_raw *raw = r->accepts[i].raw;
         // The intake names an origin "<source>/<path>".
         if (raw && !raw->secret && raw->origin.n > raw->path.n)
-            sld_state_accept(m->opt.state, sld_str_sub(raw->origin, 0, raw->origin.n - raw->path.n - 1), raw);
+            sld_state_accept(m->opt.state,
+                             sld_str_sub(raw->origin, 0, raw->origin.n - raw->path.n - 1), raw);
     }
 }
 
@@ -181,7 +185,12 @@ static void on_idle(void *user)
     struct news *n = SLD_NEW(struct news);
     n->msg = (struct sld_message){.run = news_run, .drop = news_drop};
     n->m = m;
-    n->n = (struct sld_model_news){.round = r.round, .index = m->index, .since_ns = since, .ready = m->ready, .restored = !all, .second_look = m->second_look};
+    n->n = (struct sld_model_news){.round = r.round,
+                                   .index = m->index,
+                                   .since_ns = since,
+                                   .ready = m->ready,
+                                   .restored = !all,
+                                   .second_look = m->second_look};
     fill_settings(m, &n->n);
     if (r.out_count)
         n->n.batch = sld_publish_batch(r.outs, r.out_count, ++m->batches);
@@ -235,7 +244,8 @@ static void letter_run(struct sld_message *msg)
 {
     struct letter *l = SLD_CONTAINER_OF(msg, struct letter, msg);
     struct sld_model_thread *m = l->m;
-    struct sld_str source = sld_str_c(l->source), path = sld_str_c(l->path), text = sld_str_c(l->text);
+    struct sld_str source = sld_str_c(l->source), path = sld_str_c(l->path),
+                   text = sld_str_c(l->text);
     uint64_t now = sld_mono_ns();
     m->since_ns = m->since_ns ? m->since_ns : now;
     switch (l->kind) {
@@ -272,7 +282,8 @@ static void letter_run(struct sld_message *msg)
         if (l->flag)
             sld_translate_taken(m->translate, l->type, source, path, l->hash, sld_str_c(l->build));
         else
-            sld_translate_refused(m->translate, l->type, source, path, l->hash, sld_str_c(l->build), text);
+            sld_translate_refused(m->translate, l->type, source, path, l->hash, sld_str_c(l->build),
+                                  text);
         break;
     }
     letter_free(l);
@@ -288,7 +299,8 @@ static char *own(struct sld_str s)
     return p;
 }
 
-static struct letter *letter(struct sld_model_thread *m, enum letter_kind kind, struct sld_str source)
+static struct letter *letter(struct sld_model_thread *m, enum letter_kind kind,
+                             struct sld_str source)
 {
     struct letter *l = SLD_NEW(struct letter);
     l->msg = (struct sld_message){.run = letter_run, .drop = letter_drop};
@@ -303,14 +315,16 @@ static void post(struct letter *l)
     sld_loop_post(l->m->loop, &l->msg);
 }
 
-void sld_model_thread_restore(struct sld_model_thread *m, struct sld_str source, struct sld_raw *raw)
+void sld_model_thread_restore(struct sld_model_thread *m, struct sld_str source,
+                              struct sld_raw *raw)
 {
     struct letter *l = letter(m, RESTORE, source);
     l->object = sld_obj_ref(raw);
     post(l);
 }
 
-void sld_model_thread_source(struct sld_model_thread *m, struct sld_str source, unsigned order, bool secrets)
+void sld_model_thread_source(struct sld_model_thread *m, struct sld_str source, unsigned order,
+                             bool secrets)
 {
     struct letter *l = letter(m, SOURCE, source);
     l->flag = secrets;
@@ -323,7 +337,8 @@ void sld_model_thread_state(struct sld_model_thread *m, struct sld_str dir)
     post(letter(m, STATE, dir));
 }
 
-void sld_model_thread_put(struct sld_model_thread *m, struct sld_str source, struct sld_str path, struct sld_blob *bytes, bool settled)
+void sld_model_thread_put(struct sld_model_thread *m, struct sld_str source, struct sld_str path,
+                          struct sld_blob *bytes, bool settled)
 {
     struct letter *l = letter(m, PUT, source);
     l->path = own(path);
@@ -344,7 +359,8 @@ void sld_model_thread_synced(struct sld_model_thread *m, struct sld_str source)
     post(letter(m, SYNCED, source));
 }
 
-void sld_model_thread_problem(struct sld_model_thread *m, struct sld_str source, struct sld_str path, enum sld_code code, struct sld_str message)
+void sld_model_thread_problem(struct sld_model_thread *m, struct sld_str source,
+                              struct sld_str path, enum sld_code code, struct sld_str message)
 {
     struct letter *l = letter(m, PROBLEM, source);
     l->path = own(path);
@@ -358,8 +374,9 @@ void sld_model_thread_serve_restored(struct sld_model_thread *m)
     post(letter(m, SERVE_RESTORED, SLD_STR_NONE));
 }
 
-void sld_model_thread_verdict(struct sld_model_thread *m, bool taken, struct sld_str view, const struct sld_xds_resource *r,
-                              struct sld_str build, struct sld_str words)
+void sld_model_thread_verdict(struct sld_model_thread *m, bool taken, struct sld_str view,
+                              const struct sld_xds_resource *r, struct sld_str build,
+                              struct sld_str words)
 {
     struct letter *l = letter(m, VERDICT, view);
     l->path = own(r->name);
@@ -385,7 +402,8 @@ static void *thread_main(void *arg)
     return NULL;
 }
 
-struct sld_model_thread *sld_model_thread_start(struct sld_loop *io, const struct sld_model_options *o)
+struct sld_model_thread *sld_model_thread_start(struct sld_loop *io,
+                                                const struct sld_model_options *o)
 {
     struct sld_model_thread *m = SLD_NEW(struct sld_model_thread);
     m->opt = *o;
@@ -401,7 +419,10 @@ struct sld_model_thread *sld_model_thread_start(struct sld_loop *io, const struc
     sld_translate_settings_in_use(m->translate, o->settings_key);
     struct sld_intake_options in = o->intake;
     in.default_ns = o->default_ns;
-    struct sld_intake_events ev = {.on_object = on_object, .on_problems = on_problems, .on_second_look = on_second_look, .user = m};
+    struct sld_intake_events ev = {.on_object = on_object,
+                                   .on_problems = on_problems,
+                                   .on_second_look = on_second_look,
+                                   .user = m};
     m->intake = sld_intake_create(&in, &ev);
     m->settings_dirty = true;
     m->tick = sld_timer_create(m->loop, on_tick, m);

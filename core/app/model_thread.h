@@ -1,5 +1,6 @@
-// The model thread: owns intake and translate; takes bytes from the io thread and gives it what Envoys and people are to
-// see. Functions marked [io] are called on the io thread and post; callbacks come on the io thread.
+// The model thread: owns intake and translate; takes bytes from the io thread and gives it what
+// Envoys and people are to see. Functions marked [io] are called on the io thread and post;
+// callbacks come on the io thread.
 #pragma once
 
 #include "loop/loop.h"
@@ -13,29 +14,30 @@ struct sld_model_thread;
 struct sld_model_news {
     struct sld_xds_batch *batch; // taken over by the callee; NULL: no resource changed
     struct sld_round round;
-    uint64_t since_ns;           // mono: when the first change of it was told; 0 = unknown
-    uint64_t index;              // of the last change of any status
-    bool ready;                  // everything there is has been translated: Envoys may be served
-    bool restored;               // what is served was restored; some source has not synced yet
-    uint64_t linger_ns;          // setting
-    enum sld_level log_level;    // setting
-    const char *second_look;     // address of a source to read again, or NULL
+    uint64_t since_ns;        // mono: when the first change of it was told; 0 = unknown
+    uint64_t index;           // of the last change of any status
+    bool ready;               // everything there is has been translated: Envoys may be served
+    bool restored;            // what is served was restored; some source has not synced yet
+    uint64_t linger_ns;       // setting
+    enum sld_level log_level; // setting
+    const char *second_look;  // address of a source to read again, or NULL
 };
 
 struct sld_model_options {
     const struct sld_object *settings_file; // --settings, or NULL; borrowed while the thread runs
     struct sld_str settings_key;            // of the Settings resource
     struct sld_str default_ns;
-    struct sld_intake_options intake;       // default_ns is set by us
-    struct sld_state_dir *state;            // or NULL
-    enum sld_level log_level;               // when no setting says another; fixed when LOG_FIXED
+    struct sld_intake_options intake; // default_ns is set by us
+    struct sld_state_dir *state;      // or NULL
+    enum sld_level log_level;         // when no setting says another; fixed when LOG_FIXED
     bool log_fixed;
     void (*on_news)(void *user, struct sld_model_news *n); // [io]
     void *user;
 };
 
 // Starts the thread. [io]
-struct sld_model_thread *sld_model_thread_start(struct sld_loop *io, const struct sld_model_options *o);
+struct sld_model_thread *sld_model_thread_start(struct sld_loop *io,
+                                                const struct sld_model_options *o);
 // Ends it after what was posted; no callbacks after this returns. [io]
 void sld_model_thread_stop(struct sld_model_thread *m);
 // Loop of the thread, for posting.
@@ -48,18 +50,25 @@ uint64_t sld_model_thread_index(const struct sld_model_thread *m);
 // ---- From io ---- [io]
 
 // Accepted forms of the state directory, before the sources.
-void sld_model_thread_restore(struct sld_model_thread *m, struct sld_str source, struct sld_raw *raw);
+void sld_model_thread_restore(struct sld_model_thread *m, struct sld_str source,
+                              struct sld_raw *raw);
 // SECRETS: it is a secret store.
-void sld_model_thread_source(struct sld_model_thread *m, struct sld_str source, unsigned order, bool secrets);
-// The state directory, so that problems can be told of it; it has no documents and nobody waits for it.
+void sld_model_thread_source(struct sld_model_thread *m, struct sld_str source, unsigned order,
+                             bool secrets);
+// The state directory, so that problems can be told of it; it has no documents and nobody waits for
+// it.
 void sld_model_thread_state(struct sld_model_thread *m, struct sld_str dir);
 // As the events of source.h.
-void sld_model_thread_put(struct sld_model_thread *m, struct sld_str source, struct sld_str path, struct sld_blob *bytes, bool settled);
+void sld_model_thread_put(struct sld_model_thread *m, struct sld_str source, struct sld_str path,
+                          struct sld_blob *bytes, bool settled);
 void sld_model_thread_gone(struct sld_model_thread *m, struct sld_str source, struct sld_str path);
 void sld_model_thread_synced(struct sld_model_thread *m, struct sld_str source);
-void sld_model_thread_problem(struct sld_model_thread *m, struct sld_str source, struct sld_str path, enum sld_code code, struct sld_str message);
-// All sources are told and restored forms too: what was restored may be served when they do not sync in time.
+void sld_model_thread_problem(struct sld_model_thread *m, struct sld_str source,
+                              struct sld_str path, enum sld_code code, struct sld_str message);
+// All sources are told and restored forms too: what was restored may be served when they do not
+// sync in time.
 void sld_model_thread_serve_restored(struct sld_model_thread *m);
 // What Envoys said.
-void sld_model_thread_verdict(struct sld_model_thread *m, bool taken, struct sld_str view, const struct sld_xds_resource *r,
-                              struct sld_str build, struct sld_str words);
+void sld_model_thread_verdict(struct sld_model_thread *m, bool taken, struct sld_str view,
+                              const struct sld_xds_resource *r, struct sld_str build,
+                              struct sld_str words);

@@ -1,4 +1,5 @@
-// systemd's notification protocol (sd_notify(3)): one datagram to $NOTIFY_SOCKET. Nothing without it.
+// systemd's notification protocol (sd_notify(3)): one datagram to $NOTIFY_SOCKET. Nothing without
+// it.
 #pragma once
 
 // Ready, with a status line.

@@ -59,7 +59,8 @@ static void on_problems(void *user)
     (void)user;
 }
 
-// What the origins of the documents of PATH begin with: the directory, for a file the one it lies in.
+// What the origins of the documents of PATH begin with: the directory, for a file the one it lies
+// in.
 static struct sld_str source_name(const char *path)
 {
     struct sld_str s = sld_str_c(path);
@@ -75,9 +76,14 @@ static struct sld_str source_name(const char *path)
     return s;
 }
 
-static enum sld_rc read_all(struct load *l, const struct sld_offline_options *opt, struct sld_err *err)
+static enum sld_rc read_all(struct load *l, const struct sld_offline_options *opt,
+                            struct sld_err *err)
 {
-    struct sld_source_events ev = {.on_put = on_put, .on_gone = on_gone, .on_synced = on_synced, .on_problem = on_problem, .user = l};
+    struct sld_source_events ev = {.on_put = on_put,
+                                   .on_gone = on_gone,
+                                   .on_synced = on_synced,
+                                   .on_problem = on_problem,
+                                   .user = l};
     for (size_t i = 0; opt->paths[i]; i++) {
         l->source = source_name(opt->paths[i]);
         sld_intake_source(l->o->intake, l->source, (unsigned)i);
@@ -88,21 +94,25 @@ static enum sld_rc read_all(struct load *l, const struct sld_offline_options *op
     return SLD_OK;
 }
 
-static enum sld_rc apply_settings(struct load *l, const struct sld_offline_options *opt, struct sld_err *err)
+static enum sld_rc apply_settings(struct load *l, const struct sld_offline_options *opt,
+                                  struct sld_err *err)
 {
     struct sld_object *file = NULL;
-    enum sld_rc rc = opt->settings_file ? sld_settings_read(opt->settings_file, &file, err) : SLD_OK;
+    enum sld_rc rc =
+        opt->settings_file ? sld_settings_read(opt->settings_file, &file, err) : SLD_OK;
     if (rc)
         return rc;
     bool use = l->settings && l->settings->ok;
-    Gloo__Settings *s = sld_settings_merge(&l->o->arena, file ? file->msg : NULL, use ? l->settings->msg : NULL);
+    Gloo__Settings *s =
+        sld_settings_merge(&l->o->arena, file ? file->msg : NULL, use ? l->settings->msg : NULL);
     sld_translate_set_settings(l->o->translate, s);
     sld_translate_settings_in_use(l->o->translate, l->settings_key);
     SLD_UNREF(file);
     return SLD_OK;
 }
 
-enum sld_rc sld_offline_load(struct sld_offline *o, const struct sld_offline_options *opt, struct sld_err *err)
+enum sld_rc sld_offline_load(struct sld_offline *o, const struct sld_offline_options *opt,
+                             struct sld_err *err)
 {
     struct load l = {.o = o};
     enum sld_rc rc = sld_settings_key(&o->arena, opt->settings_name, &l.settings_key, err);

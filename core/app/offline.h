@@ -13,12 +13,13 @@ struct sld_offline {
 };
 
 struct sld_offline_options {
-    const char *const *paths;   // directories or files, NULL-terminated
-    const char *settings_file;  // or NULL
-    const char *settings_name;  // "gloo-system/default" when NULL
-    int64_t now_s;              // 0 = the clock's
+    const char *const *paths;  // directories or files, NULL-terminated
+    const char *settings_file; // or NULL
+    const char *settings_name; // "gloo-system/default" when NULL
+    int64_t now_s;             // 0 = the clock's
 };
 
 // Reads and translates everything. Fill a zeroed struct; end with sld_offline_fini in any case.
-SLD_NODISCARD enum sld_rc sld_offline_load(struct sld_offline *o, const struct sld_offline_options *opt, struct sld_err *err);
+SLD_NODISCARD enum sld_rc
+sld_offline_load(struct sld_offline *o, const struct sld_offline_options *opt, struct sld_err *err);
 void sld_offline_fini(struct sld_offline *o);

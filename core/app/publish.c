@@ -5,8 +5,9 @@ static const struct {
     enum sld_out_type out;
     enum sld_xds_type xds;
 } types[] = {
-    {SLD_OUT_SECRET, SLD_XDS_SECRET},   {SLD_OUT_CLUSTER, SLD_XDS_CLUSTER}, {SLD_OUT_ENDPOINT, SLD_XDS_ENDPOINT},
-    {SLD_OUT_LISTENER, SLD_XDS_LISTENER}, {SLD_OUT_ROUTE, SLD_XDS_ROUTE},
+    {SLD_OUT_SECRET, SLD_XDS_SECRET},     {SLD_OUT_CLUSTER, SLD_XDS_CLUSTER},
+    {SLD_OUT_ENDPOINT, SLD_XDS_ENDPOINT}, {SLD_OUT_LISTENER, SLD_XDS_LISTENER},
+    {SLD_OUT_ROUTE, SLD_XDS_ROUTE},
 };
 
 enum sld_out_type sld_publish_type(enum sld_xds_type t)
@@ -44,7 +45,8 @@ static struct sld_xds_resource *resource(const struct sld_out *o)
         r->clusters[r->cluster_count++] = sld_arena_str(a, o->clusters[i]);
     r->needs = SLD_ARENA_ARRAY(a, struct sld_xds_ref, o->need_count);
     for (size_t i = 0; i < o->need_count; i++)
-        r->needs[r->need_count++] = (struct sld_xds_ref){sld_publish_xds_type(o->needs[i].type), sld_arena_str(a, o->needs[i].name)};
+        r->needs[r->need_count++] = (struct sld_xds_ref){sld_publish_xds_type(o->needs[i].type),
+                                                         sld_arena_str(a, o->needs[i].name)};
     r->gated = o->gated;
     r->eds = o->eds;
     r->shape = o->shape;

@@ -1,69 +1,13 @@
 // The server: start and stop order, and what passes between the rooms on the io thread.
-#include "app/server.h"
+#include "app/server_inside.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
-#include "admin/admin.h"
-#include "app/builtin.h"
-#include "app/file.h"
-#include "app/model_thread.h"
 #include "app/notify.h"
 #include "app/settings.h"
-#include "edge/edge.h"
-#include "net/grpc.h"
-#include "xds/serve.h"
-
-enum {
-    MAX_SOURCES = 64,
-    // How long restored state waits for its sources before it is served without them.
-    RESTORE_WAIT_MS = 3000,
-    // An Envoy that has not taken everything by then is reported, and no reason to be unready any more.
-    CONVERGE_LIMIT_MS = 60000,
-    STATE_LOOK_MS = 500,
-};
-
-struct source {
-    struct server *s;
-    const char *address;
-    const struct sld_source_ops *ops;
-    struct sld_source *source;
-    bool synced, up, secrets;
-    int64_t last_sync_ms;
-    char problem[256];
-};
-
-struct server {
-    const struct sld_server_options *opt;
-    struct sld_object *settings_file;
-    struct sld_arena arena;
-    struct sld_loop *io;
-    struct sld_state_dir *state;
-    char state_note[SLD_ERR_MAX];
-    struct sld_xds *xds;
-    struct sld_xds_server *xds_server;
-    struct sld_model_thread *model;
-    struct sld_admin *admin;
-    struct sld_admin_memo *memo; // [model] between start and stop
-    struct sld_edge *edge;
-    struct source sources[MAX_SOURCES];
-    size_t source_count;
-    struct sld_signal *term, *intr, *hup;
-    struct sld_timer *restore_wait, *state_look;
-    char state_problem[256]; // as told last; "" = none
-    struct sld_str write_ns, role, run_dir;
-    _Atomic uint64_t index;
-    uint64_t served_ns;  // mono: since when Envoys are served; 0 = not yet
-    bool restored;       // what is served was restored
-    bool envoy_took;     // the supervised Envoy took a whole configuration once
-    bool stopping, finished;
-    int exit_code;
-};
-
-static const char *state_dir(const struct server *s);
 
 // ---- Sources ----
 
@@ -96,7 +40,8 @@ static void on_problem(void *user, struct sld_str path, enum sld_code code, stru
         c->up = !message.p;
         snprintf(c->problem, sizeof(c->problem), "%.*s", SLD_FMT(message));
         if (message.p)
-            SLD_LOG(SLD_WARN, "app", "source_down", SLD_KC("source", c->address), SLD_KS("reason", message));
+            SLD_LOG(SLD_WARN, "app", "source_down", SLD_KC("source", c->address),
+                    SLD_KS("reason", message));
         else
             SLD_LOG(SLD_INFO, "app", "source_up", SLD_KC("source", c->address));
     }
@@ -107,7 +52,11 @@ static enum sld_rc open_sources(struct server *s, struct sld_err *err)
 {
     for (size_t i = 0; i < s->source_count; i++) {
         struct source *c = &s->sources[i];
-        struct sld_source_events ev = {.on_put = on_put, .on_gone = on_gone, .on_synced = on_synced, .on_problem = on_problem, .user = c};
+        struct sld_source_events ev = {.on_put = on_put,
+                                       .on_gone = on_gone,
+                                       .on_synced = on_synced,
+                                       .on_problem = on_problem,
+                                       .user = c};
         c->up = true;
         enum sld_rc rc = c->ops->open(s->io, sld_str_c(c->address), &ev, &c->source, err);
         if (rc)
@@ -116,19 +65,23 @@ static enum sld_rc open_sources(struct server *s, struct sld_err *err)
     return SLD_OK;
 }
 
-static enum sld_rc add_source(struct server *s, const char *flag, const char *address, bool secrets, struct sld_err *err)
+static enum sld_rc add_source(struct server *s, const char *flag, const char *address, bool secrets,
+                              struct sld_err *err)
 {
     struct sld_str a = sld_str_c(address);
-    const struct sld_source_ops *ops = secrets ? sld_builtin_secret_store(a) : sld_builtin_source(a);
+    const struct sld_source_ops *ops =
+        secrets ? sld_builtin_secret_store(a) : sld_builtin_source(a);
     if (s->source_count == MAX_SOURCES)
         return sld_err_set(err, SLD_LIMIT, "more than %d --config and --secrets", MAX_SOURCES);
     if (!ops)
-        return sld_err_set(err, SLD_INVALID, "--%s %s is nothing Solder can read; give a directory", flag, address);
+        return sld_err_set(err, SLD_INVALID, "--%s %s is nothing Solder can read; give a directory",
+                           flag, address);
     for (size_t i = 0; i < s->source_count; i++) {
         if (!strcmp(s->sources[i].address, address))
             return sld_err_set(err, SLD_INVALID, "--%s %s is given twice", flag, address);
     }
-    s->sources[s->source_count++] = (struct source){.s = s, .address = address, .ops = ops, .secrets = secrets};
+    s->sources[s->source_count++] =
+        (struct source){.s = s, .address = address, .ops = ops, .secrets = secrets};
     return SLD_OK;
 }
 
@@ -158,9 +111,11 @@ static void begin_serving(struct server *s, const struct sld_model_news *n)
 {
     s->served_ns = sld_mono_ns();
     sld_xds_server_begin(s->xds_server);
-    SLD_LOG(n->restored ? SLD_WARN : SLD_INFO, "app", "serving", SLD_KB("restored", n->restored), SLD_KI("round", n->round.number),
+    SLD_LOG(n->restored ? SLD_WARN : SLD_INFO, "app", "serving", SLD_KB("restored", n->restored),
+            SLD_KI("round", n->round.number),
             SLD_KI("translate_ms", n->round.duration_ns / 1000000));
-    sld_notify_ready(n->restored ? "serving the last accepted state: a source has not been read" : "serving");
+    sld_notify_ready(n->restored ? "serving the last accepted state: a source has not been read"
+                                 : "serving");
 }
 
 static void on_news(void *user, struct sld_model_news *n)
@@ -175,8 +130,13 @@ static void on_news(void *user, struct sld_model_news *n)
     if (n->ready && !s->served_ns)
         begin_serving(s, n);
     if (n->round.number) {
-        struct sld_admin_round r = {.generation = n->round.number, .duration_ns = n->round.duration_ns, .since_ns = n->since_ns, .wall_ms = sld_wall_ms(),
-                                    .computed = n->round.computed, .cut = n->round.cut, .changed = changed};
+        struct sld_admin_round r = {.generation = n->round.number,
+                                    .duration_ns = n->round.duration_ns,
+                                    .since_ns = n->since_ns,
+                                    .wall_ms = sld_wall_ms(),
+                                    .computed = n->round.computed,
+                                    .cut = n->round.cut,
+                                    .changed = changed};
         sld_admin_round(s->admin, &r);
     }
     if (n->index != s->index) {
@@ -187,15 +147,17 @@ static void on_news(void *user, struct sld_model_news *n)
         second_look(s, n->second_look);
 }
 
-static void on_refused(void *user, struct sld_str view, const struct sld_xds_resource *r, struct sld_str build, struct sld_str words)
+static void on_refused(void *user, struct sld_str view, const struct sld_xds_resource *r,
+                       struct sld_str build, struct sld_str words)
 {
     struct server *s = user;
-    SLD_LOG(SLD_WARN, "app", "envoy_refused", SLD_KC("type", sld_xds_type_name(r->type)), SLD_KS("name", r->name),
-            SLD_KS("build", build), SLD_KS("words", words));
+    SLD_LOG(SLD_WARN, "app", "envoy_refused", SLD_KC("type", sld_xds_type_name(r->type)),
+            SLD_KS("name", r->name), SLD_KS("build", build), SLD_KS("words", words));
     sld_model_thread_verdict(s->model, false, view, r, build, words);
 }
 
-static void on_accepted(void *user, struct sld_str view, const struct sld_xds_resource *r, struct sld_str build)
+static void on_accepted(void *user, struct sld_str view, const struct sld_xds_resource *r,
+                        struct sld_str build)
 {
     struct server *s = user;
     sld_model_thread_verdict(s->model, true, view, r, build, SLD_STR(""));
@@ -207,129 +169,6 @@ static void on_clients(void *user)
     struct server *s = user;
     if (s->admin)
         sld_admin_progress(s->admin);
-}
-
-// ---- What admin asks ----
-
-static void query_back(struct sld_message *m)
-{
-    sld_admin_query_done(SLD_CONTAINER_OF(m, struct sld_admin_query, msg));
-}
-
-static void query_run(struct sld_message *m)
-{
-    struct sld_admin_query *q = SLD_CONTAINER_OF(m, struct sld_admin_query, msg);
-    struct server *s = q->user;
-    struct sld_admin_model am = {
-        .translate = sld_model_thread_translate(s->model),
-        .intake = sld_model_thread_intake(s->model),
-        .memo = s->memo,
-        .index = sld_model_thread_index(s->model) + 1,
-        .write_ns = s->write_ns,
-    };
-    sld_admin_answer(&am, q);
-    q->msg = (struct sld_message){.run = query_back, .drop = query_back};
-    sld_loop_post(s->io, &q->msg);
-}
-
-static void query(struct sld_admin_query *q, void *user)
-{
-    struct server *s = user;
-    q->user = s;
-    q->msg = (struct sld_message){.run = query_run, .drop = query_back};
-    sld_loop_post(sld_model_thread_loop(s->model), &q->msg);
-}
-
-struct converged {
-    struct sld_str role;
-    bool seen, all;
-};
-
-static void on_client(const struct sld_xds_client_info *c, void *arg)
-{
-    struct converged *v = arg;
-    if (!sld_str_eq(c->role, v->role))
-        return;
-    v->all = v->seen ? v->all && c->converged : c->converged;
-    v->seen = true;
-}
-
-static struct sld_str envoy_reason(struct server *s)
-{
-    if (s->envoy_took || !s->served_ns)
-        return SLD_STR_NONE;
-    struct sld_edge_info info;
-    sld_edge_info(s->edge, &info);
-    struct converged v = {.role = s->role};
-    sld_xds_clients(s->xds, on_client, &v);
-    if (info.live && v.seen && v.all) {
-        s->envoy_took = true;
-        return SLD_STR_NONE;
-    }
-    if (info.live && sld_mono_ns() - s->served_ns > CONVERGE_LIMIT_MS * UINT64_C(1000000)) {
-        SLD_LOG(SLD_WARN, "app", "envoy_slow", SLD_KC("msg", "Envoy has not taken the whole configuration in time"));
-        s->envoy_took = true;
-        return SLD_STR_NONE;
-    }
-    if (info.error[0])
-        return sld_str_c(info.error);
-    return v.seen ? SLD_STR("Envoy has not taken the whole configuration yet") : SLD_STR("Envoy is not connected yet");
-}
-
-static size_t checks(struct sld_admin_check *out, size_t max, void *user)
-{
-    struct server *s = user;
-    size_t n = 0;
-    SLD_INV(max >= 4);
-    out[n++] = (struct sld_admin_check){"serving", s->served_ns != 0, false, SLD_STR("not every source was read once")};
-    if (s->edge) {
-        struct sld_str why = envoy_reason(s);
-        out[n++] = (struct sld_admin_check){"envoy", s->served_ns && !why.p, false, why.p ? why : SLD_STR("nothing is served yet")};
-    }
-    out[n++] = (struct sld_admin_check){"shutdown", !s->stopping, false, SLD_STR("Solder is stopping")};
-    return n;
-}
-
-static size_t sources(struct sld_admin_source *out, size_t max, void *user)
-{
-    struct server *s = user;
-    size_t n = 0;
-    for (; n < s->source_count && n < max; n++) {
-        const struct source *c = &s->sources[n];
-        out[n] = (struct sld_admin_source){
-            .name = sld_str_c(c->address),
-            .type = c->ops->name,
-            .up = c->up,
-            .synced = c->synced,
-            .last_sync_ms = c->last_sync_ms,
-            .problem = c->up ? SLD_STR_NONE : sld_str_c(c->problem),
-        };
-    }
-    if (n < max) {
-        bool up = !s->state_problem[0];
-        out[n++] = (struct sld_admin_source){
-            .name = sld_str_c(state_dir(s)), .type = "state", .up = up, .synced = true, .problem = up ? SLD_STR_NONE : sld_str_c(s->state_problem)};
-    }
-    return n;
-}
-
-static void edge_state(struct sld_admin_edge *out, void *user)
-{
-    struct server *s = user;
-    *out = (struct sld_admin_edge){0};
-    if (!s->edge)
-        return;
-    struct sld_edge_info i;
-    sld_edge_info(s->edge, &i);
-    *out = (struct sld_admin_edge){
-        .supervised = true,
-        .up = i.live,
-        .pid = i.pid,
-        .restarts = i.restarts,
-        .version = sld_str_c(i.version),
-        .state = sld_str_c(sld_edge_state_name(i.state)),
-        .problem = i.error[0] ? sld_str_c(i.error) : i.last_exit[0] && !i.live ? sld_str_c(i.last_exit) : SLD_STR_NONE,
-    };
 }
 
 // ---- Stopping ----
@@ -369,8 +208,6 @@ static void on_term(int signum, void *user)
         sld_edge_stop(s->edge); // a second call skips the waiting
 }
 
-static void reload_xds_tls(struct server *s);
-
 static void on_hup(int signum, void *user)
 {
     (void)signum;
@@ -381,7 +218,7 @@ static void on_hup(int signum, void *user)
             s->sources[i].ops->reread(s->sources[i].source);
     }
     sld_admin_reload(s->admin);
-    reload_xds_tls(s);
+    server_reload_xds_tls(s);
 }
 
 // Tells of a state directory that cannot be written, and when it can be again.
@@ -393,7 +230,8 @@ static void on_state_look(void *user)
     if (!strncmp(now ? now : "", s->state_problem, sizeof(s->state_problem) - 1))
         return;
     snprintf(s->state_problem, sizeof(s->state_problem), "%s", now ? now : "");
-    sld_model_thread_problem(s->model, sld_str_c(state_dir(s)), SLD_STR(""), SLD_STATE_DIR, sld_str_c(now));
+    sld_model_thread_problem(s->model, sld_str_c(server_state_dir(s)), SLD_STR(""), SLD_STATE_DIR,
+                             sld_str_c(now));
 }
 
 static void on_restore_wait(void *user)
@@ -404,15 +242,15 @@ static void on_restore_wait(void *user)
 
 // ---- Starting ----
 
-static const Gloo__SolderSettings *own(const struct server *s)
+const Gloo__SolderSettings *server_own_settings(const struct server *s)
 {
     const Gloo__Settings *f = s->settings_file ? s->settings_file->msg : NULL;
     return f ? f->solder : NULL;
 }
 
-static const char *state_dir(const struct server *s)
+const char *server_state_dir(const struct server *s)
 {
-    const Gloo__SolderSettings *set = own(s);
+    const Gloo__SolderSettings *set = server_own_settings(s);
     if (s->opt->state_dir)
         return s->opt->state_dir;
     return set && set->state_dir[0] ? set->state_dir : "/var/lib/solder";
@@ -421,120 +259,15 @@ static const char *state_dir(const struct server *s)
 static enum sld_rc open_state(struct server *s, struct sld_err *err)
 {
     struct sld_err warn = {0};
-    const Gloo__SolderSettings *set = own(s);
+    const Gloo__SolderSettings *set = server_own_settings(s);
     unsigned history = set && set->history ? set->history : 10;
-    enum sld_rc rc = sld_state_open(s->io, sld_str_c(state_dir(s)), history, &s->state, &warn, err);
+    enum sld_rc rc =
+        sld_state_open(s->io, sld_str_c(server_state_dir(s)), history, &s->state, &warn, err);
     if (rc)
-        return sld_err_wrap(err, "state directory %s", state_dir(s));
+        return sld_err_wrap(err, "state directory %s", server_state_dir(s));
     if (warn.msg[0]) {
         SLD_LOG(SLD_WARN, "app", "state_note", SLD_KC("msg", warn.msg));
         snprintf(s->state_note, sizeof(s->state_note), "%s", warn.msg);
-    }
-    return SLD_OK;
-}
-
-enum { PEM_MAX_BYTES = 1024 * 1024, MAX_ADDRESSES = 16 };
-
-// The files of --xds-cert, --xds-key and --xds-client-ca; *TLS stays NULL without them.
-static enum sld_rc read_xds_tls(struct server *s, struct sld_arena *a, struct sld_grpc_tls *tls, bool *given, struct sld_err *err)
-{
-    const struct sld_server_options *o = s->opt;
-    *given = o->xds_cert || o->xds_key || o->xds_client_ca;
-    if (!*given)
-        return SLD_OK;
-    if (!o->xds_cert || !o->xds_key || !o->xds_client_ca)
-        return sld_err_set(err, SLD_INVALID, "--xds-cert, --xds-key and --xds-client-ca go together");
-    enum sld_rc rc = sld_file_read(a, "--xds-cert", o->xds_cert, PEM_MAX_BYTES, &tls->cert_chain_pem, err);
-    if (!rc)
-        rc = sld_file_read(a, "--xds-key", o->xds_key, PEM_MAX_BYTES, &tls->key_pem, err);
-    if (!rc)
-        rc = sld_file_read(a, "--xds-client-ca", o->xds_client_ca, PEM_MAX_BYTES, &tls->client_ca_pem, err);
-    return rc;
-}
-
-static void reload_xds_tls(struct server *s)
-{
-    struct sld_arena a = {0};
-    struct sld_grpc_tls tls = {0};
-    struct sld_err err = {0};
-    bool given;
-    enum sld_rc rc = read_xds_tls(s, &a, &tls, &given, &err);
-    if (!rc && given)
-        rc = sld_xds_server_set_tls(s->xds_server, &tls, &err);
-    if (rc)
-        SLD_LOG(SLD_WARN, "app", "xds_tls_kept", SLD_KC("reason", err.msg));
-    sld_arena_fini(&a);
-}
-
-// The directory of the supervised Envoy: private keys go over the socket in it, so it is ours alone.
-static enum sld_rc make_run_dir(struct server *s, struct sld_err *err)
-{
-    s->run_dir = sld_arena_fmt(&s->arena, "%s/envoy", state_dir(s));
-    if (mkdir(s->run_dir.p, 0700) && errno != EEXIST)
-        return sld_err_errno(err, errno, "%s", s->run_dir.p);
-    if (chmod(s->run_dir.p, 0700))
-        return sld_err_errno(err, errno, "%s", s->run_dir.p);
-    return SLD_OK;
-}
-
-static enum sld_rc listen_xds(struct server *s, struct sld_err *err)
-{
-    const Gloo__SolderSettings *set = own(s);
-    struct sld_str addresses[MAX_ADDRESSES];
-    struct sld_grpc_tls tls = {0};
-    bool given;
-    struct sld_xds_server_options o = {.addresses = addresses, .insecure = s->opt->xds_insecure};
-    for (const char *const *at = s->opt->xds; *at; at++) {
-        if (o.address_count == MAX_ADDRESSES - 1)
-            return sld_err_set(err, SLD_LIMIT, "more than %d --xds", MAX_ADDRESSES - 1);
-        addresses[o.address_count++] = sld_str_c(*at);
-    }
-    bool from_settings = set && set->xds_address[0];
-    if (!o.address_count && (!s->opt->envoy || from_settings))
-        addresses[o.address_count++] = from_settings ? sld_str_c(set->xds_address) : SLD_STR("127.0.0.1:9977");
-    enum sld_rc rc = read_xds_tls(s, &s->arena, &tls, &given, err);
-    if (!rc && s->opt->envoy) {
-        rc = make_run_dir(s, err);
-        if (!rc)
-            addresses[o.address_count++] = sld_arena_fmt(&s->arena, "unix:%.*s/xds.sock", SLD_FMT(s->run_dir));
-    }
-    if (rc)
-        return rc;
-    o.tls = given ? &tls : NULL;
-    s->xds_server = sld_xds_server_create(s->io, s->xds, &o, err);
-    if (!s->xds_server)
-        return sld_err_wrap(err, "xDS address");
-    for (size_t i = 0; i < o.address_count; i++)
-        SLD_LOG(SLD_INFO, "app", "xds_listening", SLD_KS("address", addresses[i]), SLD_KI("port", sld_xds_server_port(s->xds_server, i)));
-    return SLD_OK;
-}
-
-static enum sld_rc listen_admin(struct server *s, struct sld_err *err)
-{
-    const Gloo__SolderSettings *set = own(s);
-    struct sld_admin_options o = {
-        .io = s->io,
-        .xds = s->xds,
-        .host = {.query = query, .checks = checks, .sources = sources, .edge = edge_state, .user = s},
-        .version = SLD_STR(SLD_VERSION),
-    };
-    s->admin = sld_admin_create(&o);
-    struct sld_admin_access access = {
-        .cert_file = sld_str_c(s->opt->admin_cert),
-        .key_file = sld_str_c(s->opt->admin_key),
-        .client_ca_file = sld_str_c(s->opt->admin_client_ca),
-        .token_file = sld_str_c(s->opt->admin_token_file),
-    };
-    const char *const *list = s->opt->admin;
-    const char *from_settings[] = {set && set->admin_address[0] ? set->admin_address : "127.0.0.1:9091", NULL};
-    if (!list[0])
-        list = from_settings;
-    for (; *list; list++) {
-        int port;
-        enum sld_rc rc = sld_admin_listen(s->admin, sld_str_c(*list), &access, &port, err);
-        if (rc)
-            return sld_err_wrap(err, "--admin %s", *list);
-        SLD_LOG(SLD_INFO, "app", "admin_listening", SLD_KC("address", *list), SLD_KI("port", port));
     }
     return SLD_OK;
 }
@@ -550,7 +283,7 @@ static void on_restored(struct sld_str source, struct sld_raw *raw, void *arg)
 
 static enum sld_rc start_model(struct server *s, struct sld_err *err)
 {
-    const Gloo__SolderSettings *set = own(s);
+    const Gloo__SolderSettings *set = server_own_settings(s);
     const Gloo__Settings *file = s->settings_file ? s->settings_file->msg : NULL;
     struct sld_model_options o = {
         .settings_file = s->settings_file,
@@ -564,9 +297,11 @@ static enum sld_rc start_model(struct server *s, struct sld_err *err)
     if (rc)
         return rc;
     if (s->opt->log_level && !sld_log_level_parse(sld_str_c(s->opt->log_level), &o.log_level))
-        return sld_err_set(err, SLD_INVALID, "--log-level takes debug, info, warn or error, not %s", s->opt->log_level);
+        return sld_err_set(err, SLD_INVALID, "--log-level takes debug, info, warn or error, not %s",
+                           s->opt->log_level);
     sld_log_set_level(o.log_level);
-    s->write_ns = file && file->discovery_namespace[0] ? sld_str_c(file->discovery_namespace) : SLD_STR("gloo-system");
+    s->write_ns = file && file->discovery_namespace[0] ? sld_str_c(file->discovery_namespace)
+                                                       : SLD_STR("gloo-system");
     o.default_ns = s->write_ns;
     sld_intake_options_default(&o.intake);
     if (set && set->quiet_period)
@@ -587,7 +322,8 @@ static enum sld_rc start_edge(struct server *s, struct sld_err *err)
     struct sld_edge_options o = {
         .run_dir = s->run_dir,
         .envoy = s->opt->envoy[0] ? sld_str_c(s->opt->envoy) : SLD_STR_NONE,
-        .bootstrap = {.role = s->role, .xds = sld_arena_fmt(&s->arena, "unix:%.*s/xds.sock", SLD_FMT(s->run_dir))},
+        .bootstrap = {.role = s->role,
+                      .xds = sld_arena_fmt(&s->arena, "unix:%.*s/xds.sock", SLD_FMT(s->run_dir))},
     };
     struct sld_edge_events ev = {.on_state = on_edge_state, .user = s};
     return sld_edge_start(s->io, &o, &ev, &s->edge, err);
@@ -596,33 +332,38 @@ static enum sld_rc start_edge(struct server *s, struct sld_err *err)
 static enum sld_rc start(struct server *s, struct sld_err *err)
 {
     const struct sld_server_options *o = s->opt;
-    enum sld_rc rc = o->settings_file ? sld_settings_read(o->settings_file, &s->settings_file, err) : SLD_OK;
+    enum sld_rc rc =
+        o->settings_file ? sld_settings_read(o->settings_file, &s->settings_file, err) : SLD_OK;
     if (!rc)
         rc = find_sources(s, err);
     if (rc)
         return rc;
     s->io = sld_loop_create("io");
-    struct sld_xds_events ev = {.on_refused = on_refused, .on_accepted = on_accepted, .on_clients = on_clients, .user = s};
+    struct sld_xds_events ev = {
+        .on_refused = on_refused, .on_accepted = on_accepted, .on_clients = on_clients, .user = s};
     struct sld_xds_options xo;
     sld_xds_options_default(&xo);
     xo.fallback_view = sld_fallback_view;
-    // The state directory first: who holds it is the one Solder here; then the ports, before anything is read.
+    // The state directory first: who holds it is the one Solder here; then the ports, before
+    // anything is read.
     rc = open_state(s, err);
     if (rc)
         return rc;
     s->xds = sld_xds_create(&xo, &ev);
-    rc = listen_xds(s, err);
+    rc = server_listen_xds(s, err);
     if (!rc)
-        rc = listen_admin(s, err);
+        rc = server_listen_admin(s, err);
     if (!rc)
         rc = start_model(s, err);
     if (rc)
         return rc;
     for (size_t i = 0; i < s->source_count; i++)
-        sld_model_thread_source(s->model, sld_str_c(s->sources[i].address), (unsigned)i, s->sources[i].secrets);
-    sld_model_thread_state(s->model, sld_str_c(state_dir(s)));
+        sld_model_thread_source(s->model, sld_str_c(s->sources[i].address), (unsigned)i,
+                                s->sources[i].secrets);
+    sld_model_thread_state(s->model, sld_str_c(server_state_dir(s)));
     if (s->state_note[0])
-        sld_model_thread_problem(s->model, sld_str_c(state_dir(s)), SLD_STR("accepted"), SLD_STATE_DIR, sld_str_c(s->state_note));
+        sld_model_thread_problem(s->model, sld_str_c(server_state_dir(s)), SLD_STR("accepted"),
+                                 SLD_STATE_DIR, sld_str_c(s->state_note));
     sld_state_each(s->state, on_restored, s);
     rc = open_sources(s, err);
     if (rc)

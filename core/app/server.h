@@ -9,21 +9,22 @@
 #include "base/base.h"
 
 struct sld_server_options {
-    const char *const *configs;    // addresses of sources, NULL-terminated; at least one
-    const char *const *secrets;    // addresses of secret stores, NULL-terminated
-    const char *settings_file;     // or NULL
-    const char *settings_name;     // "ns/name" or NULL
-    const char *envoy;             // NULL: none; "": the one on PATH; else its path
-    const char *envoy_proxy;       // proxy name of the supervised Envoy; NULL = gateway-proxy
-    const char *const *xds;        // addresses, NULL-terminated; none: the default (design 10)
+    const char *const *configs; // addresses of sources, NULL-terminated; at least one
+    const char *const *secrets; // addresses of secret stores, NULL-terminated
+    const char *settings_file;  // or NULL
+    const char *settings_name;  // "ns/name" or NULL
+    const char *envoy;          // NULL: none; "": the one on PATH; else its path
+    const char *envoy_proxy;    // proxy name of the supervised Envoy; NULL = gateway-proxy
+    const char *const *xds;     // addresses, NULL-terminated; none: the default (design 10)
     bool xds_insecure;
     const char *xds_cert, *xds_key, *xds_client_ca; // PEM files, or NULL
-    const char *const *admin;      // addresses, NULL-terminated
-    const char *admin_token_file;  // or NULL
+    const char *const *admin;                       // addresses, NULL-terminated
+    const char *admin_token_file;                   // or NULL
     const char *admin_cert, *admin_key, *admin_client_ca;
-    const char *state_dir;         // NULL: from settings, else /var/lib/solder
-    const char *log_level;         // or NULL
+    const char *state_dir; // NULL: from settings, else /var/lib/solder
+    const char *log_level; // or NULL
 };
 
-// Runs until a signal ends it. Returns the process's exit code; why it could not start goes to stderr.
+// Runs until a signal ends it. Returns the process's exit code; why it could not start goes to
+// stderr.
 int sld_server_run(const struct sld_server_options *o);

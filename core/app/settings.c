@@ -24,8 +24,8 @@ enum sld_rc sld_settings_read(const char *file, struct sld_object **out, struct 
             continue;
         struct sld_finding f = o->findings[i];
         sld_raw_locate(o->raw, &f);
-        rc = sld_err_set(err, SLD_INVALID, "%s:%d:%d: %.*s%s%.*s", file, f.line, f.column, SLD_FMT(f.path), f.path.n ? ": " : "",
-                         SLD_FMT(f.message));
+        rc = sld_err_set(err, SLD_INVALID, "%s:%d:%d: %.*s%s%.*s", file, f.line, f.column,
+                         SLD_FMT(f.path), f.path.n ? ": " : "", SLD_FMT(f.message));
         break;
     }
     sld_arena_fini(&a);
@@ -36,26 +36,32 @@ enum sld_rc sld_settings_read(const char *file, struct sld_object **out, struct 
     return rc;
 }
 
-Gloo__Settings *sld_settings_merge(struct sld_arena *a, const Gloo__Settings *file, const Gloo__Settings *resource)
+Gloo__Settings *sld_settings_merge(struct sld_arena *a, const Gloo__Settings *file,
+                                   const Gloo__Settings *resource)
 {
     if (!file)
-        return resource ? sld_msg_copy(a, &resource->base) : SLD_MSG(a, Gloo__Settings, gloo__settings);
+        return resource ? sld_msg_copy(a, &resource->base)
+                        : SLD_MSG(a, Gloo__Settings, gloo__settings);
     Gloo__Settings *s = sld_msg_copy(a, &file->base);
     if (!resource)
         return s;
     Gloo__Settings *r = sld_msg_copy(a, &resource->base);
-    // The block of our own keys is merged key by key: one flag in the file must not hide the others.
+    // The block of our own keys is merged key by key: one flag in the file must not hide the
+    // others.
     if (s->solder && r->solder)
         sld_msg_fill(&s->solder->base, &r->solder->base);
     sld_msg_fill(&s->base, &r->base);
     return s;
 }
 
-enum sld_rc sld_settings_key(struct sld_arena *a, const char *name, struct sld_str *out, struct sld_err *err)
+enum sld_rc sld_settings_key(struct sld_arena *a, const char *name, struct sld_str *out,
+                             struct sld_err *err)
 {
     struct sld_str rest = sld_str_c(name ? name : "gloo-system/default"), ns;
-    if (!sld_str_cut(&rest, '/', &ns) || !ns.n || !rest.p || !rest.n || sld_str_index(rest, '/') >= 0)
-        return sld_err_set(err, SLD_INVALID, "the name of the Settings must be NAMESPACE/NAME, not %s", name);
+    if (!sld_str_cut(&rest, '/', &ns) || !ns.n || !rest.p || !rest.n ||
+        sld_str_index(rest, '/') >= 0)
+        return sld_err_set(err, SLD_INVALID,
+                           "the name of the Settings must be NAMESPACE/NAME, not %s", name);
     *out = sld_ident_key(a, (struct sld_ident){SLD_KIND_SETTINGS, ns, rest});
     return SLD_OK;
 }

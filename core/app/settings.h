@@ -1,14 +1,19 @@
-// Settings: which document counts and what is in force. Precedence: --settings FILE, then the Settings resource.
+// Settings: which document counts and what is in force. Precedence: --settings FILE, then the
+// Settings resource.
 #pragma once
 
 #include "model/model.h"
 
 #include "settings.pb-c.h"
 
-// Reads --settings FILE (YAML or JSON; Kubernetes or flat form). The object is in *OUT (unref); findings are in its
-// `findings`; its errors make this SLD_INVALID with the first one as words.
-SLD_NODISCARD enum sld_rc sld_settings_read(const char *file, struct sld_object **out, struct sld_err *err);
+// Reads --settings FILE (YAML or JSON; Kubernetes or flat form). The object is in *OUT (unref);
+// findings are in its `findings`; its errors make this SLD_INVALID with the first one as words.
+SLD_NODISCARD enum sld_rc sld_settings_read(const char *file, struct sld_object **out,
+                                            struct sld_err *err);
 // FILE's fields over RESOURCE's (either may be NULL), in A. Never NULL.
-Gloo__Settings *sld_settings_merge(struct sld_arena *a, const Gloo__Settings *file, const Gloo__Settings *resource);
-// The key "settings/ns/name" of NAME ("ns/name"; NULL = gloo-system/default) in A; SLD_INVALID for other forms.
-SLD_NODISCARD enum sld_rc sld_settings_key(struct sld_arena *a, const char *name, struct sld_str *out, struct sld_err *err);
+Gloo__Settings *sld_settings_merge(struct sld_arena *a, const Gloo__Settings *file,
+                                   const Gloo__Settings *resource);
+// The key "settings/ns/name" of NAME ("ns/name"; NULL = gloo-system/default) in A; SLD_INVALID for
+// other forms.
+SLD_NODISCARD enum sld_rc sld_settings_key(struct sld_arena *a, const char *name,
+                                           struct sld_str *out, struct sld_err *err);

@@ -12,7 +12,8 @@ struct store {
 enum { PATH_MAX_BYTES = 8192 };
 
 // Calls with the path as Gloo's layout has it.
-static void with_path(struct store *s, struct sld_str path, void (*fn)(struct store *s, struct sld_str path, void *arg), void *arg)
+static void with_path(struct store *s, struct sld_str path,
+                      void (*fn)(struct store *s, struct sld_str path, void *arg), void *arg)
 {
     if (!path.n || sld_str_starts(path, SLD_STR("secrets/"))) {
         fn(s, path, arg);
@@ -82,13 +83,18 @@ static bool matches(struct sld_str address)
     return sld_dir_source_ops.matches(address);
 }
 
-static enum sld_rc open_store(struct sld_loop *io, struct sld_str address, const struct sld_source_events *ev,
-                              struct sld_source **out, struct sld_err *err)
+static enum sld_rc open_store(struct sld_loop *io, struct sld_str address,
+                              const struct sld_source_events *ev, struct sld_source **out,
+                              struct sld_err *err)
 {
     struct store *s = SLD_NEW(struct store);
     s->base.ops = &sld_secret_dir_ops.source;
     s->ev = *ev;
-    struct sld_source_events own = {.on_put = on_put, .on_gone = on_gone, .on_synced = on_synced, .on_problem = on_problem, .user = s};
+    struct sld_source_events own = {.on_put = on_put,
+                                    .on_gone = on_gone,
+                                    .on_synced = on_synced,
+                                    .on_problem = on_problem,
+                                    .user = s};
     enum sld_rc rc = sld_dir_source_ops.open(io, address, &own, &s->inner, err);
     if (rc)
         sld_xfree(s);
@@ -113,12 +119,13 @@ static void close_store(struct sld_source *base)
 }
 
 const struct sld_secret_store_ops sld_secret_dir_ops = {
-    .source = {
-        .name = "directory",
-        .help = "a directory of Secret documents: --secrets /etc/solder-secrets",
-        .matches = matches,
-        .open = open_store,
-        .reread = reread,
-        .close = close_store,
-    },
+    .source =
+        {
+            .name = "directory",
+            .help = "a directory of Secret documents: --secrets /etc/solder-secrets",
+            .matches = matches,
+            .open = open_store,
+            .reread = reread,
+            .close = close_store,
+        },
 };

@@ -1,5 +1,6 @@
-// The directory store: Secret documents in files, apart from the configuration, so that the two can have other owners and
-// modes. Layouts: "secrets/<namespace>/..." (gloo-compat 2.3) and, mended, "<namespace>/..." (9.2.6).
+// The directory store: Secret documents in files, apart from the configuration, so that the two can
+// have other owners and modes. Layouts: "secrets/<namespace>/..." (gloo-compat 2.3) and, mended,
+// "<namespace>/..." (9.2.6).
 #pragma once
 
 #include "secret/secret.h"

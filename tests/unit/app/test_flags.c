@@ -18,13 +18,25 @@ static int nothing(struct sld_args *a)
 }
 
 static const struct sld_flag flags[] = {
-    {.name = "config", .letter = 'c', .arg = "DIR", .env = "TEST_CONFIG", .help = "where", .repeat = true},
+    {.name = "config",
+     .letter = 'c',
+     .arg = "DIR",
+     .env = "TEST_CONFIG",
+     .help = "where",
+     .repeat = true},
     {.name = "envoy", .arg = "[PATH]", .help = "run one"},
     {.name = "quiet", .letter = 'q', .help = "say less"},
 };
 
 static const struct sld_command command = {
-    .name = "try", .args = "NAME", .help = "Tries.", .flags = flags, .flag_count = 3, .min_pos = 0, .max_pos = 1, .run = nothing,
+    .name = "try",
+    .args = "NAME",
+    .help = "Tries.",
+    .flags = flags,
+    .flag_count = 3,
+    .min_pos = 0,
+    .max_pos = 1,
+    .run = nothing,
 };
 
 #define PARSE(...) parse((char *[]){(char[]){"try"}, __VA_ARGS__, NULL})
@@ -52,7 +64,8 @@ static char *own(const char *s)
 static void test_values(void **unused)
 {
     (void)unused;
-    assert_int_equal(PARSE(own("--config"), own("a"), own("-cb"), own("--config=c"), own("x")), SLD_OK);
+    assert_int_equal(PARSE(own("--config"), own("a"), own("-cb"), own("--config=c"), own("x")),
+                     SLD_OK);
     const char *const *all = sld_args_all(&args, "config");
     assert_string_equal(all[0], "a");
     assert_string_equal(all[1], "b");
@@ -112,7 +125,8 @@ static void test_tables(void **unused)
         const struct sld_command *c = sld_builtin_commands[i];
         for (size_t k = 1; k < c->flag_count; k++) {
             if (strncmp(c->flags[k].name, "admin", 5) != 0) // shared by several commands, first
-                assert_true(strcmp(c->flags[k - 1].name, c->flags[k].name) < 0 || !strncmp(c->flags[k - 1].name, "admin", 5));
+                assert_true(strcmp(c->flags[k - 1].name, c->flags[k].name) < 0 ||
+                            !strncmp(c->flags[k - 1].name, "admin", 5));
         }
         struct sld_buf b;
         sld_buf_init(&b, 65536);
@@ -178,8 +192,9 @@ static void test_settings_name(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_values),      cmocka_unit_test(test_optional_value), cmocka_unit_test(test_environment),
-        cmocka_unit_test(test_mistakes),    cmocka_unit_test(test_tables),         cmocka_unit_test(test_settings_file),
+        cmocka_unit_test(test_values),        cmocka_unit_test(test_optional_value),
+        cmocka_unit_test(test_environment),   cmocka_unit_test(test_mistakes),
+        cmocka_unit_test(test_tables),        cmocka_unit_test(test_settings_file),
         cmocka_unit_test(test_settings_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

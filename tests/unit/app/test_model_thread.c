@@ -14,7 +14,7 @@
 struct world {
     struct sld_loop *io;
     struct sld_model_thread *m;
-    struct sld_map resources; // "type/name" -> blob of bytes
+    struct sld_map resources;       // "type/name" -> blob of bytes
     struct sld_xds_resource *route; // the last route table
     unsigned news, until;
     bool ready, restored;
@@ -99,9 +99,11 @@ static void put(struct world *w, const char *path, const char *text)
     SLD_UNREF(b);
 }
 
-#define VS(path_match)                                                                                     \
-    "kind: VirtualService\napiVersion: gateway.solo.io/v1\nmetadata: {name: v}\nspec: {virtualHost: "      \
-    "{domains: [a.io], routes: [{matchers: [{prefix: " path_match "}], directResponseAction: {status: 200}}]}}\n"
+#define VS(path_match)                                                                             \
+    "kind: VirtualService\napiVersion: gateway.solo.io/v1\nmetadata: {name: v}\nspec: "            \
+    "{virtualHost: "                                                                               \
+    "{domains: [a.io], routes: [{matchers: [{prefix: " path_match                                  \
+    "}], directResponseAction: {status: 200}}]}}\n"
 
 static const char routes[] = "rds/listener-::-8080-routes";
 
@@ -156,10 +158,12 @@ static void test_refusal(void **state)
     put(w, "a.yaml", VS("/one"));
     sld_model_thread_synced(w->m, SOURCE);
     until(w, served);
-    sld_model_thread_verdict(w->m, true, SLD_STR("gloo-system~gateway-proxy"), w->route, SLD_STR("envoy"), SLD_STR(""));
+    sld_model_thread_verdict(w->m, true, SLD_STR("gloo-system~gateway-proxy"), w->route,
+                             SLD_STR("envoy"), SLD_STR(""));
     put(w, "a.yaml", VS("/two"));
     until(w, changed);
-    sld_model_thread_verdict(w->m, false, SLD_STR("gloo-system~gateway-proxy"), w->route, SLD_STR("envoy"), SLD_STR("no"));
+    sld_model_thread_verdict(w->m, false, SLD_STR("gloo-system~gateway-proxy"), w->route,
+                             SLD_STR("envoy"), SLD_STR("no"));
     until(w, put_back);
 }
 
@@ -175,7 +179,8 @@ static void test_restored(void **state)
     w->done = restored_served;
     struct sld_ident id = {SLD_KIND_VIRTUAL_SERVICE, SLD_STR("gloo-system"), SLD_STR("v")};
     struct sld_doc_place place = {.path = SLD_STR("a.yaml"), .default_ns = id.ns};
-    struct sld_raw *raw = sld_raw_create(id, SLD_STR(VS("/old")), 1, -1, SLD_STR("/etc/solder/a.yaml"), &place);
+    struct sld_raw *raw =
+        sld_raw_create(id, SLD_STR(VS("/old")), 1, -1, SLD_STR("/etc/solder/a.yaml"), &place);
     sld_model_thread_source(w->m, SOURCE, 0, false);
     sld_model_thread_restore(w->m, SOURCE, raw);
     SLD_UNREF(raw);

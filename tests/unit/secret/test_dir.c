@@ -82,8 +82,11 @@ static void test_layouts(void **unused)
     tree_mkdir("two");
     tree_write("secrets/one/a.yaml", "metadata: {name: a}\nheader: {headers: {k: v}}\n");
     tree_write("two/b.yaml", "metadata: {name: b}\nheader: {headers: {k: v}}\n");
-    tree_write("two/k.yaml", "apiVersion: v1\nkind: Secret\nmetadata: {name: k, namespace: three}\nstringData: {k: v}\n");
-    tree_write("two/vs.yaml", "apiVersion: gateway.solo.io/v1\nkind: VirtualService\nmetadata: {name: v}\nspec: {}\n");
+    tree_write("two/k.yaml", "apiVersion: v1\nkind: Secret\nmetadata: {name: k, namespace: "
+                             "three}\nstringData: {k: v}\n");
+    tree_write(
+        "two/vs.yaml",
+        "apiVersion: gateway.solo.io/v1\nkind: VirtualService\nmetadata: {name: v}\nspec: {}\n");
     struct world w = {.io = sld_loop_create("io"), .objects_wanted = 3};
     struct sld_intake_options o;
     sld_intake_options_default(&o);
@@ -92,10 +95,15 @@ static void test_layouts(void **unused)
     w.in = sld_intake_create(&o, &iev);
     sld_intake_source(w.in, STORE, 0);
     sld_intake_source_only(w.in, STORE, SLD_KIND_SECRET);
-    struct sld_source_events ev = {.on_put = on_put, .on_gone = on_gone, .on_synced = on_synced, .on_problem = on_problem, .user = &w};
+    struct sld_source_events ev = {.on_put = on_put,
+                                   .on_gone = on_gone,
+                                   .on_synced = on_synced,
+                                   .on_problem = on_problem,
+                                   .user = &w};
     struct sld_err err = {0};
     assert_true(sld_secret_dir_ops.source.matches(sld_str_c(root)));
-    assert_int_equal(sld_secret_dir_ops.source.open(w.io, sld_str_c(root), &ev, &w.store, &err), SLD_OK);
+    assert_int_equal(sld_secret_dir_ops.source.open(w.io, sld_str_c(root), &ev, &w.store, &err),
+                     SLD_OK);
     sld_loop_run(w.io);
     assert_true(sld_map_has(&w.objects, SLD_STR("secrets/one/a")));
     assert_true(sld_map_has(&w.objects, SLD_STR("secrets/two/b")));

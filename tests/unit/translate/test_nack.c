@@ -1,5 +1,5 @@
-// An Envoy that refuses route tables holding certain virtual hosts: the culprits are found and held, the others and all
-// later edits go on.
+// An Envoy that refuses route tables holding certain virtual hosts: the culprits are found and
+// held, the others and all later edits go on.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -20,10 +20,11 @@ static void set_vs(struct world *w, const char *name, const char *path)
 {
     struct sld_arena a = {0};
     struct sld_ident id = {SLD_KIND_VIRTUAL_SERVICE, SLD_STR("gloo-system"), sld_str_c(name)};
-    struct sld_str text = sld_arena_fmt(&a,
-                                        "virtualHost: {domains: [%s.io], routes: [{matchers: [{prefix: %s}], "
-                                        "directResponseAction: {status: 200}}]}\n",
-                                        name, path);
+    struct sld_str text =
+        sld_arena_fmt(&a,
+                      "virtualHost: {domains: [%s.io], routes: [{matchers: [{prefix: %s}], "
+                      "directResponseAction: {status: 200}}]}\n",
+                      name, path);
     struct sld_doc_place place = {.path = SLD_STR("f.yaml"), .default_ns = id.ns};
     struct sld_raw *raw = sld_raw_create(id, text, 1, -1, SLD_STR("f.yaml"), &place);
     sld_translate_set(w->t, id, raw);
@@ -42,7 +43,8 @@ static void find_table(const struct sld_out *o, void *arg)
         f->o = o;
 }
 
-// Runs rounds and lets the Envoy judge each new table: it refuses every one with the word "/bad" in it.
+// Runs rounds and lets the Envoy judge each new table: it refuses every one with the word "/bad" in
+// it.
 static void settle(struct world *w)
 {
     for (unsigned i = 0; i < 200; i++) {
@@ -60,7 +62,8 @@ static void settle(struct world *w)
         w->sent++;
         struct sld_str view = f.o->view, name = f.o->name;
         if (sld_str_find(f.o->bytes, SLD_STR("/bad")) >= 0) {
-            sld_translate_refused(w->t, SLD_OUT_ROUTE, view, name, w->told, SLD_STR("envoy"), SLD_STR("it has /bad"));
+            sld_translate_refused(w->t, SLD_OUT_ROUTE, view, name, w->told, SLD_STR("envoy"),
+                                  SLD_STR("it has /bad"));
         } else {
             SLD_UNREF(w->table);
             w->table = sld_blob_create(f.o->bytes);

@@ -1,6 +1,7 @@
-// Random lives of a configuration: after any edits of documents, secrets, settings, time and refusals the tables equal those
-// built from scratch, every Envoy resource keeps Envoy's constraints, and route edits leave the listeners' bytes alone. The seed is
-// printed; SLD_SEED=n repeats a run, SLD_ROUNDS=n makes it longer.
+// Random lives of a configuration: after any edits of documents, secrets, settings, time and
+// refusals the tables equal those built from scratch, every Envoy resource keeps Envoy's
+// constraints, and route edits leave the listeners' bytes alone. The seed is printed; SLD_SEED=n
+// repeats a run, SLD_ROUNDS=n makes it longer.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,15 +14,16 @@
 #include "translate/feature.h"
 #include "translate/translate.h"
 
-#define FEATURES(X)                                                                                                          \
-    X(access_logging_service) X(auto_host_rewrite) X(cors) X(faults) X(gzip) X(header_manipulation) X(health_check) X(host_rewrite) \
-    X(http_connection_manager_settings) X(lb_hash) X(prefix_rewrite) X(regex_rewrite) X(retries) X(shadowing) X(timeout) X(upgrades)
+#define FEATURES(X)                                                                                \
+    X(access_logging_service)                                                                      \
+    X(auto_host_rewrite) X(cors) X(faults) X(gzip) X(header_manipulation) X(health_check)          \
+        X(host_rewrite) X(http_connection_manager_settings) X(lb_hash) X(prefix_rewrite)           \
+            X(regex_rewrite) X(retries) X(shadowing) X(timeout) X(upgrades)
 #define DECLARE(name) extern const struct sld_feature sld_feature_##name;
 FEATURES(DECLARE)
 static const struct sld_feature *const features[] = {
 #define ENTRY(name) &sld_feature_##name,
-    FEATURES(ENTRY)
-};
+    FEATURES(ENTRY)};
 
 // ---- Chance ----
 
@@ -44,7 +46,9 @@ static const char *one_of(const char *const *list, unsigned n)
 {
     return list[pick(n)];
 }
-#define ONE_OF(...) one_of((const char *const[]){__VA_ARGS__}, sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *))
+#define ONE_OF(...)                                                                                \
+    one_of((const char *const[]){__VA_ARGS__},                                                     \
+           sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *))
 
 // ---- Documents ----
 
@@ -57,25 +61,31 @@ static void name(struct sld_buf *b, const char *prefix)
 
 static void add_destination(struct sld_buf *b)
 {
-    sld_buf_addf(b, "{upstream: {name: us%u, namespace: %s}%s}", pick(NAMES + 1), ONE_OF("gloo-system", "other"),
-                 chance(10) ? ", subset: {values: {v: a}}" : "");
+    sld_buf_addf(b, "{upstream: {name: us%u, namespace: %s}%s}", pick(NAMES + 1),
+                 ONE_OF("gloo-system", "other"), chance(10) ? ", subset: {values: {v: a}}" : "");
 }
 
 static void add_matcher(struct sld_buf *b)
 {
-    sld_buf_addf(b, "matchers: [{%s: %s%s%s}]", ONE_OF("prefix", "prefix", "exact", "regex"), ONE_OF("/", "/a", "/a/b", "/a/b/c", "/x"),
-                 chance(20) ? ", methods: [GET, POST]" : "", chance(20) ? ", headers: [{name: x-a, value: b}]" : "");
+    sld_buf_addf(b, "matchers: [{%s: %s%s%s}]", ONE_OF("prefix", "prefix", "exact", "regex"),
+                 ONE_OF("/", "/a", "/a/b", "/a/b/c", "/x"),
+                 chance(20) ? ", methods: [GET, POST]" : "",
+                 chance(20) ? ", headers: [{name: x-a, value: b}]" : "");
 }
 
 static void add_options(struct sld_buf *b)
 {
-    sld_buf_addf(b, ", options: {%s}",
-                 ONE_OF("timeout: 1s", "prefixRewrite: /p", "retries: {retryOn: 5xx, numRetries: 2}", "hostRewrite: h",
-                        "cors: {allowOrigin: ['https://a']}", "faults: {abort: {percentage: 1, httpStatus: 503}}",
-                        "shadowing: {upstream: {name: us1, namespace: gloo-system}, percentage: 10}",
-                        "headerManipulation: {requestHeadersToAdd: [{header: {key: a, value: b}}]}",
-                        "headerManipulation: {requestHeadersToAdd: [{headerSecretRef: {name: sec0, namespace: gloo-system}}]}",
-                        "regexRewrite: {pattern: {regex: '('}, substitution: x}", "lbHash: {hashPolicies: [{header: x}]}", "bogus: 1"));
+    sld_buf_addf(
+        b, ", options: {%s}",
+        ONE_OF("timeout: 1s", "prefixRewrite: /p", "retries: {retryOn: 5xx, numRetries: 2}",
+               "hostRewrite: h", "cors: {allowOrigin: ['https://a']}",
+               "faults: {abort: {percentage: 1, httpStatus: 503}}",
+               "shadowing: {upstream: {name: us1, namespace: gloo-system}, percentage: 10}",
+               "headerManipulation: {requestHeadersToAdd: [{header: {key: a, value: b}}]}",
+               "headerManipulation: {requestHeadersToAdd: [{headerSecretRef: {name: sec0, "
+               "namespace: gloo-system}}]}",
+               "regexRewrite: {pattern: {regex: '('}, substitution: x}",
+               "lbHash: {hashPolicies: [{header: x}]}", "bogus: 1"));
 }
 
 static void add_route(struct sld_buf *b, bool table)
@@ -95,12 +105,15 @@ static void add_route(struct sld_buf *b, bool table)
         add_destination(b);
         sld_buf_addz(b, "}]}}");
     } else if (kind == 5) {
-        sld_buf_addf(b, "routeAction: {upstreamGroup: {name: ug%u, namespace: gloo-system}}", pick(NAMES));
+        sld_buf_addf(b, "routeAction: {upstreamGroup: {name: ug%u, namespace: gloo-system}}",
+                     pick(NAMES));
     } else if (kind == 6) {
-        sld_buf_addz(b, ONE_OF("redirectAction: {hostRedirect: x}", "directResponseAction: {status: 200, body: hi}"));
+        sld_buf_addz(b, ONE_OF("redirectAction: {hostRedirect: x}",
+                               "directResponseAction: {status: 200, body: hi}"));
     } else {
-        const char *how = ONE_OF("ref: {name: rt%u, namespace: gloo-system}", "selector: {labels: {team: t%u}}",
-                                 "selector: {expressions: [{key: team, operator: In, values: [t%u]}]}");
+        const char *how =
+            ONE_OF("ref: {name: rt%u, namespace: gloo-system}", "selector: {labels: {team: t%u}}",
+                   "selector: {expressions: [{key: team, operator: In, values: [t%u]}]}");
         sld_buf_addz(b, "delegateAction: {");
         char text[128];
         // The formats above are literals with one %u each.
@@ -113,7 +126,9 @@ static void add_route(struct sld_buf *b, bool table)
     if (chance(40))
         add_options(b);
     if (chance(10))
-        sld_buf_addf(b, ", optionsConfigRefs: {delegateOptions: [{name: ro%u, namespace: gloo-system}]}", pick(NAMES));
+        sld_buf_addf(
+            b, ", optionsConfigRefs: {delegateOptions: [{name: ro%u, namespace: gloo-system}]}",
+            pick(NAMES));
     if (table && chance(20))
         sld_buf_addz(b, ", inheritablePathMatchers: true");
     sld_buf_addz(b, "}");
@@ -133,32 +148,43 @@ static void add_routes(struct sld_buf *b, bool table)
 
 static void virtual_service(struct sld_buf *b)
 {
-    sld_buf_addf(b, "virtualHost: {domains: ['%s'%s], ", ONE_OF("*", "a.io", "b.io", "*.io", "A.io"), chance(20) ? ", c.io" : "");
+    sld_buf_addf(b, "virtualHost: {domains: ['%s'%s], ",
+                 ONE_OF("*", "a.io", "b.io", "*.io", "A.io"), chance(20) ? ", c.io" : "");
     add_routes(b, false);
     if (chance(15))
-        sld_buf_addz(b, ", optionsConfigRefs: {delegateOptions: [{name: vho0, namespace: gloo-system}]}");
+        sld_buf_addz(
+            b, ", optionsConfigRefs: {delegateOptions: [{name: vho0, namespace: gloo-system}]}");
     sld_buf_addz(b, "}\n");
     if (chance(25))
-        sld_buf_addf(b, "sslConfig: {secretRef: {name: sec%u, namespace: gloo-system}, sniDomains: [%s]}\n", pick(NAMES), ONE_OF("a.io", "b.io", ""));
+        sld_buf_addf(
+            b, "sslConfig: {secretRef: {name: sec%u, namespace: gloo-system}, sniDomains: [%s]}\n",
+            pick(NAMES), ONE_OF("a.io", "b.io", ""));
 }
 
 static void upstream(struct sld_buf *b)
 {
-    sld_buf_addf(b, "static: {hosts: [{addr: %s, port: %u}]%s}\n", ONE_OF("127.0.0.1", "10.0.0.1", "example.org", "not a host"), 80 + pick(3),
+    sld_buf_addf(b, "static: {hosts: [{addr: %s, port: %u}]%s}\n",
+                 ONE_OF("127.0.0.1", "10.0.0.1", "example.org", "not a host"), 80 + pick(3),
                  chance(20) ? ", subsetSpec: {selectors: [{keys: [v]}]}" : "");
     if (chance(20))
-        sld_buf_addf(b, "sslConfig: {secretRef: {name: sec%u, namespace: gloo-system}}\n", pick(NAMES));
+        sld_buf_addf(b, "sslConfig: {secretRef: {name: sec%u, namespace: gloo-system}}\n",
+                     pick(NAMES));
     if (chance(10))
-        sld_buf_addz(b, "healthChecks: [{timeout: 1s, interval: 1s, healthyThreshold: 1, unhealthyThreshold: 1, tcpHealthCheck: {}}]\n");
+        sld_buf_addz(b, "healthChecks: [{timeout: 1s, interval: 1s, healthyThreshold: 1, "
+                        "unhealthyThreshold: 1, tcpHealthCheck: {}}]\n");
 }
 
 static void gateway(struct sld_buf *b)
 {
-    sld_buf_addf(b, "bindAddress: '::'\nbindPort: %u\nssl: %s\n", 8080 + pick(3), chance(40) ? "true" : "false");
+    sld_buf_addf(b, "bindAddress: '::'\nbindPort: %u\nssl: %s\n", 8080 + pick(3),
+                 chance(40) ? "true" : "false");
     if (chance(15))
-        sld_buf_addz(b, "tcpGateway: {tcpHosts: [{name: t, destination: {single: {upstream: {name: us0, namespace: gloo-system}}}}]}\n");
+        sld_buf_addz(b, "tcpGateway: {tcpHosts: [{name: t, destination: {single: {upstream: {name: "
+                        "us0, namespace: gloo-system}}}}]}\n");
     else
-        sld_buf_addf(b, "httpGateway: {%s}\n", ONE_OF("", "virtualServiceSelector: {team: t0}", "options: {healthCheck: {path: /h}}"));
+        sld_buf_addf(
+            b, "httpGateway: {%s}\n",
+            ONE_OF("", "virtualServiceSelector: {team: t0}", "options: {healthCheck: {path: /h}}"));
 }
 
 static void body(struct sld_buf *b, enum sld_kind k)
@@ -198,16 +224,26 @@ static const struct {
     enum sld_kind kind;
     const char *prefix;
 } kinds[] = {
-    {SLD_KIND_VIRTUAL_SERVICE, "vs"}, {SLD_KIND_VIRTUAL_SERVICE, "vs"},     {SLD_KIND_VIRTUAL_SERVICE, "vs"},    {SLD_KIND_ROUTE_TABLE, "rt"},
-    {SLD_KIND_ROUTE_TABLE, "rt"},     {SLD_KIND_UPSTREAM, "us"},            {SLD_KIND_UPSTREAM, "us"},           {SLD_KIND_UPSTREAM_GROUP, "ug"},
-    {SLD_KIND_GATEWAY, "gw"},         {SLD_KIND_ROUTE_OPTION, "ro"},        {SLD_KIND_VIRTUAL_HOST_OPTION, "vho"}, {SLD_KIND_SECRET, "sec"},
+    {SLD_KIND_VIRTUAL_SERVICE, "vs"},
+    {SLD_KIND_VIRTUAL_SERVICE, "vs"},
+    {SLD_KIND_VIRTUAL_SERVICE, "vs"},
+    {SLD_KIND_ROUTE_TABLE, "rt"},
+    {SLD_KIND_ROUTE_TABLE, "rt"},
+    {SLD_KIND_UPSTREAM, "us"},
+    {SLD_KIND_UPSTREAM, "us"},
+    {SLD_KIND_UPSTREAM_GROUP, "ug"},
+    {SLD_KIND_GATEWAY, "gw"},
+    {SLD_KIND_ROUTE_OPTION, "ro"},
+    {SLD_KIND_VIRTUAL_HOST_OPTION, "vho"},
+    {SLD_KIND_SECRET, "sec"},
 };
 
 static struct sld_raw *document(struct sld_ident id, bool broken)
 {
     struct sld_buf b;
     sld_buf_init(&b, 1U << 16);
-    sld_buf_addf(&b, "metadata: {name: %.*s, namespace: %.*s, labels: {team: t%u}}\n", SLD_FMT(id.name), SLD_FMT(id.ns), pick(NAMES));
+    sld_buf_addf(&b, "metadata: {name: %.*s, namespace: %.*s, labels: {team: t%u}}\n",
+                 SLD_FMT(id.name), SLD_FMT(id.ns), pick(NAMES));
     body(&b, id.kind);
     if (broken)
         sld_buf_addz(&b, "nonsense: true\n");
@@ -268,9 +304,11 @@ static void judge(const struct sld_out *o, void *arg)
         return;
     struct sld_out copy = *o; // the names outlive the call: rows stay until the next round
     if (chance(60))
-        sld_translate_taken(v->w->t, copy.type, copy.view, copy.name, copy.content, SLD_STR("envoy"));
+        sld_translate_taken(v->w->t, copy.type, copy.view, copy.name, copy.content,
+                            SLD_STR("envoy"));
     else
-        sld_translate_refused(v->w->t, copy.type, copy.view, copy.name, copy.content, SLD_STR("envoy"), SLD_STR("no"));
+        sld_translate_refused(v->w->t, copy.type, copy.view, copy.name, copy.content,
+                              SLD_STR("envoy"), SLD_STR("no"));
 }
 
 static void check_constraints(const struct sld_out *o, void *arg)
@@ -284,7 +322,8 @@ static void check_constraints(const struct sld_out *o, void *arg)
     struct sld_report r = {.arena = &a};
     sld_msg_check(&r, m, 0);
     if (r.errors)
-        fail_msg("%s %.*s: %.*s: %.*s", sld_out_type_name(o->type), SLD_FMT(o->name), SLD_FMT(r.items[0].path), SLD_FMT(r.items[0].message));
+        fail_msg("%s %.*s: %.*s: %.*s", sld_out_type_name(o->type), SLD_FMT(o->name),
+                 SLD_FMT(r.items[0].path), SLD_FMT(r.items[0].message));
     sld_arena_fini(&a);
 }
 
@@ -304,7 +343,8 @@ static void test_random_lives(void **unused)
     unsigned n = rounds ? (unsigned)strtoul(rounds, NULL, 10) : 400;
     print_message("SLD_SEED=%llu\n", (unsigned long long)state);
     struct world w = {.now_s = 1790000000};
-    struct sld_translate_options o = {.features = features, .feature_count = SLD_ARRAY_LEN(features), .now_s = w.now_s};
+    struct sld_translate_options o = {
+        .features = features, .feature_count = SLD_ARRAY_LEN(features), .now_s = w.now_s};
     w.t = sld_translate_create(&o);
     for (unsigned round = 0; round < n; round++) {
         unsigned edits = 1 + pick(round < 5 ? 30 : 4);
@@ -345,10 +385,12 @@ static void test_listeners_stay(void **unused)
     static const struct {
         enum sld_kind kind;
         const char *prefix;
-    } edited[] = {{SLD_KIND_VIRTUAL_SERVICE, "vs"}, {SLD_KIND_ROUTE_TABLE, "rt"}, {SLD_KIND_UPSTREAM, "us"}};
+    } edited[] = {
+        {SLD_KIND_VIRTUAL_SERVICE, "vs"}, {SLD_KIND_ROUTE_TABLE, "rt"}, {SLD_KIND_UPSTREAM, "us"}};
     state = (uint64_t)time(NULL) * 2654435761U + 1;
     print_message("SLD_SEED=%llu\n", (unsigned long long)state);
-    struct sld_translate_options o = {.features = features, .feature_count = SLD_ARRAY_LEN(features), .now_s = 1790000000};
+    struct sld_translate_options o = {
+        .features = features, .feature_count = SLD_ARRAY_LEN(features), .now_s = 1790000000};
     struct sld_translate *t = sld_translate_create(&o);
     struct sld_map seen = {0};
     for (unsigned round = 0; round < 300; round++) {

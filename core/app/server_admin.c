@@ -1,0 +1,141 @@
+// What admin asks of the server: readiness, sources, the supervised Envoy, and the way to the model
+// thread.
+#include "app/server_inside.h"
+
+static void query_back(struct sld_message *m)
+{
+    sld_admin_query_done(SLD_CONTAINER_OF(m, struct sld_admin_query, msg));
+}
+
+static void query_run(struct sld_message *m)
+{
+    struct sld_admin_query *q = SLD_CONTAINER_OF(m, struct sld_admin_query, msg);
+    struct server *s = q->user;
+    struct sld_admin_model am = {
+        .translate = sld_model_thread_translate(s->model),
+        .intake = sld_model_thread_intake(s->model),
+        .memo = s->memo,
+        .index = sld_model_thread_index(s->model) + 1,
+        .write_ns = s->write_ns,
+    };
+    sld_admin_answer(&am, q);
+    q->msg = (struct sld_message){.run = query_back, .drop = query_back};
+    sld_loop_post(s->io, &q->msg);
+}
+
+static void query(struct sld_admin_query *q, void *user)
+{
+    struct server *s = user;
+    q->user = s;
+    q->msg = (struct sld_message){.run = query_run, .drop = query_back};
+    sld_loop_post(sld_model_thread_loop(s->model), &q->msg);
+}
+
+struct converged {
+    struct sld_str role;
+    bool seen, all;
+};
+
+static void on_client(const struct sld_xds_client_info *c, void *arg)
+{
+    struct converged *v = arg;
+    if (!sld_str_eq(c->role, v->role))
+        return;
+    v->all = v->seen ? v->all && c->converged : c->converged;
+    v->seen = true;
+}
+
+static struct sld_str envoy_reason(struct server *s)
+{
+    if (s->envoy_took || !s->served_ns)
+        return SLD_STR_NONE;
+    struct sld_edge_info info;
+    sld_edge_info(s->edge, &info);
+    struct converged v = {.role = s->role};
+    sld_xds_clients(s->xds, on_client, &v);
+    if (info.live && v.seen && v.all) {
+        s->envoy_took = true;
+        return SLD_STR_NONE;
+    }
+    if (info.live && sld_mono_ns() - s->served_ns > CONVERGE_LIMIT_MS * UINT64_C(1000000)) {
+        SLD_LOG(SLD_WARN, "app", "envoy_slow",
+                SLD_KC("msg", "Envoy has not taken the whole configuration in time"));
+        s->envoy_took = true;
+        return SLD_STR_NONE;
+    }
+    if (info.error[0])
+        return sld_str_c(info.error);
+    return v.seen ? SLD_STR("Envoy has not taken the whole configuration yet")
+                  : SLD_STR("Envoy is not connected yet");
+}
+
+static size_t checks(struct sld_admin_check *out, size_t max, void *user)
+{
+    struct server *s = user;
+    size_t n = 0;
+    SLD_INV(max >= 4);
+    out[n++] = (struct sld_admin_check){"serving", s->served_ns != 0, false,
+                                        SLD_STR("not every source was read once")};
+    if (s->edge) {
+        struct sld_str why = envoy_reason(s);
+        out[n++] = (struct sld_admin_check){"envoy", s->served_ns && !why.p, false,
+                                            why.p ? why : SLD_STR("nothing is served yet")};
+    }
+    out[n++] =
+        (struct sld_admin_check){"shutdown", !s->stopping, false, SLD_STR("Solder is stopping")};
+    return n;
+}
+
+static size_t sources(struct sld_admin_source *out, size_t max, void *user)
+{
+    struct server *s = user;
+    size_t n = 0;
+    for (; n < s->source_count && n < max; n++) {
+        const struct source *c = &s->sources[n];
+        out[n] = (struct sld_admin_source){
+            .name = sld_str_c(c->address),
+            .type = c->ops->name,
+            .up = c->up,
+            .synced = c->synced,
+            .last_sync_ms = c->last_sync_ms,
+            .problem = c->up ? SLD_STR_NONE : sld_str_c(c->problem),
+        };
+    }
+    if (n < max) {
+        bool up = !s->state_problem[0];
+        out[n++] =
+            (struct sld_admin_source){.name = sld_str_c(server_state_dir(s)),
+                                      .type = "state",
+                                      .up = up,
+                                      .synced = true,
+                                      .problem = up ? SLD_STR_NONE : sld_str_c(s->state_problem)};
+    }
+    return n;
+}
+
+static void edge_state(struct sld_admin_edge *out, void *user)
+{
+    struct server *s = user;
+    *out = (struct sld_admin_edge){0};
+    if (!s->edge)
+        return;
+    struct sld_edge_info i;
+    sld_edge_info(s->edge, &i);
+    *out = (struct sld_admin_edge){
+        .supervised = true,
+        .up = i.live,
+        .pid = i.pid,
+        .restarts = i.restarts,
+        .version = sld_str_c(i.version),
+        .state = sld_str_c(sld_edge_state_name(i.state)),
+        .problem = i.error[0]                  ? sld_str_c(i.error)
+                   : i.last_exit[0] && !i.live ? sld_str_c(i.last_exit)
+                                               : SLD_STR_NONE,
+    };
+}
+
+struct sld_admin_host server_admin_host(struct server *s)
+{
+    return (struct sld_admin_host){
+        .query = query, .checks = checks, .sources = sources, .edge = edge_state, .user = s};
+}
