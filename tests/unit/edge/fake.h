@@ -136,7 +136,7 @@ static inline int fake_serve(const char *bootstrap)
     printf("stdout of the fake\n");
     fflush(stdout);
     fake_note("start %ld\n", (long)getpid());
-    while (!fake_ended) {
+    while (!fake_ended && access(fake_dir, F_OK) == 0) {
         struct pollfd p = {fd, POLLIN, 0};
         if (poll(&p, 1, 10) == 1)
             fake_answer(fd);

@@ -204,12 +204,15 @@ static inline void stop(struct world *w)
 static inline void kill_leftovers(void)
 {
     for (const char *p = calls(); (p = strstr(p, "start ")) != NULL; p += 6) {
-        long pid = strtol(p + 6, NULL, 10);
-        char path[64], line[4096];
-        snprintf(path, sizeof(path), "/proc/%ld/environ", pid);
-        read_file(path, line, sizeof(line));
-        if (pid > 1 && strstr(line, "FAKE_DIR=") && strstr(line, tree_root))
-            kill((pid_t)pid, SIGKILL);
+        char path[64], env[65536];
+        pid_t pid = (pid_t)strtol(p + 6, NULL, 10);
+        snprintf(path, sizeof(path), "/proc/%ld/environ", (long)pid);
+        int fd = open(path, O_RDONLY | O_CLOEXEC);
+        ssize_t n = fd < 0 ? 0 : read(fd, env, sizeof(env));
+        if (n > 0 && memmem(env, (size_t)n, tree_root, strlen(tree_root)))
+            kill(pid, SIGKILL);
+        if (fd >= 0)
+            close(fd);
     }
 }
 
