@@ -75,13 +75,12 @@ static bool null_is_value(const ProtobufCFieldDescriptor *f)
 bool dec_value(struct dec *d, const ProtobufCFieldDescriptor *f, const struct sld_node *n,
                const struct path *at, void *p)
 {
-    if (n->type == SLD_NODE_NULL && !null_is_value(f))
-        return dec_type(d, at, "a value", n);
+    bool null = n->type == SLD_NODE_NULL && !null_is_value(f);
     if (f->type != PROTOBUF_C_TYPE_MESSAGE)
-        return dec_scalar(d, f, n, at, p);
+        return null ? dec_type(d, at, "a value", n) : dec_scalar(d, f, n, at, p);
     ProtobufCMessage *m = sld_msg_new(d->a, f->descriptor);
     memcpy(p, &m, sizeof(m));
-    return dec_message(d, m, n, at);
+    return null ? dec_type(d, at, "a value", n) : dec_message(d, m, n, at);
 }
 
 // An array for N elements of F in M, its count still 0.
@@ -106,10 +105,11 @@ static bool decode_list(struct dec *d, ProtobufCMessage *m, const ProtobufCField
     bool ok = true;
     for (size_t i = 0; i < n->count; i++) {
         struct path here = {at, SLD_STR_NONE, (long)i, false};
-        if (dec_value(d, f, n->items[i], &here, array + kept * size))
+        bool good = dec_value(d, f, n->items[i], &here, array + kept * size);
+        // A message with errors stays: what is found later in those behind it names their places.
+        if (good || f->type == PROTOBUF_C_TYPE_MESSAGE)
             kept++;
-        else
-            ok = false;
+        ok &= good;
     }
     walk_set_count(m, f, kept);
     return ok;

@@ -187,6 +187,44 @@ static void report_redacted(struct sld_report *to, const struct sld_report *from
     to->warnings += from->warnings - warnings;
 }
 
+// PATH is a field of OF, however deep.
+static bool path_below(struct sld_str path, struct sld_str of)
+{
+    return sld_str_starts(path, of) && path.n > of.n &&
+           (!of.n || path.p[of.n] == '.' || path.p[of.n] == '[');
+}
+
+// Whether F only tells that the value of E, which could not be decoded, is not there.
+static bool follows_from(const struct sld_finding *f, const struct sld_finding *e)
+{
+    if (e->severity != SLD_ERROR || e->code == SLD_FIELD_UNKNOWN)
+        return false;
+    if (sld_str_eq(f->path, e->path) || path_below(f->path, e->path))
+        return true;
+    // "one of these is required: ..." names the field.
+    if (f->code != SLD_FIELD_REQUIRED || !path_below(e->path, f->path))
+        return false;
+    size_t at = f->path.n ? f->path.n + 1 : 0;
+    struct sld_str field = sld_str_sub(e->path, at, e->path.n - at);
+    return sld_str_find(f->message, field) >= 0;
+}
+
+// Drops what the checks found, from number FROM on, about values that decoding has told of.
+static void drop_follow_ups(struct sld_report *r, size_t from)
+{
+    size_t kept = from;
+    for (size_t i = from; i < r->count; i++) {
+        size_t k = 0;
+        while (k < from && !follows_from(&r->items[i], &r->items[k]))
+            k++;
+        if (k == from)
+            r->items[kept++] = r->items[i];
+        else
+            r->errors -= r->items[i].severity == SLD_ERROR;
+    }
+    r->count = kept;
+}
+
 void *sld_model_decode(struct sld_arena *a, struct sld_ident id, const struct sld_node *root,
                        struct sld_report *r)
 {
@@ -196,7 +234,9 @@ void *sld_model_decode(struct sld_arena *a, struct sld_ident id, const struct sl
     struct sld_report *schema = secret ? &unredacted : r;
     struct sld_node *flat = doc_flatten(&scratch, id, root, r);
     void *msg = sld_doc_decode(a, sld_kind_info(id.kind)->desc, flat, false, schema);
+    size_t decoded = schema->count;
     sld_msg_check(schema, msg, 0);
+    drop_follow_ups(schema, decoded);
     if (secret)
         report_redacted(r, &unredacted);
     sld_arena_fini_secret(&scratch);

@@ -164,8 +164,9 @@ static void test_decoding_goes_on_behind_errors(void **state)
                "base: a\nleft: 5\nchildren: [{base: b}, 7, {base: c}]\nlists: {ints: [1, x, 3]}\n");
     assert_int_equal(f->r.errors, 3);
     assert_string_equal(
-        json(f, m), "{\"base\":\"a\",\"left\":{},\"children\":[{\"base\":\"b\"},{\"base\":\"c\"}],"
-                    "\"lists\":{\"ints\":[1,3]}}");
+        json(f, m),
+        "{\"base\":\"a\",\"left\":{},\"children\":[{\"base\":\"b\"},{},{\"base\":\"c\"}],"
+        "\"lists\":{\"ints\":[1,3]}}");
     assert_non_null(sld_doc_decode(&f->a, &sldtest__tree__descriptor, NULL, false, &f->r));
 }
 

@@ -179,6 +179,35 @@ static void test_types_and_constraints(void **state)
     told(f, SLD_FIELD_FORMAT, "virtualHost.routes[0].options.timeout");
 }
 
+static void test_places_behind_an_element_with_errors(void **state)
+{
+    struct fixture *f = *state;
+    decode(
+        f, SLD_KIND_UPSTREAM,
+        "metadata: {name: a}\nstatic: {hosts: [{addr: 5, port: x}, null, {addr: '', port: 1}]}\n");
+    assert_int_equal(f->r.errors, 3);
+    told(f, SLD_FIELD_TYPE, "static.hosts[0].port");
+    told(f, SLD_FIELD_TYPE, "static.hosts[1]");
+    told(f, SLD_FIELD_REQUIRED, "static.hosts[2].addr");
+}
+
+static void test_one_finding_for_one_mistake(void **state)
+{
+    struct fixture *f = *state;
+    // Neither that port must be at least 1, nor that a type of upstream is required.
+    decode(f, SLD_KIND_UPSTREAM, "metadata: {name: a}\nstatic: {hosts: [{addr: h, port: x}]}\n");
+    assert_int_equal(f->r.errors, 1);
+    told(f, SLD_FIELD_TYPE, "static.hosts[0].port");
+    decode(f, SLD_KIND_VIRTUAL_SERVICE,
+           "metadata: {name: a}\nvirtualHost: {routes: [{routeAction: {clusterHeader: [x]}}]}\n");
+    assert_int_equal(f->r.errors, 1);
+    told(f, SLD_FIELD_TYPE, "virtualHost.routes[0].routeAction.clusterHeader");
+    // What is wrong beside it stays.
+    decode(f, SLD_KIND_GATEWAY, "metadata: {name: a}\nbindAddress: '::'\nbindPort: 80\nssl: x\n");
+    assert_int_equal(f->r.errors, 2);
+    told(f, SLD_FIELD_REQUIRED, "");
+}
+
 // ---- States of fields ----
 
 struct state_case {
@@ -293,6 +322,8 @@ int main(void)
         T(test_unknown_fields_are_errors_with_a_suggestion),
         T(test_fields_beside_spec),
         T(test_types_and_constraints),
+        T(test_places_behind_an_element_with_errors),
+        T(test_one_finding_for_one_mistake),
         T(test_fields_that_are_built_give_no_finding),
         T(test_fields_that_are_not_built_give_a_warning),
         T(test_enterprise_fields_give_a_warning),
