@@ -263,9 +263,25 @@ void tr_step_gw_select(struct sld_ctx *ctx, sld_id key, const void *in, void *us
     sld_ctx_emit(ctx, key, row);
 }
 
-static bool has_tcp_hosts(const struct tr_gateway *g)
+static bool has_port(const struct tr_gateway *g)
 {
-    return g->gw->gateway_type_case == GLOO__GATEWAY__GATEWAY_TYPE_TCP_GATEWAY && g->gw->tcp_gateway->n_tcp_hosts > 0;
+    for (size_t i = 0; i < g->bind_count; i++) {
+        if (!g->binds[i].lost)
+            return true;
+    }
+    return false;
+}
+
+static void not_live(struct tr *tr, const struct tr_gateway *g, bool http)
+{
+    struct sld_report *r = tr_report(tr, g->key);
+    if (http)
+        sld_report_add(r, SLD_NOTE, SLD_GW_EMPTY, SLD_STR(""),
+                       "no virtual service is selected, so the port is not opened; add one, or correct the selection (%s)",
+                       g->gw->ssl ? "ssl: true takes those with sslConfig" : "ssl: false takes those without sslConfig");
+    else
+        sld_report_add(r, SLD_NOTE, SLD_GW_EMPTY, SLD_STR("tcpGateway"),
+                       "there are no tcpHosts, so the port is not opened; add one");
 }
 
 // A gateway without virtual services opens no port (gloo-compat 9.1.12).
@@ -279,13 +295,12 @@ void tr_step_live(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
     const Gloo__Settings *s = tr_settings(&tr);
     bool empty_too = s->gateway && s->gateway->translate_empty_gateways && s->gateway->translate_empty_gateways->value;
     bool http = g->gw->gateway_type_case == GLOO__GATEWAY__GATEWAY_TYPE_HTTP_GATEWAY;
-    bool live = has_tcp_hosts(g) || (http && (n || empty_too));
+    bool tcp = g->gw->gateway_type_case == GLOO__GATEWAY__GATEWAY_TYPE_TCP_GATEWAY;
+    bool live = (tcp && g->gw->tcp_gateway->n_tcp_hosts) || (http && (n || empty_too));
     struct tr_live *row = tr_row_create(sizeof(*row));
     row->live = live;
-    if (!live && g->considered && !g->is_virtual)
-        sld_report_add(tr_report(&tr, g->key), SLD_NOTE, SLD_GW_EMPTY, SLD_STR(""),
-                       "no virtual service is selected, so the port is not opened; add one, or correct the selection (%s)",
-                       g->gw->ssl ? "ssl: true takes those with sslConfig" : "ssl: false takes those without sslConfig");
+    if (!live && (http || tcp) && has_port(g) && !g->is_virtual)
+        not_live(&tr, g, http);
     tr_row_finish(&tr, &row->row, (struct sld_hash){live, 1}, NULL);
     sld_ctx_emit(ctx, key, row);
 }

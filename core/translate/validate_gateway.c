@@ -134,9 +134,22 @@ static void check_tcp(const Gloo__TcpGateway *g, struct sld_report *r)
     sld_report_leave(r, before);
 }
 
+// Asks, as isolateVirtualHostsBySslConfig of Settings does, for what is not built.
+#define ISOLATE "gateway.solo.io/isolate_vhost"
+
+static void check_annotations(const Gloo__Gateway *g, struct sld_report *r)
+{
+    if (sld_str_eq(sld_metadata_annotation(g->metadata, SLD_STR(ISOLATE)), SLD_STR("true")))
+        sld_report_add(r, SLD_WARNING, SLD_FIELD_NOT_BUILT,
+                       SLD_STR("metadata.annotations[\"" ISOLATE "\"]"),
+                       "this annotation is understood but has no effect yet: all virtual services "
+                       "of the gateway share one route table");
+}
+
 void tr_validate_gateway(const struct sld_translate *t, const Gloo__Gateway *g,
                          struct sld_report *r)
 {
+    check_annotations(g, r);
     if (g->options)
         check_options(t, &(struct sld_feature_check){.report = r, .listener = g->options},
                       "options");
