@@ -6,7 +6,7 @@
 #include "app/commands.h"
 #include "model/model.h"
 
-enum format { TABLE, WIDE, YAML, JSON, NAME };
+enum format { TABLE, YAML, JSON, NAME };
 
 struct get {
     const struct sld_args *args;
@@ -24,7 +24,7 @@ static int fail(const char *command, const struct sld_err *err)
 
 static bool read_format(const char *word, enum format *out)
 {
-    static const char *const names[] = {"table", "wide", "yaml", "json", "name"};
+    static const char *const names[] = {"table", "yaml", "json", "name"};
     *out = TABLE;
     for (size_t i = 0; word && i < SLD_ARRAY_LEN(names); i++) {
         if (strcmp(word, names[i]))
@@ -151,17 +151,17 @@ static int list(struct get *g)
         if (sld_client_get_json(&g->arena, g->args, list_path(g, resume), &root, &err))
             return fail(g->args->cmd->name, &err);
         const struct sld_node *items = sld_node_get(root, SLD_STR("items"));
-        if (g->format <= WIDE)
+        if (g->format == TABLE)
             add_rows(g, items, &rows, &n);
-        for (size_t i = 0; g->format > WIDE && items && i < items->count; i++)
+        for (size_t i = 0; g->format != TABLE && items && i < items->count; i++)
             print_item(g, items->items[i], printed++);
         resume = text(root, "continue");
     } while (resume.n);
     if (g->format == JSON)
         fputs("]\n", stdout);
-    if (g->format <= WIDE && n)
+    if (g->format == TABLE && n)
         print_rows(rows, n, COLUMNS, !sld_args_has(g->args, "no-headers"));
-    if (g->format <= WIDE && !n)
+    if (g->format == TABLE && !n)
         fputs("nothing found\n", stderr);
     return SLD_EXIT_OK;
 }
@@ -210,7 +210,7 @@ static int run(struct sld_args *args)
 {
     struct get g = {.args = args};
     if (!read_format(sld_args_get(args, "output"), &g.format))
-        return sld_usage("-o takes table, wide, yaml, json or name, not %s",
+        return sld_usage("-o takes table, yaml, json or name, not %s",
                          sld_args_get(args, "output"));
     g.ns = sld_str_c(sld_args_get(args, "namespace"));
     g.kind = strcmp(args->pos[0], "all") ? sld_kind_find(sld_str_c(args->pos[0])) : NULL;
@@ -234,7 +234,7 @@ static const struct sld_flag flags[] = {
     {.name = "output",
      .letter = 'o',
      .arg = "FORMAT",
-     .help = "table (default), wide, yaml, json or name"},
+     .help = "table (default), yaml, json or name"},
 };
 
 const struct sld_command sld_cmd_get = {

@@ -11,6 +11,7 @@ struct print {
     struct sld_json json;
     struct sld_buf buf;
     bool as_json;
+    size_t printed;
 };
 
 static bool wanted(const struct print *p, const struct sld_out *o)
@@ -63,6 +64,7 @@ static void on_out(const struct sld_out *o, void *arg)
     struct print *p = arg;
     if (!wanted(p, o))
         return;
+    p->printed++;
     if (p->as_json)
         print_json(p, o);
     else
@@ -75,9 +77,15 @@ static int run(struct sld_args *a)
     const char *format = sld_args_get(a, "output");
     if (format && strcmp(format, "yaml") && strcmp(format, "json"))
         return sld_usage("-o takes yaml or json, not %s", format);
+    const char *type = sld_args_get(a, "type");
+    bool known = !type;
+    for (int t = 0; t < SLD_OUT_TYPE_COUNT && !known; t++)
+        known = !strcmp(type, sld_out_type_name((enum sld_out_type)t));
+    if (!known)
+        return sld_usage("there is no type %s; --type takes cds, eds, lds, rds or sds", type);
     struct print p = {
         .role = sld_args_get(a, "role"),
-        .type = sld_args_get(a, "type"),
+        .type = type,
         .name = sld_args_get(a, "name"),
         .as_json = format && !strcmp(format, "json"),
     };
@@ -103,6 +111,10 @@ static int run(struct sld_args *a)
         sld_buf_addz(&p.buf, p.as_json ? "\n" : "");
         flush(&p);
         sld_buf_fini(&p.buf);
+        if (!p.printed && (p.name || p.role || p.type)) {
+            fputs("solder translate: nothing of that name, role or type comes out\n", stderr);
+            code = SLD_EXIT_FINDINGS;
+        }
     }
     sld_offline_fini(&off);
     return code;

@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 
 #include "app/builtin.h"
 #include "app/publish.h"
@@ -11,7 +12,18 @@
 
 // Everything that goes from io to model, in one kind of message: small, and the order of one sender
 // is kept.
-enum letter_kind { RESTORE, SOURCE, STATE, PUT, GONE, SYNCED, PROBLEM, SERVE_RESTORED, VERDICT };
+enum letter_kind {
+    RESTORE,
+    SOURCE,
+    PLACE,
+    SETTINGS,
+    PUT,
+    GONE,
+    SYNCED,
+    PROBLEM,
+    SERVE_RESTORED,
+    VERDICT
+};
 
 struct letter {
     struct sld_message msg;
@@ -38,11 +50,14 @@ struct sld_model_thread {
     pthread_t thread;
     struct sld_intake *intake;
     struct sld_translate *translate;
-    struct sld_object *settings; // the resource in use
+    struct sld_object *settings_file; // --settings
+    struct sld_object *settings;      // the resource in use
     struct sld_timer *tick, *clock;
     size_t sources, synced;
     struct sld_map synced_names;
-    bool ready, serve_restored, settings_dirty, any_restored;
+    struct sld_map held; // keys of objects whose place has a problem -> the look that saw it
+    uintptr_t looks;
+    bool ready, serve_restored, settings_dirty, any_restored, problems_dirty;
     uint64_t index, batches;
     uint64_t since_ns;       // mono: the first letter since the last round; 0 = none
     const char *second_look; // for the next news; owned by `names`
@@ -56,7 +71,7 @@ static void apply_settings(struct sld_model_thread *m)
 {
     struct sld_arena a = {0};
     bool use = m->settings && m->settings->ok;
-    const struct sld_object *file = m->opt.settings_file;
+    const struct sld_object *file = m->settings_file;
     Gloo__Settings *s =
         sld_settings_merge(&a, file ? file->msg : NULL, use ? m->settings->msg : NULL);
     sld_translate_set_settings(m->translate, s);
@@ -67,7 +82,7 @@ static void apply_settings(struct sld_model_thread *m)
 static const Gloo__SolderSettings *own_settings(struct sld_model_thread *m, struct sld_arena *a)
 {
     bool use = m->settings && m->settings->ok;
-    const struct sld_object *file = m->opt.settings_file;
+    const struct sld_object *file = m->settings_file;
     return sld_settings_merge(a, file ? file->msg : NULL, use ? m->settings->msg : NULL)->solder;
 }
 
@@ -80,6 +95,12 @@ static void fill_settings(struct sld_model_thread *m, struct sld_model_news *n)
     n->log_level = m->opt.log_level;
     if (s && s->log_level[0] && !m->opt.log_fixed)
         sld_log_level_parse(sld_str_c(s->log_level), &n->log_level);
+    n->history = s && s->history ? s->history : 10;
+    const struct sld_intake_options *o = &m->opt.intake;
+    sld_intake_set_waits(
+        m->intake,
+        s && s->quiet_period ? (uint64_t)sld_duration_ms(s->quiet_period) * 1000000 : o->quiet_ns,
+        s && s->mass_deletion_percent ? s->mass_deletion_percent : o->mass_percent);
     sld_arena_fini(&a);
 }
 
@@ -114,6 +135,7 @@ static void on_problems(void *user)
 {
     struct sld_model_thread *m = user;
     m->index++;
+    m->problems_dirty = true;
 }
 
 static void on_second_look(void *user, struct sld_str source)
@@ -131,6 +153,7 @@ static void news_run(struct sld_message *msg)
         sld_xds_batch_destroy(n->n.batch);
     else
         n->m->opt.on_news(n->m->opt.user, &n->n);
+    sld_arena_fini(&n->n.arena);
     sld_xfree(n);
 }
 
@@ -138,7 +161,97 @@ static void news_drop(struct sld_message *msg)
 {
     struct news *n = SLD_CONTAINER_OF(msg, struct news, msg);
     sld_xds_batch_destroy(n->n.batch);
+    sld_arena_fini(&n->n.arena);
     sld_xfree(n);
+}
+
+// ---- Problems of places ----
+
+static void on_held(struct sld_ident id, const struct sld_problem *p, void *arg)
+{
+    struct sld_model_thread *m = arg;
+    struct sld_arena a = {0};
+    struct sld_str key = sld_ident_key(&a, id);
+    struct sld_finding f = {
+        .code = p->code,
+        .severity = SLD_ERROR,
+        .path = SLD_STR(""),
+        .message = sld_arena_fmt(&a, "%.*s; until that is mended the object stays as it was",
+                                 SLD_FMT(p->message)),
+        .origin = sld_arena_fmt(&a, "%.*s/%.*s", SLD_FMT(p->source), SLD_FMT(p->path)),
+        .line = p->line ? p->line : 1,
+        .column = p->column ? p->column : 1,
+    };
+    sld_translate_set_trouble(m->translate, key, &f);
+    sld_map_set(&m->held, key, (void *)m->looks); // a number, not an address
+    sld_arena_fini(&a);
+}
+
+// Gives objects whose file cannot be read its problem, and takes it from those whose file can be
+// again.
+static void look_for_held(struct sld_model_thread *m)
+{
+    m->looks++;
+    sld_intake_held(m->intake, on_held, m);
+    size_t at = 0;
+    for (struct sld_map_slot *s; (s = sld_map_next(&m->held, &at));) {
+        if ((uintptr_t)s->value == m->looks)
+            continue;
+        sld_translate_set_trouble(m->translate, s->key, NULL);
+        sld_map_remove(&m->held, s->key);
+    }
+    // Reading them makes the intake tell of the next change.
+    size_t n;
+    sld_intake_problems(m->intake, &n);
+    m->problems_dirty = false;
+}
+
+// ---- Telling of statuses ----
+
+enum { STATUS_LINES = 20 }; // per round; the rest is counted
+
+static void log_status(struct sld_model_thread *m, const struct sld_status_change *c)
+{
+    struct sld_arena a = {0};
+    struct sld_str key = sld_ident_key(&a, c->id);
+    const struct sld_raw *raw = sld_translate_raw(m->translate, key);
+    const struct sld_status *s = c->status;
+    struct sld_finding f = s->count ? s->findings[0] : (struct sld_finding){0};
+    char code[16] = "";
+    if (s->count && raw) {
+        sld_raw_locate(raw, &f);
+        snprintf(code, sizeof(code), "SLD%04d", (int)f.code);
+    }
+    SLD_LOG(
+        s->state == SLD_ACCEPTED ? SLD_INFO : SLD_WARN, "app", "status",
+        SLD_KC("kind", sld_kind_info(c->id.kind)->name), SLD_KS("namespace", c->id.ns),
+        SLD_KS("name", c->id.name), SLD_KC("state", sld_status_state_name(s->state)),
+        SLD_KB("last_good", s->last_good), SLD_KC("code", code),
+        SLD_KS("place", f.line ? sld_arena_fmt(&a, "%.*s:%d:%d",
+                                               SLD_FMT(f.origin.n || !raw ? f.origin : raw->origin),
+                                               f.line, f.column)
+                               : SLD_STR("")),
+        SLD_KS("reason", s->reason));
+    sld_arena_fini(&a);
+}
+
+// One line for each object that got into trouble or out of it; those that came as they should are
+// no news.
+static void log_statuses(struct sld_model_thread *m, const struct sld_translate_result *r)
+{
+    size_t told = 0, more = 0;
+    for (size_t i = 0; i < r->status_count; i++) {
+        const struct sld_status_change *c = &r->statuses[i];
+        bool well = !c->status || c->status->state == SLD_ACCEPTED;
+        if (well && (!c->status || c->before == SLD_PENDING || c->before == SLD_ACCEPTED))
+            continue;
+        if (told++ < STATUS_LINES)
+            log_status(m, c);
+        else
+            more++;
+    }
+    if (more)
+        SLD_LOG(SLD_WARN, "app", "statuses_left_out", SLD_KI("count", more));
 }
 
 static void save(struct sld_model_thread *m, const struct sld_translate_result *r)
@@ -161,6 +274,18 @@ static void arm(struct sld_model_thread *m)
         sld_timer_stop(m->tick);
 }
 
+static void copy_views(struct sld_model_news *n, const struct sld_translate_result *r)
+{
+    if (r->write_ns.n)
+        n->write_ns = sld_arena_str(&n->arena, r->write_ns);
+    if (!r->views_changed)
+        return;
+    struct sld_str *views = SLD_ARENA_ARRAY(&n->arena, struct sld_str, r->view_count + 1);
+    for (size_t i = 0; i < r->view_count; i++)
+        views[n->view_count++] = sld_arena_str(&n->arena, r->views[i]);
+    n->views = views;
+}
+
 // Runs when the inbox is empty: everything told so far goes out in one round.
 static void on_idle(void *user)
 {
@@ -168,18 +293,22 @@ static void on_idle(void *user)
     arm(m);
     if (m->settings_dirty)
         apply_settings(m);
+    bool problems = m->problems_dirty;
+    if (problems)
+        look_for_held(m);
     bool was_ready = m->ready;
     bool all = m->sources && m->synced == m->sources;
     m->ready = m->ready || all || (m->serve_restored && m->any_restored);
     bool pending = sld_translate_pending(m->translate);
     uint64_t since = m->since_ns;
     m->since_ns = 0;
-    if (!pending && was_ready == m->ready && !m->second_look)
+    if (!pending && !problems && was_ready == m->ready && !m->second_look)
         return;
     struct sld_translate_result r = {0};
     if (pending)
         sld_translate_run(m->translate, &r);
     save(m, &r);
+    log_statuses(m, &r);
     if (r.status_count)
         m->index++;
     struct news *n = SLD_NEW(struct news);
@@ -192,6 +321,7 @@ static void on_idle(void *user)
                                    .restored = !all,
                                    .second_look = m->second_look};
     fill_settings(m, &n->n);
+    copy_views(&n->n, &r);
     if (r.out_count)
         n->n.batch = sld_publish_batch(r.outs, r.out_count, ++m->batches);
     m->second_look = NULL;
@@ -260,7 +390,12 @@ static void letter_run(struct sld_message *msg)
         if (l->flag)
             sld_intake_source_only(m->intake, source, SLD_KIND_SECRET);
         break;
-    case STATE:
+    case SETTINGS:
+        SLD_UNREF(m->settings_file);
+        m->settings_file = sld_obj_ref(l->object);
+        m->settings_dirty = true;
+        break;
+    case PLACE:
         sld_intake_source(m->intake, source, UINT_MAX);
         break;
     case PUT:
@@ -332,9 +467,16 @@ void sld_model_thread_source(struct sld_model_thread *m, struct sld_str source, 
     post(l);
 }
 
-void sld_model_thread_state(struct sld_model_thread *m, struct sld_str dir)
+void sld_model_thread_settings(struct sld_model_thread *m, struct sld_object *file)
 {
-    post(letter(m, STATE, dir));
+    struct letter *l = letter(m, SETTINGS, SLD_STR_NONE);
+    l->object = sld_obj_ref(file);
+    post(l);
+}
+
+void sld_model_thread_place(struct sld_model_thread *m, struct sld_str place)
+{
+    post(letter(m, PLACE, place));
 }
 
 void sld_model_thread_put(struct sld_model_thread *m, struct sld_str source, struct sld_str path,
@@ -407,6 +549,7 @@ struct sld_model_thread *sld_model_thread_start(struct sld_loop *io,
 {
     struct sld_model_thread *m = SLD_NEW(struct sld_model_thread);
     m->opt = *o;
+    m->settings_file = sld_obj_ref(o->settings_file);
     m->io = io;
     m->names = sld_intern_create();
     m->loop = sld_loop_create("model");
@@ -443,7 +586,9 @@ void sld_model_thread_stop(struct sld_model_thread *m)
     sld_intake_destroy(m->intake);
     sld_translate_destroy(m->translate);
     SLD_UNREF(m->settings);
+    SLD_UNREF(m->settings_file);
     sld_map_fini(&m->synced_names);
+    sld_map_fini(&m->held);
     sld_intern_destroy(m->names);
     sld_xfree(m);
 }

@@ -20,12 +20,18 @@ struct sld_model_news {
     bool restored;            // what is served was restored; some source has not synced yet
     uint64_t linger_ns;       // setting
     enum sld_level log_level; // setting
+    unsigned history;         // setting: accepted forms kept of each object
     const char *second_look;  // address of a source to read again, or NULL
+    // When they changed: all roles that gateways name; else NULL. In ARENA, as WRITE_NS.
+    const struct sld_str *views;
+    size_t view_count;
+    struct sld_str write_ns; // the namespace roles begin with; absent: unchanged
+    struct sld_arena arena;  // freed when the callback returns
 };
 
 struct sld_model_options {
-    const struct sld_object *settings_file; // --settings, or NULL; borrowed while the thread runs
-    struct sld_str settings_key;            // of the Settings resource
+    struct sld_object *settings_file; // --settings, or NULL
+    struct sld_str settings_key;      // of the Settings resource
     struct sld_str default_ns;
     struct sld_intake_options intake; // default_ns is set by us
     struct sld_state_dir *state;      // or NULL
@@ -55,9 +61,11 @@ void sld_model_thread_restore(struct sld_model_thread *m, struct sld_str source,
 // SECRETS: it is a secret store.
 void sld_model_thread_source(struct sld_model_thread *m, struct sld_str source, unsigned order,
                              bool secrets);
-// The state directory, so that problems can be told of it; it has no documents and nobody waits for
-// it.
-void sld_model_thread_state(struct sld_model_thread *m, struct sld_str dir);
+// A place without documents that nobody waits for, so that problems can be told of it: the state
+// directory, the settings file.
+void sld_model_thread_place(struct sld_model_thread *m, struct sld_str place);
+// What --settings says now.
+void sld_model_thread_settings(struct sld_model_thread *m, struct sld_object *file);
 // As the events of source.h.
 void sld_model_thread_put(struct sld_model_thread *m, struct sld_str source, struct sld_str path,
                           struct sld_blob *bytes, bool settled);

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "app/notify.h"
 #include "app/settings.h"
@@ -118,6 +119,24 @@ static void begin_serving(struct server *s, const struct sld_model_news *n)
                                  : "serving");
 }
 
+// Roles that gateways name are known, whether anything is served there or not; the supervised Envoy
+// gets that of the write namespace in force.
+static void take_views(struct server *s, const struct sld_model_news *n)
+{
+    for (size_t i = 0; i < n->view_count; i++)
+        sld_xds_declare(s->xds, n->views[i]);
+    if (!s->role.n || !n->write_ns.n || sld_str_eq(n->write_ns, sld_str_c(s->now_ns)))
+        return;
+    snprintf(s->now_ns, sizeof(s->now_ns), "%.*s", SLD_FMT(n->write_ns));
+    struct sld_str proxy = s->role, ns;
+    sld_str_cut(&proxy, '~', &ns);
+    struct sld_arena a = {0};
+    struct sld_str view = sld_arena_fmt(&a, "%s~%.*s", s->now_ns, SLD_FMT(proxy));
+    sld_xds_declare(s->xds, view);
+    sld_xds_alias(s->xds, s->role, view);
+    sld_arena_fini(&a);
+}
+
 static void on_news(void *user, struct sld_model_news *n)
 {
     struct server *s = user;
@@ -127,6 +146,8 @@ static void on_news(void *user, struct sld_model_news *n)
     if (n->batch)
         sld_xds_server_apply(s->xds_server, n->batch);
     s->restored = n->restored;
+    sld_state_set_history(s->state, n->history);
+    take_views(s, n);
     if (n->ready && !s->served_ns)
         begin_serving(s, n);
     if (n->round.number) {
@@ -208,10 +229,13 @@ static void on_term(int signum, void *user)
         sld_edge_stop(s->edge); // a second call skips the waiting
 }
 
+static void look_at_settings(struct server *s, bool asked);
+
 static void on_hup(int signum, void *user)
 {
     (void)signum;
     struct server *s = user;
+    look_at_settings(s, true);
     SLD_LOG(SLD_INFO, "app", "reread", SLD_KC("msg", "reading all sources again"));
     for (size_t i = 0; i < s->source_count; i++) {
         if (s->sources[i].source)
@@ -221,12 +245,48 @@ static void on_hup(int signum, void *user)
     server_reload_xds_tls(s);
 }
 
+// Reads the settings file again when it changed, or when asked. What cannot be used is told of; the
+// former settings stay.
+static void look_at_settings(struct server *s, bool asked)
+{
+    struct stat st = {0};
+    const char *file = s->opt->settings_file;
+    if (!file)
+        return;
+    bool there = stat(file, &st) == 0;
+    if (!asked && there && st.st_mtim.tv_sec == s->settings_time.tv_sec &&
+        st.st_mtim.tv_nsec == s->settings_time.tv_nsec && st.st_ino == s->settings_inode)
+        return;
+    if (!asked && !there && !s->settings_inode)
+        return;
+    s->settings_time = st.st_mtim;
+    s->settings_inode = st.st_ino;
+    struct sld_object *o = NULL;
+    struct sld_err err = {0};
+    struct sld_str place = sld_str_c(file);
+    if (sld_settings_read(file, &o, &err)) {
+        SLD_LOG(SLD_WARN, "app", "settings_kept", SLD_KC("file", file), SLD_KC("reason", err.msg));
+        struct sld_arena a = {0};
+        sld_model_thread_problem(
+            s->model, place, SLD_STR(""), SLD_SOURCE_STALE,
+            sld_arena_fmt(&a, "%s; the former settings stay in force", err.msg));
+        sld_arena_fini(&a);
+        return;
+    }
+    sld_model_thread_problem(s->model, place, SLD_STR(""), SLD_SOURCE_STALE, SLD_STR_NONE);
+    sld_model_thread_settings(s->model, o);
+    SLD_UNREF(o);
+}
+
 // Tells of a state directory that cannot be written, and when it can be again.
 static void on_state_look(void *user)
 {
     struct server *s = user;
     const char *now = sld_state_problem(s->state);
     sld_timer_start(s->state_look, STATE_LOOK_MS);
+    look_at_settings(s, false);
+    if (++s->looks % CERTIFICATES_EACH == 0)
+        server_reload_xds_tls(s);
     if (!strncmp(now ? now : "", s->state_problem, sizeof(s->state_problem) - 1))
         return;
     snprintf(s->state_problem, sizeof(s->state_problem), "%s", now ? now : "");
@@ -283,7 +343,6 @@ static void on_restored(struct sld_str source, struct sld_raw *raw, void *arg)
 
 static enum sld_rc start_model(struct server *s, struct sld_err *err)
 {
-    const Gloo__SolderSettings *set = server_own_settings(s);
     const Gloo__Settings *file = s->settings_file ? s->settings_file->msg : NULL;
     struct sld_model_options o = {
         .settings_file = s->settings_file,
@@ -304,10 +363,6 @@ static enum sld_rc start_model(struct server *s, struct sld_err *err)
                                                        : SLD_STR("gloo-system");
     o.default_ns = s->write_ns;
     sld_intake_options_default(&o.intake);
-    if (set && set->quiet_period)
-        o.intake.quiet_ns = (uint64_t)sld_duration_ms(set->quiet_period) * 1000000;
-    if (set && set->mass_deletion_percent)
-        o.intake.mass_percent = set->mass_deletion_percent;
     s->memo = sld_admin_memo_create();
     s->model = sld_model_thread_start(s->io, &o);
     return SLD_OK;
@@ -332,6 +387,11 @@ static enum sld_rc start_edge(struct server *s, struct sld_err *err)
 static enum sld_rc start(struct server *s, struct sld_err *err)
 {
     const struct sld_server_options *o = s->opt;
+    struct stat st = {0};
+    if (o->settings_file && stat(o->settings_file, &st) == 0) {
+        s->settings_time = st.st_mtim;
+        s->settings_inode = st.st_ino;
+    }
     enum sld_rc rc =
         o->settings_file ? sld_settings_read(o->settings_file, &s->settings_file, err) : SLD_OK;
     if (!rc)
@@ -360,7 +420,9 @@ static enum sld_rc start(struct server *s, struct sld_err *err)
     for (size_t i = 0; i < s->source_count; i++)
         sld_model_thread_source(s->model, sld_str_c(s->sources[i].address), (unsigned)i,
                                 s->sources[i].secrets);
-    sld_model_thread_state(s->model, sld_str_c(server_state_dir(s)));
+    sld_model_thread_place(s->model, sld_str_c(server_state_dir(s)));
+    if (o->settings_file)
+        sld_model_thread_place(s->model, sld_str_c(o->settings_file));
     if (s->state_note[0])
         sld_model_thread_problem(s->model, sld_str_c(server_state_dir(s)), SLD_STR("accepted"),
                                  SLD_STATE_DIR, sld_str_c(s->state_note));

@@ -16,7 +16,7 @@ static void query_run(struct sld_message *m)
         .intake = sld_model_thread_intake(s->model),
         .memo = s->memo,
         .index = sld_model_thread_index(s->model) + 1,
-        .write_ns = s->write_ns,
+        .write_ns = sld_translate_write_ns(sld_model_thread_translate(s->model)),
     };
     sld_admin_answer(&am, q);
     q->msg = (struct sld_message){.run = query_back, .drop = query_back};
@@ -47,10 +47,14 @@ static void on_client(const struct sld_xds_client_info *c, void *arg)
 
 static struct sld_str envoy_reason(struct server *s)
 {
-    if (s->envoy_took || !s->served_ns)
+    if (!s->served_ns)
         return SLD_STR_NONE;
     struct sld_edge_info info;
     sld_edge_info(s->edge, &info);
+    if (s->envoy_took && info.live)
+        return SLD_STR_NONE;
+    if (s->envoy_took)
+        return info.last_exit[0] ? sld_str_c(info.last_exit) : SLD_STR("Envoy is not up");
     struct converged v = {.role = s->role};
     sld_xds_clients(s->xds, on_client, &v);
     if (info.live && v.seen && v.all) {

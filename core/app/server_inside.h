@@ -9,6 +9,9 @@
 #include "edge/edge.h"
 #include "xds/serve.h"
 
+#include <sys/types.h>
+#include <time.h>
+
 #include "settings.pb-c.h"
 
 enum {
@@ -19,6 +22,8 @@ enum {
     // more.
     CONVERGE_LIMIT_MS = 60000,
     STATE_LOOK_MS = 500,
+    CERTIFICATES_EACH = 60, // looks
+
 };
 
 struct source {
@@ -49,7 +54,13 @@ struct server {
     struct sld_signal *term, *intr, *hup;
     struct sld_timer *restore_wait, *state_look;
     char state_problem[256]; // as told last; "" = none
-    struct sld_str write_ns, role, run_dir;
+    struct sld_str write_ns; // at the start; roles begin with it
+    struct sld_str role;     // of the supervised Envoy; xds knows which view it gets now
+    struct sld_str run_dir;
+    char now_ns[256];              // the write namespace in force
+    struct timespec settings_time; // of the settings file as read last
+    ino_t settings_inode;
+    unsigned looks; // of the periodic look
     _Atomic uint64_t index;
     uint64_t served_ns; // mono: since when Envoys are served; 0 = not yet
     bool restored;      // what is served was restored

@@ -453,3 +453,50 @@ void sld_intake_stats(const struct sld_intake *in, struct sld_intake_stats *out)
         }
     }
 }
+
+// The first error about U, or NULL.
+static const struct remark *first_error(const struct unit *u)
+{
+    const struct remarks *lists[] = {&u->trouble, &u->remarks};
+    for (size_t k = 0; k < SLD_ARRAY_LEN(lists); k++) {
+        for (size_t i = 0; i < lists[k]->count; i++) {
+            if (lists[k]->items[i].severity == SLD_ERROR)
+                return &lists[k]->items[i];
+        }
+    }
+    return NULL;
+}
+
+void sld_intake_held(const struct sld_intake *in,
+                     void (*fn)(struct sld_ident id, const struct sld_problem *p, void *arg),
+                     void *arg)
+{
+    SLD_LIST_EACH (it, &in->remarked) {
+        const struct unit *u = SLD_CONTAINER_OF(it, struct unit, in_remarked);
+        const struct remark *r = first_error(u);
+        if (!r)
+            continue;
+        struct sld_problem p = {.source = sld_str_c(u->origin->name),
+                                .path = sld_str_c(u->path),
+                                .severity = r->severity,
+                                .code = r->code,
+                                .line = r->line,
+                                .column = r->column,
+                                .message = sld_str_c(r->message)};
+        SLD_LIST_EACH (c, &u->claims) {
+            const struct claim *claim = SLD_CONTAINER_OF(c, struct claim, in_unit);
+            bool stale = u->broken || u->trouble.count || claim->lost ||
+                         (u->partial && claim->round != u->round);
+            struct sld_ident id;
+            if (stale && object_winner(claim->object) == claim &&
+                sld_ident_parse(sld_str_c(claim->object->key), &id))
+                fn(id, &p, arg);
+        }
+    }
+}
+
+void sld_intake_set_waits(struct sld_intake *in, uint64_t quiet_ns, unsigned mass_percent)
+{
+    in->opt.quiet_ns = quiet_ns;
+    in->opt.mass_percent = mass_percent;
+}

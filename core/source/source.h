@@ -99,6 +99,13 @@ void sld_intake_problem(struct sld_intake *in, struct sld_str source, struct sld
 uint64_t sld_intake_tick(struct sld_intake *in, uint64_t now);
 // All problems at present, sorted by source and path. Borrowed until the next call into the intake.
 const struct sld_problem *sld_intake_problems(const struct sld_intake *in, size_t *n);
+// Calls FN for each object that is in force though its unit, which has a problem, may say something else by now; P is the
+// unit's first error.
+void sld_intake_held(const struct sld_intake *in,
+                     void (*fn)(struct sld_ident id, const struct sld_problem *p, void *arg),
+                     void *arg);
+// Settings that may change while it runs; as in the options.
+void sld_intake_set_waits(struct sld_intake *in, uint64_t quiet_ns, unsigned mass_percent);
 struct sld_intake_stats {
     size_t units, objects, foreign, duplicates,
         held; // held: objects in force that their unit does not say any more
@@ -125,6 +132,8 @@ void sld_state_each(struct sld_state_dir *s,
 // [io]
 void sld_state_history(struct sld_state_dir *s, struct sld_ident id,
                        void (*fn)(int64_t wall_ms, struct sld_raw *raw, void *arg), void *arg);
+// How many former accepted forms are kept from now on. [io]
+void sld_state_set_history(struct sld_state_dir *s, unsigned history);
 // Records or forgets an accepted form. Written by fsync and rename, off the calling thread, at most
 // once a second, newest wins. [any]
 void sld_state_accept(struct sld_state_dir *s, struct sld_str source, struct sld_raw *raw);

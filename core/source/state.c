@@ -261,6 +261,11 @@ void sld_state_each(struct sld_state_dir *s,
     sld_xfree(keys);
 }
 
+void sld_state_set_history(struct sld_state_dir *s, unsigned history)
+{
+    s->history = history < HISTORY_MAX ? history : HISTORY_MAX;
+}
+
 void sld_state_history(struct sld_state_dir *s, struct sld_ident id,
                        void (*fn)(int64_t wall_ms, struct sld_raw *raw, void *arg), void *arg)
 {

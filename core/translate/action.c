@@ -28,7 +28,8 @@ static bool has_keys_of(const Gloo__Subset *s, const Gloo__SubsetSpec__Selector 
 
 // Whether the upstream can choose endpoints by the subset; false with an error finding. An upstream
 // without subsets takes requests with any of its endpoints, as in Gloo.
-static bool subset_fits(struct sld_report *r, const Gloo__Subset *s, const struct tr_upstream *u)
+static bool subset_fits(const struct tr_build *b, struct sld_report *r, const Gloo__Subset *s,
+                        const struct tr_upstream *u)
 {
     if (!s || !s->n_values || !u)
         return true;
@@ -46,9 +47,9 @@ static bool subset_fits(struct sld_report *r, const Gloo__Subset *s, const struc
     }
     sld_report_add(r, SLD_ERROR, SLD_ROUTE_SUBSET, SLD_STR("subset.values"),
                    "Route Error: ProcessingError. Reason: route has a subset config, but none of "
-                   "the subsets in the upstream "
-                   "match it; use exactly the keys of one of its selectors. Until then these "
-                   "requests are not sent to it");
+                   "the subsets in the upstream match it; use exactly the keys of one of its "
+                   "selectors%s",
+                   b->replace ? "" : ". Until then these requests get 503");
     return false;
 }
 
@@ -67,7 +68,7 @@ static struct target resolve(struct tr_build *b, struct sld_report *r, const Glo
     struct tr_dest dest;
     tr_destination(b->tr, d, owner_ns, r, &dest);
     struct target t = {.cluster = dest.cluster, .upstream = dest.upstream};
-    bool fits = subset_fits(r, d->subset, dest.upstream);
+    bool fits = subset_fits(b, r, d->subset, dest.upstream);
     if (fits && dest.served) {
         t.match = tr_subset_match(b->tr->arena, d->subset);
         tr_clusters_add(b->tr, &b->clusters, t.cluster);
@@ -135,18 +136,20 @@ static void weigh(struct tr_build *b, struct tr_route *r, const Gloo__WeightedDe
     }
 }
 
-// The report's prefix stands at the destinations; INDEXED: they are elements of the list of that
-// path. A member that must get no requests stays in the list with its weight, as a missing one
-// does: its share is answered with 503.
+// PATH is that of the list; NULL: the members are another object's. A member that must get no
+// requests stays in the list with its weight, as a missing one does: its share is answered with
+// 503.
 static void weighted(struct tr_build *b, struct tr_route *r, Gloo__WeightedDestination *const *d,
-                     size_t n, struct sld_str owner_ns, const char *path, bool indexed)
+                     size_t n, struct sld_str owner_ns, const char *path)
 {
     Env__Route__WeightedCluster *out =
         SLD_MSG(b->tr->arena, Env__Route__WeightedCluster, env__route__weighted_cluster);
     out->clusters = SLD_ARENA_ARRAY(b->tr->arena, Env__Route__WeightedCluster__ClusterWeight *, n);
     uint64_t total = 0;
     for (size_t i = 0; i < n; i++) {
-        struct sld_str before = sld_report_enter(r->report, path, indexed ? (long)i : -1);
+        struct sld_str before = r->report->prefix;
+        if (path)
+            sld_report_enter(r->report, path, (long)i);
         if (d[i]->destination)
             weigh(b, r, d[i], owner_ns, out);
         sld_report_leave(r->report, before);
@@ -167,16 +170,20 @@ static void group(struct tr_build *b, const struct tr_leaf *leaf, struct tr_rout
     struct sld_str ns = tr_ref_ns(ref, leaf->owner->ns);
     const struct tr_group *g = tr_group(b->tr, ns, sld_str_c(ref->name));
     if (g) {
-        weighted(b, r, g->group->destinations, g->group->n_destinations, g->ns,
-                 "routeAction.upstreamGroup", false);
+        struct sld_str before = sld_report_enter(r->report, "routeAction.upstreamGroup", -1);
+        size_t said = r->report->count;
+        weighted(b, r, g->group->destinations, g->group->n_destinations, g->ns, NULL);
+        tr_findings_here(r->report, said);
+        sld_report_leave(r->report, before);
         return;
     }
     sld_report_add(r->report, SLD_WARNING, SLD_REF_UPSTREAM_GROUP,
                    SLD_STR("routeAction.upstreamGroup"),
                    "Route Warning: InvalidDestinationWarning. Reason: *v1.UpstreamGroup { %.*s.%s "
-                   "} not found; requests get 503 "
-                   "until it is created or the reference corrected",
-                   SLD_FMT(ns), ref->name);
+                   "} not found; %s%s",
+                   SLD_FMT(ns), ref->name,
+                   tr_mend_ref(b->tr, SLD_KIND_UPSTREAM_GROUP, ns, sld_str_c(ref->name)),
+                   b->replace ? "" : ". Until then its requests get 503");
     *r->action = *tr_invalid_action(b);
 }
 
@@ -192,7 +199,7 @@ static void forward(struct tr_build *b, const struct tr_leaf *leaf, struct tr_ro
         break;
     case GLOO__ROUTE_ACTION__DESTINATION_MULTI:
         weighted(b, r, in->multi->destinations, in->multi->n_destinations, leaf->owner->ns,
-                 "routeAction.multi.destinations", true);
+                 "routeAction.multi.destinations");
         break;
     case GLOO__ROUTE_ACTION__DESTINATION_UPSTREAM_GROUP:
         group(b, leaf, r, in->upstream_group);

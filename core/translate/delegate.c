@@ -89,10 +89,9 @@ static const Gloo__RouteOptions *own_options(struct visit *v)
         if (!o) {
             struct sld_str path =
                 sld_arena_fmt(v->b->tr->arena, "optionsConfigRefs.delegateOptions[%zu]", i);
-            sld_report_add(
-                v->owner->report, SLD_WARNING, SLD_REF_OPTION, path,
-                "*v1.RouteOption { %.*s.%s } not found; create it, or correct the reference",
-                SLD_FMT(ns), ref->name);
+            sld_report_add(v->owner->report, SLD_WARNING, SLD_REF_OPTION, path,
+                           "*v1.RouteOption { %.*s.%s } not found; %s", SLD_FMT(ns), ref->name,
+                           tr_mend_ref(v->b->tr, SLD_KIND_ROUTE_OPTION, ns, sld_str_c(ref->name)));
             continue;
         }
         const Gloo__RouteOption *msg = o->msg;

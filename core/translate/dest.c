@@ -5,10 +5,18 @@
 
 #include "envoy/config/core/v3/base.pb-c.h"
 
-// Gloo's words for a destination that is not there, by what asks for it.
-static const char *asker(const struct sld_report *r)
+static bool of_tcp(const struct sld_report *r)
 {
-    return sld_str_starts(r->prefix, SLD_STR("tcpGateway")) ? "TcpHost" : "Route";
+    return sld_str_starts(r->prefix, SLD_STR("tcpGateway"));
+}
+
+// What becomes of the requests until the destination is mended; nothing where a note tells of the
+// answer they get instead.
+static const char *until_then(struct tr *tr, const struct sld_report *r)
+{
+    if (of_tcp(r))
+        return ". Until then its connections are closed";
+    return tr_replaces_invalid(tr) ? "" : ". Until then its requests get 503";
 }
 
 static void to_upstream(struct tr *tr, const Gloo__ResourceRef *ref, struct sld_str owner_ns,
@@ -21,14 +29,13 @@ static void to_upstream(struct tr *tr, const Gloo__ResourceRef *ref, struct sld_
     if (!out->upstream)
         sld_report_add(r, SLD_WARNING, SLD_REF_UPSTREAM, SLD_STR("upstream"),
                        "%s Warning: InvalidDestinationWarning. Reason: *v1.Upstream { %.*s.%.*s } "
-                       "not found; requests get 503 "
-                       "until it is created or the reference corrected",
-                       asker(r), SLD_FMT(ns), SLD_FMT(name));
+                       "not found; %s%s",
+                       of_tcp(r) ? "TcpHost" : "Route", SLD_FMT(ns), SLD_FMT(name),
+                       tr_mend_ref(tr, SLD_KIND_UPSTREAM, ns, name), until_then(tr, r));
     else if (!out->served)
-        sld_report_add(
-            r, SLD_WARNING, SLD_REF_UPSTREAM, SLD_STR("upstream"),
-            "upstream %.*s.%.*s cannot be served now, so requests get 503; see its status",
-            SLD_FMT(ns), SLD_FMT(name));
+        sld_report_add(r, SLD_WARNING, SLD_REF_UPSTREAM, SLD_STR("upstream"),
+                       "upstream %.*s.%.*s cannot be served now; see its status%s", SLD_FMT(ns),
+                       SLD_FMT(name), until_then(tr, r));
 }
 
 void tr_destination(struct tr *tr, const Gloo__Destination *d, struct sld_str owner_ns,
@@ -55,6 +62,12 @@ void tr_destination(struct tr *tr, const Gloo__Destination *d, struct sld_str ow
     default:
         break;
     }
+}
+
+void tr_findings_here(struct sld_report *r, size_t from)
+{
+    for (size_t i = from; i < r->count; i++)
+        r->items[i].path = r->prefix;
 }
 
 Env__Core__Metadata *tr_subset_match(struct sld_arena *a, const Gloo__Subset *s)

@@ -255,7 +255,8 @@ void tr_step_gw_select(struct sld_ctx *ctx, sld_id key, const void *in, void *us
         struct sld_report *r = tr_report(&tr, g->key);
         struct sld_str path = sld_arena_fmt(tr.arena, "httpGateway.virtualServices[%zu]", i);
         sld_report_add(r, SLD_ERROR, SLD_REF_VIRTUAL_SERVICE, path,
-                       "virtual service %.*s.%s does not exist; create it, or correct the reference", SLD_FMT(ns), ref->name);
+                       "virtual service %.*s.%s not found; %s", SLD_FMT(ns), ref->name,
+                       tr_mend_ref(&tr, SLD_KIND_VIRTUAL_SERVICE, ns, sld_str_c(ref->name)));
     }
     struct sld_hash h = sld_hash_mix(sld_msg_hash(&http->base), (struct sld_hash){row->ssl, 1});
     h = sld_hash_mix(h, sld_hash_bytes(row->proxy));

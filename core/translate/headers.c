@@ -122,8 +122,8 @@ static void add_secret(const struct tr_headers *h, struct sld_str path,
     const Gloo__Secret *s = tr_secret_values(tr, ns, name);
     if (!s) {
         sld_report_add(h->report, SLD_ERROR, SLD_REF_SECRET, path,
-                       "*v1.Secret { %.*s } not found; create it, or correct the reference",
-                       SLD_FMT(text));
+                       "*v1.Secret { %.*s } not found; %s", SLD_FMT(text),
+                       tr_mend_ref(tr, SLD_KIND_SECRET, ns, name));
         return;
     }
     if (s->kind_case != GLOO__SECRET__KIND_HEADER) {

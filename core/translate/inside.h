@@ -246,6 +246,7 @@ struct sld_translate {
     struct sld_index *vhost_users;
 
     struct tr_kind_slot slots[SLD_KIND_COUNT];
+    struct sld_umap troubles;           // row key -> struct trouble: problems of the places of documents
     struct sld_umap orphans;            // keys of secrets without a document that were in use
     struct sld_umap places;             // row key -> the latest struct sld_raw, own reference
     struct nack *nack;                  // nack.c
@@ -283,7 +284,11 @@ bool tr_has_report(const struct tr *tr);
 
 // Object of kind K in force, or NULL; recorded, and counted as used.
 const struct sld_object *tr_object(struct tr *tr, enum sld_kind k, struct sld_str ns, struct sld_str name);
+// How to mend a reference that tr_object or another of these did not find: the end of a finding's text. Recorded.
+const char *tr_mend_ref(struct tr *tr, enum sld_kind k, struct sld_str ns, struct sld_str name);
 const Gloo__Settings *tr_settings(struct tr *tr);   // never NULL
+// invalidConfigPolicy.replaceInvalidRoutes.
+bool tr_replaces_invalid(struct tr *tr);
 struct sld_str tr_write_ns(struct tr *tr);
 // The time, or 0 when it is not known; recorded.
 int64_t tr_now(struct sld_translate *t, struct sld_ctx *ctx);
@@ -330,6 +335,8 @@ struct tr_dest {
     const struct tr_upstream *upstream; // NULL when there is none
 };
 void tr_destination(struct tr *tr, const Gloo__Destination *d, struct sld_str owner_ns, struct sld_report *r, struct tr_dest *out);
+// Findings of R from number FROM on get its prefix as their path: what they are about lies in another object. (dest.c)
+void tr_findings_here(struct sld_report *r, size_t from);
 // A subset as Envoy takes it: filter_metadata["envoy.lb"], with text values; NULL when it asks for nothing. (dest.c)
 struct Env__Core__Metadata *tr_subset_match(struct sld_arena *a, const Gloo__Subset *s);
 // The row sends requests to CLUSTER, which exists. (dest.c)

@@ -404,8 +404,7 @@ void sld_translate_taken(struct sld_translate *t, enum sld_out_type type, struct
     if (type == SLD_OUT_ROUTE) {
         struct trial *tr = trial_of_table(t, o);
         if (tr && !sld_hash_eq(tr->judged, content)) {
-            if (tr->running)
-                tr->judged = content;
+            tr->judged = tr->running ? content : (struct sld_hash){0}; // the refused one may come back
             judge_taken(t, tr);
         }
     } else if (sld_flow_get(t->refused, key)) {

@@ -49,9 +49,15 @@ void tr_owners_flush(struct tr_build *b)
 // Errors of R from number FROM on become warnings: their route is replaced (gloo-compat 3.12).
 static void downgrade(struct sld_report *r, size_t from, size_t errors)
 {
+    const struct sld_str error = SLD_STR_INIT("Route Error: ");
     for (size_t i = from; i < r->count; i++) {
-        if (r->items[i].severity == SLD_ERROR)
-            r->items[i].severity = SLD_WARNING;
+        struct sld_finding *f = &r->items[i];
+        if (f->severity != SLD_ERROR)
+            continue;
+        f->severity = SLD_WARNING;
+        if (sld_str_starts(f->message, error))
+            f->message = sld_arena_fmt(r->arena, "Route Warning: %.*s",
+                                       SLD_FMT(sld_str_sub(f->message, error.n, f->message.n)));
     }
     r->warnings += r->errors - errors;
     r->errors = errors;

@@ -186,12 +186,25 @@ const struct sld_object *tr_object(struct tr *tr, enum sld_kind k, struct sld_st
     return o ? o->object : NULL;
 }
 
+const char *tr_mend_ref(struct tr *tr, enum sld_kind k, struct sld_str ns, struct sld_str name)
+{
+    sld_id key = sld_flow_key(tr->t->flow, tr_key(tr->arena, k, ns, name));
+    return sld_ctx_has(tr->ctx, tr->t->raw[k], key) ? "its document has errors and was never accepted, see its status"
+                                                    : "create it, or correct the reference";
+}
+
 const Gloo__Settings *tr_settings(struct tr *tr)
 {
     static const Gloo__Settings defaults = GLOO__SETTINGS__INIT;
     const struct sld_arena_obj *o = sld_ctx_get(tr->ctx, tr->t->settings,
                                                 sld_flow_key(tr->t->flow, SLD_STR("settings")));
     return o ? o->root : &defaults;
+}
+
+bool tr_replaces_invalid(struct tr *tr)
+{
+    const Gloo__GlooOptions *g = tr_settings(tr)->gloo;
+    return g && g->invalid_config_policy && g->invalid_config_policy->replace_invalid_routes;
 }
 
 struct sld_str tr_write_ns(struct tr *tr)

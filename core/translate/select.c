@@ -29,8 +29,8 @@ static struct tr_table *by_ref(struct tr_build *b, const struct tr_owner *owner,
         push(b, &out, n, o, tr_key(a, SLD_KIND_ROUTE_TABLE, ns, sld_str_c(name)));
     else
         warn(owner, SLD_REF_ROUTE_TABLE, field,
-             sld_arena_fmt(a, "route table %.*s.%s missing; create it, or correct the reference",
-                           SLD_FMT(ns), name));
+             sld_arena_fmt(a, "route table %.*s.%s missing; %s", SLD_FMT(ns), name,
+                           tr_mend_ref(b->tr, SLD_KIND_ROUTE_TABLE, ns, sld_str_c(name))));
     return out;
 }
 

@@ -93,13 +93,16 @@ static bool upstream_group(struct host *h, const Gloo__ResourceRef *ref, struct 
     if (!g) {
         sld_report_add(h->l->report, SLD_WARNING, SLD_REF_UPSTREAM_GROUP, SLD_STR(""),
                        "TcpHost Warning: InvalidDestinationWarning. Reason: *v1.UpstreamGroup "
-                       "{ %.*s.%s } not found; connections are closed until it is created or the "
-                       "reference corrected",
-                       SLD_FMT(ns), ref->name);
+                       "{ %.*s.%s } not found; %s. Until then its connections are closed",
+                       SLD_FMT(ns), ref->name,
+                       tr_mend_ref(tr, SLD_KIND_UPSTREAM_GROUP, ns, sld_str_c(ref->name)));
         to_cluster(h, SLD_STR(TR_NO_CLUSTER));
         return true;
     }
-    return several(h, g->group->destinations, g->group->n_destinations, g->ns, NULL);
+    size_t said = h->l->report->count;
+    bool ok = several(h, g->group->destinations, g->group->n_destinations, g->ns, NULL);
+    tr_findings_here(h->l->report, said);
+    return ok;
 }
 
 static bool destination(struct host *h, struct sld_str owner_ns)

@@ -20,13 +20,9 @@ static bool warn_missing(struct tr *tr)
 static void missing_secret(struct tr *tr, struct sld_str ns, struct sld_str name,
                            struct sld_report *r)
 {
-    sld_id id = sld_flow_key(tr->t->flow, tr_key(tr->arena, SLD_KIND_SECRET, ns, name));
-    bool broken = sld_ctx_has(tr->ctx, tr->t->raw[SLD_KIND_SECRET], id);
     sld_report_add(r, warn_missing(tr) ? SLD_WARNING : SLD_ERROR, SLD_REF_SECRET,
-                   SLD_STR("secretRef"),
-                   broken ? "TLS secret %.*s.%.*s has errors and was never accepted; see its status"
-                          : "TLS secret %.*s.%.*s not found; create it, or correct the reference",
-                   SLD_FMT(ns), SLD_FMT(name));
+                   SLD_STR("secretRef"), "TLS secret %.*s.%.*s not found; %s", SLD_FMT(ns),
+                   SLD_FMT(name), tr_mend_ref(tr, SLD_KIND_SECRET, ns, name));
 }
 
 static void wrong_secret(struct sld_report *r, struct sld_str ns, struct sld_str name,

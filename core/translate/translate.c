@@ -138,6 +138,8 @@ static void declare(struct sld_translate *t)
 
 struct changes {
     struct sld_translate_result *into;
+    bool gateways;  // some gateway changed
+    bool troubled;  // a trouble came or went: `into` hears of it in the next run
     struct sld_id_list {
         sld_id *ids;
         enum sld_kind *kinds;
@@ -185,21 +187,80 @@ static void on_out(struct sld_table *table, sld_id key, const void *old, const v
     SLD_PUSH(&r->arena, r->outs, r->out_count, c);
 }
 
-static void on_status(struct sld_table *table, sld_id key, const void *old, const void *new_value, void *user)
+// What is wrong with the place of a document, and the status that says so.
+struct trouble {
+    struct sld_arena arena;
+    struct sld_finding finding;
+    struct sld_status *status; // own reference; NULL: not made yet
+    enum sld_status_state told;
+    bool gone; // it is over; to be told and dropped
+    bool news; // to be told
+};
+
+static void trouble_free(struct trouble *p)
 {
-    (void)table;
-    (void)old;
-    struct sld_translate *t = user;
+    SLD_UNREF(p->status);
+    sld_arena_fini(&p->arena);
+    sld_xfree(p);
+}
+
+// STATUS with the trouble's finding in it.
+static void trouble_join(struct trouble *p, const struct sld_status *status)
+{
+    struct sld_arena a = {0};
+    size_t n = status ? status->count : 0;
+    struct sld_finding *f = SLD_ARENA_ARRAY(&a, struct sld_finding, n + 1);
+    for (size_t i = 0; i < n; i++)
+        f[i] = status->findings[i];
+    f[n] = p->finding;
+    SLD_UNREF(p->status);
+    p->status = sld_status_create(f, n + 1, true, status && status->served);
+    sld_arena_fini(&a);
+}
+
+static void tell_status(struct sld_translate *t, sld_id key, enum sld_status_state before, const struct sld_status *now)
+{
     struct sld_translate_result *r = t->changes->into;
     struct sld_ident id;
     bool ok = sld_ident_parse(sld_flow_key_str(t->flow, key), &id);
     SLD_INV(ok);
     struct sld_status_change c = {
         .id = {id.kind, sld_arena_str(&r->arena, id.ns), sld_arena_str(&r->arena, id.name)},
-        .status = sld_obj_ref(counted(new_value)),
+        .before = before,
+        .status = sld_obj_ref(counted(now)),
     };
     SLD_PUSH(&r->arena, r->statuses, r->status_count, c);
+}
+
+static void on_status(struct sld_table *table, sld_id key, const void *old, const void *new_value, void *user)
+{
+    (void)table;
+    struct sld_translate *t = user;
+    const struct sld_status *was = old, *now = new_value;
+    struct trouble *p = sld_umap_get(&t->troubles, key);
+    enum sld_status_state before = was ? was->state : SLD_PENDING;
+    struct sld_ident id;
+    bool ok = sld_ident_parse(sld_flow_key_str(t->flow, key), &id);
+    SLD_INV(ok);
     touch(t->changes, id.kind, key);
+    if (!p || p->gone || p->news || !now) {
+        tell_status(t, key, before, now);
+        return;
+    }
+    before = p->told;
+    trouble_join(p, now);
+    p->told = p->status->state;
+    tell_status(t, key, before, p->status);
+}
+
+static void on_gateway(struct sld_table *table, sld_id key, const void *old, const void *new_value, void *user)
+{
+    (void)table;
+    (void)key;
+    (void)old;
+    (void)new_value;
+    struct sld_translate *t = user;
+    t->changes->gateways = true;
 }
 
 static void watch(struct sld_translate *t)
@@ -209,6 +270,7 @@ static void watch(struct sld_translate *t)
         sld_flow_watch(outs[i], on_out, t);
     for (size_t k = 0; k < SLD_KIND_COUNT; k++)
         sld_flow_watch(t->status[k], on_status, t);
+    sld_flow_watch(t->gateways, on_gateway, t);
     sld_flow_watch(t->vhosts, tr_nack_on_vhost, t);
     sld_flow_watch(t->placed, tr_nack_on_placed, t);
 }
@@ -267,6 +329,10 @@ void sld_translate_destroy(struct sld_translate *t)
         place_drop(s->value);
     sld_umap_fini(&t->places);
     sld_umap_fini(&t->orphans);
+    at = 0;
+    for (struct sld_umap_slot *s; (s = sld_umap_next(&t->troubles, &at));)
+        trouble_free(s->value);
+    sld_umap_fini(&t->troubles);
     sld_xfree(t->changes->touched.ids);
     sld_xfree(t->changes->touched.kinds);
     sld_xfree(t->changes);
@@ -348,11 +414,90 @@ void sld_translate_settings_in_use(struct sld_translate *t, struct sld_str key)
     SLD_UNREF(b);
 }
 
+void sld_translate_set_trouble(struct sld_translate *t, struct sld_str key, const struct sld_finding *f)
+{
+    sld_id id = sld_flow_key(t->flow, key);
+    struct trouble *p = sld_umap_get(&t->troubles, id);
+    if (!f && !p)
+        return;
+    t->changes->troubled = true;
+    if (!p) {
+        p = SLD_NEW(struct trouble);
+        sld_umap_set(&t->troubles, id, p);
+    }
+    p->gone = !f;
+    p->news = true;
+    if (!f)
+        return;
+    sld_arena_fini(&p->arena);
+    p->finding = *f;
+    p->finding.path = sld_arena_str(&p->arena, f->path.p ? f->path : SLD_STR(""));
+    p->finding.message = sld_arena_str(&p->arena, f->message);
+    p->finding.origin = sld_arena_str(&p->arena, f->origin.p ? f->origin : SLD_STR(""));
+}
+
 // ---- Rounds ----
 
 bool sld_translate_pending(const struct sld_translate *t)
 {
-    return sld_flow_pending(t->flow);
+    return t->changes->troubled || sld_flow_pending(t->flow);
+}
+
+static const struct sld_status *flow_status(const struct sld_translate *t, sld_id key)
+{
+    struct sld_ident id;
+    return sld_ident_parse(sld_flow_key_str(t->flow, key), &id) ? sld_flow_get(t->status[id.kind], key) : NULL;
+}
+
+// Tells of troubles that came or went since the last run.
+static void tell_troubles(struct sld_translate *t)
+{
+    size_t at = 0;
+    for (struct sld_umap_slot *s; (s = sld_umap_next(&t->troubles, &at));) {
+        struct trouble *p = s->value;
+        sld_id key = (sld_id)s->key;
+        const struct sld_status *status = flow_status(t, key);
+        if (!p->news)
+            continue;
+        p->news = false;
+        enum sld_status_state before = p->status ? p->told : status ? status->state : SLD_PENDING;
+        if (p->gone) {
+            if (status)
+                tell_status(t, key, before, status);
+            trouble_free(p);
+            sld_umap_remove(&t->troubles, key);
+            continue;
+        }
+        trouble_join(p, status);
+        p->told = p->status->state;
+        tell_status(t, key, before, p->status);
+    }
+    t->changes->troubled = false;
+}
+
+static void list_views(struct sld_translate *t, struct sld_translate_result *r)
+{
+    size_t at = 0;
+    sld_id key;
+    for (const void *row; sld_flow_next(t->gateways, &at, &key, &row);) {
+        const struct tr_gateway *g = row;
+        for (size_t i = 0; i < g->bind_count; i++) {
+            bool seen = false;
+            for (size_t k = 0; k < r->view_count && !seen; k++)
+                seen = sld_str_eq(r->views[k], g->binds[i].view);
+            if (!seen)
+                SLD_PUSH(&r->arena, r->views, r->view_count, sld_arena_str(&r->arena, g->binds[i].view));
+        }
+    }
+    r->views_changed = true;
+    t->changes->gateways = false;
+}
+
+struct sld_str sld_translate_write_ns(const struct sld_translate *t)
+{
+    const struct sld_arena_obj *o = sld_flow_get(t->settings, sld_flow_key(t->flow, SLD_STR("settings")));
+    const Gloo__Settings *s = o ? o->root : NULL;
+    return s && s->discovery_namespace[0] ? sld_str_c(s->discovery_namespace) : SLD_STR("gloo-system");
 }
 
 static bool kept_out(enum sld_kind k, const struct sld_status *s)
@@ -415,6 +560,11 @@ void sld_translate_run(struct sld_translate *t, struct sld_translate_result *r)
         c->touched.count = 0;
         drop_orphans(t);
     }
+    if (t->changes->troubled)
+        tell_troubles(t);
+    if (t->changes->gateways)
+        list_views(t, r);
+    r->write_ns = sld_arena_str(&r->arena, sld_translate_write_ns(t));
     t->changes->into = NULL;
 }
 
@@ -466,9 +616,16 @@ const struct sld_object *sld_translate_document(const struct sld_translate *t, s
     return raw ? raw : row_of(t, t->accepted, key);
 }
 
+// The status of ROW with its trouble, if it has one.
+static const struct sld_status *told_status(const struct sld_translate *t, sld_id key, const struct sld_status *row)
+{
+    const struct trouble *p = sld_umap_get(&t->troubles, key);
+    return p && p->status && !p->gone && row ? p->status : row;
+}
+
 const struct sld_status *sld_translate_status(const struct sld_translate *t, struct sld_str key)
 {
-    return row_of(t, t->status, key);
+    return told_status(t, sld_flow_key(t->flow, key), row_of(t, t->status, key));
 }
 
 const struct sld_raw *sld_translate_raw(const struct sld_translate *t, struct sld_str key)
@@ -571,7 +728,8 @@ void sld_translate_each(const struct sld_translate *t, enum sld_kind k,
         struct listed *rows = sorted(t, t->status[i], &a, &n);
         for (size_t j = 0; j < n; j++) {
             const struct sld_object *o = sld_translate_object(t, rows[j].key);
-            fn(o ? o : sld_translate_document(t, rows[j].key), rows[j].value, arg);
+            fn(o ? o : sld_translate_document(t, rows[j].key),
+               told_status(t, sld_flow_key(t->flow, rows[j].key), rows[j].value), arg);
         }
         sld_arena_fini(&a);
     }

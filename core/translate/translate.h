@@ -38,6 +38,9 @@ void sld_translate_restore(struct sld_translate *t, struct sld_raw *raw);
 void sld_translate_set_settings(struct sld_translate *t, const struct Gloo__Settings *s);
 // Key of the Settings document in use, or absent.
 void sld_translate_settings_in_use(struct sld_translate *t, struct sld_str key);
+// Where object KEY stands has a problem (F, copied), so the form in force may not be the present one: its status says so and
+// is Rejected. F NULL: no problem any more.
+void sld_translate_set_trouble(struct sld_translate *t, struct sld_str key, const struct sld_finding *f);
 // The time, for the validity of certificates. Costs nothing unless a certificate's state changes by it.
 void sld_translate_set_now(struct sld_translate *t, int64_t now_s);
 
@@ -82,9 +85,10 @@ struct sld_out_change {
     struct sld_out *res; // owns a reference
 };
 
-// A status that changed: STATUS NULL when the object is gone.
+// A status that changed: STATUS NULL when the object is gone. BEFORE: the state it had; SLD_PENDING: it is new.
 struct sld_status_change {
     struct sld_ident id;
+    enum sld_status_state before;
     struct sld_status *status; // owns a reference
 };
 
@@ -104,6 +108,10 @@ struct sld_translate_result {
     size_t status_count;
     struct sld_accept_change *accepts;
     size_t accept_count;
+    bool views_changed;              // then the roles of all gateways, whether they serve anything or not:
+    struct sld_str *views;
+    size_t view_count;
+    struct sld_str write_ns;         // the namespace roles begin with
 };
 
 // True when there is something to do.
@@ -144,6 +152,8 @@ void sld_translate_each(const struct sld_translate *t, enum sld_kind k,
 void sld_translate_outs(const struct sld_translate *t, void (*fn)(const struct sld_out *o, void *arg), void *arg);
 // The resource as text, secrets as ***.
 void sld_out_print(struct sld_buf *out, const struct sld_out *o, enum sld_text_style style);
+// The namespace roles begin with and statuses are reported by; valid until Settings change.
+struct sld_str sld_translate_write_ns(const struct sld_translate *t);
 // Roles that have listeners.
 void sld_translate_views(const struct sld_translate *t, void (*fn)(struct sld_str view, void *arg), void *arg);
 // The view of Envoys whose role is missing or unknown.

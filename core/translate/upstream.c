@@ -59,9 +59,9 @@ static void check_member(struct tr *tr, const Gloo__WeightedDestination *w, stru
         return;
     sld_report_add(r, SLD_ERROR, SLD_REF_UPSTREAM, SLD_STR("destination.upstream"),
                    "invalid destination in weighted destination list: *v1.Upstream { %.*s.%s } not "
-                   "found; create it, or correct the "
-                   "reference. Its share of the requests gets 503",
-                   SLD_FMT(member_ns), d->upstream->name);
+                   "found; %s. Until then its share of the requests gets 503",
+                   SLD_FMT(member_ns), d->upstream->name,
+                   tr_mend_ref(tr, SLD_KIND_UPSTREAM, member_ns, sld_str_c(d->upstream->name)));
 }
 
 void tr_step_groups(struct sld_ctx *ctx, sld_id key, const void *in, void *user)

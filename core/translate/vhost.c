@@ -186,8 +186,8 @@ static const Gloo__VirtualHostOptions *merged_options(struct tr_build *b,
                 b->tr->arena, "virtualHost.optionsConfigRefs.delegateOptions[%zu]", i);
             sld_report_add(
                 b->vs.report, SLD_WARNING, SLD_REF_OPTION, path,
-                "*v1.VirtualHostOption { %.*s.%s } not found; create it, or correct the reference",
-                SLD_FMT(ns), ref->name);
+                "*v1.VirtualHostOption { %.*s.%s } not found; %s", SLD_FMT(ns), ref->name,
+                tr_mend_ref(b->tr, SLD_KIND_VIRTUAL_HOST_OPTION, ns, sld_str_c(ref->name)));
             continue;
         }
         const Gloo__VirtualHostOption *msg = o->msg;
@@ -328,7 +328,6 @@ void tr_step_vhosts(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
     if (!sel || !o)
         return; // the attachment goes in the same round
     struct form f = form_in_force(&tr, at, o, sel->ssl);
-    const Gloo__Settings *s = tr_settings(&tr);
     struct tr_build b = {
         .tr = &tr, .gateway = gw.name, .proxy = sel->proxy, .name = vhost_name(&tr, id)};
     // What is found in a form that is no longer the present one is not told: its places are not in
@@ -338,8 +337,7 @@ void tr_step_vhosts(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
                              .ns = id.ns,
                              .name = id.name,
                              .report = f.conflict ? &past : tr_report(&tr, at->vs)};
-    b.replace = s->gloo && s->gloo->invalid_config_policy &&
-                s->gloo->invalid_config_policy->replace_invalid_routes;
+    b.replace = tr_replaces_invalid(&tr);
     b.any = SLD_MSG(tr.arena, Gloo__Matcher, gloo__matcher);
     b.any->path_specifier_case = GLOO__MATCHER__PATH_SPECIFIER_PREFIX;
     b.any->prefix = SLD_MSG_STR(tr.arena, SLD_STR("/"));

@@ -97,7 +97,7 @@ static void blame(struct sld_xds_stream *s, struct sld_xds_resource *res, struct
             SLD_KS("build", s->build->name), SLD_KS("words", words));
     if (sld_xds_refusal_has(&x->builds, res->obj.hash, s->build))
         return;
-    (void)sld_xds_refusal_add(&x->builds, res->obj.hash, s->build);
+    (void)sld_xds_refusal_add(&x->builds, res->obj.hash, s->build, words);
     sld_xds_rejudge(x, res, now);
     if (x->events.on_refused)
         x->events.on_refused(x->events.user, s->view->name, res, s->build->name, words);

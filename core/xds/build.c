@@ -4,6 +4,7 @@
 struct refusal {
     struct refusal *next;
     const struct sld_xds_build *build;
+    char *words; // own
 };
 
 void sld_xds_builds_fini(struct sld_xds_builds *b)
@@ -12,6 +13,7 @@ void sld_xds_builds_fini(struct sld_xds_builds *b)
     for (struct sld_map_slot *s; (s = sld_map_next(&b->refused, &at));) {
         for (struct refusal *r = s->value, *next; r; r = next) {
             next = r->next;
+            sld_xfree(r->words);
             sld_xfree(r);
         }
     }
@@ -79,8 +81,17 @@ bool sld_xds_refusal_any(const struct sld_xds_builds *b, struct sld_hash hash)
     return sld_map_has(&b->refused, hash_key(&hash));
 }
 
+void sld_xds_refusal_each(const struct sld_xds_builds *b, struct sld_hash hash,
+                          void (*fn)(void *arg, const struct sld_xds_build *build,
+                                     struct sld_str words),
+                          void *arg)
+{
+    for (const struct refusal *r = sld_map_get(&b->refused, hash_key(&hash)); r; r = r->next)
+        fn(arg, r->build, sld_str_c(r->words));
+}
+
 bool sld_xds_refusal_add(struct sld_xds_builds *b, struct sld_hash hash,
-                         const struct sld_xds_build *build)
+                         const struct sld_xds_build *build, struct sld_str words)
 {
     if (sld_xds_refusal_has(b, hash, build))
         return false;
@@ -88,6 +99,11 @@ bool sld_xds_refusal_add(struct sld_xds_builds *b, struct sld_hash hash,
         return false;
     struct refusal *r = SLD_NEW(struct refusal);
     r->build = build;
+    words = sld_str_sub(words, 0, SLD_XDS_REFUSED_WORDS_MAX);
+    r->words = sld_xalloc(words.n + 1);
+    if (words.n)
+        memcpy(r->words, words.p, words.n);
+    r->words[words.n] = 0;
     r->next = sld_map_get(&b->refused, hash_key(&hash));
     sld_map_set(&b->refused, hash_key(&hash), r);
     return true;

@@ -23,10 +23,16 @@ struct sld_xds_build *sld_xds_build_get(struct sld_xds_builds *b, struct sld_str
 void sld_xds_build_prove(struct sld_xds_build *b, struct sld_hash shape);
 bool sld_xds_build_proven(const struct sld_xds_build *b, struct sld_hash shape);
 
-// Remembers the refusal; false when it was known (or no more can be remembered).
+// Remembers the refusal, with the beginning of Envoy's WORDS; false when it was known (or no more can
+// be remembered).
 bool sld_xds_refusal_add(struct sld_xds_builds *b, struct sld_hash hash,
-                         const struct sld_xds_build *build);
+                         const struct sld_xds_build *build, struct sld_str words);
 bool sld_xds_refusal_has(const struct sld_xds_builds *b, struct sld_hash hash,
                          const struct sld_xds_build *build);
+// Calls FN for each build that refused it.
+void sld_xds_refusal_each(const struct sld_xds_builds *b, struct sld_hash hash,
+                          void (*fn)(void *arg, const struct sld_xds_build *build,
+                                     struct sld_str words),
+                          void *arg);
 // Refused by any build.
 bool sld_xds_refusal_any(const struct sld_xds_builds *b, struct sld_hash hash);

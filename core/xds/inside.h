@@ -8,6 +8,7 @@ struct sld_xds {
     struct sld_xds_events events;
     struct sld_xds_builds builds;
     struct sld_map views;    // role -> view
+    struct sld_map aliases;  // role -> struct sld_blob: the view it gets instead of its own
     struct sld_map shared[SLD_XDS_TYPE_COUNT]; // name -> resource, of view ""
     struct sld_list streams;
     struct sld_xds_type_stat totals[SLD_XDS_TYPE_COUNT];

@@ -29,5 +29,7 @@
 #define SLD_XDS_BUILDS_MAX 256
 // Refused contents remembered.
 #define SLD_XDS_REFUSED_MAX 65536
+// Bytes kept of what Envoy said to each.
+#define SLD_XDS_REFUSED_WORDS_MAX 1024
 // Last good forms kept per resource, one per build.
 #define SLD_XDS_GOODS_MAX 4

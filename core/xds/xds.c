@@ -37,6 +37,10 @@ void sld_xds_destroy(struct sld_xds *x)
     for (struct sld_map_slot *slot; (slot = sld_map_next(&x->views, &at));)
         sld_xds_view_destroy(slot->value);
     sld_map_fini(&x->views);
+    at = 0;
+    for (struct sld_map_slot *slot; (slot = sld_map_next(&x->aliases, &at));)
+        SLD_UNREF(slot->value);
+    sld_map_fini(&x->aliases);
     for (size_t t = 0; t < SLD_XDS_TYPE_COUNT; t++) {
         at = 0;
         for (struct sld_map_slot *slot; (slot = sld_map_next(&x->shared[t], &at));)
@@ -54,8 +58,21 @@ void sld_xds_set_linger(struct sld_xds *x, uint64_t linger_ns)
 
 struct sld_xds_view *sld_xds_view_for(struct sld_xds *x, struct sld_str role)
 {
-    struct sld_xds_view *v = sld_map_get(&x->views, role);
+    const struct sld_blob *alias = sld_map_get(&x->aliases, role);
+    struct sld_xds_view *v = sld_map_get(&x->views, alias ? alias->data : role);
     return v ? v : sld_map_get(&x->views, x->options.fallback_view);
+}
+
+struct known_refusal {
+    struct sld_xds_view *view;
+    const struct sld_xds_resource *resource;
+};
+
+static void tell_refused(void *arg, const struct sld_xds_build *build, struct sld_str words)
+{
+    const struct known_refusal *k = arg;
+    const struct sld_xds_events *ev = &k->view->x->events;
+    ev->on_refused(ev->user, k->view->name, k->resource, build->name, words);
 }
 
 // Makes R (NULL = absent) what E is meant to be, with every stream knowing before and after.
@@ -78,6 +95,11 @@ static void change(struct sld_xds_view *v, struct sld_xds_entry *e, struct sld_x
     SLD_LIST_EACH(at, &v->streams)
     {
         sld_xds_stream_after(SLD_CONTAINER_OF(at, struct sld_xds_stream, view_link), e, now);
+    }
+    // It is not sent to those who refused it before, so nobody else will tell.
+    if (e->refused && v->x->events.on_refused) {
+        struct known_refusal k = {v, r};
+        sld_xds_refusal_each(&v->x->builds, r->obj.hash, tell_refused, &k);
     }
 }
 
@@ -132,6 +154,25 @@ static void move_clients(struct sld_xds *x, struct sld_str role)
         if (s->view && sld_str_eq(s->role, role))
             sld_xds_stream_fail(s, 14, "the role has a configuration now"); // UNAVAILABLE
     }
+}
+
+void sld_xds_declare(struct sld_xds *x, struct sld_str view)
+{
+    if (sld_map_has(&x->views, view))
+        return;
+    view_add(x, view);
+    move_clients(x, view);
+}
+
+void sld_xds_alias(struct sld_xds *x, struct sld_str role, struct sld_str view)
+{
+    struct sld_blob *was = sld_map_get(&x->aliases, role);
+    if (was ? sld_str_eq(was->data, view) : sld_str_eq(role, view))
+        return;
+    sld_xds_declare(x, view);
+    sld_map_set(&x->aliases, role, sld_blob_create(view));
+    SLD_UNREF(was);
+    move_clients(x, role);
 }
 
 static void apply_shared(struct sld_xds *x, const struct sld_xds_change *c, uint64_t now)
@@ -243,7 +284,8 @@ void sld_xds_rejudge(struct sld_xds *x, const struct sld_xds_resource *r, uint64
 
 void sld_xds_refuse(struct sld_xds *x, struct sld_hash hash, struct sld_str build)
 {
-    if (!sld_xds_refusal_add(&x->builds, hash, sld_xds_build_get(&x->builds, build)))
+    if (!sld_xds_refusal_add(&x->builds, hash, sld_xds_build_get(&x->builds, build),
+                             SLD_STR("")))
         return;
     size_t at = 0;
     for (struct sld_map_slot *s; (s = sld_map_next(&x->views, &at));) {

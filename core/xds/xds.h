@@ -76,7 +76,8 @@ struct sld_xds;
 // What the room tells the outside; any may be NULL. Called on the io thread, from within the calls below.
 struct sld_xds_events {
     // An Envoy refused exactly this resource (isolated already where a response held several). WORDS are
-    // Envoy's. The same bytes are not sent to that build again; the last acknowledged ones are.
+    // Envoy's. The same bytes are not sent to that build again; the last acknowledged ones are. Told
+    // again when such bytes come back.
     void (*on_refused)(void *user, struct sld_str view, const struct sld_xds_resource *r, struct sld_str build,
                        struct sld_str words);
     // The first ACK of this resource by any Envoy of VIEW.
@@ -100,6 +101,11 @@ void sld_xds_options_default(struct sld_xds_options *o);
 struct sld_xds *sld_xds_create(const struct sld_xds_options *o, const struct sld_xds_events *ev);
 void sld_xds_destroy(struct sld_xds *x);
 void sld_xds_set_linger(struct sld_xds *x, uint64_t linger_ns);
+// Role VIEW is known, even while it has no resources: its clients get nothing, not the fallback.
+void sld_xds_declare(struct sld_xds *x, struct sld_str view);
+// Clients of ROLE get VIEW from now on, which is declared by this; those connected are asked to come again. The same as
+// before: nothing happens.
+void sld_xds_alias(struct sld_xds *x, struct sld_str role, struct sld_str view);
 
 // Applies a round (takes the batch over) and pushes what may go. NOW is sld_mono_ns's.
 void sld_xds_apply(struct sld_xds *x, struct sld_xds_batch *b, uint64_t now);

@@ -18,11 +18,12 @@ static void route(struct tr_route *r)
     struct sld_str ns = tr_ref_ns(s->upstream, r->ns), name = sld_str_c(s->upstream->name);
     const struct tr_upstream *u = tr_upstream(tr, ns, name);
     if (!u || !u->served) {
-        sld_report_add(
-            r->report, SLD_WARNING, SLD_REF_UPSTREAM, SLD_STR("options.shadowing.upstream"),
-            "Route Warning: InvalidDestinationWarning. Reason: *v1.Upstream "
-            "{ %.*s.%.*s } %s; requests are not copied until then",
-            SLD_FMT(ns), SLD_FMT(name), u ? "cannot be served now, see its status" : "not found");
+        sld_report_add(r->report, SLD_WARNING, SLD_REF_UPSTREAM,
+                       SLD_STR("options.shadowing.upstream"),
+                       "Route Warning: InvalidDestinationWarning. Reason: *v1.Upstream "
+                       "{ %.*s.%.*s } %s; %s. Until then requests are not copied",
+                       SLD_FMT(ns), SLD_FMT(name), u ? "cannot be served now" : "not found",
+                       u ? "see its status" : tr_mend_ref(tr, SLD_KIND_UPSTREAM, ns, name));
         return;
     }
     Env__Route__RouteAction__RequestMirrorPolicy *m =
