@@ -201,9 +201,24 @@ static void test_restored_refusal(void **state)
     PUT(w, R("r", "R BAD", NULL));
     FAKE_SEND(w->f, .type = SLD_XDS_ROUTE, .names = "r");
     fake_expect_nothing(w->f);
-    assert_int_equal(w->refused, 0);
+    assert_int_equal(w->refused, 1);
     PUT(w, R("r", "R 1", NULL));
     fake_expect(w->f, SLD_XDS_ROUTE, "r", true);
+}
+
+static void test_refused_bytes_that_come_back_are_told(void **state)
+{
+    struct world *w = *state;
+    PUT(w, R("r", "R BAD", NULL));
+    FAKE_SEND(w->f, .type = SLD_XDS_ROUTE, .names = "r");
+    fake_expect(w->f, SLD_XDS_ROUTE, "r", false);
+    FAKE_SEND(w->f, .type = SLD_XDS_ROUTE, .nonce = "1", .error = "no");
+    assert_int_equal(w->refused, 1);
+    PUT(w, R("r", "R 1", NULL));
+    fake_expect(w->f, SLD_XDS_ROUTE, "r", true);
+    PUT(w, R("r", "R BAD", NULL));
+    fake_expect_nothing(w->f);
+    assert_int_equal(w->refused, 2);
 }
 
 static void test_one_machine_differs(void **state)
@@ -304,6 +319,7 @@ int main(void)
         T(test_newcomer_gets_the_last_good_form),
         T(test_one_report_per_build),
         T(test_restored_refusal),
+        T(test_refused_bytes_that_come_back_are_told),
         T(test_one_machine_differs),
         T(test_what_was_taken_beside_goes_again),
         T(test_one_resource_among_removals_is_the_culprit),
