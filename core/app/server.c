@@ -143,11 +143,12 @@ static void on_news(void *user, struct sld_model_news *n)
     size_t changed = n->batch ? n->batch->count : 0;
     sld_xds_set_linger(s->xds, n->linger_ns);
     sld_log_set_level(n->log_level);
+    // Before the changes: whoever moves to another view must not be told to empty the old one first.
+    take_views(s, n);
     if (n->batch)
         sld_xds_server_apply(s->xds_server, n->batch);
     s->restored = n->restored;
     sld_state_set_history(s->state, n->history);
-    take_views(s, n);
     if (n->ready && !s->served_ns)
         begin_serving(s, n);
     if (n->round.number) {
