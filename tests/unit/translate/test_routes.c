@@ -202,7 +202,7 @@ static void test_group_member_missing(void **state)
     assert_finding(w, "upstreamgroups/other/g", SLD_REF_UPSTREAM, SLD_ERROR,
                    "destinations[0].destination.upstream");
     assert_finding(w, KEY("v"), SLD_REF_UPSTREAM, SLD_WARNING,
-                   "virtualHost.routes[0].routeAction.upstreamGroup.destination.upstream");
+                   "virtualHost.routes[0].routeAction.upstreamGroup");
     world_destroy(w);
 }
 
