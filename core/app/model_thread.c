@@ -55,7 +55,8 @@ struct sld_model_thread {
     struct sld_timer *tick, *clock;
     size_t sources, synced;
     struct sld_map synced_names;
-    struct sld_map held; // keys of objects whose place has a problem -> the look that saw it
+    struct sld_map held;     // keys of objects whose place has a problem -> the look that saw it
+    struct sld_map problems; // told of -> the look that saw it
     uintptr_t looks;
     bool ready, serve_restored, settings_dirty, any_restored, problems_dirty;
     uint64_t index, batches;
@@ -187,6 +188,37 @@ static void on_held(struct sld_ident id, const struct sld_problem *p, void *arg)
     sld_arena_fini(&a);
 }
 
+enum { PROBLEM_LINES = 20 }; // per look
+
+// One line for each problem of a place that came; reading them makes the intake tell of the next
+// change.
+static void log_problems(struct sld_model_thread *m)
+{
+    size_t n, told = 0, at = 0;
+    const struct sld_problem *p = sld_intake_problems(m->intake, &n);
+    for (size_t i = 0; i < n; i++) {
+        struct sld_arena a = {0};
+        struct sld_str key = sld_arena_fmt(&a, "%.*s/%.*s:%d:%d", SLD_FMT(p[i].source),
+                                           SLD_FMT(p[i].path), (int)p[i].code, p[i].line);
+        bool is_new = p[i].severity != SLD_NOTE && !sld_map_has(&m->problems, key);
+        if (p[i].severity != SLD_NOTE)
+            sld_map_set(&m->problems, key, (void *)m->looks); // a number, not an address
+        char code[16];
+        snprintf(code, sizeof(code), "SLD%04d", (int)p[i].code);
+        if (is_new && told++ < PROBLEM_LINES)
+            SLD_LOG(SLD_WARN, "app", "problem", SLD_KC("code", code), SLD_KS("source", p[i].source),
+                    SLD_KS("path", p[i].path), SLD_KI("line", p[i].line),
+                    SLD_KI("column", p[i].column), SLD_KS("reason", p[i].message));
+        sld_arena_fini(&a);
+    }
+    for (struct sld_map_slot *s; (s = sld_map_next(&m->problems, &at));) {
+        if ((uintptr_t)s->value != m->looks)
+            sld_map_remove(&m->problems, s->key);
+    }
+    if (told > PROBLEM_LINES)
+        SLD_LOG(SLD_WARN, "app", "problems_left_out", SLD_KI("count", told - PROBLEM_LINES));
+}
+
 // Gives objects whose file cannot be read its problem, and takes it from those whose file can be
 // again.
 static void look_for_held(struct sld_model_thread *m)
@@ -200,9 +232,7 @@ static void look_for_held(struct sld_model_thread *m)
         sld_translate_set_trouble(m->translate, s->key, NULL);
         sld_map_remove(&m->held, s->key);
     }
-    // Reading them makes the intake tell of the next change.
-    size_t n;
-    sld_intake_problems(m->intake, &n);
+    log_problems(m);
     m->problems_dirty = false;
 }
 
@@ -589,6 +619,7 @@ void sld_model_thread_stop(struct sld_model_thread *m)
     SLD_UNREF(m->settings_file);
     sld_map_fini(&m->synced_names);
     sld_map_fini(&m->held);
+    sld_map_fini(&m->problems);
     sld_intern_destroy(m->names);
     sld_xfree(m);
 }

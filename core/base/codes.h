@@ -2,7 +2,7 @@
 // 00xx documents, 01xx fields, 02xx references, 03xx gateways and hosts, 04xx routes,
 // 05xx upstreams, 06xx TLS and secrets, 07xx options, 08xx Envoy, 09xx sources and state.
 SLD_CODE(YAML_SYNTAX, 1, "the file is not valid YAML or JSON", "mend the syntax at the place named; what the file said before stays in force")
-SLD_CODE(DOC_LIMIT, 2, "a ceiling on documents was reached", "split the file, or raise nothing: such input is refused by design")
+SLD_CODE(DOC_LIMIT, 2, "a ceiling on documents was reached", "split the file, or make it smaller")
 SLD_CODE(DOC_ENCODING, 3, "the file is not UTF-8 text", "save it as UTF-8 without NUL bytes")
 SLD_CODE(DOC_DUPLICATE_KEY, 4, "a key stands twice in one mapping", "remove one of the two")
 SLD_CODE(DOC_KIND, 5, "the document's kind is not known", "give apiVersion and kind, or put the file under <plural>/<namespace>/")

@@ -152,6 +152,9 @@ static double as_double(const void *p, ProtobufCType t)
     }
 }
 
+// Go and Envoy count durations in 64 bits of nanoseconds.
+static const struct sld_rules duration_rules = {.has_lte = true, .lte = 9223372036.0};
+
 // Checks one value at P of F against U (which may be NULL), and a message's own fields.
 static void check_value(struct check *c, const struct path *at, const struct sld_rules *u,
                         const ProtobufCFieldDescriptor *f, const void *p)
@@ -162,9 +165,14 @@ static void check_value(struct check *c, const struct path *at, const struct sld
         if (wkt == SLD_WKT_WRAPPER) {
             const ProtobufCFieldDescriptor *inner = m->descriptor->fields;
             check_value(c, at, u, inner, walk_at(m, inner));
-        } else if (wkt == SLD_WKT_DURATION && u) {
+        } else if (wkt == SLD_WKT_DURATION) {
             const Google__Protobuf__Duration *d = (const Google__Protobuf__Duration *)m;
-            check_bounds(c, at, u, (double)d->seconds + d->nanos / 1e9, "s");
+            double seconds = (double)d->seconds + d->nanos / 1e9;
+            bool bounded = u && (u->has_lt || u->has_lte);
+            if (u)
+                check_bounds(c, at, u, seconds, "s");
+            if (!bounded)
+                check_bounds(c, at, &duration_rules, seconds, "s");
         } else if (m) {
             check_message(c, at, m);
         }

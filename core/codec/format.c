@@ -1,6 +1,8 @@
 // String formats.
 #include "codec/format.h"
 
+#include <stdio.h>
+
 #include "codec/regex.h"
 #include "codec/text.h"
 
@@ -209,9 +211,21 @@ bool sld_format_known(const char *format)
     return format_find(format) != NULL;
 }
 
+// What RE2 says of S, for a person.
+static const char *regex_words(struct sld_str s)
+{
+    static _Thread_local char words[320];
+    struct sld_err err = {0};
+    sld_regex_destroy(sld_regex_create(s, &err));
+    snprintf(words, sizeof(words), "is not a regular expression in RE2 syntax: %.250s", err.msg);
+    return words;
+}
+
 const char *sld_format_check(const char *format, struct sld_str s)
 {
     const struct format *f = format_find(format);
     SLD_PRE(f);
-    return s.n == 0 || f->fits(s) ? NULL : f->words;
+    if (s.n == 0 || f->fits(s))
+        return NULL;
+    return f->fits == is_regex ? regex_words(s) : f->words;
 }

@@ -6,7 +6,7 @@
 
 // What S lacks of FORMAT, in words that continue "the value "; NULL when it fits. An empty string
 // always fits: whether a value must be there is another constraint's business. FORMAT must be
-// known. [any]
+// known. The words are valid until the thread's next call. [any]
 const char *sld_format_check(const char *format, struct sld_str s);
 // True when FORMAT is one of:
 //   http_header_name, http_header_value   as Envoy's strict rules have it
