@@ -60,6 +60,16 @@ def test_default_gateways_exist_while_there_are_none(make_site):
     eventually(lambda: set(site.xds("lds")) == {f"listener-127.0.0.1-{site.port}"})
 
 
+def test_no_virtual_service_yet(site, default_ports):
+    """A role that is known has a configuration from the start, be it empty: no port but its own is
+    opened, and the first virtual service counts at once."""
+    site.start()
+    assert "listener_for_unknown_role" not in site.envoy_admin("/listeners").text
+    site.write("vs.yaml", vs("first", "*", [route("/", says(200))]))
+    site.wait_answer(200)
+    assert not site.events("stream_ended")
+
+
 def test_readyz_without_envoy_means_ready_to_serve(site):
     """/readyz: without a supervised Envoy 200 once it is ready to serve."""
     site.start("--xds", f"127.0.0.1:{free_port()}", envoy=False)
