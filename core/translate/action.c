@@ -62,6 +62,12 @@ struct target {
     const struct tr_upstream *upstream;
 };
 
+static void replaced(struct sld_report *r, const char *field)
+{
+    sld_report_add(r, SLD_NOTE, SLD_ROUTE_REPLACED, sld_str_c(field),
+                   "these requests get the answer that invalidConfigPolicy sets");
+}
+
 static struct target resolve(struct tr_build *b, struct sld_report *r, const Gloo__Destination *d,
                              struct sld_str owner_ns)
 {
@@ -77,8 +83,7 @@ static struct target resolve(struct tr_build *b, struct sld_report *r, const Glo
     if (b->replace) {
         t.cluster = SLD_STR(TR_FALLBACK_CLUSTER);
         tr_clusters_add(b->tr, &b->clusters, t.cluster);
-        sld_report_add(r, SLD_NOTE, SLD_ROUTE_REPLACED, SLD_STR(""),
-                       "these requests get the answer that invalidConfigPolicy sets");
+        replaced(r, "");
     } else if (!fits) {
         t.cluster = SLD_STR(TR_NO_CLUSTER);
     }
@@ -184,6 +189,8 @@ static void group(struct tr_build *b, const struct tr_leaf *leaf, struct tr_rout
                    SLD_FMT(ns), ref->name,
                    tr_mend_ref(b->tr, SLD_KIND_UPSTREAM_GROUP, ns, sld_str_c(ref->name)),
                    b->replace ? "" : ". Until then its requests get 503");
+    if (b->replace)
+        replaced(r->report, "routeAction.upstreamGroup");
     *r->action = *tr_invalid_action(b);
 }
 
