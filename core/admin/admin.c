@@ -168,10 +168,12 @@ enum sld_rc sld_admin_listen(struct sld_admin *a, struct sld_str address,
     l->admin = a;
     sld_list_init(&l->link);
     enum sld_rc rc = access_address(address, l, err);
+    if (l->is_unix)
+        access = &nobody; // its mode guards it; TLS and tokens are for what goes over networks
     l->host = rc == SLD_OK ? (struct sld_str){own(l->host), l->host.n} : SLD_STR_NONE;
     if (rc == SLD_OK)
         rc = check_access(l, address, access, err);
-    if (rc == SLD_OK && access->token_file.p && !l->is_unix)
+    if (rc == SLD_OK && access->token_file.p)
         rc = tokens_open(&l->tokens, access->token_file, err);
     if (rc == SLD_OK) {
         l->cert_file = own(access->cert_file);

@@ -107,7 +107,7 @@ struct sld_admin_access {
 // Listens on ADDRESS ("127.0.0.1:9091", "localhost:9091", "unix:/path"), once per address. An
 // address that other machines can reach is SLD_DENIED unless ACCESS (may be NULL) has client
 // authorities or a token file. Every TCP listener asks for the token when there is a token file; a
-// unix socket is guarded by its mode. *PORT (may be NULL) gets the port. Files are read here and
+// unix socket is guarded by its mode, and ACCESS is not for it. *PORT (may be NULL) gets the port. Files are read here and
 // again when they change.
 SLD_NODISCARD enum sld_rc sld_admin_listen(struct sld_admin *a, struct sld_str address,
                                            const struct sld_admin_access *access, int *port,
