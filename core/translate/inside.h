@@ -246,6 +246,7 @@ struct sld_translate {
     struct sld_index *vhost_users;
 
     struct tr_kind_slot slots[SLD_KIND_COUNT];
+    struct sld_umap barred;             // row key -> struct barred: documents that Envoys refused
     struct sld_umap troubles;           // row key -> struct trouble: problems of the places of documents
     struct sld_umap orphans;            // keys of secrets without a document that were in use
     struct sld_umap places;             // row key -> the latest struct sld_raw, own reference
@@ -428,5 +429,8 @@ void tr_validate(const struct sld_translate *t, enum sld_kind k, const void *msg
 sld_step tr_step_placed; // parent: vhosts
 struct nack *tr_nack_create(struct sld_translate *t);
 void tr_nack_destroy(struct nack *n);
+// Takes the present document of KEY out of force, because an Envoy refused what was made of it: DOC, the form accepted before
+// it (or NULL), comes back. False: the document is DOC, so it is not what was refused. (translate.c)
+bool tr_bar(struct sld_translate *t, struct sld_str key, const struct sld_object *doc, struct sld_str words);
 // Watchers of vhosts and placed.
 sld_watch_fn tr_nack_on_vhost, tr_nack_on_placed;

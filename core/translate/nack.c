@@ -27,6 +27,7 @@ struct trial {
 
 struct old {
     struct tr_vhost_row *row; // reference; NULL: there was none
+    struct sld_object *doc;   // reference: the virtual service's accepted form then, or NULL
 };
 
 struct nack {
@@ -55,6 +56,7 @@ static void pending_clear(struct trial *tr)
     for (struct sld_map_slot *s; (s = sld_map_next(&tr->pending, &at));) {
         struct old *o = s->value;
         SLD_UNREF(o->row);
+        SLD_UNREF(o->doc);
         sld_xfree(o);
     }
     sld_map_fini(&tr->pending);
@@ -193,6 +195,11 @@ void tr_nack_on_placed(struct sld_table *table, sld_id key, const void *old, con
         struct tr_vhost_row *counted;
     } u = {old}; // only the count of references changes
     o->row = sld_obj_ref(u.counted);
+    union {
+        const void *frozen;
+        struct sld_object *counted;
+    } doc = {sld_flow_get(t->accepted[SLD_KIND_VIRTUAL_SERVICE], sld_flow_key(t->flow, v->vs))};
+    o->doc = sld_obj_ref(doc.counted);
     sld_map_set(&tr->pending, name, o);
 }
 
@@ -305,7 +312,11 @@ static void judge_refused(struct sld_translate *t, struct trial *tr)
         return;
     }
     tr->groups = g->next;
-    hold(t, tr, sld_str_c(g->keys[0]), true);
+    // The document is what was refused, when it changed since; else it is one of those it was made of: a route table, say.
+    struct sld_str key = sld_str_c(g->keys[0]), vs = key, gateway;
+    sld_str_cut(&vs, '\n', &gateway);
+    const struct old *o = sld_map_get(&tr->pending, key);
+    hold(t, tr, key, !tr_bar(t, vs, o ? o->doc : NULL, tr->words->data));
     SLD_LOG(SLD_WARN, "translate", "virtual_host_refused", SLD_KC("virtual_host", g->keys[0]),
             SLD_KS("words", tr->words->data));
     group_free(g);

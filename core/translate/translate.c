@@ -307,6 +307,21 @@ struct sld_translate *sld_translate_create(const struct sld_translate_options *o
     return t;
 }
 
+// A document that an Envoy refused: as long as it says the same, it is like one with an error.
+struct barred {
+    struct sld_arena arena;
+    struct sld_hash hash; // of the object without the refusal
+    struct sld_str words;
+    bool news; // to be told
+};
+
+static void barred_free(struct barred *b)
+{
+    if (b)
+        sld_arena_fini(&b->arena);
+    sld_xfree(b);
+}
+
 static void place_drop(struct sld_raw *raw)
 {
     SLD_UNREF(raw);
@@ -333,6 +348,10 @@ void sld_translate_destroy(struct sld_translate *t)
     for (struct sld_umap_slot *s; (s = sld_umap_next(&t->troubles, &at));)
         trouble_free(s->value);
     sld_umap_fini(&t->troubles);
+    at = 0;
+    for (struct sld_umap_slot *s; (s = sld_umap_next(&t->barred, &at));)
+        barred_free(s->value);
+    sld_umap_fini(&t->barred);
     sld_xfree(t->changes->touched.ids);
     sld_xfree(t->changes->touched.kinds);
     sld_xfree(t->changes);
@@ -354,9 +373,70 @@ static sld_id key_of(const struct sld_translate *t, struct sld_ident id)
     return key;
 }
 
+struct checks {
+    struct sld_translate *t;
+    const struct barred *barred; // or NULL
+};
+
 static void check(void *user, struct sld_ident id, const void *msg, struct sld_report *r)
 {
-    tr_validate(user, id.kind, msg, r);
+    const struct checks *c = user;
+    tr_validate(c->t, id.kind, msg, r);
+    if (c->barred)
+        sld_report_add(r, SLD_ERROR, SLD_ENVOY_REFUSED, SLD_STR(""), "Envoy refused what was made of this document: %.*s",
+                       SLD_FMT(c->barred->words));
+}
+
+static struct sld_object *decode(struct sld_translate *t, struct sld_raw *raw, const struct barred *b)
+{
+    struct checks c = {t, b};
+    return sld_object_decode(raw, check, &c);
+}
+
+// RAW decoded, with its refusal if it was refused. One that says something else now is tried.
+static struct sld_object *decode_present(struct sld_translate *t, sld_id key, struct sld_raw *raw)
+{
+    struct sld_object *o = decode(t, raw, NULL);
+    struct barred *b = sld_umap_get(&t->barred, key);
+    if (!b)
+        return o;
+    if (!sld_hash_eq(b->hash, o->obj.hash)) {
+        barred_free(sld_umap_remove(&t->barred, key));
+        return o;
+    }
+    SLD_UNREF(o);
+    return decode(t, raw, b);
+}
+
+static struct barred *barred_set(struct sld_translate *t, sld_id key, struct sld_hash hash, struct sld_str words)
+{
+    struct barred *b = SLD_NEW(struct barred);
+    b->hash = hash;
+    b->words = sld_arena_str(&b->arena, words);
+    barred_free(sld_umap_set(&t->barred, key, b));
+    return b;
+}
+
+bool tr_bar(struct sld_translate *t, struct sld_str key, const struct sld_object *doc, struct sld_str words)
+{
+    sld_id id = sld_flow_key(t->flow, key);
+    struct sld_ident who;
+    if (!sld_ident_parse(key, &who))
+        return false;
+    const struct sld_object *raw = sld_flow_get(t->raw[who.kind], id);
+    struct sld_raw *place = sld_umap_get(&t->places, id);
+    if (!raw || !raw->ok || !place || (doc && sld_hash_eq(doc->obj.hash, raw->obj.hash)))
+        return false;
+    struct barred *b = barred_set(t, id, raw->obj.hash, words);
+    b->news = true;
+    if (doc)
+        sld_flow_set(t->accepted[who.kind], id, counted(doc));
+    else
+        sld_flow_delete(t->accepted[who.kind], id);
+    struct sld_object *o = decode(t, place, b);
+    sld_flow_set(t->raw[who.kind], id, o);
+    SLD_UNREF(o);
+    return true;
 }
 
 void sld_translate_set(struct sld_translate *t, struct sld_ident id, struct sld_raw *raw)
@@ -365,6 +445,7 @@ void sld_translate_set(struct sld_translate *t, struct sld_ident id, struct sld_
     place_set(t, key, raw);
     if (!raw) {
         sld_flow_delete(t->raw[id.kind], key);
+        barred_free(sld_umap_remove(&t->barred, key));
         // A secret in use stays in service: without it a port would close (design section 5).
         if (id.kind == SLD_KIND_SECRET && sld_flow_has_readers(t->secrets, key))
             sld_umap_set(&t->orphans, key, t);
@@ -372,16 +453,21 @@ void sld_translate_set(struct sld_translate *t, struct sld_ident id, struct sld_
             sld_flow_delete(t->accepted[id.kind], key);
         return;
     }
-    struct sld_object *o = sld_object_decode(raw, check, t);
+    struct sld_object *o = decode_present(t, key, raw);
     sld_flow_set(t->raw[id.kind], key, o);
     // Its errors may be new where the status is not.
     touch(t->changes, id.kind, key);
     SLD_UNREF(o);
 }
 
+void sld_translate_restore_refusal(struct sld_translate *t, struct sld_ident id, struct sld_hash hash, struct sld_str words)
+{
+    barred_set(t, key_of(t, id), hash, words);
+}
+
 void sld_translate_restore(struct sld_translate *t, struct sld_raw *raw)
 {
-    struct sld_object *o = sld_object_decode(raw, check, t);
+    struct sld_object *o = decode(t, raw, NULL);
     place_set(t, key_of(t, o->id), raw);
     if (o->ok)
         sld_flow_set(t->accepted[o->id.kind], key_of(t, o->id), o);
@@ -475,6 +561,25 @@ static void tell_troubles(struct sld_translate *t)
     t->changes->troubled = false;
 }
 
+// Tells of documents refused since the last run, and of the forms that took their places.
+static void tell_refusals(struct sld_translate *t, struct sld_translate_result *r)
+{
+    size_t at = 0;
+    for (struct sld_umap_slot *s; (s = sld_umap_next(&t->barred, &at));) {
+        struct barred *b = s->value;
+        struct sld_ident id;
+        if (!b->news || !sld_ident_parse(sld_flow_key_str(t->flow, (sld_id)s->key), &id))
+            continue;
+        b->news = false;
+        const struct sld_object *accepted = sld_flow_get(t->accepted[id.kind], (sld_id)s->key);
+        struct sld_ident own = {id.kind, sld_arena_str(&r->arena, id.ns), sld_arena_str(&r->arena, id.name)};
+        struct sld_accept_change c = {.id = own, .raw = sld_obj_ref(accepted ? accepted->raw : NULL)};
+        SLD_PUSH(&r->arena, r->accepts, r->accept_count, c);
+        struct sld_refusal f = {own, b->hash, sld_arena_str(&r->arena, b->words)};
+        SLD_PUSH(&r->arena, r->refusals, r->refusal_count, f);
+    }
+}
+
 static void list_views(struct sld_translate *t, struct sld_translate_result *r)
 {
     size_t at = 0;
@@ -562,6 +667,7 @@ void sld_translate_run(struct sld_translate *t, struct sld_translate_result *r)
     }
     if (t->changes->troubled)
         tell_troubles(t);
+    tell_refusals(t, r);
     if (t->changes->gateways)
         list_views(t, r);
     r->write_ns = sld_arena_str(&r->arena, sld_translate_write_ns(t));

@@ -33,6 +33,8 @@ void sld_translate_set(struct sld_translate *t, struct sld_ident id, struct sld_
 // The form of an object that was accepted when the state was saved; before the first round. Ignored when it does not
 // pass the checks of this version.
 void sld_translate_restore(struct sld_translate *t, struct sld_raw *raw);
+// The document of ID with that hash was refused when the state was saved: it is not tried again; before the first round.
+void sld_translate_restore_refusal(struct sld_translate *t, struct sld_ident id, struct sld_hash hash, struct sld_str words);
 // The Settings in force (a Gloo__Settings; copied); NULL = all defaults. Several Settings documents may exist; which one
 // counts is app's decision: the others get a warning by sld_translate_settings_in_use.
 void sld_translate_set_settings(struct sld_translate *t, const struct Gloo__Settings *s);
@@ -92,6 +94,13 @@ struct sld_status_change {
     struct sld_status *status; // owns a reference
 };
 
+// A document that an Envoy refused; its last accepted form, told as an accept change, is in force again.
+struct sld_refusal {
+    struct sld_ident id;
+    struct sld_hash hash;  // of the document, for sld_translate_restore_refusal
+    struct sld_str words;
+};
+
 // An object whose accepted form changed: RAW NULL when it is gone (forget it).
 struct sld_accept_change {
     struct sld_ident id;
@@ -108,6 +117,8 @@ struct sld_translate_result {
     size_t status_count;
     struct sld_accept_change *accepts;
     size_t accept_count;
+    struct sld_refusal *refusals;
+    size_t refusal_count;
     bool views_changed;              // then the roles of all gateways, whether they serve anything or not:
     struct sld_str *views;
     size_t view_count;
