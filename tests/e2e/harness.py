@@ -746,13 +746,13 @@ class Site:
     def envoy_admin(self, path, method="GET"):
         return request(self.state / "envoy/admin.sock", path, method=method)
 
-    def envoy(self, *args, role=ROLE, xds=None, name="envoy"):
+    def envoy(self, *args, role=ROLE, xds=None, name="envoy", bootstrap=None):
         """Starts an Envoy of one's own, with Solder's bootstrap; returns its process and admin socket."""
         sock = self.dir / f"{name}.sock"
-        b = cli("bootstrap", "--role", role, "--xds", xds, "--envoy-admin", f"unix:{sock}", "--node-id", name)
-        assert b.returncode == 0, b.stderr
+        b = None if bootstrap else cli("bootstrap", "--role", role, "--xds", xds, "--envoy-admin", f"unix:{sock}", "--node-id", name)
+        assert not b or b.returncode == 0, b.stderr
         path = self.dir / f"{name}.yaml"
-        path.write_text(b.stdout)
+        path.write_text(bootstrap or b.stdout)
         with open(self.log, "ab") as log:
             p = subprocess.Popen([ENVOY, "-c", path, "--disable-hot-restart", "--log-level", "warning",
                                   "--concurrency", "1", *args], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
