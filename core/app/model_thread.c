@@ -339,7 +339,7 @@ static void on_idle(void *user)
         sld_translate_run(m->translate, &r);
     save(m, &r);
     log_statuses(m, &r);
-    if (r.status_count)
+    if (r.status_count || r.accept_count || r.out_count)
         m->index++;
     struct news *n = SLD_NEW(struct news);
     n->msg = (struct sld_message){.run = news_run, .drop = news_drop};

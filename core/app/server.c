@@ -15,6 +15,7 @@
 static void on_put(void *user, struct sld_str path, struct sld_blob *bytes, bool settled)
 {
     struct source *c = user;
+    c->last_sync_ms = c->synced ? sld_wall_ms() : 0;
     sld_model_thread_put(c->s->model, sld_str_c(c->address), path, bytes, settled);
 }
 

@@ -16,7 +16,7 @@ struct sld_source_events {
     // does not parse counts only when settled.
     void (*on_put)(void *user, struct sld_str path, struct sld_blob *bytes, bool settled);
     void (*on_gone)(void *user, struct sld_str path);
-    // Everything there is was told once (again after each full re-read).
+    // Everything there is was told: once, and again after each full reading.
     void (*on_synced)(void *user);
     // PATH ("" = the source itself) cannot be read; the same with MESSAGE absent: it can again.
     void (*on_problem)(void *user, struct sld_str path, enum sld_code code, struct sld_str message);

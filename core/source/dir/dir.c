@@ -28,7 +28,7 @@ struct dir_source {
     struct sld_list unsettled; // files that wait to be quiet
     struct sld_map pending;    // paths to look at
     bool pending_full, pending_force;
-    bool tell_synced;          // a re-read was asked for, or nothing was told yet
+    bool told;                 // everything was told since the root was there
     struct sld_dir_scan *scan; // the running scan
     uint64_t scans;
     bool closed; // waits for the running scan to end
@@ -69,7 +69,6 @@ static struct dir_source *dir_create(struct sld_str root, const struct sld_dir_o
     d->root[root.n] = 0;
     sld_list_init(&d->unsettled);
     d->pending_full = true;
-    d->tell_synced = true;
     return d;
 }
 
@@ -139,7 +138,8 @@ static void dir_reread(struct sld_source *s)
 {
     struct dir_source *d = (struct dir_source *)s;
     sld_loop_assert_owner(d->loop);
-    d->pending_full = d->pending_force = d->tell_synced = true;
+    d->pending_full = d->pending_force = true;
+    d->told = false;
     scan_start(d);
 }
 
@@ -366,13 +366,13 @@ static void scan_finish(struct dir_source *d, struct sld_dir_scan *s)
     }
     if (s->need_full)
         d->pending_full = true;
-    if (s->full && !s->root_failed && d->tell_synced) {
-        d->tell_synced = false;
-        SLD_LOG(SLD_INFO, "source", "directory_read", SLD_KC("directory", d->root),
+    if (s->full && !s->root_failed) {
+        SLD_LOG(d->told ? SLD_DEBUG : SLD_INFO, "source", "directory_read", SLD_KC("directory", d->root),
                 SLD_KI("files", sld_map_count(&d->files)));
+        d->told = true;
         d->ev.on_synced(d->ev.user);
-    } else if (s->full && s->root_failed) {
-        d->tell_synced = true; // the source comes back as a whole
+    } else if (s->root_failed) {
+        d->told = false; // the source comes back as a whole
     }
 }
 
