@@ -2,7 +2,6 @@
 #include "translate/access_filter.h"
 
 #include "envoy/extensions/access_loggers/file/v3/file.pb-c.h"
-#include "envoy/extensions/formatter/metadata/v3/metadata.pb-c.h"
 #include "envoy/extensions/formatter/req_without_query/v3/req_without_query.pb-c.h"
 #include "translate/listener.h"
 
@@ -69,18 +68,15 @@ static void check(const struct sld_feature_check *c)
 
 // ---- Making ----
 
-// The formatters that Gloo always adds.
-static void add_formatters(struct sld_arena *a, Env__Core__SubstitutionFormatString *f)
+// Of the two formatters that Gloo always adds the one for METADATA is Envoy's own by now: to name it
+// is a warning in Envoy's log.
+static void add_formatter(struct sld_arena *a, Env__Core__SubstitutionFormatString *f)
 {
     Env__FormatterReqWithoutQuery__ReqWithoutQuery *q =
         SLD_MSG(a, Env__FormatterReqWithoutQuery__ReqWithoutQuery,
                 env__formatter_req_without_query__req_without_query);
-    Env__FormatterMetadata__Metadata *m =
-        SLD_MSG(a, Env__FormatterMetadata__Metadata, env__formatter_metadata__metadata);
     SLD_PUSH(a, f->formatters, f->n_formatters,
              tr_extension(a, "envoy.formatter.req_without_query", &q->base));
-    SLD_PUSH(a, f->formatters, f->n_formatters,
-             tr_extension(a, "envoy.formatter.metadata", &m->base));
 }
 
 // NULL: Envoy's default format.
@@ -101,7 +97,7 @@ static Env__Core__SubstitutionFormatString *format(struct sld_arena *a, const Gl
         f->format_case = ENV__CORE__SUBSTITUTION_FORMAT_STRING__FORMAT_JSON_FORMAT;
         f->json_format = s->json_format;
     }
-    add_formatters(a, f);
+    add_formatter(a, f);
     return f;
 }
 
