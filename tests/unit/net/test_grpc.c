@@ -40,7 +40,9 @@ struct call {
     struct server *server;
     struct sld_grpc_stream *stream;
     enum { ECHO, BIG } kind;
-    bool half_closed;
+    bool half_closed, sending;
+    struct sld_blob *waiting[4]; // echoes to come: a message may overtake the on_sent of the one before
+    size_t waiting_count;
 };
 
 static void *on_call(void *user, struct sld_grpc_stream *st, struct sld_str method,
@@ -64,21 +66,33 @@ static void *on_call(void *user, struct sld_grpc_stream *st, struct sld_str meth
         const struct sld_str parts[] = {SLD_STR("head"), s->blob->data};
         struct sld_obj *const owners[] = {NULL, &s->blob->obj};
         sld_grpc_send(st, parts, owners, 2);
+        c->sending = true;
     }
     sem_post(&s->called);
     return c;
 }
 
+static void echo_next(struct call *c)
+{
+    if (c->sending || c->waiting_count == 0)
+        return;
+    struct sld_blob *copy = c->waiting[0];
+    memmove(c->waiting, c->waiting + 1, --c->waiting_count * sizeof(struct sld_blob *));
+    // In three parts: an empty one, the first byte, and the rest by reference.
+    const struct sld_str parts[] = {SLD_STR(""), sld_str_sub(copy->data, 0, 1),
+                                    sld_str_sub(copy->data, 1, copy->data.n)};
+    struct sld_obj *const owners[] = {NULL, NULL, &copy->obj};
+    sld_grpc_send(c->stream, parts, owners, 3);
+    c->sending = true;
+    SLD_UNREF(copy);
+}
+
 static void on_message(void *call, struct sld_str bytes)
 {
     struct call *c = call;
-    struct sld_blob *copy = sld_blob_create(bytes);
-    // In three parts: an empty one, the first byte, and the rest by reference.
-    const struct sld_str parts[] = {SLD_STR(""), sld_str_sub(copy->data, 0, 1),
-                                    sld_str_sub(copy->data, 1, bytes.n)};
-    struct sld_obj *const owners[] = {NULL, NULL, &copy->obj};
-    sld_grpc_send(c->stream, parts, owners, 3);
-    SLD_UNREF(copy);
+    SLD_INV(c->waiting_count < SLD_ARRAY_LEN(c->waiting));
+    c->waiting[c->waiting_count++] = sld_blob_create(bytes);
+    echo_next(c);
 }
 
 static void on_half_close(void *call)
@@ -96,6 +110,8 @@ static void on_sent(void *call)
     c->server->sent_count++;
     if (c->kind == BIG)
         sem_post(&c->server->sent);
+    c->sending = false;
+    echo_next(c);
 }
 
 static void on_closed(void *call)
@@ -103,6 +119,8 @@ static void on_closed(void *call)
     struct call *c = call;
     c->server->closed_count++;
     sem_post(&c->server->closed);
+    while (c->waiting_count > 0)
+        SLD_UNREF(c->waiting[--c->waiting_count]);
     sld_xfree(c);
 }
 
