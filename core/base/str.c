@@ -226,6 +226,15 @@ bool sld_str_utf8(struct sld_str s, size_t *at)
     return true;
 }
 
+struct sld_str sld_str_utf8_cut(struct sld_str s, size_t n)
+{
+    if (s.n <= n)
+        return s;
+    while (n > 0 && ((unsigned char)s.p[n] & 0xC0) == 0x80)
+        n--;
+    return sld_str_sub(s, 0, n);
+}
+
 size_t sld_str_distance(struct sld_str a, struct sld_str b, size_t cap)
 {
     enum { MAX = 64 };

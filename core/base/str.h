@@ -51,6 +51,8 @@ bool sld_str_double(struct sld_str s, double *out);
 // True when S is valid UTF-8 (no surrogates, no overlong forms); *AT gets the offset of the first
 // bad byte otherwise (AT may be NULL).
 bool sld_str_utf8(struct sld_str s, size_t *at);
+// S cut to at most N bytes, at a character's border.
+struct sld_str sld_str_utf8_cut(struct sld_str s, size_t n);
 // Edit distance of A and B, at most CAP (returns CAP + 1 beyond); for "did you mean".
 size_t sld_str_distance(struct sld_str a, struct sld_str b, size_t cap);
 

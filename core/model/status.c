@@ -79,16 +79,6 @@ static struct sld_str words(struct sld_arena *a, const struct sld_finding *f)
     return sld_arena_fmt(a, "%.*s: %.*s", SLD_FMT(f->path), SLD_FMT(f->message));
 }
 
-// S cut to at most N bytes at a character's border.
-static struct sld_str cut_text(struct sld_str s, size_t n)
-{
-    if (s.n <= n)
-        return s;
-    while (n > 0 && ((unsigned char)s.p[n] & 0xc0) == 0x80)
-        n--;
-    return sld_str_sub(s, 0, n);
-}
-
 // Appends the words of the TOTAL findings of SEVERITY, each behind LEAD or, the later ones,
 // BETWEEN, as long as there is room for them and for the number of those left out.
 static void add_words(struct sld_buf *b, const struct sld_status *s, enum sld_severity severity,
@@ -106,7 +96,7 @@ static void add_words(struct sld_buf *b, const struct sld_status *s, enum sld_se
         if (w.n > room && told)
             break;
         sld_buf_addz(b, before);
-        sld_buf_add(b, cut_text(w, room));
+        sld_buf_add(b, sld_str_utf8_cut(w, room));
         told++;
     }
     if (told < total)

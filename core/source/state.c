@@ -1,5 +1,5 @@
-// The state directory: the accepted forms of all objects, kept on disk for a start with every
-// source down.
+// The state directory: the accepted forms of all objects and what Envoys refused, kept on disk for a
+// start with every source down.
 //
 //   any thread --change--> lock-free stack --wake--> io: table --snapshot--> pool: file
 //
@@ -25,12 +25,14 @@ enum {
     LOG_MS = 60000,
 };
 
-// One accepted or forgotten form on its way to io.
+// One accepted, forgotten or refused form on its way to io.
 struct change {
     struct change *next;
-    struct sld_raw *raw; // NULL: forget
+    struct sld_raw *raw; // accepted, or NULL
+    bool refused;        // with that hash; neither: forget
+    struct sld_hash hash;
     char *key;
-    char source[];
+    char text[]; // the source of what is accepted, the words of what is refused
 };
 
 // What a queued wake holds instead of the state, which may be closed before the wake runs.
@@ -149,8 +151,7 @@ static void entry_set(struct sld_state_dir *s, struct sld_str key, struct state_
 static void on_loaded(struct state_entry *e, void *arg)
 {
     struct sld_buf key;
-    const struct sld_raw *raw = e->forms[0].raw;
-    entry_key(&key, raw->kind, raw->ns, raw->name);
+    entry_key(&key, e->id.kind, e->id.ns, e->id.name);
     entry_set(arg, sld_buf_str(&key), e);
     sld_buf_fini(&key);
 }
@@ -256,7 +257,23 @@ void sld_state_each(struct sld_state_dir *s,
     struct sld_str *keys = sld_map_sorted_keys(&s->entries, &n);
     for (size_t i = 0; i < n; i++) {
         struct state_entry *e = sld_map_get(&s->entries, keys[i]);
-        fn(e->source, e->forms[0].raw, arg);
+        if (e->count)
+            fn(e->source, e->forms[0].raw, arg);
+    }
+    sld_xfree(keys);
+}
+
+void sld_state_each_refusal(struct sld_state_dir *s,
+                            void (*fn)(struct sld_ident id, struct sld_hash hash, struct sld_str words, void *arg),
+                            void *arg)
+{
+    sld_loop_assert_owner(s->io);
+    size_t n;
+    struct sld_str *keys = sld_map_sorted_keys(&s->entries, &n);
+    for (size_t i = 0; i < n; i++) {
+        struct state_entry *e = sld_map_get(&s->entries, keys[i]);
+        if (e->refusal.words.p)
+            fn(e->id, e->refusal.hash, e->refusal.words, arg);
     }
     sld_xfree(keys);
 }
@@ -280,17 +297,22 @@ void sld_state_history(struct sld_state_dir *s, struct sld_ident id,
 
 // ---- Changes ----
 
-static void change_push(struct sld_state_dir *s, struct sld_str source, struct sld_ident id,
-                        struct sld_raw *raw)
+// TEXT is copied behind a change.
+static struct change *change_create(struct sld_str text)
 {
-    struct change *c = sld_xcalloc(1, sizeof(*c) + source.n + 1);
+    struct change *c = sld_xcalloc(1, sizeof(*c) + text.n + 1);
+    if (text.n)
+        memcpy(c->text, text.p, text.n);
+    return c;
+}
+
+// Takes C over.
+static void change_push(struct sld_state_dir *s, struct sld_ident id, struct change *c)
+{
     struct sld_buf key;
     entry_key(&key, id.kind, id.ns, id.name);
     sld_buf_addc(&key, 0);
     c->key = key.p; // taken over
-    c->raw = sld_obj_ref(raw);
-    if (source.n)
-        memcpy(c->source, source.p, source.n);
     c->next = atomic_load(&s->changes);
     while (!atomic_compare_exchange_weak(&s->changes, &c->next, c))
         continue;
@@ -306,14 +328,25 @@ void sld_state_accept(struct sld_state_dir *s, struct sld_str source, struct sld
 {
     if (raw->secret || raw->kind == SLD_KIND_SECRET)
         return;
-    change_push(s, source, (struct sld_ident){.kind = raw->kind, .ns = raw->ns, .name = raw->name},
-                raw);
+    struct change *c = change_create(source);
+    c->raw = sld_obj_ref(raw);
+    change_push(s, (struct sld_ident){.kind = raw->kind, .ns = raw->ns, .name = raw->name}, c);
 }
 
 void sld_state_forget(struct sld_state_dir *s, struct sld_ident id)
 {
     if (id.kind != SLD_KIND_SECRET)
-        change_push(s, SLD_STR(""), id, NULL);
+        change_push(s, id, change_create(SLD_STR("")));
+}
+
+void sld_state_refuse(struct sld_state_dir *s, struct sld_ident id, struct sld_hash hash, struct sld_str words)
+{
+    if (id.kind == SLD_KIND_SECRET)
+        return;
+    struct change *c = change_create(sld_str_utf8_cut(words, SLD_STATE_MAX_WORDS));
+    c->refused = true;
+    c->hash = hash;
+    change_push(s, id, c);
 }
 
 static void on_wake(struct sld_message *m)
@@ -331,22 +364,43 @@ static void on_wake(struct sld_message *m)
 
 static void change_accept(struct sld_state_dir *s, const struct change *c)
 {
-    struct sld_str key = sld_str_c(c->key);
+    struct sld_str key = sld_str_c(c->key), source = sld_str_c(c->text);
     struct state_entry *old = sld_map_get(&s->entries, key);
+    struct state_refusal refusal = {0};
     struct state_form forms[HISTORY_MAX + 1] = {{.raw = c->raw, .wall_ms = sld_wall_ms()}};
     size_t n = 1, from = 0;
-    if (old && sld_str_eq(old->forms[0].raw->text, c->raw->text)) {
+    if (old && old->count && sld_str_eq(old->forms[0].raw->text, c->raw->text)) {
         // The same words: at most the place changed.
-        if (sld_hash_eq(old->obj.hash, c->raw->obj.hash) &&
-            sld_str_eq(old->source, sld_str_c(c->source)))
+        if (sld_hash_eq(old->obj.hash, c->raw->obj.hash) && sld_str_eq(old->source, source))
             return;
+        refusal = old->refusal;
         forms[0].wall_ms = old->forms[0].wall_ms;
         from = 1;
     }
     for (size_t i = from; old && i < old->count && n <= s->history; i++)
         forms[n++] = old->forms[i];
-    entry_set(s, key, state_entry_create(sld_str_c(c->source), forms, n));
+    entry_set(s, key, state_entry_create((struct sld_ident){0}, source, forms, n, refusal));
     s->dirty = true;
+}
+
+static void change_refuse(struct sld_state_dir *s, const struct change *c)
+{
+    struct sld_str key = sld_str_c(c->key);
+    struct state_entry *old = sld_map_get(&s->entries, key);
+    struct state_refusal r = {c->hash, sld_str_c(c->text)};
+    struct sld_ident id;
+    if (!sld_ident_parse(key, &id) ||
+        (old && old->refusal.words.p && sld_hash_eq(old->refusal.hash, r.hash) && sld_str_eq(old->refusal.words, r.words)))
+        return;
+    entry_set(s, key, state_entry_create(id, old ? old->source : SLD_STR(""), old ? old->forms : NULL, old ? old->count : 0, r));
+    s->dirty = true;
+}
+
+static void change_forget(struct sld_state_dir *s, const struct change *c)
+{
+    struct state_entry *e = sld_map_remove(&s->entries, sld_str_c(c->key));
+    s->dirty |= e != NULL;
+    SLD_UNREF(e);
 }
 
 static void changes_take(struct sld_state_dir *s)
@@ -361,13 +415,12 @@ static void changes_take(struct sld_state_dir *s)
     while (ordered) {
         c = ordered;
         ordered = c->next;
-        if (c->raw) {
+        if (c->raw)
             change_accept(s, c);
-        } else {
-            struct state_entry *e = sld_map_remove(&s->entries, sld_str_c(c->key));
-            s->dirty |= e != NULL;
-            SLD_UNREF(e);
-        }
+        else if (c->refused)
+            change_refuse(s, c);
+        else
+            change_forget(s, c);
         SLD_UNREF(c->raw);
         sld_xfree(c->key);
         sld_xfree(c);

@@ -15,22 +15,32 @@ enum {
 // Ceilings: of the file, and of former forms in it.
 #define SLD_STATE_MAX_BYTES (UINT64_C(512) * 1024 * 1024)
 #define SLD_STATE_MAX_HISTORY_BYTES (UINT64_C(64) * 1024 * 1024)
+// Of the words of a refusal.
+enum { SLD_STATE_MAX_WORDS = 1024 };
 
 struct state_form {
     struct sld_raw *raw;
     int64_t wall_ms; // when it was accepted
 };
 
-// The accepted forms of one object. Immutable, refcounted.
+// The document of an object that an Envoy refused.
+struct state_refusal {
+    struct sld_hash hash;
+    struct sld_str words; // absent: none was refused
+};
+
+// What is known of one object. Immutable, refcounted.
 struct state_entry {
-    struct sld_obj obj;
+    struct sld_obj obj;        // hash of the present form
+    struct sld_ident id;       // of the present form or, without one, behind the forms
     struct sld_str source;     // behind the forms
-    size_t count;              // at least 1
+    struct state_refusal refusal;
+    size_t count;              // 0: nothing was ever accepted, there is a refusal alone
     struct state_form forms[]; // the present one first
 };
-// Takes a reference on each raw.
-struct state_entry *state_entry_create(struct sld_str source, const struct state_form *forms,
-                                       size_t n);
+// Takes a reference on each raw, copies the rest, words up to their ceiling. ID counts when N is 0.
+struct state_entry *state_entry_create(struct sld_ident id, struct sld_str source, const struct state_form *forms,
+                                       size_t n, struct state_refusal refusal);
 
 // Reads file NAME of directory DIR_FD and calls ADD (which takes the entry over) for each entry,
 // after the hash was proved. SLD_NOT_FOUND: no file; SLD_INVALID: torn; SLD_LIMIT: written by a

@@ -24,6 +24,8 @@ enum tag {
     TAG_LINE,
     TAG_ITEM,
     TAG_TEXT,
+    TAG_REFUSAL,      // of the object: the document's hash, then Envoy's words
+    TAG_REFUSED_KIND, // instead of TAG_KIND, where nothing was accepted
 };
 
 static void entry_free(struct sld_obj *o)
@@ -34,21 +36,37 @@ static void entry_free(struct sld_obj *o)
     sld_xfree(e);
 }
 
-struct state_entry *state_entry_create(struct sld_str source, const struct state_form *forms,
-                                       size_t n)
+// Copies S to *AT and moves *AT behind it; an absent S stays absent.
+static struct sld_str put(char **at, struct sld_str s)
 {
-    SLD_PRE(n > 0);
-    struct state_entry *e = sld_xcalloc(1, sizeof(*e) + n * sizeof(*forms) + source.n + 1);
-    sld_obj_init(&e->obj, entry_free, forms[0].raw->obj.hash);
+    if (!s.p)
+        return s;
+    struct sld_str out = sld_str_n(*at, s.n);
+    memcpy(*at, s.p, s.n);
+    *at += s.n;
+    return out;
+}
+
+struct state_entry *state_entry_create(struct sld_ident id, struct sld_str source, const struct state_form *forms,
+                                       size_t n, struct state_refusal refusal)
+{
+    SLD_PRE(n > 0 || refusal.words.p);
+    struct sld_str words = sld_str_utf8_cut(refusal.words, SLD_STATE_MAX_WORDS);
+    size_t bytes = source.n + words.n + (n ? 0 : id.ns.n + id.name.n);
+    struct state_entry *e = sld_xcalloc(1, sizeof(*e) + n * sizeof(*forms) + bytes);
+    sld_obj_init(&e->obj, entry_free, n ? forms[0].raw->obj.hash : (struct sld_hash){0});
     e->count = n;
     for (size_t i = 0; i < n; i++) {
         e->forms[i] = forms[i];
         sld_obj_ref(forms[i].raw);
     }
-    char *name = (char *)&e->forms[n];
-    if (source.n)
-        memcpy(name, source.p, source.n);
-    e->source = sld_str_n(name, source.n);
+    char *at = (char *)&e->forms[n];
+    e->source = put(&at, source);
+    e->refusal = (struct state_refusal){refusal.hash, put(&at, words)};
+    if (n)
+        e->id = (struct sld_ident){forms[0].raw->kind, forms[0].raw->ns, forms[0].raw->name};
+    else
+        e->id = (struct sld_ident){id.kind, put(&at, id.ns), put(&at, id.name)};
     return e;
 }
 
@@ -140,22 +158,39 @@ static size_t form_bytes(const struct state_form *f)
            4 * FIELD_HEAD + r->origin.n + r->path.n + r->default_ns.n + r->text.n;
 }
 
+static void writer_refusal(struct writer *w, const struct state_refusal *r)
+{
+    char field[HASH_BYTES + SLD_STATE_MAX_WORDS];
+    put_u64(field, r->hash.lo);
+    put_u64(field + 8, r->hash.hi);
+    memcpy(field + HASH_BYTES, r->words.p, r->words.n);
+    writer_field(w, TAG_REFUSAL, sld_str_n(field, HASH_BYTES + r->words.n));
+}
+
 static void writer_entry(struct writer *w, const struct state_entry *e, size_t forms)
 {
-    const struct sld_raw *r = e->forms[0].raw;
-    struct sld_str kind = sld_str_c(sld_kind_info(r->kind)->plural);
-    size_t n = 4 * FIELD_HEAD + e->source.n + kind.n + r->ns.n + r->name.n;
+    struct sld_str kind = sld_str_c(sld_kind_info(e->id.kind)->plural);
+    size_t n = 4 * FIELD_HEAD + e->source.n + kind.n + e->id.ns.n + e->id.name.n;
+    if (e->refusal.words.p)
+        n += FIELD_HEAD + HASH_BYTES + e->refusal.words.n;
     for (size_t i = 0; i < forms; i++)
         n += form_bytes(&e->forms[i]);
+    if (!forms)
+        n += number_bytes(0);
     char head[RECORD_HEAD];
     put_u32(head, n);
     writer_add(w, sld_str_n(head, sizeof(head)));
     writer_field(w, TAG_SOURCE, e->source);
-    writer_field(w, TAG_KIND, kind);
-    writer_field(w, TAG_NS, r->ns);
-    writer_field(w, TAG_NAME, r->name);
+    writer_field(w, forms ? TAG_KIND : TAG_REFUSED_KIND, kind);
+    writer_field(w, TAG_NS, e->id.ns);
+    writer_field(w, TAG_NAME, e->id.name);
+    if (e->refusal.words.p)
+        writer_refusal(w, &e->refusal);
+    // A reader that does not know refusals wants a form in every record, and passes over those of kinds it does not know.
+    if (!forms)
+        writer_number(w, TAG_FORM, 0);
     for (size_t i = 0; i < forms; i++) {
-        r = e->forms[i].raw;
+        const struct sld_raw *r = e->forms[i].raw;
         writer_number(w, TAG_FORM, e->forms[i].wall_ms);
         writer_field(w, TAG_ORIGIN, r->origin);
         writer_field(w, TAG_PATH, r->path);
@@ -174,7 +209,7 @@ static void writer_all(struct writer *w, struct state_entry *const *entries, siz
     writer_add(w, sld_str_n(head, (size_t)len));
     uint64_t history = 0;
     for (size_t i = 0; i < n && !w->errnum; i++) {
-        size_t forms = 1;
+        size_t forms = entries[i]->count ? 1 : 0;
         for (; forms < entries[i]->count; forms++) {
             history += form_bytes(&entries[i]->forms[forms]);
             if (history > SLD_STATE_MAX_HISTORY_BYTES)
@@ -265,6 +300,8 @@ struct draft {
 struct record {
     struct sld_str source, ns, name;
     const struct sld_kind_info *kind;
+    struct state_refusal refusal;
+    bool never_good;
     struct draft *drafts;
     size_t count;
 };
@@ -293,6 +330,15 @@ static bool draft_field(struct draft *d, unsigned tag, struct sld_str v)
     }
 }
 
+static bool refusal_read(struct sld_str v, struct state_refusal *out)
+{
+    if (v.n < HASH_BYTES)
+        return false;
+    out->hash = (struct sld_hash){get_u64(v.p), get_u64(v.p + 8)};
+    out->words = sld_str_sub(v, HASH_BYTES, v.n);
+    return true;
+}
+
 static bool record_read(struct sld_arena *a, struct sld_str s, struct record *r)
 {
     unsigned tag;
@@ -302,8 +348,12 @@ static bool record_read(struct sld_arena *a, struct sld_str s, struct record *r)
             return false;
         if (tag == TAG_SOURCE) {
             r->source = v;
-        } else if (tag == TAG_KIND) {
+        } else if (tag == TAG_KIND || tag == TAG_REFUSED_KIND) {
             r->kind = sld_kind_by_plural(v);
+            r->never_good = tag == TAG_REFUSED_KIND;
+        } else if (tag == TAG_REFUSAL) {
+            if (!refusal_read(v, &r->refusal))
+                return false;
         } else if (tag == TAG_NS) {
             r->ns = v;
         } else if (tag == TAG_NAME) {
@@ -317,7 +367,9 @@ static bool record_read(struct sld_arena *a, struct sld_str s, struct record *r)
             return false;
         }
     }
-    return r->count > 0;
+    if (r->never_good)
+        r->count = 0; // what is there is for other readers
+    return r->never_good ? r->refusal.words.p != NULL : r->count > 0;
 }
 
 static struct state_entry *record_entry(struct sld_arena *a, const struct record *r)
@@ -330,7 +382,7 @@ static struct state_entry *record_entry(struct sld_arena *a, const struct record
         forms[i].raw =
             sld_raw_create(id, d->text, (int)d->line, (long)d->item, d->origin, &d->place);
     }
-    struct state_entry *e = state_entry_create(r->source, forms, r->count);
+    struct state_entry *e = state_entry_create(id, r->source, forms, r->count, r->refusal);
     for (size_t i = 0; i < r->count; i++)
         SLD_UNREF(forms[i].raw);
     return e;

@@ -266,6 +266,190 @@ static void test_directory_is_private_and_made_with_parents(void **state)
     assert_int_equal(st.st_mode & 0777, 0700);
 }
 
+// ---- Refusals ----
+
+static struct sld_ident ident_of(const char *name)
+{
+    return (struct sld_ident){SLD_KIND_UPSTREAM, SLD_STR("ns"), sld_str_c(name)};
+}
+
+// Refuses the document of NAME whose content is VERSION.
+static void refuse(struct fixture *f, const char *name, const char *version, const char *words)
+{
+    sld_state_refuse(f->state, ident_of(name), sld_hash_bytes(sld_str_c(version)), sld_str_c(words));
+}
+
+static void on_refusal(struct sld_ident id, struct sld_hash hash, struct sld_str words, void *arg)
+{
+    struct fixture *f = arg;
+    size_t n = strlen(f->list);
+    int version = 1;
+    while (version < 9 && !sld_hash_eq(hash, sld_hash_bytes(sld_str_n(&"123456789"[version - 1], 1))))
+        version++;
+    snprintf(f->list + n, sizeof(f->list) - n, "%s %.*s/%.*s#%d:%.*s ", sld_kind_info(id.kind)->plural, SLD_FMT(id.ns),
+             SLD_FMT(id.name), version, SLD_FMT(words));
+    f->count++;
+}
+
+static const char *refusals(struct fixture *f)
+{
+    f->list[0] = 0;
+    f->count = 0;
+    sld_state_each_refusal(f->state, on_refusal, f);
+    return f->list;
+}
+
+static void test_a_refusal_survives_beside_the_form_in_force(void **state)
+{
+    struct fixture *f = *state;
+    open_state(f);
+    accept(f, "a", "1");
+    accept(f, "a", "2");
+    accept(f, "b", "1");
+    accept(f, "a", "1"); // the last good one comes back
+    refuse(f, "a", "2", "no such thing");
+    reopen(f);
+    assert_string_equal(f->warn.msg, "");
+    assert_string_equal(refusals(f), "upstreams ns/a#2:no such thing ");
+    assert_string_equal(list(f), "a=1 b=1 ");
+    accept(f, "a", "1"); // the same again changes nothing, also from another place
+    struct sld_doc_place place = {SLD_STR("d/b.yaml"), SLD_STR("gloo-system")};
+    struct sld_raw *moved =
+        sld_raw_create(ident_of("a"), SLD_STR("1"), 1, -1, SLD_STR("/etc/solder/d/b.yaml"), &place);
+    sld_state_accept(f->state, SLD_STR("/etc/solder"), moved);
+    SLD_UNREF(moved);
+    reopen(f);
+    assert_string_equal(refusals(f), "upstreams ns/a#2:no such thing ");
+    assert_string_equal(history(f, "a"), "a=1 a=2 a=1 ");
+}
+
+static void test_an_object_that_was_never_good_keeps_its_refusal(void **state)
+{
+    struct fixture *f = *state;
+    open_state(f);
+    accept(f, "a", "1");
+    accept(f, "b", "1");
+    sld_state_forget(f->state, ident_of("a"));
+    refuse(f, "a", "1", "bad");
+    refuse(f, "c", "3", "");
+    reopen(f);
+    reopen(f); // what was read is written again
+    assert_string_equal(f->warn.msg, "");
+    assert_string_equal(refusals(f), "upstreams ns/a#1:bad upstreams ns/c#3: ");
+    assert_string_equal(list(f), "b=1 ");
+    assert_string_equal(history(f, "a"), "");
+    accept(f, "a", "2"); // mended
+    sld_state_forget(f->state, ident_of("c"));
+    reopen(f);
+    assert_string_equal(refusals(f), "");
+    assert_string_equal(history(f, "a"), "a=2 ");
+}
+
+static void test_another_form_forgets_the_refusal(void **state)
+{
+    struct fixture *f = *state;
+    open_state(f);
+    accept(f, "a", "1");
+    refuse(f, "a", "2", "bad");
+    accept(f, "b", "1");
+    refuse(f, "b", "2", "bad");
+    reopen(f);
+    accept(f, "a", "3");
+    sld_state_forget(f->state, ident_of("b"));
+    reopen(f);
+    assert_string_equal(refusals(f), "");
+}
+
+static void test_the_last_refusal_counts(void **state)
+{
+    struct fixture *f = *state;
+    open_state(f);
+    accept(f, "a", "1");
+    refuse(f, "a", "2", "bad");
+    reopen(f);
+    refuse(f, "a", "3", "worse");
+    reopen(f);
+    assert_string_equal(refusals(f), "upstreams ns/a#3:worse ");
+    refuse(f, "a", "3", "worst"); // the same document, other words
+    reopen(f);
+    assert_string_equal(refusals(f), "upstreams ns/a#3:worst ");
+}
+
+static void test_long_words_are_cut_between_characters(void **state)
+{
+    struct fixture *f = *state;
+    char words[3001] = "";
+    for (int i = 0; i < 1000; i++)
+        memcpy(words + 3 * i, "\xe2\x82\xac", 4);
+    open_state(f);
+    refuse(f, "a", "1", words);
+    reopen(f);
+    words[1023] = 0; // 341 of them
+    char want[1200];
+    snprintf(want, sizeof(want), "upstreams ns/a#1:%s ", words);
+    assert_string_equal(refusals(f), want);
+}
+
+static void test_refusals_of_secrets_are_not_stored(void **state)
+{
+    struct fixture *f = *state;
+    open_state(f);
+    refuse(f, "a", "1", "bad");
+    sld_state_refuse(f->state, (struct sld_ident){SLD_KIND_SECRET, SLD_STR("ns"), SLD_STR("s")}, (struct sld_hash){1, 2},
+                     SLD_STR("hunter2 is no key"));
+    close_state(f);
+    assert_true(sld_str_find(slurp("state/accepted"), SLD_STR("hunter2")) < 0);
+    open_state(f);
+    assert_string_equal(refusals(f), "upstreams ns/a#1:bad ");
+}
+
+static size_t number_at(const char *p)
+{
+    size_t v = 0;
+    for (int i = 3; i >= 0; i--)
+        v = v << 8 | (unsigned char)p[i];
+    return v;
+}
+
+// What a reader sees that knows no tags above 11 and asks for a form in each record: "kind(forms)".
+static const char *seen_by_old_reader(struct fixture *f)
+{
+    struct sld_str s = slurp("state/accepted"), head;
+    sld_str_cut(&s, '\n', &head);
+    assert_true(sld_str_eq(head, SLD_STR("solder-state 1 1")));
+    s.n -= 16;
+    f->list[0] = 0;
+    while (s.n > 0) {
+        size_t end = 4 + number_at(s.p), forms = 0;
+        assert_true(end <= s.n);
+        struct sld_str kind = SLD_STR_NONE;
+        for (size_t at = 4; at < end; at += 5 + number_at(s.p + at + 1)) {
+            assert_true(at + 5 + number_at(s.p + at + 1) <= end);
+            if (s.p[at] == 2)
+                kind = sld_str_n(s.p + at + 5, number_at(s.p + at + 1));
+            forms += s.p[at] == 5;
+        }
+        assert_true(forms > 0);
+        size_t n = strlen(f->list);
+        snprintf(f->list + n, sizeof(f->list) - n, "%.*s(%zu) ", SLD_FMT(kind), forms);
+        s = sld_str_sub(s, end, s.n);
+    }
+    return f->list;
+}
+
+static void test_older_readers_pass_over_refusals(void **state)
+{
+    struct fixture *f = *state;
+    open_state(f);
+    accept(f, "a", "1");
+    refuse(f, "a", "2", "bad");
+    refuse(f, "b", "1", "bad"); // without a kind: nothing an older reader knows
+    accept(f, "c", "1");
+    accept(f, "c", "2");
+    close_state(f);
+    assert_string_equal(seen_by_old_reader(f), "upstreams(1) (1) upstreams(2) ");
+}
+
 // ---- Locking ----
 
 static void test_second_opener_is_refused(void **state)
@@ -305,6 +489,8 @@ static void test_every_cut_is_noticed(void **state)
     struct fixture *f = *state;
     open_state(f);
     accept(f, "a", "1");
+    refuse(f, "a", "2", "bad");
+    refuse(f, "b", "1", "bad");
     close_state(f);
     struct sld_str s = slurp("state/accepted");
     char copy[65536];
@@ -315,6 +501,7 @@ static void test_every_cut_is_noticed(void **state)
         spit("state/accepted", copy, cut);
         open_state(f);
         assert_string_equal(list(f), "");
+        assert_string_equal(refusals(f), "");
         assert_true(f->warn.msg[0] != 0);
         close_state(f);
     }
@@ -487,6 +674,13 @@ int main(void)
         T(test_secrets_are_never_stored),
         T(test_history_is_newest_first_and_bounded),
         T(test_directory_is_private_and_made_with_parents),
+        T(test_a_refusal_survives_beside_the_form_in_force),
+        T(test_an_object_that_was_never_good_keeps_its_refusal),
+        T(test_another_form_forgets_the_refusal),
+        T(test_the_last_refusal_counts),
+        T(test_long_words_are_cut_between_characters),
+        T(test_refusals_of_secrets_are_not_stored),
+        T(test_older_readers_pass_over_refusals),
         T(test_second_opener_is_refused),
         T(test_damaged_file_is_set_aside),
         T(test_every_cut_is_noticed),
