@@ -298,6 +298,22 @@ static struct group *suspects(struct sld_translate *t, struct trial *tr)
     return g;
 }
 
+// True when the virtual host of KEY says what its virtual service's document alone says. Of several documents (route tables,
+// options, secrets) any may be to blame, and the host is held until one of them changes.
+static bool made_of_one(struct sld_translate *t, struct sld_str key)
+{
+    static const enum sld_kind others[] = {SLD_KIND_ROUTE_TABLE, SLD_KIND_ROUTE_OPTION, SLD_KIND_VIRTUAL_HOST_OPTION, SLD_KIND_SECRET};
+    const struct tr_vhost_row *v = sld_flow_get(t->vhosts, sld_flow_key(t->flow, key));
+    for (size_t i = 0; v && i < v->row.use_count; i++) {
+        struct sld_ident id;
+        for (size_t k = 0; k < SLD_ARRAY_LEN(others); k++) {
+            if (sld_ident_parse(v->row.uses[i], &id) && id.kind == others[k])
+                return false;
+        }
+    }
+    return v != NULL;
+}
+
 static void judge_refused(struct sld_translate *t, struct trial *tr)
 {
     if (!tr->running) {
@@ -312,11 +328,11 @@ static void judge_refused(struct sld_translate *t, struct trial *tr)
         return;
     }
     tr->groups = g->next;
-    // The document is what was refused, when it changed since; else it is one of those it was made of: a route table, say.
     struct sld_str key = sld_str_c(g->keys[0]), vs = key, gateway;
     sld_str_cut(&vs, '\n', &gateway);
     const struct old *o = sld_map_get(&tr->pending, key);
-    hold(t, tr, key, !tr_bar(t, vs, o ? o->doc : NULL, tr->words->data));
+    bool barred = made_of_one(t, key) && tr_bar(t, vs, o ? o->doc : NULL, tr->words->data);
+    hold(t, tr, key, !barred);
     SLD_LOG(SLD_WARN, "translate", "virtual_host_refused", SLD_KC("virtual_host", g->keys[0]),
             SLD_KS("words", tr->words->data));
     group_free(g);
