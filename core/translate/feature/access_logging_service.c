@@ -68,8 +68,8 @@ static void check(const struct sld_feature_check *c)
 
 // ---- Making ----
 
-// Of the two formatters that Gloo always adds the one for METADATA is Envoy's own by now: to name it
-// is a warning in Envoy's log.
+// Of the two formatters that Gloo always adds the one for METADATA is Envoy's own by now: to name
+// it is a warning in Envoy's log.
 static void add_formatter(struct sld_arena *a, Env__Core__SubstitutionFormatString *f)
 {
     Env__FormatterReqWithoutQuery__ReqWithoutQuery *q =
