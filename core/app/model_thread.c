@@ -14,6 +14,7 @@
 // is kept.
 enum letter_kind {
     RESTORE,
+    RESTORE_REFUSAL,
     SOURCE,
     PLACE,
     SETTINGS,
@@ -292,7 +293,12 @@ static void save(struct sld_model_thread *m, const struct sld_translate_result *
         if (raw && !raw->secret && raw->origin.n > raw->path.n)
             sld_state_accept(m->opt.state,
                              sld_str_sub(raw->origin, 0, raw->origin.n - raw->path.n - 1), raw);
+        else if (!raw)
+            sld_state_forget(m->opt.state, r->accepts[i].id);
     }
+    for (size_t i = 0; m->opt.state && i < r->refusal_count; i++)
+        sld_state_refuse(m->opt.state, r->refusals[i].id, r->refusals[i].hash,
+                         r->refusals[i].words);
 }
 
 static void arm(struct sld_model_thread *m)
@@ -414,6 +420,12 @@ static void letter_run(struct sld_message *msg)
         sld_translate_restore(m->translate, (struct sld_raw *)l->object);
         sld_intake_restore(m->intake, source, (struct sld_raw *)l->object);
         break;
+    case RESTORE_REFUSAL: {
+        struct sld_ident id;
+        if (sld_ident_parse(path, &id))
+            sld_translate_restore_refusal(m->translate, id, l->hash, text);
+        break;
+    }
     case SOURCE:
         m->sources++;
         sld_intake_source(m->intake, source, l->order);
@@ -485,6 +497,18 @@ void sld_model_thread_restore(struct sld_model_thread *m, struct sld_str source,
 {
     struct letter *l = letter(m, RESTORE, source);
     l->object = sld_obj_ref(raw);
+    post(l);
+}
+
+void sld_model_thread_restore_refusal(struct sld_model_thread *m, struct sld_ident id,
+                                      struct sld_hash hash, struct sld_str words)
+{
+    struct sld_arena a = {0};
+    struct letter *l = letter(m, RESTORE_REFUSAL, SLD_STR_NONE);
+    l->path = own(sld_ident_key(&a, id));
+    l->text = own(words);
+    l->hash = hash;
+    sld_arena_fini(&a);
     post(l);
 }
 

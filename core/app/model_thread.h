@@ -58,6 +58,9 @@ uint64_t sld_model_thread_index(const struct sld_model_thread *m);
 // Accepted forms of the state directory, before the sources.
 void sld_model_thread_restore(struct sld_model_thread *m, struct sld_str source,
                               struct sld_raw *raw);
+// What Envoys refused, as the state directory has it.
+void sld_model_thread_restore_refusal(struct sld_model_thread *m, struct sld_ident id,
+                                      struct sld_hash hash, struct sld_str words);
 // SECRETS: it is a secret store.
 void sld_model_thread_source(struct sld_model_thread *m, struct sld_str source, unsigned order,
                              bool secrets);

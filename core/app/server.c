@@ -144,7 +144,8 @@ static void on_news(void *user, struct sld_model_news *n)
     size_t changed = n->batch ? n->batch->count : 0;
     sld_xds_set_linger(s->xds, n->linger_ns);
     sld_log_set_level(n->log_level);
-    // Before the changes: whoever moves to another view must not be told to empty the old one first.
+    // Before the changes: whoever moves to another view must not be told to empty the old one
+    // first.
     take_views(s, n);
     if (n->batch)
         sld_xds_server_apply(s->xds_server, n->batch);
@@ -343,6 +344,13 @@ static void on_restored(struct sld_str source, struct sld_raw *raw, void *arg)
     }
 }
 
+static void on_refusal_restored(struct sld_ident id, struct sld_hash hash, struct sld_str words,
+                                void *arg)
+{
+    struct server *s = arg;
+    sld_model_thread_restore_refusal(s->model, id, hash, words);
+}
+
 static enum sld_rc start_model(struct server *s, struct sld_err *err)
 {
     const Gloo__Settings *file = s->settings_file ? s->settings_file->msg : NULL;
@@ -428,6 +436,7 @@ static enum sld_rc start(struct server *s, struct sld_err *err)
     if (s->state_note[0])
         sld_model_thread_problem(s->model, sld_str_c(server_state_dir(s)), SLD_STR("accepted"),
                                  SLD_STATE_DIR, sld_str_c(s->state_note));
+    sld_state_each_refusal(s->state, on_refusal_restored, s);
     sld_state_each(s->state, on_restored, s);
     rc = open_sources(s, err);
     if (rc)

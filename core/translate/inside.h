@@ -431,6 +431,8 @@ struct nack *tr_nack_create(struct sld_translate *t);
 void tr_nack_destroy(struct nack *n);
 // Takes the present document of KEY out of force, because an Envoy refused what was made of it: DOC, the form accepted before
 // it (or NULL), comes back. False: the document is DOC, so it is not what was refused. (translate.c)
+// (translate.c) tr_unbar: it is tried again.
+void tr_unbar(struct sld_translate *t, struct sld_str key);
 bool tr_bar(struct sld_translate *t, struct sld_str key, const struct sld_object *doc, struct sld_str words);
 // Watchers of vhosts and placed.
 sld_watch_fn tr_nack_on_vhost, tr_nack_on_placed;

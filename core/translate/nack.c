@@ -22,16 +22,27 @@ struct trial {
     struct group *groups;   // the first is on trial
     struct sld_blob *words; // of the last refusal
     struct sld_hash judged; // content of the last verdict on trial: several Envoys may tell the same
+    sld_id *barred; // documents barred since the table was last taken, in order; the last is to blame, the others may be
+    size_t barred_count;
     bool running;
 };
 
 struct old {
     struct tr_vhost_row *row; // reference; NULL: there was none
-    struct sld_object *doc;   // reference: the virtual service's accepted form then, or NULL
+    struct doc *docs;         // what it was made of, as accepted then
+    size_t doc_count;
+};
+
+// A document that a host is made of, in the form that was accepted when the table was last taken.
+struct doc {
+    sld_id key;
+    enum sld_kind kind;
+    struct sld_object *object; // reference; NULL: none was accepted
 };
 
 struct nack {
     struct sld_translate *t;
+    struct sld_umap good; // upstreams: row key -> the object whose cluster an Envoy took last, own reference
     struct sld_map trials; // gateway key -> struct trial
 };
 
@@ -50,14 +61,21 @@ static void group_free(struct group *g)
     sld_xfree(g);
 }
 
+static void old_free(struct old *o)
+{
+    for (size_t i = 0; i < o->doc_count; i++)
+        SLD_UNREF(o->docs[i].object);
+    sld_xfree(o->docs);
+    SLD_UNREF(o->row);
+    sld_xfree(o);
+}
+
 static void pending_clear(struct trial *tr)
 {
     size_t at = 0;
     for (struct sld_map_slot *s; (s = sld_map_next(&tr->pending, &at));) {
         struct old *o = s->value;
-        SLD_UNREF(o->row);
-        SLD_UNREF(o->doc);
-        sld_xfree(o);
+        old_free(o);
     }
     sld_map_fini(&tr->pending);
     tr->pending = (struct sld_map){0};
@@ -72,6 +90,7 @@ static void trial_free(struct trial *tr)
         group_free(g);
     }
     SLD_UNREF(tr->words);
+    sld_xfree(tr->barred);
     sld_xfree(tr);
 }
 
@@ -83,6 +102,12 @@ void tr_nack_destroy(struct nack *n)
     for (struct sld_map_slot *s; (s = sld_map_next(&n->trials, &at));)
         trial_free(s->value);
     sld_map_fini(&n->trials);
+    at = 0;
+    for (struct sld_umap_slot *g; (g = sld_umap_next(&n->good, &at));) {
+        struct sld_object *o = g->value;
+        SLD_UNREF(o);
+    }
+    sld_umap_fini(&n->good);
     sld_xfree(n);
 }
 
@@ -179,7 +204,49 @@ void tr_nack_on_vhost(struct sld_table *table, sld_id key, const void *old, cons
         sld_flow_delete(t->held, key);
 }
 
-// Remembers the form a host had before its first change since the table was taken.
+static struct sld_object *counted(const void *frozen)
+{
+    union {
+        const void *frozen;
+        struct sld_object *own;
+    } u = {frozen}; // only the count of references changes
+    return u.own;
+}
+
+// Documents that can be barred: others have no accepted form to go back to, or say nothing by themselves.
+static bool barrable(enum sld_kind k)
+{
+    return k == SLD_KIND_VIRTUAL_SERVICE || k == SLD_KIND_ROUTE_TABLE || k == SLD_KIND_ROUTE_OPTION || k == SLD_KIND_VIRTUAL_HOST_OPTION;
+}
+
+static bool has_doc(const struct old *o, sld_id key)
+{
+    for (size_t i = 0; i < o->doc_count; i++) {
+        if (o->docs[i].key == key)
+            return true;
+    }
+    return false;
+}
+
+// Adds what V is made of, as it is accepted now, unless it is known from before.
+static void add_docs(struct sld_translate *t, struct old *o, const struct tr_vhost_row *v)
+{
+    for (size_t i = 0; v && i < v->row.use_count; i++) {
+        struct sld_ident id;
+        if (!sld_ident_parse(v->row.uses[i], &id) || !barrable(id.kind))
+            continue;
+        sld_id key = sld_flow_key(t->flow, v->row.uses[i]);
+        if (has_doc(o, key))
+            continue;
+        if ((o->doc_count & (o->doc_count - 1)) == 0) // 0 or a power of two: full
+            o->docs = sld_xrealloc(o->docs, (o->doc_count ? 2 * o->doc_count : 1) * sizeof(*o->docs));
+        struct sld_object *accepted = counted(sld_flow_get(t->accepted[id.kind], key));
+        o->docs[o->doc_count++] = (struct doc){key, id.kind, sld_obj_ref(accepted)};
+    }
+}
+
+// Remembers the form a host had before its first change since the table was taken, and what it was made of. Called behind the
+// wave and before anything of it is accepted.
 void tr_nack_on_placed(struct sld_table *table, sld_id key, const void *old, const void *new_value, void *user)
 {
     (void)table;
@@ -187,20 +254,18 @@ void tr_nack_on_placed(struct sld_table *table, sld_id key, const void *old, con
     const struct tr_vhost_row *v = old ? old : new_value;
     struct trial *tr = trial_of(t->nack, v->gateway);
     struct sld_str name = sld_flow_key_str(t->flow, key);
-    if (sld_map_has(&tr->pending, name))
-        return;
-    struct old *o = SLD_NEW(struct old);
-    union {
-        const void *frozen;
-        struct tr_vhost_row *counted;
-    } u = {old}; // only the count of references changes
-    o->row = sld_obj_ref(u.counted);
-    union {
-        const void *frozen;
-        struct sld_object *counted;
-    } doc = {sld_flow_get(t->accepted[SLD_KIND_VIRTUAL_SERVICE], sld_flow_key(t->flow, v->vs))};
-    o->doc = sld_obj_ref(doc.counted);
-    sld_map_set(&tr->pending, name, o);
+    struct old *o = sld_map_get(&tr->pending, name);
+    if (!o) {
+        o = SLD_NEW(struct old);
+        union {
+            const void *frozen;
+            struct tr_vhost_row *counted;
+        } u = {old}; // only the count of references changes
+        o->row = sld_obj_ref(u.counted);
+        sld_map_set(&tr->pending, name, o);
+    }
+    add_docs(t, o, old);
+    add_docs(t, o, new_value);
 }
 
 // ---- Holding ----
@@ -298,20 +363,28 @@ static struct group *suspects(struct sld_translate *t, struct trial *tr)
     return g;
 }
 
-// True when the virtual host of KEY says what its virtual service's document alone says. Of several documents (route tables,
-// options, secrets) any may be to blame, and the host is held until one of them changes.
-static bool made_of_one(struct sld_translate *t, struct sld_str key)
+// Bars a document that the host of KEY is made of and that changed since the table was taken; false when none did, so that
+// something else is to blame (a secret, an upstream): then the host is held until it changes.
+static bool bar_one(struct sld_translate *t, struct trial *tr, struct sld_str key)
 {
-    static const enum sld_kind others[] = {SLD_KIND_ROUTE_TABLE, SLD_KIND_ROUTE_OPTION, SLD_KIND_VIRTUAL_HOST_OPTION, SLD_KIND_SECRET};
-    const struct tr_vhost_row *v = sld_flow_get(t->vhosts, sld_flow_key(t->flow, key));
-    for (size_t i = 0; v && i < v->row.use_count; i++) {
-        struct sld_ident id;
-        for (size_t k = 0; k < SLD_ARRAY_LEN(others); k++) {
-            if (sld_ident_parse(v->row.uses[i], &id) && id.kind == others[k])
-                return false;
-        }
+    const struct old *o = sld_map_get(&tr->pending, key);
+    // In the order of keys: options and route tables before the virtual service, whose fall costs more.
+    for (size_t i = 0; o && i < o->doc_count; i++) {
+        if (!tr_bar(t, sld_flow_key_str(t->flow, o->docs[i].key), o->docs[i].object, tr->words->data))
+            continue;
+        tr->barred = sld_xrealloc(tr->barred, (tr->barred_count + 1) * sizeof(*tr->barred));
+        tr->barred[tr->barred_count++] = o->docs[i].key;
+        return true;
     }
-    return v != NULL;
+    return false;
+}
+
+// The table was taken with several documents barred: it was the last one that mattered, so the others are tried again.
+static void pardon(struct sld_translate *t, struct trial *tr)
+{
+    for (size_t i = 0; i + 1 < tr->barred_count; i++)
+        tr_unbar(t, sld_flow_key_str(t->flow, tr->barred[i]));
+    tr->barred_count = 0;
 }
 
 static void judge_refused(struct sld_translate *t, struct trial *tr)
@@ -328,11 +401,8 @@ static void judge_refused(struct sld_translate *t, struct trial *tr)
         return;
     }
     tr->groups = g->next;
-    struct sld_str key = sld_str_c(g->keys[0]), vs = key, gateway;
-    sld_str_cut(&vs, '\n', &gateway);
-    const struct old *o = sld_map_get(&tr->pending, key);
-    bool barred = made_of_one(t, key) && tr_bar(t, vs, o ? o->doc : NULL, tr->words->data);
-    hold(t, tr, key, !barred);
+    struct sld_str key = sld_str_c(g->keys[0]);
+    hold(t, tr, key, !bar_one(t, tr, key));
     SLD_LOG(SLD_WARN, "translate", "virtual_host_refused", SLD_KC("virtual_host", g->keys[0]),
             SLD_KS("words", tr->words->data));
     group_free(g);
@@ -341,16 +411,16 @@ static void judge_refused(struct sld_translate *t, struct trial *tr)
 
 static void judge_taken(struct sld_translate *t, struct trial *tr)
 {
-    if (!tr->running) {
-        pending_clear(tr);
-        return;
+    if (tr->running) {
+        struct group *g = tr->groups;
+        tr->groups = g->next;
+        group_free(g);
+        try_next(t, tr);
     }
-    struct group *g = tr->groups;
-    tr->groups = g->next;
-    group_free(g);
-    try_next(t, tr);
-    if (!tr->running)
-        pending_clear(tr);
+    if (tr->running)
+        return;
+    pending_clear(tr);
+    pardon(t, tr);
 }
 
 // ---- What the outside tells ----
@@ -385,6 +455,34 @@ static struct trial *trial_of_table(struct sld_translate *t, const struct sld_ou
     return NULL;
 }
 
+// The upstream that cluster O was made of, or 0.
+static sld_id upstream_of(struct sld_translate *t, const struct sld_out *o)
+{
+    for (size_t i = 0; i < o->owner_count; i++) {
+        if (sld_str_starts(o->owners[i], SLD_STR("upstreams/")))
+            return sld_flow_key(t->flow, o->owners[i]);
+    }
+    return 0;
+}
+
+// The form of the upstream that Envoys took comes back. False: it never had another one.
+static bool bar_upstream(struct sld_translate *t, const struct sld_out *o, struct sld_str words)
+{
+    sld_id key = upstream_of(t, o);
+    const struct sld_object *good = key ? sld_umap_get(&t->nack->good, key) : NULL;
+    return good && tr_bar(t, sld_flow_key_str(t->flow, key), good, words);
+}
+
+static void upstream_taken(struct sld_translate *t, const struct sld_out *o)
+{
+    sld_id key = upstream_of(t, o);
+    const struct sld_object *now = key ? sld_flow_get(t->accepted[SLD_KIND_UPSTREAM], key) : NULL;
+    if (!now)
+        return;
+    struct sld_object *was = sld_umap_set(&t->nack->good, key, sld_obj_ref(counted(now)));
+    SLD_UNREF(was);
+}
+
 static void refused_free(struct sld_obj *o)
 {
     struct tr_refused *r = (struct tr_refused *)o;
@@ -411,6 +509,8 @@ void sld_translate_refused(struct sld_translate *t, enum sld_out_type type, stru
         judge_refused(t, tr);
         return;
     }
+    if (type == SLD_OUT_CLUSTER && bar_upstream(t, o, words))
+        return;
     struct tr_refused *r = SLD_NEW(struct tr_refused);
     r->content = content;
     r->words = sld_arena_str(&r->arena, words);
@@ -434,7 +534,10 @@ void sld_translate_taken(struct sld_translate *t, enum sld_out_type type, struct
             tr->judged = tr->running ? content : (struct sld_hash){0}; // the refused one may come back
             judge_taken(t, tr);
         }
-    } else if (sld_flow_get(t->refused, key)) {
+    }
+    if (type == SLD_OUT_CLUSTER)
+        upstream_taken(t, o);
+    if (type != SLD_OUT_ROUTE && sld_flow_get(t->refused, key)) {
         sld_flow_delete(t->refused, key);
     }
 }

@@ -439,6 +439,21 @@ bool tr_bar(struct sld_translate *t, struct sld_str key, const struct sld_object
     return true;
 }
 
+void tr_unbar(struct sld_translate *t, struct sld_str key)
+{
+    struct sld_ident who;
+    sld_id id = sld_flow_key(t->flow, key);
+    struct sld_raw *place = sld_umap_get(&t->places, id);
+    struct barred *b = sld_umap_remove(&t->barred, id);
+    if (b && place && sld_ident_parse(key, &who)) {
+        struct sld_object *o = decode(t, place, NULL);
+        sld_flow_set(t->raw[who.kind], id, o);
+        touch(t->changes, who.kind, id);
+        SLD_UNREF(o);
+    }
+    barred_free(b);
+}
+
 void sld_translate_set(struct sld_translate *t, struct sld_ident id, struct sld_raw *raw)
 {
     sld_id key = key_of(t, id);

@@ -32,6 +32,39 @@ static void set_vs(struct world *w, const char *name, const char *path)
     sld_arena_fini(&a);
 }
 
+static void set_table(struct world *w, const char *name, const char *path)
+{
+    struct sld_arena a = {0};
+    struct sld_ident id = {SLD_KIND_ROUTE_TABLE, SLD_STR("gloo-system"), sld_str_c(name)};
+    struct sld_str text = sld_arena_fmt(
+        &a, "routes: [{matchers: [{prefix: /%s%s}], directResponseAction: {status: 200}}]\n", name,
+        path);
+    struct sld_doc_place place = {.path = SLD_STR("f.yaml"), .default_ns = id.ns};
+    struct sld_raw *raw = sld_raw_create(id, text, 1, -1, SLD_STR("f.yaml"), &place);
+    sld_translate_set(w->t, id, raw);
+    SLD_UNREF(raw);
+    sld_arena_fini(&a);
+}
+
+// Delegates /r1 and /r2, and answers EXTRA itself.
+static void set_parent(struct world *w, const char *extra)
+{
+    struct sld_arena a = {0};
+    struct sld_ident id = {SLD_KIND_VIRTUAL_SERVICE, SLD_STR("gloo-system"), SLD_STR("parent")};
+    struct sld_str text = sld_arena_fmt(
+        &a,
+        "virtualHost: {domains: [parent.io], routes: ["
+        "{matchers: [{prefix: /r1}], delegateAction: {ref: {name: r1, namespace: gloo-system}}}, "
+        "{matchers: [{prefix: /r2}], delegateAction: {ref: {name: r2, namespace: gloo-system}}}, "
+        "{matchers: [{prefix: %s}], directResponseAction: {status: 200}}]}\n",
+        extra);
+    struct sld_doc_place place = {.path = SLD_STR("f.yaml"), .default_ns = id.ns};
+    struct sld_raw *raw = sld_raw_create(id, text, 1, -1, SLD_STR("f.yaml"), &place);
+    sld_translate_set(w->t, id, raw);
+    SLD_UNREF(raw);
+    sld_arena_fini(&a);
+}
+
 struct found {
     const struct sld_out *o;
 };
@@ -78,10 +111,10 @@ static bool has(const struct world *w, const char *text)
     return w->table && sld_str_find(w->table->data, sld_str_c(text)) >= 0;
 }
 
-static bool refused(const struct world *w, const char *name)
+static bool refused_key(const struct world *w, const char *plural, const char *name)
 {
     char key[64];
-    snprintf(key, sizeof(key), "virtualservices/gloo-system/%s", name);
+    snprintf(key, sizeof(key), "%s/gloo-system/%s", plural, name);
     const struct sld_status *s = sld_translate_status(w->t, sld_str_c(key));
     for (size_t i = 0; s && i < s->count; i++) {
         if (s->findings[i].code == SLD_ENVOY_REFUSED) {
@@ -90,6 +123,11 @@ static bool refused(const struct world *w, const char *name)
         }
     }
     return false;
+}
+
+static bool refused(const struct world *w, const char *name)
+{
+    return refused_key(w, "virtualservices", name);
 }
 
 static void begin(struct world *w)
@@ -191,6 +229,99 @@ static void test_edits_meanwhile(void **unused)
     end(&w);
 }
 
+// The document that is to blame has the words; its siblings and the virtual service go on changing.
+static void test_a_route_table_is_to_blame(void **unused)
+{
+    (void)unused;
+    struct world w;
+    begin(&w);
+    set_parent(&w, "/extra");
+    set_table(&w, "r1", "/one");
+    set_table(&w, "r2", "/two");
+    settle(&w);
+    assert_true(has(&w, "/r1/one") && has(&w, "/r2/two"));
+    set_table(&w, "r1", "/bad");
+    settle(&w);
+    assert_true(refused_key(&w, "routetables", "r1"));
+    assert_false(refused(&w, "parent"));
+    assert_true(has(&w, "/r1/one")); // its last form
+    set_table(&w, "r2", "/later");
+    set_parent(&w, "/more");
+    settle(&w);
+    assert_true(has(&w, "/r2/later") && has(&w, "/more") && has(&w, "/r1/one"));
+    assert_false(refused_key(&w, "routetables", "r2") || refused(&w, "parent"));
+    set_table(&w, "r1", "/mended");
+    settle(&w);
+    assert_true(has(&w, "/r1/mended"));
+    assert_false(refused_key(&w, "routetables", "r1"));
+    end(&w);
+}
+
+// Several documents of one host change at once and one is bad: only that one stays behind.
+static void test_one_of_several_documents(void **unused)
+{
+    (void)unused;
+    static const char *const bad[] = {"r1", "r2", "parent"};
+    for (size_t i = 0; i < 3; i++) {
+        struct world w;
+        begin(&w);
+        set_parent(&w, "/extra");
+        set_table(&w, "r1", "/one");
+        set_table(&w, "r2", "/two");
+        settle(&w);
+        set_parent(&w, i == 2 ? "/bad" : "/new0");
+        set_table(&w, "r1", i == 0 ? "/bad" : "/new1");
+        set_table(&w, "r2", i == 1 ? "/bad" : "/new2");
+        settle(&w);
+        for (size_t k = 0; k < 3; k++)
+            assert_int_equal(refused_key(&w, k == 2 ? "virtualservices" : "routetables", bad[k]),
+                             k == i);
+        assert_int_equal(has(&w, "/new0"), i != 2);
+        assert_int_equal(has(&w, "/r1/new1"), i != 0);
+        assert_int_equal(has(&w, "/r2/new2"), i != 1);
+        end(&w);
+    }
+}
+
+// What was refused before a restart is not tried again; the accepted form is served at once.
+static void test_restart(void **unused)
+{
+    (void)unused;
+    struct world w;
+    begin(&w);
+    set_vs(&w, "v3", "/bad");
+    struct sld_translate_result r = {0};
+    sld_translate_run(w.t, &r);
+    sld_translate_result_fini(&r);
+    struct found f = {0};
+    sld_translate_outs(w.t, find_table, &f);
+    sld_translate_refused(w.t, SLD_OUT_ROUTE, f.o->view, f.o->name, f.o->content, SLD_STR("envoy"),
+                          SLD_STR("it has /bad"));
+    struct sld_translate_result told = {0};
+    sld_translate_run(w.t, &told);
+    assert_int_equal(told.refusal_count, 1);
+    struct world next = {0};
+    struct sld_translate_options o = {.now_s = 1790000000};
+    next.t = sld_translate_create(&o);
+    struct sld_raw *good = NULL;
+    for (size_t i = 0; i < told.accept_count; i++) {
+        if (sld_str_eq(told.accepts[i].id.name, SLD_STR("v3")))
+            good = told.accepts[i].raw;
+    }
+    assert_non_null(good);
+    sld_translate_restore(next.t, good);
+    sld_translate_restore_refusal(next.t, told.refusals[0].id, told.refusals[0].hash,
+                                  told.refusals[0].words);
+    set_vs(&next, "v3", "/bad");
+    settle(&next);
+    assert_int_equal(next.sent, 1); // the bad form was not even tried
+    assert_true(has(&next, "/good"));
+    assert_true(refused(&next, "v3"));
+    sld_translate_result_fini(&told);
+    end(&next);
+    end(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -198,6 +329,9 @@ int main(void)
         cmocka_unit_test(test_culprits_among_many),
         cmocka_unit_test(test_bad_from_the_start),
         cmocka_unit_test(test_edits_meanwhile),
+        cmocka_unit_test(test_a_route_table_is_to_blame),
+        cmocka_unit_test(test_one_of_several_documents),
+        cmocka_unit_test(test_restart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,9 +16,10 @@
 
 #define FEATURES(X)                                                                                \
     X(access_logging_service)                                                                      \
-    X(auto_host_rewrite) X(cors) X(faults) X(gzip) X(header_manipulation) X(health_check)          \
-        X(host_rewrite) X(http_connection_manager_settings) X(lb_hash) X(prefix_rewrite)           \
-            X(regex_rewrite) X(retries) X(shadowing) X(timeout) X(upgrades)
+    X(auto_host_rewrite) X(cors) X(faults) X(grpc_web) X(gzip) X(header_manipulation)              \
+        X(health_check) X(host_rewrite) X(http_connection_manager_settings) X(lb_hash)             \
+            X(prefix_rewrite) X(proxy_protocol) X(regex_rewrite) X(retries) X(shadowing)           \
+                X(timeout) X(upgrades)
 #define DECLARE(name) extern const struct sld_feature sld_feature_##name;
 FEATURES(DECLARE)
 static const struct sld_feature *const features[] = {
@@ -184,7 +185,10 @@ static void gateway(struct sld_buf *b)
     else
         sld_buf_addf(
             b, "httpGateway: {%s}\n",
-            ONE_OF("", "virtualServiceSelector: {team: t0}", "options: {healthCheck: {path: /h}}"));
+            ONE_OF("", "virtualServiceSelector: {team: t0}", "options: {healthCheck: {path: /h}}",
+                   "options: {grpcWeb: {disable: true}}"));
+    if (chance(15))
+        sld_buf_addz(b, ONE_OF("useProxyProto: true\n", "options: {proxyProtocol: {}}\n"));
 }
 
 static void body(struct sld_buf *b, enum sld_kind k)
@@ -286,6 +290,9 @@ static void change_settings(struct world *w)
     Gloo__GlooOptions g = GLOO__GLOO_OPTIONS__INIT;
     Gloo__GlooOptions__InvalidConfigPolicy p = GLOO__GLOO_OPTIONS__INVALID_CONFIG_POLICY__INIT;
     p.replace_invalid_routes = chance(50);
+    Google__Protobuf__BoolValue no_grpc_web = GOOGLE__PROTOBUF__BOOL_VALUE__INIT;
+    no_grpc_web.value = chance(50);
+    g.disable_grpc_web = &no_grpc_web;
     g.invalid_config_policy = &p;
     s.gloo = &g;
     sld_translate_set_settings(w->t, chance(30) ? NULL : &s);
