@@ -92,15 +92,16 @@ def test_several_bad_ones_among_good_ones(started):
 
 
 def test_a_bad_route_table(started):
-    """The culprit is in a route table: the virtual service that uses it has Envoy's words."""
+    """The culprit is a route table: it has Envoy's words, the virtual service that uses it goes on."""
     started.write("rt.yaml", vs("deleg", "deleg.test", [route("/", {"delegateAction": {"ref": ref("rt")}})]),
                   table("rt", [route("/", to("echo"), REFUSED)]))
-    words(started, "VirtualService", "deleg")
+    words(started, "RouteTable", "rt")
     started.settled()
     started.write("rt.yaml", vs("deleg", "deleg.test", [route("/", {"delegateAction": {"ref": ref("rt")}})]),
                   table("rt", [route("/", to("echo"))]))
     started.wait_answer(200, host="deleg.test")
     started.wait_state("VirtualService", "deleg", "Accepted")
+    started.wait_state("RouteTable", "rt", "Accepted")
 
 
 def test_refused_when_envoy_starts(site):
