@@ -1,6 +1,7 @@
 // Ordinary allocation that cannot fail, and arenas of growing chunks.
 #include "base/alloc.h"
 
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,18 +9,35 @@
 struct sld_arena_chunk {
     struct sld_arena_chunk *next;
     size_t used, cap;
+    bool borrowed; // the memory is somebody else's
     char data[];
 };
 
-enum { CHUNK_MIN = 256, CHUNK_MAX = 256 * 1024, ALIGN = 16 };
+enum { CHUNK_MIN = 256, CHUNK_MAX = 256 * 1024, ALIGN = 8, FMT_MAX = 256 };
 
 // Bytes before a chunk's data, so that those are aligned.
 #define HEADER ((offsetof(struct sld_arena_chunk, data) + ALIGN - 1) & ~(size_t)(ALIGN - 1))
+
+_Static_assert(HEADER == SLD_ARENA_HEADER, "alloc.h tells its size");
 
 _Noreturn static void out_of_memory(size_t n)
 {
     fprintf(stderr, "solder: out of memory (%zu bytes)\n", n);
     abort();
+}
+
+void sld_alloc_tune(void)
+{
+    // One heap: what one thread frees the others use, and what was needed once for the first load does
+    // not stay behind in a heap per thread. Large blocks go back to the kernel when they are freed.
+    (void)mallopt(M_ARENA_MAX, 1);
+    (void)mallopt(M_MMAP_THRESHOLD, 128 * 1024);
+    (void)mallopt(M_TRIM_THRESHOLD, 1024 * 1024);
+}
+
+void sld_alloc_trim(void)
+{
+    (void)malloc_trim(0);
 }
 
 void *sld_xalloc(size_t n)
@@ -67,10 +85,34 @@ void sld_arena_fini(struct sld_arena *a)
         return;
     for (struct sld_arena_chunk *c = a->head; c;) {
         struct sld_arena_chunk *next = c->next;
-        free(c);
+        if (!c->borrowed)
+            free(c);
         c = next;
     }
     *a = (struct sld_arena){0};
+}
+
+void sld_arena_init_in(struct sld_arena *a, void *room, size_t n)
+{
+    SLD_PRE(n >= HEADER && (uintptr_t)room % ALIGN == 0);
+    struct sld_arena_chunk *c = room;
+    *c = (struct sld_arena_chunk){.cap = n - HEADER, .borrowed = true};
+    *a = (struct sld_arena){.head = c};
+}
+
+void sld_arena_reset(struct sld_arena *a)
+{
+    struct sld_arena_chunk *kept = a->head;
+    if (!kept || kept->cap > CHUNK_MAX) {
+        sld_arena_fini(a);
+        return;
+    }
+    struct sld_arena rest = {.head = kept->next};
+    sld_arena_fini(&rest);
+    kept->next = NULL;
+    kept->used = 0;
+    a->used_bytes = 0;
+    a->over_limit = 0;
 }
 
 void sld_arena_fini_secret(struct sld_arena *a)
@@ -90,13 +132,14 @@ void sld_arena_limit(struct sld_arena *a, size_t limit_bytes)
 static struct sld_arena_chunk *chunk_add(struct sld_arena *a, size_t n)
 {
     size_t cap = a->head ? a->head->cap * 2 : CHUNK_MIN;
+    if (cap < CHUNK_MIN)
+        cap = CHUNK_MIN;
     if (cap > CHUNK_MAX)
         cap = CHUNK_MAX;
     if (cap < n)
         cap = n;
     struct sld_arena_chunk *c = sld_xalloc(HEADER + cap);
-    c->cap = cap;
-    c->used = 0;
+    *c = (struct sld_arena_chunk){.cap = cap};
     // A chunk made for one big request goes behind the head, so the head's room is not lost.
     if (a->head && n > CHUNK_MAX / 4 && a->head->cap - a->head->used > 64) {
         c->next = a->head->next;
@@ -108,20 +151,26 @@ static struct sld_arena_chunk *chunk_add(struct sld_arena *a, size_t n)
     return c;
 }
 
-void *sld_arena_alloc(struct sld_arena *a, size_t n)
+// N bytes from an offset that is a multiple of TO; not cleared.
+static char *take(struct sld_arena *a, size_t n, size_t to)
 {
     SLD_PRE(n < (size_t)1 << 40);
-    n = (n + ALIGN - 1) & ~(size_t)(ALIGN - 1);
     if (n == 0)
-        n = ALIGN;
+        n = 1;
     struct sld_arena_chunk *c = a->head;
-    if (!c || c->cap - c->used < n)
+    size_t from = c ? (c->used + to - 1) & ~(to - 1) : 0;
+    if (!c || from > c->cap || c->cap - from < n) {
         c = chunk_add(a, n);
-    char *p = (char *)c + HEADER + c->used;
-    c->used += n;
-    a->used_bytes += n;
-    memset(p, 0, n);
-    return p;
+        from = 0;
+    }
+    a->used_bytes += from + n - c->used;
+    c->used = from + n;
+    return (char *)c + HEADER + from;
+}
+
+void *sld_arena_alloc(struct sld_arena *a, size_t n)
+{
+    return memset(take(a, n, ALIGN), 0, n ? n : 1);
 }
 
 void *sld_arena_try_alloc(struct sld_arena *a, size_t n)
@@ -133,33 +182,49 @@ void *sld_arena_try_alloc(struct sld_arena *a, size_t n)
     return sld_arena_alloc(a, n);
 }
 
-struct sld_str sld_arena_str(struct sld_arena *a, struct sld_str s)
-{
-    if (!s.p)
-        return SLD_STR_NONE;
-    char *p = sld_arena_alloc(a, s.n + 1);
-    memcpy(p, s.p, s.n);
-    return (struct sld_str){p, s.n};
-}
-
 char *sld_arena_cstr(struct sld_arena *a, struct sld_str s)
 {
-    char *p = sld_arena_alloc(a, s.n + 1);
+    char *p = take(a, s.n + 1, 1);
     if (s.n)
         memcpy(p, s.p, s.n);
+    p[s.n] = 0;
     return p;
+}
+
+struct sld_str sld_arena_str(struct sld_arena *a, struct sld_str s)
+{
+    return s.p ? (struct sld_str){sld_arena_cstr(a, s), s.n} : SLD_STR_NONE;
+}
+
+struct sld_str sld_arena_join(struct sld_arena *a, const struct sld_str *parts, size_t n)
+{
+    size_t size = 0;
+    for (size_t i = 0; i < n; i++)
+        size += parts[i].n;
+    char *p = take(a, size + 1, 1), *at = p;
+    for (size_t i = 0; i < n; i++) {
+        if (parts[i].n)
+            memcpy(at, parts[i].p, parts[i].n);
+        at += parts[i].n;
+    }
+    *at = 0;
+    return (struct sld_str){p, size};
 }
 
 struct sld_str sld_arena_fmt(struct sld_arena *a, const char *fmt, ...)
 {
+    char small[FMT_MAX];
     va_list ap, again;
     va_start(ap, fmt);
     va_copy(again, ap);
-    int n = vsnprintf(NULL, 0, fmt, ap);
+    int n = vsnprintf(small, sizeof(small), fmt, ap);
     va_end(ap);
     SLD_INV(n >= 0);
-    char *p = sld_arena_alloc(a, (size_t)n + 1);
-    vsnprintf(p, (size_t)n + 1, fmt, again);
+    char *p = take(a, (size_t)n + 1, 1);
+    if ((size_t)n < sizeof(small))
+        memcpy(p, small, (size_t)n + 1);
+    else
+        vsnprintf(p, (size_t)n + 1, fmt, again);
     va_end(again);
     return (struct sld_str){p, (size_t)n};
 }

@@ -5,12 +5,17 @@
 // what the outside controls goes through a ceiling (sld_buf, sld_arena_limit) and gives an error.
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/assert.h"
 #include "base/str.h"
 
+// Sets up the process's allocator for a long life in little memory. Once, before there are threads.
+void sld_alloc_tune(void);
+// Gives memory that is free back to the kernel; after something great was done for once. [any]
+void sld_alloc_trim(void);
 // malloc, calloc, realloc that abort instead of returning NULL. N bytes; zero gives a valid
 // pointer. Free with sld_xfree. [any]
 void *sld_xalloc(size_t n);
@@ -33,13 +38,19 @@ struct sld_arena {
 
 // An empty arena; allocates nothing yet. A zeroed struct is one too.
 void sld_arena_init(struct sld_arena *a);
+// An arena that begins in ROOM, of N bytes, which stays the caller's: at least the header of
+// SLD_ARENA_HEADER bytes, aligned to 8.
+#define SLD_ARENA_HEADER 32
+void sld_arena_init_in(struct sld_arena *a, void *room, size_t n);
 // Frees everything; the arena is empty and usable again. NULL is fine.
 void sld_arena_fini(struct sld_arena *a);
+// Empties it, but keeps a chunk of common size for what comes next. Not for secrets: nothing is overwritten.
+void sld_arena_reset(struct sld_arena *a);
 // The same, with everything overwritten first: for arenas that held secrets.
 void sld_arena_fini_secret(struct sld_arena *a);
 // Sets the ceiling: from then on sld_arena_try_alloc returns NULL above it.
 void sld_arena_limit(struct sld_arena *a, size_t limit_bytes);
-// N zeroed bytes aligned to 16. Never NULL; the ceiling does not apply.
+// N zeroed bytes aligned to 8. Never NULL; the ceiling does not apply.
 void *sld_arena_alloc(struct sld_arena *a, size_t n);
 // As sld_arena_alloc, but NULL (and over_limit set) when the ceiling would be passed.
 void *sld_arena_try_alloc(struct sld_arena *a, size_t n);
@@ -47,6 +58,11 @@ void *sld_arena_try_alloc(struct sld_arena *a, size_t n);
 struct sld_str sld_arena_str(struct sld_arena *a, struct sld_str s);
 // The same as a C string (an absent S gives "").
 char *sld_arena_cstr(struct sld_arena *a, struct sld_str s);
+// The N slices of PARTS one behind the other, NUL-terminated.
+struct sld_str sld_arena_join(struct sld_arena *a, const struct sld_str *parts, size_t n);
+#define SLD_ARENA_JOIN(a, ...)                                                                     \
+    sld_arena_join((a), (const struct sld_str[]){__VA_ARGS__},                                     \
+                   sizeof((const struct sld_str[]){__VA_ARGS__}) / sizeof(struct sld_str))
 // printf into the arena, NUL-terminated.
 struct sld_str sld_arena_fmt(struct sld_arena *a, const char *fmt, ...) SLD_PRINTF(2, 3);
 

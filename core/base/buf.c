@@ -64,11 +64,13 @@ void sld_buf_vaddf(struct sld_buf *b, const char *fmt, va_list ap)
 {
     va_list again;
     va_copy(again, ap);
-    int n = vsnprintf(NULL, 0, fmt, ap);
+    size_t room = b->n <= b->max ? b->cap - b->n : 0;
+    int n = vsnprintf(b->p ? b->p + b->n : NULL, b->p ? room : 0, fmt, ap);
     SLD_INV(n >= 0);
     char *to = sld_buf_reserve(b, (size_t)n + 1);
     if (to) {
-        vsnprintf(to, (size_t)n + 1, fmt, again);
+        if ((size_t)n >= room)
+            vsnprintf(to, (size_t)n + 1, fmt, again);
         b->n += (size_t)n;
     }
     va_end(again);

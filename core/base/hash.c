@@ -31,9 +31,24 @@ bool sld_hash_zero(struct sld_hash a)
 
 void sld_hasher_init(struct sld_hasher *h)
 {
-    h->state = XXH3_createState();
-    SLD_INV(h->state != NULL);
-    XXH3_128bits_reset(h->state);
+    h->state = NULL;
+    h->n = 0;
+}
+
+static void put(struct sld_hasher *h, const void *p, size_t n)
+{
+    if (!h->state && n <= sizeof(h->first) - h->n) {
+        memcpy(h->first + h->n, p, n);
+        h->n += n;
+        return;
+    }
+    if (!h->state) {
+        h->state = XXH3_createState();
+        SLD_INV(h->state != NULL);
+        XXH3_128bits_reset(h->state);
+        XXH3_128bits_update(h->state, h->first, h->n);
+    }
+    XXH3_128bits_update(h->state, p, n);
 }
 
 void sld_hasher_add(struct sld_hasher *h, struct sld_str s)
@@ -41,17 +56,17 @@ void sld_hasher_add(struct sld_hasher *h, struct sld_str s)
     // The length keeps ("ab", "c") apart from ("a", "bc").
     sld_hasher_add_u64(h, s.p ? s.n : UINT64_MAX);
     if (s.n)
-        XXH3_128bits_update(h->state, s.p, s.n);
+        put(h, s.p, s.n);
 }
 
 void sld_hasher_add_u64(struct sld_hasher *h, uint64_t v)
 {
-    XXH3_128bits_update(h->state, &v, sizeof(v));
+    put(h, &v, sizeof(v));
 }
 
 struct sld_hash sld_hasher_done(struct sld_hasher *h)
 {
-    XXH128_hash_t v = XXH3_128bits_digest(h->state);
+    XXH128_hash_t v = h->state ? XXH3_128bits_digest(h->state) : XXH3_128bits(h->first, h->n);
     XXH3_freeState(h->state);
     h->state = NULL;
     return (struct sld_hash){v.low64, v.high64};

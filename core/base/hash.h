@@ -22,7 +22,9 @@ bool sld_hash_zero(struct sld_hash a);
 
 // Streaming form.
 struct sld_hasher {
-    void *state;
+    void *state;     // once there is more than fits below
+    size_t n;
+    char first[512]; // N bytes
 };
 void sld_hasher_init(struct sld_hasher *h);
 void sld_hasher_add(struct sld_hasher *h, struct sld_str s);

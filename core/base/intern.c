@@ -1,12 +1,25 @@
-// Interned strings: a map to ids and an array back.
+// Interned strings: texts one behind the other in chunks that never move, an array of them by id, and
+// a hash table of ids.
 #include "base/intern.h"
 
 #include "base/alloc.h"
+#include "base/hash.h"
+
+// Chunks grow from the first of these sizes to the second.
+enum { CHUNK_MIN = 1024, CHUNK_MAX = 64 * 1024, SLOTS_MIN = 64 };
+
+struct chunk {
+    struct chunk *next;
+    size_t used, cap;
+    char data[];
+};
 
 struct sld_intern {
-    struct sld_map ids;      // text -> id
-    struct sld_str *texts;   // by id; the map's own keys
+    struct chunk *chunks; // the one being filled, and full ones
+    char **texts;         // by id: its length (uint32_t), its bytes, NUL
     sld_id count, cap;
+    sld_id *slots;        // by hash of the text; 0 = free
+    size_t slot_count;    // zero or a power of two
 };
 
 struct sld_intern *sld_intern_create(void)
@@ -20,40 +33,80 @@ void sld_intern_destroy(struct sld_intern *in)
 {
     if (!in)
         return;
-    sld_map_fini(&in->ids);
-    for (sld_id i = 1; i < in->count; i++)
-        sld_xfree((void *)(uintptr_t)in->texts[i].p);
-    sld_xfree(in->texts);
-    sld_xfree(in);
-}
-
-sld_id sld_intern_id(struct sld_intern *in, struct sld_str s)
-{
-    sld_id id = sld_intern_find(in, s);
-    if (id)
-        return id;
-    SLD_INV(in->count < UINT32_MAX);
-    if (in->count >= in->cap) {
-        in->cap = in->cap ? in->cap * 2 : 64;
-        in->texts = sld_xrealloc(in->texts, in->cap * sizeof(*in->texts));
+    for (struct chunk *c = in->chunks, *next; c; c = next) {
+        next = c->next;
+        sld_xfree(c);
     }
-    char *copy = sld_xalloc(s.n + 1);
-    if (s.n)
-        memcpy(copy, s.p, s.n);
-    copy[s.n] = 0;
-    id = in->count++;
-    in->texts[id] = (struct sld_str){copy, s.n};
-    sld_map_set(&in->ids, s, (void *)(uintptr_t)id);
-    return id;
-}
-
-sld_id sld_intern_find(const struct sld_intern *in, struct sld_str s)
-{
-    return (sld_id)(uintptr_t)sld_map_get(&in->ids, s);
+    sld_xfree(in->texts);
+    sld_xfree(in->slots);
+    sld_xfree(in);
 }
 
 struct sld_str sld_intern_str(const struct sld_intern *in, sld_id id)
 {
     SLD_PRE(id > 0 && id < in->count);
-    return in->texts[id];
+    uint32_t n;
+    memcpy(&n, in->texts[id], sizeof(n));
+    return (struct sld_str){in->texts[id] + sizeof(n), n};
+}
+
+// The slot of S: that of its id, or the free one where it belongs.
+static sld_id *slot_of(const struct sld_intern *in, struct sld_str s)
+{
+    size_t i = (size_t)sld_hash64(s) & (in->slot_count - 1);
+    while (in->slots[i] && !sld_str_eq(sld_intern_str(in, in->slots[i]), s))
+        i = (i + 1) & (in->slot_count - 1);
+    return &in->slots[i];
+}
+
+static void slots_grow(struct sld_intern *in)
+{
+    sld_xfree(in->slots);
+    in->slot_count = in->slot_count ? in->slot_count * 2 : SLOTS_MIN;
+    in->slots = sld_xcalloc(in->slot_count, sizeof(*in->slots));
+    for (sld_id id = 1; id < in->count; id++)
+        *slot_of(in, sld_intern_str(in, id)) = id;
+}
+
+static char *text_keep(struct sld_intern *in, struct sld_str s)
+{
+    SLD_PRE(s.n < UINT32_MAX);
+    uint32_t n = (uint32_t)s.n;
+    size_t size = sizeof(n) + s.n + 1;
+    struct chunk *c = in->chunks;
+    if (!c || c->cap - c->used < size) {
+        size_t cap = !c ? CHUNK_MIN : c->cap * 2 < CHUNK_MAX ? c->cap * 2 : CHUNK_MAX;
+        c = sld_xalloc(sizeof(*c) + (cap > size ? cap : size));
+        *c = (struct chunk){.next = in->chunks, .cap = cap > size ? cap : size};
+        in->chunks = c;
+    }
+    char *p = c->data + c->used;
+    c->used += size;
+    memcpy(p, &n, sizeof(n));
+    if (s.n)
+        memcpy(p + sizeof(n), s.p, s.n);
+    p[sizeof(n) + s.n] = 0;
+    return p;
+}
+
+sld_id sld_intern_id(struct sld_intern *in, struct sld_str s)
+{
+    if (in->count * (size_t)4 >= in->slot_count * 3)
+        slots_grow(in);
+    sld_id *slot = slot_of(in, s);
+    if (*slot)
+        return *slot;
+    SLD_INV(in->count < UINT32_MAX);
+    if (in->count >= in->cap) {
+        in->cap = in->cap ? in->cap * 2 : SLOTS_MIN;
+        in->texts = sld_xrealloc(in->texts, in->cap * sizeof(*in->texts));
+    }
+    *slot = in->count;
+    in->texts[in->count] = text_keep(in, s);
+    return in->count++;
+}
+
+sld_id sld_intern_find(const struct sld_intern *in, struct sld_str s)
+{
+    return in->slot_count ? *slot_of(in, s) : 0;
 }

@@ -5,21 +5,6 @@
 #include <math.h>
 #include <stdlib.h>
 
-struct sld_str sld_str_c(const char *c)
-{
-    return c ? (struct sld_str){c, strlen(c)} : SLD_STR_NONE;
-}
-
-struct sld_str sld_str_n(const char *p, size_t n)
-{
-    return (struct sld_str){p, n};
-}
-
-bool sld_str_eq(struct sld_str a, struct sld_str b)
-{
-    return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
-}
-
 static char lower(char c)
 {
     return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;

@@ -23,9 +23,18 @@ struct sld_str {
 #define SLD_FMT(s) (int)(s).n, (s).p ? (s).p : ""
 
 // The slice of a C string; NULL gives an absent slice.
-struct sld_str sld_str_c(const char *c);
-struct sld_str sld_str_n(const char *p, size_t n);
-bool sld_str_eq(struct sld_str a, struct sld_str b);
+static inline struct sld_str sld_str_c(const char *c)
+{
+    return (struct sld_str){c, c ? strlen(c) : 0};
+}
+static inline struct sld_str sld_str_n(const char *p, size_t n)
+{
+    return (struct sld_str){p, n};
+}
+static inline bool sld_str_eq(struct sld_str a, struct sld_str b)
+{
+    return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
+}
 // Equal but for ASCII case.
 bool sld_str_ieq(struct sld_str a, struct sld_str b);
 // strcmp's order by bytes, shorter first on a common prefix.

@@ -14,7 +14,7 @@ struct claim *flow_claim_first(const struct node *n)
 }
 
 // Where a claim of parent row KEY stands or would stand.
-static uint32_t claim_place(const struct node *n, sld_id key, bool *found)
+static uint32_t claim_place(const struct sld_flow *f, const struct node *n, sld_id key, bool *found)
 {
     uint32_t lo = 0, hi = n->u.claims.n;
     *found = false;
@@ -25,7 +25,7 @@ static uint32_t claim_place(const struct node *n, sld_id key, bool *found)
             *found = true;
             return mid;
         }
-        if (flow_key_cmp(n->table->flow, at, key) < 0)
+        if (flow_key_cmp(f, at, key) < 0)
             lo = mid + 1;
         else
             hi = mid;
@@ -33,14 +33,14 @@ static uint32_t claim_place(const struct node *n, sld_id key, bool *found)
     return lo;
 }
 
-struct claim *flow_claim_get(struct task *task, struct node *n)
+struct claim *flow_claim_get(struct sld_flow *f, struct task *task, struct node *n)
 {
     struct claims *cs = &n->u.claims;
     bool found;
-    uint32_t at = claim_place(n, task->key, &found);
+    uint32_t at = claim_place(f, n, task->key, &found);
     if (found)
         return flow_claim_at(n, at);
-    struct claim *c = SLD_NEW(struct claim);
+    struct claim *c = flow_pool_new(&f->claims);
     *c = (struct claim){.node = n, .task = task, .next = task->claims};
     task->claims = c;
     if (cs->n == 0 && cs->cap == 0) {
@@ -58,32 +58,32 @@ struct claim *flow_claim_get(struct task *task, struct node *n)
     memmove(cs->u.many + at + 1, cs->u.many + at, (cs->n - at) * sizeof(*cs->u.many));
     cs->u.many[at] = c;
     if (++cs->n == 2)
-        sld_umap_set(&n->table->contested, n->key, n);
+        sld_umap_set(&f->tables[n->table]->contested, n->key, n);
     return c;
 }
 
-static void claim_remove(struct claim *c)
+static void claim_remove(struct sld_flow *f, struct claim *c)
 {
     struct node *n = c->node;
     struct claims *cs = &n->u.claims;
     bool found;
-    uint32_t at = claim_place(n, c->task->key, &found);
+    uint32_t at = claim_place(f, n, c->task->key, &found);
     SLD_INV(found && flow_claim_at(n, at) == c);
     cs->n--;
     if (cs->cap)
         memmove(cs->u.many + at, cs->u.many + at + 1, (cs->n - at) * sizeof(*cs->u.many));
     if (cs->n == 1)
-        sld_umap_remove(&n->table->contested, n->key);
+        sld_umap_remove(&f->tables[n->table]->contested, n->key);
     if (cs->n == 0) {
         if (cs->cap)
             sld_xfree(cs->u.many);
         *cs = (struct claims){0};
     }
     SLD_UNREF(c->value);
-    sld_xfree(c);
+    flow_pool_drop(&f->claims, c);
 }
 
-bool flow_claim_commit(struct task *task)
+bool flow_claim_commit(struct sld_flow *f, struct task *task)
 {
     bool changed = false;
     for (struct claim **at = &task->claims, *c; (c = *at);) {
@@ -93,10 +93,10 @@ bool flow_claim_commit(struct task *task)
             continue;
         }
         changed = true;
-        flow_node_touch(c->node);
+        flow_node_touch(f, c->node);
         if (!c->fresh) {
             *at = c->next;
-            claim_remove(c);
+            claim_remove(f, c);
             continue;
         }
         SLD_UNREF(c->value);

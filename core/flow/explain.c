@@ -4,7 +4,7 @@
 sld_id sld_flow_owner(const struct sld_table *t, sld_id key)
 {
     SLD_PRE(t->step && !t->flow->ctx.task);
-    const struct node *n = sld_umap_get(&t->nodes, key);
+    const struct node *n = flow_idtab_get(&t->nodes, key);
     const struct claim *c = n ? flow_claim_first(n) : NULL;
     return c ? c->task->key : 0;
 }
@@ -20,25 +20,25 @@ void sld_flow_lost(const struct sld_table *t, sld_lost_fn *fn, void *arg)
     }
 }
 
-static void read_tell(const struct read *r, sld_read_fn *fn, void *arg)
+static void read_tell(const struct sld_flow *f, const struct read *r, sld_read_fn *fn, void *arg)
 {
     if (r->kind == SLD_READ_ENTRY) {
         const struct entry *e = SLD_CONTAINER_OF(r->p, struct entry, probe);
-        fn(SLD_READ_ENTRY, e->index->name, e->key, arg);
+        fn(SLD_READ_ENTRY, f->indexes[e->index]->name, e->key, arg);
     } else if (r->kind == SLD_READ_TABLE) {
         fn(SLD_READ_TABLE, SLD_CONTAINER_OF(r->p, struct sld_table, probe)->name, 0, arg);
     } else {
         const struct node *n = SLD_CONTAINER_OF(r->p, struct node, probe);
-        fn((enum sld_read_kind)r->kind, n->table->name, n->key, arg);
+        fn((enum sld_read_kind)r->kind, f->tables[n->table]->name, n->key, arg);
     }
 }
 
 void sld_flow_reads(const struct sld_table *t, sld_id parent_key, sld_read_fn *fn, void *arg)
 {
     SLD_PRE(!t->flow->ctx.task);
-    const struct task *task = sld_umap_get(&t->tasks, parent_key);
+    struct task *task = flow_idtab_get(&t->tasks, parent_key);
     for (uint32_t i = 0; task && i < task->reads_n; i++)
-        read_tell(&task->reads[i], fn, arg);
+        read_tell(t->flow, &flow_task_reads(task)[i], fn, arg);
 }
 
 size_t sld_flow_stats(const struct sld_flow *f, struct sld_table_stats *out, size_t max)

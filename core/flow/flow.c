@@ -1,46 +1,47 @@
 // Tables, keys and source rows: what the outside declares and sets.
 #include "flow/inside.h"
 
+#include <stdio.h>
+
 struct sld_flow *sld_flow_create(void)
 {
     struct sld_flow *f = SLD_NEW(struct sld_flow);
     f->keys = sld_intern_create();
     f->ctx.flow = f;
+    flow_pool_init(&f->nodes, sizeof(struct node));
+    flow_pool_init(&f->tasks, sizeof(struct task));
+    flow_pool_init(&f->claims, sizeof(struct claim));
+    flow_pool_init(&f->entries, sizeof(struct entry));
     return f;
 }
 
-static void node_free(struct node *n)
+// What node N of T owns; the node itself is the pool's.
+static void node_fini(const struct sld_table *t, struct node *n)
 {
     SLD_UNREF(n->value);
-    if (!n->table->step && n->touched)
+    if (!t->step && n->touched)
         SLD_UNREF(n->u.pending);
-    if (n->table->step && n->u.claims.cap)
+    if (t->step && n->u.claims.cap)
         sld_xfree(n->u.claims.u.many);
-    sld_xfree(n->probe.v);
-    sld_xfree(n);
+    flow_probe_fini(&n->probe);
 }
 
-static void task_free(struct task *task)
+static void task_fini(struct task *task)
 {
-    for (struct claim *c = task->claims, *next; c; c = next) {
-        next = c->next;
+    for (struct claim *c = task->claims; c; c = c->next)
         SLD_UNREF(c->value);
-        sld_xfree(c);
-    }
-    sld_xfree(task->reads);
-    sld_xfree(task);
+    if (task->reads_n > 1)
+        sld_xfree(task->reads.many);
 }
 
 static void index_free(struct sld_index *i)
 {
     size_t at = 0;
-    for (struct sld_umap_slot *s; (s = sld_umap_next(&i->entries, &at));) {
-        struct entry *e = s->value;
-        sld_xfree(e->hits.v);
-        sld_xfree(e->probe.v);
-        sld_xfree(e);
+    for (struct entry *e; (e = flow_idtab_next(&i->entries, &at));) {
+        flow_hits_fini(&e->hits);
+        flow_probe_fini(&e->probe);
     }
-    sld_umap_fini(&i->entries);
+    flow_idtab_fini(&i->entries);
     sld_xfree(i->touched);
     sld_xfree(i);
 }
@@ -48,26 +49,26 @@ static void index_free(struct sld_index *i)
 static void table_free(struct sld_table *t)
 {
     size_t at = 0;
-    for (struct sld_umap_slot *s; (s = sld_umap_next(&t->nodes, &at));)
-        node_free(s->value);
+    for (struct node *n; (n = flow_idtab_next(&t->nodes, &at));)
+        node_fini(t, n);
     at = 0;
-    for (struct sld_umap_slot *s; (s = sld_umap_next(&t->tasks, &at));)
-        task_free(s->value);
-    for (struct sld_index *i = t->indexes, *next; i; i = next) {
+    for (struct task *task; (task = flow_idtab_next(&t->tasks, &at));)
+        task_fini(task);
+    for (struct indexing *i = t->indexes, *next; i; i = next) {
         next = i->next;
-        index_free(i);
+        sld_xfree(i);
     }
     for (struct child *c = t->children, *next; c; c = next) {
         next = c->next;
         sld_xfree(c);
     }
-    sld_umap_fini(&t->nodes);
-    sld_umap_fini(&t->tasks);
+    flow_idtab_fini(&t->nodes);
+    flow_idtab_fini(&t->tasks);
     sld_umap_fini(&t->contested);
     sld_xfree(t->touched);
     sld_xfree(t->dirty);
-    sld_xfree(t->probe.v);
-    sld_xfree(t->all.v);
+    flow_probe_fini(&t->probe);
+    flow_hits_fini(&t->all);
     sld_xfree(t->parents);
     sld_xfree(t);
 }
@@ -79,10 +80,19 @@ void sld_flow_destroy(struct sld_flow *f)
     SLD_PRE(!f->running);
     for (size_t i = 0; i < f->tables_n; i++)
         table_free(f->tables[i]);
+    for (size_t i = 0; i < f->indexes_n; i++)
+        index_free(f->indexes[i]);
+    flow_pool_fini(&f->nodes);
+    flow_pool_fini(&f->tasks);
+    flow_pool_fini(&f->claims);
+    flow_pool_fini(&f->entries);
     sld_xfree(f->tables);
+    sld_xfree(f->indexes);
     sld_xfree(f->changes);
     sld_xfree(f->ids_old.v);
     sld_xfree(f->ids_new.v);
+    sld_xfree(f->ctx.reads);
+    sld_arena_fini(&f->ctx.scratch);
     sld_intern_destroy(f->keys);
     sld_xfree(f);
 }
@@ -99,15 +109,25 @@ sld_id sld_flow_key(struct sld_flow *f, struct sld_str s)
 
 sld_id sld_flow_keyf(struct sld_flow *f, const char *fmt, ...)
 {
-    struct sld_buf b;
-    sld_buf_init(&b, 64 * 1024);
-    va_list ap;
+    char small[256];
+    va_list ap, again;
     va_start(ap, fmt);
-    sld_buf_vaddf(&b, fmt, ap);
+    va_copy(again, ap);
+    int n = vsnprintf(small, sizeof(small), fmt, ap);
     va_end(ap);
-    SLD_PRE(!b.full);
-    sld_id id = sld_intern_id(f->keys, sld_buf_str(&b));
-    sld_buf_fini(&b);
+    SLD_INV(n >= 0);
+    sld_id id;
+    if ((size_t)n < sizeof(small)) {
+        id = sld_intern_id(f->keys, sld_str_n(small, (size_t)n));
+    } else {
+        struct sld_buf b;
+        sld_buf_init(&b, 64 * 1024);
+        sld_buf_vaddf(&b, fmt, again);
+        SLD_PRE(!b.full);
+        id = sld_intern_id(f->keys, sld_buf_str(&b));
+        sld_buf_fini(&b);
+    }
+    va_end(again);
     return id;
 }
 
@@ -122,7 +142,8 @@ struct sld_table *sld_flow_source(struct sld_flow *f, const char *name)
     struct sld_table *t = SLD_NEW(struct sld_table);
     t->flow = f;
     t->name = name;
-    t->rank = (unsigned)f->tables_n;
+    SLD_INV(f->tables_n < UINT16_MAX);
+    t->rank = (uint16_t)f->tables_n;
     FLOW_GROW(f->tables, f->tables_n, f->tables_cap);
     f->tables[f->tables_n++] = t;
     return t;
@@ -132,7 +153,7 @@ static void table_drive(struct sld_table *t, struct sld_table *parent)
 {
     SLD_PRE(parent->flow == t->flow && parent->rank < t->rank);
     struct child *c = SLD_NEW(struct child);
-    *c = (struct child){t, t->join, parent->children};
+    *c = (struct child){t, parent->children};
     parent->children = c;
     t->parents = sld_xrealloc(t->parents, (t->parents_n + 1) * sizeof(struct sld_table *));
     t->parents[t->parents_n++] = parent;
@@ -166,12 +187,24 @@ struct sld_table *sld_flow_join(struct sld_flow *f, const char *name,
 struct sld_index *sld_flow_index(struct sld_flow *f, const char *name, struct sld_table *table,
                                  sld_index_fn *fn, void *user)
 {
-    SLD_PRE(table->flow == f && f->rounds == 0 && fn);
+    SLD_PRE(table->flow == f && fn && f->indexes_n < UINT16_MAX);
     struct sld_index *i = SLD_NEW(struct sld_index);
-    *i = (struct sld_index){.name = name, .table = table, .fn = fn, .user = user,
-                            .next = table->indexes};
-    table->indexes = i;
+    *i = (struct sld_index){
+        .name = name, .flow = f, .number = (uint16_t)f->indexes_n, .fn = fn, .user = user};
+    FLOW_GROW(f->indexes, f->indexes_n, f->indexes_cap);
+    f->indexes[f->indexes_n++] = i;
+    sld_flow_index_add(i, table);
     return i;
+}
+
+void sld_flow_index_add(struct sld_index *i, struct sld_table *table)
+{
+    SLD_PRE(table->flow == i->flow && i->flow->rounds == 0);
+    struct indexing *it = SLD_NEW(struct indexing);
+    *it = (struct indexing){i, table->indexes};
+    table->indexes = it;
+    if (table->rank > i->rank)
+        i->rank = table->rank;
 }
 
 void sld_flow_watch(struct sld_table *t, sld_watch_fn *fn, void *user)
@@ -184,29 +217,31 @@ void sld_flow_watch(struct sld_table *t, sld_watch_fn *fn, void *user)
 struct node *flow_node_get(struct sld_table *t, sld_id key)
 {
     SLD_PRE(key != 0);
-    struct node *n = sld_umap_get(&t->nodes, key);
+    struct node *n = flow_idtab_get(&t->nodes, key);
     if (!n) {
-        n = SLD_NEW(struct node);
-        n->table = t;
+        n = flow_pool_new(&t->flow->nodes);
+        n->table = t->rank;
         n->key = key;
-        sld_umap_set(&t->nodes, key, n);
+        flow_idtab_add(&t->nodes, n);
     }
     return n;
 }
 
-void flow_node_drop(struct node *n)
+void flow_node_drop(struct sld_flow *f, struct node *n)
 {
+    struct sld_table *t = f->tables[n->table];
     if (n->value || n->touched || n->held || n->probe.n > 0)
         return;
-    if (n->table->step && n->u.claims.n > 0)
+    if (t->step && n->u.claims.n > 0)
         return;
-    sld_umap_remove(&n->table->nodes, n->key);
-    node_free(n);
+    flow_idtab_remove(&t->nodes, n->key);
+    node_fini(t, n);
+    flow_pool_drop(&f->nodes, n);
 }
 
-void flow_node_touch(struct node *n)
+void flow_node_touch(struct sld_flow *f, struct node *n)
 {
-    struct sld_table *t = n->table;
+    struct sld_table *t = f->tables[n->table];
     if (n->touched)
         return;
     n->touched = true;
@@ -215,16 +250,16 @@ void flow_node_touch(struct node *n)
 }
 
 // What the outside sees of a row: of a source table the pending value.
-static struct sld_obj *node_seen(const struct node *n)
+static struct sld_obj *node_seen(const struct sld_table *t, const struct node *n)
 {
-    return !n->table->step && n->touched ? n->u.pending : n->value;
+    return !t->step && n->touched ? n->u.pending : n->value;
 }
 
 static void source_put(struct sld_table *t, struct node *n, struct sld_obj *value)
 {
-    t->rows = t->rows + (value != NULL) - (node_seen(n) != NULL);
+    t->rows = t->rows + (value != NULL) - (node_seen(t, n) != NULL);
     if (!n->touched) {
-        flow_node_touch(n);
+        flow_node_touch(t->flow, n);
         n->u.pending = NULL;
         t->flow->pending++;
     }
@@ -242,34 +277,33 @@ void sld_flow_set(struct sld_table *t, sld_id key, void *value)
 void sld_flow_delete(struct sld_table *t, sld_id key)
 {
     SLD_PRE(!t->step && !t->flow->ctx.task);
-    struct node *n = sld_umap_get(&t->nodes, key);
-    if (n && node_seen(n))
+    struct node *n = flow_idtab_get(&t->nodes, key);
+    if (n && node_seen(t, n))
         source_put(t, n, NULL);
 }
 
 const void *sld_flow_get(const struct sld_table *t, sld_id key)
 {
     SLD_PRE(!t->flow->ctx.task);
-    const struct node *n = sld_umap_get(&t->nodes, key);
-    return n ? node_seen(n) : NULL;
+    const struct node *n = flow_idtab_get(&t->nodes, key);
+    return n ? node_seen(t, n) : NULL;
 }
 
 bool sld_flow_has_readers(const struct sld_table *t, sld_id key)
 {
     SLD_PRE(!t->flow->ctx.task);
-    const struct node *n = sld_umap_get(&t->nodes, key);
+    const struct node *n = flow_idtab_get(&t->nodes, key);
     return n && n->probe.n > 0;
 }
 
 bool sld_flow_next(const struct sld_table *t, size_t *at, sld_id *key, const void **value)
 {
     SLD_PRE(!t->flow->ctx.task);
-    for (struct sld_umap_slot *s; (s = sld_umap_next(&t->nodes, at));) {
-        const struct node *n = s->value;
-        if (!node_seen(n))
+    for (const struct node *n; (n = flow_idtab_next(&t->nodes, at));) {
+        if (!node_seen(t, n))
             continue;
         *key = n->key;
-        *value = node_seen(n);
+        *value = node_seen(t, n);
         return true;
     }
     return false;

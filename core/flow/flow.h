@@ -47,7 +47,8 @@ struct sld_table *sld_flow_derive(struct sld_flow *f, const char *name, struct s
 
 // A derived table whose row keys are demanded, not driven by one parent: it has a row for every key
 // that any table in PARENTS (NULL-terminated) has. STEP gets IN = NULL and reads what it needs by
-// sld_ctx_get. For joins such as object = f(raw, accepted).
+// sld_ctx_get; it runs whenever a row of that key changes in a parent, so reading those costs nothing.
+// For joins such as object = f(raw, accepted).
 struct sld_table *sld_flow_join(struct sld_flow *f, const char *name,
                                 struct sld_table *const *parents,
                                 sld_step *step, void *user);
@@ -55,10 +56,11 @@ struct sld_table *sld_flow_join(struct sld_flow *f, const char *name,
 // Index keys of one row: calls ADD for each. Pure in (key, value).
 typedef void sld_index_fn(sld_id key, const void *value, void (*add)(void *arg, sld_id entry),
                           void *arg, void *user);
-// An index over TABLE. Reading one of its entries depends on that entry only. Declare right after
-// the table.
+// An index over TABLE. Reading one of its entries depends on that entry only.
 struct sld_index *sld_flow_index(struct sld_flow *f, const char *name, struct sld_table *table,
                                  sld_index_fn *fn, void *user);
+// The rows of TABLE are in index I too, by the same function.
+void sld_flow_index_add(struct sld_index *i, struct sld_table *table);
 
 // ---- The outside: source rows ----
 
@@ -108,10 +110,11 @@ struct sld_round sld_flow_run(struct sld_flow *f);
 const void *sld_ctx_get(struct sld_ctx *ctx, struct sld_table *t, sld_id key);
 // Whether the row exists: depends on existence only, not on content.
 bool sld_ctx_has(struct sld_ctx *ctx, struct sld_table *t, sld_id key);
-// The rows of entry ENTRY of index I, sorted by key text; recorded as the entry, so that cost is
-// independent of the table's size. The array is valid until the end of the step.
+// The rows of entry ENTRY of index I, sorted by key text (rows of several tables with one key: by rank);
+// recorded as the entry, so that cost is independent of the table's size. The array is valid until the end of the step.
 struct sld_hit {
     sld_id key;
+    uint32_t rank; // of the row's table
     const void *value;
 };
 const struct sld_hit *sld_ctx_lookup(struct sld_ctx *ctx, struct sld_index *i, sld_id entry,
@@ -140,7 +143,8 @@ void sld_flow_lost(const struct sld_table *t, sld_lost_fn *fn, void *arg);
 
 // ---- Explaining ----
 
-// What the step of derived table T read for parent row PARENT_KEY, besides that row itself: calls
+// What the step of derived table T read for parent row PARENT_KEY, besides the rows of that key in T's
+// parents: calls
 // FN once for each thing read. KEY is the row's or the entry's, 0 for a whole table.
 enum sld_read_kind { SLD_READ_ROW, SLD_READ_EXISTS, SLD_READ_ENTRY, SLD_READ_TABLE };
 typedef void sld_read_fn(enum sld_read_kind kind, const char *table_or_index, sld_id key,

@@ -8,20 +8,51 @@ int flow_key_cmp(const struct sld_flow *f, sld_id a, sld_id b)
     return a == b ? 0 : sld_str_cmp(sld_intern_str(f->keys, a), sld_intern_str(f->keys, b));
 }
 
-void flow_hits_add(struct hits *h, sld_id key, const void *value)
+static struct sld_hit *hits_v(struct hits *h)
 {
-    FLOW_GROW(h->v, h->n, h->cap);
-    h->v[h->n++] = (struct sld_hit){key, value};
+    return h->cap ? h->u.v : &h->u.one;
 }
 
-// The first of N sorted hits whose key is not before KEY.
+const struct sld_hit *flow_hits_rows(const struct hits *h)
+{
+    return h->cap ? h->u.v : &h->u.one;
+}
+
+void flow_hits_fini(struct hits *h)
+{
+    if (h->cap)
+        sld_xfree(h->u.v);
+    *h = (struct hits){0};
+}
+
+void flow_hits_add(struct hits *h, struct sld_hit hit)
+{
+    if (h->cap == 0 && h->n == 1) {
+        struct sld_hit one = h->u.one;
+        h->cap = 2;
+        h->u.v = sld_xcalloc(h->cap, sizeof(*h->u.v));
+        h->u.v[0] = one;
+    } else if (h->cap) {
+        FLOW_GROW(h->u.v, h->n, h->cap);
+    }
+    hits_v(h)[h->n++] = hit;
+}
+
+// By key text, then by rank of their tables.
+static int hit_cmp(const struct sld_flow *f, const struct sld_hit *a, const struct sld_hit *b)
+{
+    int c = flow_key_cmp(f, a->key, b->key);
+    return c ? c : (a->rank > b->rank) - (a->rank < b->rank);
+}
+
+// The first of N sorted hits that is not before HIT.
 static uint32_t hits_place(const struct sld_flow *f, const struct sld_hit *v, uint32_t n,
-                           sld_id key)
+                           const struct sld_hit *hit)
 {
     uint32_t lo = 0, hi = n;
     while (lo < hi) {
         uint32_t mid = lo + (hi - lo) / 2;
-        if (flow_key_cmp(f, v[mid].key, key) < 0)
+        if (hit_cmp(f, &v[mid], hit) < 0)
             lo = mid + 1;
         else
             hi = mid;
@@ -29,45 +60,59 @@ static uint32_t hits_place(const struct sld_flow *f, const struct sld_hit *v, ui
     return lo;
 }
 
-// Replaces the value of KEY, which is there since an earlier round; NULL removes it.
-static void hits_set(const struct sld_flow *f, struct hits *h, sld_id key, const void *value)
+// Replaces the value of a row which is there since an earlier round; NULL removes it.
+static void hits_set(const struct sld_flow *f, struct hits *h, struct sld_hit hit)
 {
-    uint32_t at = hits_place(f, h->v, h->sorted, key);
-    SLD_INV(at < h->sorted && h->v[at].key == key && h->v[at].value);
-    h->v[at].value = value;
-    if (!value)
+    struct sld_hit *v = hits_v(h);
+    uint32_t at = hits_place(f, v, h->sorted, &hit);
+    SLD_INV(at < h->sorted && v[at].key == hit.key && v[at].rank == hit.rank && v[at].value);
+    v[at].value = hit.value;
+    if (!hit.value)
         h->dead++;
 }
 
 static int by_text(const void *a, const void *b, void *arg)
 {
-    return flow_key_cmp(arg, ((const struct sld_hit *)a)->key, ((const struct sld_hit *)b)->key);
+    return hit_cmp(arg, a, b);
 }
 
 void flow_hits_settle(const struct sld_flow *f, struct hits *h)
 {
+    struct sld_hit *v = hits_v(h);
     if (h->dead) {
         uint32_t to = 0, sorted = 0;
         for (uint32_t i = 0; i < h->n; i++) {
-            if (!h->v[i].value)
+            if (!v[i].value)
                 continue;
             sorted += i < h->sorted;
-            h->v[to++] = h->v[i];
+            v[to++] = v[i];
         }
-        *h = (struct hits){.v = h->v, .n = to, .sorted = sorted, .cap = h->cap};
+        h->n = to;
+        h->sorted = sorted;
+        h->dead = 0;
+        if (to == 0) {
+            flow_hits_fini(h);
+            return;
+        }
     }
     uint32_t added = h->n - h->sorted;
-    if (added == 0)
+    if (h->sorted == 0 && added > 1) {
+        qsort_r(v, added, sizeof(*v), by_text, (void *)(uintptr_t)f);
+        h->sorted = h->n;
+    }
+    if (h->sorted == h->n || h->n == 1) {
+        h->sorted = h->n;
         return;
+    }
     struct sld_hit *tail = sld_xalloc(added * sizeof(*tail));
-    memcpy(tail, h->v + h->sorted, added * sizeof(*tail));
+    memcpy(tail, v + h->sorted, added * sizeof(*tail));
     qsort_r(tail, added, sizeof(*tail), by_text, (void *)(uintptr_t)f);
     // From the back: each added row pushes the sorted ones behind it to their final place.
     uint32_t left = h->sorted;
     for (uint32_t j = added; j-- > 0;) {
-        uint32_t at = hits_place(f, h->v, left, tail[j].key);
-        memmove(h->v + at + j + 1, h->v + at, (left - at) * sizeof(*h->v));
-        h->v[at + j] = tail[j];
+        uint32_t at = hits_place(f, v, left, &tail[j]);
+        memmove(v + at + j + 1, v + at, (left - at) * sizeof(*v));
+        v[at + j] = tail[j];
         left = at;
     }
     h->sorted = h->n;
@@ -76,24 +121,23 @@ void flow_hits_settle(const struct sld_flow *f, struct hits *h)
 
 struct entry *flow_entry_get(struct sld_index *i, sld_id key)
 {
-    struct entry *e = sld_umap_get(&i->entries, key);
+    struct entry *e = flow_idtab_get(&i->entries, key);
     if (!e) {
-        e = SLD_NEW(struct entry);
-        e->index = i;
+        e = flow_pool_new(&i->flow->entries);
+        e->index = i->number;
         e->key = key;
-        sld_umap_set(&i->entries, key, e);
+        flow_idtab_add(&i->entries, e);
     }
     return e;
 }
 
-void flow_entry_drop(struct entry *e)
+void flow_entry_drop(struct sld_flow *f, struct entry *e)
 {
     if (e->hits.n > 0 || e->probe.n > 0 || e->touched)
         return;
-    sld_umap_remove(&e->index->entries, e->key);
-    sld_xfree(e->hits.v);
-    sld_xfree(e->probe.v);
-    sld_xfree(e);
+    flow_idtab_remove(&f->indexes[e->index]->entries, e->key);
+    flow_hits_fini(&e->hits);
+    flow_pool_drop(&f->entries, e);
 }
 
 static void ids_add(void *arg, sld_id entry)
@@ -128,38 +172,39 @@ static void ids_of(struct sld_index *i, sld_id key, struct sld_obj *value, struc
     ids->n = to;
 }
 
-static void entry_change(struct sld_index *i, sld_id entry, sld_id key, bool was,
-                         struct sld_obj *value)
+static void entry_change(struct sld_index *i, sld_id entry, struct sld_hit hit, bool was)
 {
     struct entry *e = flow_entry_get(i, entry);
     if (was)
-        hits_set(i->table->flow, &e->hits, key, value);
+        hits_set(i->flow, &e->hits, hit);
     else
-        flow_hits_add(&e->hits, key, value);
+        flow_hits_add(&e->hits, hit);
     if (!e->touched) {
         e->touched = true;
         FLOW_GROW(i->touched, i->touched_n, i->touched_cap);
         i->touched[i->touched_n++] = e;
-        flow_probe_wake(&e->probe, false);
+        flow_probe_wake(i->flow, &e->probe, false);
     }
 }
 
-void flow_index_change(struct node *n, struct sld_obj *old, struct sld_obj *new_value)
+void flow_index_change(struct sld_table *t, struct node *n, struct sld_obj *old,
+                       struct sld_obj *new_value)
 {
-    struct sld_table *t = n->table;
     struct ids *a = &t->flow->ids_old, *b = &t->flow->ids_new;
+    struct sld_hit hit = {n->key, t->rank, new_value};
     if (t->all_kept && old)
-        hits_set(t->flow, &t->all, n->key, new_value);
+        hits_set(t->flow, &t->all, hit);
     else if (t->all_kept)
-        flow_hits_add(&t->all, n->key, new_value);
-    flow_probe_wake(&t->probe, false);
-    for (struct sld_index *i = t->indexes; i; i = i->next) {
-        ids_of(i, n->key, old, a);
-        ids_of(i, n->key, new_value, b);
+        flow_hits_add(&t->all, hit);
+    flow_probe_wake(t->flow, &t->probe, false);
+    for (struct indexing *it = t->indexes; it; it = it->next) {
+        ids_of(it->index, n->key, old, a);
+        ids_of(it->index, n->key, new_value, b);
         for (size_t x = 0, y = 0; x < a->n || y < b->n;) {
             bool was = y == b->n || (x < a->n && a->v[x] <= b->v[y]);
             bool is = x == a->n || (y < b->n && b->v[y] <= a->v[x]);
-            entry_change(i, was ? a->v[x] : b->v[y], n->key, was, is ? new_value : NULL);
+            hit.value = is ? new_value : NULL;
+            entry_change(it->index, was ? a->v[x] : b->v[y], hit, was);
             x += was;
             y += is;
         }
@@ -170,13 +215,15 @@ void flow_index_settle(struct sld_table *t)
 {
     if (t->all_kept)
         flow_hits_settle(t->flow, &t->all);
-    for (struct sld_index *i = t->indexes; i; i = i->next) {
+    for (struct indexing *it = t->indexes; it; it = it->next) {
+        struct sld_index *i = it->index;
         for (size_t k = 0; k < i->touched_n; k++) {
             struct entry *e = i->touched[k];
             e->touched = false;
             flow_hits_settle(t->flow, &e->hits);
-            flow_entry_drop(e);
+            flow_entry_drop(t->flow, e);
         }
         i->touched_n = 0;
+        FLOW_SHRINK(i->touched, i->touched_cap);
     }
 }

@@ -10,16 +10,39 @@
 
 struct task;
 
+// Items of one size: no header each, freed ones are used again, all go with the pool.
+struct pool {
+    size_t size;       // of an item
+    void *free;        // linked by their first word
+    struct slab *slabs;
+};
+
+// Items by id, which is their first member.
+struct idtab {
+    void **v;
+    uint32_t n, cap; // cap is zero or a power of two
+};
+
 // Who read a probe: read IDX of TASK.
 struct reader {
     struct task *task;
-    uint32_t idx;
-    bool exists_only;
+    uint32_t idx : 31;
+    uint32_t exists_only : 1;
 };
 
+// Most have one reader or none, which needs no array.
 struct probe {
-    struct reader *v;
-    uint32_t n, cap;
+    union {
+        struct task *one; // n == 1
+        struct reader *v; // n > 1
+    } u;
+    uint32_t n;
+    union {
+        struct {
+            uint32_t idx : 31, exists_only : 1; // n == 1
+        } one;
+        uint32_t cap; // n > 1
+    } m;
 };
 
 // What a task read: P, where it is reader number POS.
@@ -30,12 +53,15 @@ struct read {
 };
 
 struct task {
-    struct sld_table *table;
-    struct read *reads;
-    struct claim *claims; // singly linked
-    uint32_t reads_n, reads_cap;
     sld_id key;
+    uint16_t table; // rank
     bool dirty;
+    uint32_t reads_n;
+    union {
+        struct read one;   // reads_n == 1
+        struct read *many; // reads_n > 1, exactly as many
+    } reads;
+    struct claim *claims; // singly linked
 };
 
 // Row NODE as TASK would have it. Owned by the task.
@@ -58,60 +84,69 @@ struct claims {
 };
 
 struct node {
+    sld_id key;
+    uint16_t table; // rank
+    bool touched;   // in table->touched
+    bool held;      // in flow->changes
     struct probe probe;
-    struct sld_table *table;
     struct sld_obj *value; // owned; NULL = no such row
     union {
         struct claims claims;    // of a derived table
         struct sld_obj *pending; // of a source table, while touched: owned, NULL = to be deleted
     } u;
-    sld_id key;
-    bool touched; // in table->touched
-    bool held;    // in flow->changes
 };
 
 // Rows sorted by key text. Within a round, rows are appended behind the sorted part and removed
 // ones stay with a NULL value, until hits_settle.
 struct hits {
-    struct sld_hit *v;
+    union {
+        struct sld_hit one; // cap == 0 and n <= 1
+        struct sld_hit *v;  // cap > 0
+    } u;
     uint32_t n, sorted, dead, cap;
 };
 
 struct entry {
-    struct probe probe;
-    struct sld_index *index;
-    struct hits hits;
     sld_id key;
-    bool touched; // in index->touched
+    uint16_t index; // number
+    bool touched;   // in index->touched
+    struct probe probe;
+    struct hits hits;
 };
 
 struct sld_index {
     const char *name;
-    struct sld_table *table;
+    struct sld_flow *flow;
+    uint16_t number;        // place in flow->indexes
+    unsigned rank;          // the highest of its tables
     sld_index_fn *fn;
     void *user;
-    struct sld_umap entries; // id -> struct entry
+    struct idtab entries;   // struct entry
     struct entry **touched;
     size_t touched_n, touched_cap;
-    struct sld_index *next; // of the same table
+};
+
+// An index that has rows of a table.
+struct indexing {
+    struct sld_index *index;
+    struct indexing *next; // of the same table
 };
 
 // One table that another one drives.
 struct child {
     struct sld_table *table;
-    bool existence_only; // of a join
     struct child *next;
 };
 
 struct sld_table {
     struct sld_flow *flow;
     const char *name;
-    unsigned rank;              // place in flow->tables
-    struct sld_umap nodes;      // id -> struct node
+    uint16_t rank;              // place in flow->tables
+    struct idtab nodes;         // struct node
     size_t rows;                // of a source table: with what is pending
     struct node **touched;      // nodes to look at in this round
     size_t touched_n, touched_cap;
-    struct sld_index *indexes;
+    struct indexing *indexes;
     struct child *children;
     struct probe probe;         // readers of the whole table
     struct hits all;            // kept once somebody read the whole table
@@ -124,7 +159,7 @@ struct sld_table {
     struct sld_table **parents; // owned
     size_t parents_n;
     bool join;
-    struct sld_umap tasks;      // parent key -> struct task
+    struct idtab tasks;         // struct task; by parent key
     struct task **dirty;
     size_t dirty_n, dirty_cap;
     struct sld_umap contested;  // key -> node with more than one claim
@@ -139,6 +174,8 @@ struct change {
 struct sld_ctx {
     struct sld_flow *flow;
     struct task *task; // NULL outside of a step
+    struct read *reads; // of the task, until its step has ended; then task->reads has them
+    uint32_t reads_n, reads_cap;
     struct sld_arena scratch;
 };
 
@@ -151,6 +188,9 @@ struct sld_flow {
     struct sld_intern *keys;
     struct sld_table **tables; // by rank
     size_t tables_n, tables_cap;
+    struct sld_index **indexes; // by number
+    size_t indexes_n, indexes_cap;
+    struct pool nodes, tasks, claims, entries;
     struct change *changes;    // of this round, by rank
     size_t changes_n, changes_cap;
     size_t pending;            // touched source rows
@@ -172,36 +212,67 @@ struct sld_flow {
 // Order of two keys by text.
 int flow_key_cmp(const struct sld_flow *f, sld_id a, sld_id b);
 
+// An array that one great round made large is given back when it is empty again.
+#define FLOW_SHRINK(v, cap)                                                                        \
+    do {                                                                                           \
+        if ((cap) > 512) {                                                                         \
+            sld_xfree(v);                                                                          \
+            (v) = NULL;                                                                            \
+            (cap) = 0;                                                                             \
+        }                                                                                          \
+    } while (0)
+
+// pool.c
+void flow_pool_init(struct pool *p, size_t size);
+void flow_pool_fini(struct pool *p);
+void *flow_pool_new(struct pool *p); // zeroed
+void flow_pool_drop(struct pool *p, void *item);
+void flow_idtab_fini(struct idtab *t); // not the items
+void *flow_idtab_get(const struct idtab *t, sld_id key);
+void flow_idtab_add(struct idtab *t, void *item); // which is not there yet
+void flow_idtab_remove(struct idtab *t, sld_id key);
+// The next item from *AT on, or NULL; in no order. Meanwhile nothing may be added or removed.
+void *flow_idtab_next(const struct idtab *t, size_t *at);
+
 // flow.c
 struct node *flow_node_get(struct sld_table *t, sld_id key); // made when missing
 // Frees N when nothing needs it any more.
-void flow_node_drop(struct node *n);
-void flow_node_touch(struct node *n);
+void flow_node_drop(struct sld_flow *f, struct node *n);
+void flow_node_touch(struct sld_flow *f, struct node *n);
 
 // probe.c
-// Records that TASK read P, once.
-void flow_probe_record(struct task *task, struct probe *p, enum sld_read_kind kind);
+// Records that the running task read P, once.
+void flow_probe_record(struct sld_ctx *ctx, struct probe *p, enum sld_read_kind kind);
+// What the running task read becomes its own.
+void flow_task_keep(struct sld_ctx *ctx);
+// The reads of TASK, which does not run.
+struct read *flow_task_reads(struct task *task);
 // Takes back all reads of TASK and frees probes that nobody needs any more.
-void flow_task_forget(struct task *task);
-void flow_task_mark(struct task *task);
+void flow_task_forget(struct sld_flow *f, struct task *task);
+void flow_task_mark(struct sld_flow *f, struct task *task);
 // Marks the readers of P; EXISTED_TOO: the row was changed, not made or deleted.
-void flow_probe_wake(const struct probe *p, bool existed_too);
+void flow_probe_wake(struct sld_flow *f, const struct probe *p, bool existed_too);
+void flow_probe_fini(struct probe *p);
 
 // hits.c
-void flow_hits_add(struct hits *h, sld_id key, const void *value);
+// The rows of H, settled.
+const struct sld_hit *flow_hits_rows(const struct hits *h);
+void flow_hits_add(struct hits *h, struct sld_hit hit);
 void flow_hits_settle(const struct sld_flow *f, struct hits *h);
+void flow_hits_fini(struct hits *h);
 // Brings the indexes and the sorted rows of N's table up to its change and wakes their readers.
-void flow_index_change(struct node *n, struct sld_obj *old, struct sld_obj *new_value);
+void flow_index_change(struct sld_table *t, struct node *n, struct sld_obj *old,
+                       struct sld_obj *new_value);
 // Sorts what changed in T's indexes; before anybody reads them.
 void flow_index_settle(struct sld_table *t);
 struct entry *flow_entry_get(struct sld_index *i, sld_id key); // made when missing
-void flow_entry_drop(struct entry *e);
+void flow_entry_drop(struct sld_flow *f, struct entry *e);
 
 // claim.c
 struct claim *flow_claim_first(const struct node *n); // NULL = none
 // The Nth claim on the node, I < claims.n.
 struct claim *flow_claim_at(const struct node *n, uint32_t i);
 // TASK's claim on N, made when missing.
-struct claim *flow_claim_get(struct task *task, struct node *n);
+struct claim *flow_claim_get(struct sld_flow *f, struct task *task, struct node *n);
 // After a step: what was not emitted again goes. True when anything changed.
-bool flow_claim_commit(struct task *task);
+bool flow_claim_commit(struct sld_flow *f, struct task *task);

@@ -1,56 +1,133 @@
 // Reads and readers: both ends know each other's place, so that taking back a read is O(1).
 #include "flow/inside.h"
 
-void flow_probe_record(struct task *task, struct probe *p, enum sld_read_kind kind)
+enum { IDX_MASK = 0x7fffffff };
+
+void flow_probe_fini(struct probe *p)
+{
+    if (p->n > 1)
+        sld_xfree(p->u.v);
+    *p = (struct probe){0};
+}
+
+static struct reader probe_reader(const struct probe *p, uint32_t i)
+{
+    if (p->n > 1)
+        return p->u.v[i];
+    return (struct reader){p->u.one, p->m.one.idx, p->m.one.exists_only};
+}
+
+static void probe_set(struct probe *p, uint32_t i, struct reader r)
+{
+    if (p->n > 1) {
+        p->u.v[i] = r;
+        return;
+    }
+    p->u.one = r.task;
+    p->m.one.idx = r.idx;
+    p->m.one.exists_only = r.exists_only;
+}
+
+static void probe_add(struct probe *p, struct reader r)
+{
+    if (p->n == 1) {
+        struct reader *v = sld_xcalloc(2, sizeof(*v));
+        v[0] = probe_reader(p, 0);
+        p->u.v = v;
+        p->m.cap = 2;
+    } else if (p->n > 1) {
+        FLOW_GROW(p->u.v, p->n, p->m.cap);
+    }
+    p->n++;
+    probe_set(p, p->n - 1, r);
+}
+
+// Takes away the reader in place I; the last one moves there.
+static void probe_remove(struct probe *p, uint32_t i)
+{
+    struct reader last = probe_reader(p, p->n - 1);
+    if (i < p->n - 1) {
+        probe_set(p, i, last);
+        flow_task_reads(last.task)[last.idx].pos = i;
+    }
+    if (p->n == 2) {
+        struct reader *v = p->u.v, left = v[0];
+        p->n = 1;
+        probe_set(p, 0, left);
+        sld_xfree(v);
+        return;
+    }
+    p->n--;
+}
+
+void flow_probe_record(struct sld_ctx *ctx, struct probe *p, enum sld_read_kind kind)
 {
     bool exists_only = kind == SLD_READ_EXISTS;
     // The old reads were taken back and only this task reads now: its read of P is the last one, or
     // not there.
-    if (p->n > 0 && p->v[p->n - 1].task == task) {
-        struct reader *r = &p->v[p->n - 1];
-        if (r->exists_only && !exists_only) {
-            r->exists_only = false;
-            task->reads[r->idx].kind = (uint8_t)kind;
+    struct reader last = p->n ? probe_reader(p, p->n - 1) : (struct reader){0};
+    if (last.task == ctx->task) {
+        if (last.exists_only && !exists_only) {
+            last.exists_only = 0;
+            probe_set(p, p->n - 1, last);
+            ctx->reads[last.idx].kind = (uint8_t)kind;
         }
         return;
     }
-    SLD_INV(p->n < UINT32_MAX / 2 && task->reads_n < UINT32_MAX / 2);
-    FLOW_GROW(p->v, p->n, p->cap);
-    FLOW_GROW(task->reads, task->reads_n, task->reads_cap);
-    p->v[p->n] = (struct reader){task, task->reads_n, exists_only};
-    task->reads[task->reads_n++] = (struct read){p, p->n++, (uint8_t)kind};
+    SLD_INV(p->n < IDX_MASK && ctx->reads_n < IDX_MASK);
+    FLOW_GROW(ctx->reads, ctx->reads_n, ctx->reads_cap);
+    ctx->reads[ctx->reads_n] = (struct read){p, p->n, (uint8_t)kind};
+    probe_add(p, (struct reader){ctx->task, ctx->reads_n & IDX_MASK, exists_only});
+    ctx->reads_n++;
 }
 
-static void probe_drop(struct probe *p, uint8_t kind)
+struct read *flow_task_reads(struct task *task)
 {
-    sld_xfree(p->v);
-    *p = (struct probe){0};
+    return task->reads_n > 1 ? task->reads.many : &task->reads.one;
+}
+
+void flow_task_keep(struct sld_ctx *ctx)
+{
+    struct task *task = ctx->task;
+    size_t bytes = ctx->reads_n * sizeof(struct read);
+    SLD_INV(task->reads_n == 0);
+    task->reads_n = ctx->reads_n;
+    if (task->reads_n > 1)
+        task->reads.many = sld_xalloc(bytes);
+    if (bytes)
+        memcpy(flow_task_reads(task), ctx->reads, bytes);
+    ctx->reads_n = 0;
+}
+
+static void probe_drop(struct sld_flow *f, struct probe *p, uint8_t kind)
+{
     if (kind == SLD_READ_ENTRY)
-        flow_entry_drop(SLD_CONTAINER_OF(p, struct entry, probe));
+        flow_entry_drop(f, SLD_CONTAINER_OF(p, struct entry, probe));
     else if (kind != SLD_READ_TABLE)
-        flow_node_drop(SLD_CONTAINER_OF(p, struct node, probe));
+        flow_node_drop(f, SLD_CONTAINER_OF(p, struct node, probe));
 }
 
-void flow_task_forget(struct task *task)
+void flow_task_forget(struct sld_flow *f, struct task *task)
 {
+    struct read *reads = flow_task_reads(task);
     for (uint32_t i = 0; i < task->reads_n; i++) {
-        struct read *r = &task->reads[i];
+        struct read *r = &reads[i];
         struct probe *p = r->p;
-        SLD_INV(r->pos < p->n && p->v[r->pos].task == task && p->v[r->pos].idx == i);
-        struct reader last = p->v[--p->n];
-        if (r->pos < p->n) {
-            p->v[r->pos] = last;
-            last.task->reads[last.idx].pos = r->pos;
-        }
+        SLD_INV(r->pos < p->n);
+        struct reader me = probe_reader(p, r->pos);
+        SLD_INV(me.task == task && me.idx == i);
+        probe_remove(p, r->pos);
         if (p->n == 0)
-            probe_drop(p, r->kind);
+            probe_drop(f, p, r->kind);
     }
+    if (task->reads_n > 1)
+        sld_xfree(reads);
     task->reads_n = 0;
 }
 
-void flow_task_mark(struct task *task)
+void flow_task_mark(struct sld_flow *f, struct task *task)
 {
-    struct sld_table *t = task->table;
+    struct sld_table *t = f->tables[task->table];
     if (task->dirty)
         return;
     task->dirty = true;
@@ -58,10 +135,11 @@ void flow_task_mark(struct task *task)
     t->dirty[t->dirty_n++] = task;
 }
 
-void flow_probe_wake(const struct probe *p, bool existed_too)
+void flow_probe_wake(struct sld_flow *f, const struct probe *p, bool existed_too)
 {
     for (uint32_t i = 0; i < p->n; i++) {
-        if (!(existed_too && p->v[i].exists_only))
-            flow_task_mark(p->v[i].task);
+        struct reader r = probe_reader(p, i);
+        if (!(existed_too && r.exists_only))
+            flow_task_mark(f, r.task);
     }
 }

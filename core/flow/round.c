@@ -3,20 +3,19 @@
 
 static struct task *task_get(struct sld_table *t, sld_id key)
 {
-    struct task *task = sld_umap_get(&t->tasks, key);
+    struct task *task = flow_idtab_get(&t->tasks, key);
     if (!task) {
-        task = SLD_NEW(struct task);
-        task->table = t;
+        task = flow_pool_new(&t->flow->tasks);
+        task->table = t->rank;
         task->key = key;
-        sld_umap_set(&t->tasks, key, task);
+        flow_idtab_add(&t->tasks, task);
     }
     return task;
 }
 
 // Row N becomes NEW_VALUE (a reference is taken), and all that depends on it is marked.
-static void node_change(struct node *n, struct sld_obj *new_value)
+static void node_change(struct sld_table *t, struct node *n, struct sld_obj *new_value)
 {
-    struct sld_table *t = n->table;
     struct sld_flow *f = t->flow;
     struct sld_obj *old = n->value;
     SLD_INV(!n->held); // a row changes once per round
@@ -24,13 +23,10 @@ static void node_change(struct node *n, struct sld_obj *new_value)
     FLOW_GROW(f->changes, f->changes_n, f->changes_cap);
     f->changes[f->changes_n++] = (struct change){n, old};
     n->value = sld_obj_ref(new_value);
-    bool existed_too = old && new_value;
-    flow_probe_wake(&n->probe, existed_too);
-    flow_index_change(n, old, new_value);
-    for (struct child *c = t->children; c; c = c->next) {
-        if (!(c->existence_only && existed_too))
-            flow_task_mark(task_get(c->table, n->key));
-    }
+    flow_probe_wake(f, &n->probe, old && new_value);
+    flow_index_change(t, n, old, new_value);
+    for (struct child *c = t->children; c; c = c->next)
+        flow_task_mark(f, task_get(c->table, n->key));
 }
 
 // Settles the touched nodes of T; returns how many rows changed.
@@ -48,27 +44,27 @@ static size_t table_settle(struct sld_table *t)
         if (!same) {
             if (t->step)
                 t->rows = t->rows + (value != NULL) - (n->value != NULL);
-            node_change(n, value);
+            node_change(t, n, value);
             changed++;
         }
         if (!t->step)
             SLD_UNREF(n->u.pending);
-        flow_node_drop(n);
+        flow_node_drop(t->flow, n);
     }
     t->touched_n = 0;
+    FLOW_SHRINK(t->touched, t->touched_cap);
     flow_index_settle(t);
     return changed;
 }
 
 static const void *parent_value(const struct sld_table *parent, sld_id key)
 {
-    const struct node *n = sld_umap_get(&parent->nodes, key);
+    const struct node *n = flow_idtab_get(&parent->nodes, key);
     return n ? n->value : NULL;
 }
 
-static bool task_lives(const struct task *task)
+static bool task_lives(const struct sld_table *t, const struct task *task)
 {
-    const struct sld_table *t = task->table;
     for (size_t i = 0; i < t->parents_n; i++) {
         if (parent_value(t->parents[i], task->key))
             return true;
@@ -76,30 +72,29 @@ static bool task_lives(const struct task *task)
     return false;
 }
 
-static void task_run(struct task *task, struct sld_round *round)
+static void task_run(struct sld_table *t, struct task *task, struct sld_round *round)
 {
-    struct sld_table *t = task->table;
     struct sld_ctx *ctx = &t->flow->ctx;
     SLD_INV(!ctx->task);
-    flow_task_forget(task);
-    bool lives = task_lives(task);
+    flow_task_forget(t->flow, task);
+    bool lives = task_lives(t, task);
     if (lives) {
         ctx->task = task;
         t->step(ctx, task->key, t->join ? NULL : parent_value(t->parents[0], task->key), t->user);
+        flow_task_keep(ctx);
         ctx->task = NULL;
-        sld_arena_fini(&ctx->scratch);
+        sld_arena_reset(&ctx->scratch);
         t->computed++;
         round->computed++;
     }
-    bool changed = flow_claim_commit(task);
+    bool changed = flow_claim_commit(t->flow, task);
     if (lives) {
         t->cut += !changed;
         round->cut += !changed;
         return;
     }
-    sld_umap_remove(&t->tasks, task->key);
-    sld_xfree(task->reads);
-    sld_xfree(task);
+    flow_idtab_remove(&t->tasks, task->key);
+    flow_pool_drop(&t->flow->tasks, task);
 }
 
 // Runs the marked tasks of T. None is marked meanwhile: nothing changes that they could have read.
@@ -109,25 +104,28 @@ static void table_run(struct sld_table *t, struct sld_round *round)
     for (size_t i = 0; i < n; i++) {
         SLD_INV(t->dirty[i]->dirty);
         t->dirty[i]->dirty = false;
-        task_run(t->dirty[i], round);
+        task_run(t, t->dirty[i], round);
     }
     SLD_INV(t->dirty_n == n);
     t->dirty_n = 0;
+    FLOW_SHRINK(t->dirty, t->dirty_cap);
 }
 
 static void round_tell(struct sld_flow *f)
 {
     for (size_t i = 0; i < f->changes_n; i++) {
         struct node *n = f->changes[i].node;
-        if (n->table->watch)
-            n->table->watch(n->table, n->key, f->changes[i].old, n->value, n->table->watch_user);
+        struct sld_table *t = f->tables[n->table];
+        if (t->watch)
+            t->watch(t, n->key, f->changes[i].old, n->value, t->watch_user);
     }
     for (size_t i = 0; i < f->changes_n; i++) {
         SLD_UNREF(f->changes[i].old);
         f->changes[i].node->held = false;
-        flow_node_drop(f->changes[i].node);
+        flow_node_drop(f, f->changes[i].node);
     }
     f->changes_n = 0;
+    FLOW_SHRINK(f->changes, f->changes_cap);
 }
 
 struct sld_round sld_flow_run(struct sld_flow *f)

@@ -294,6 +294,29 @@ static void test_index(void **state)
     sld_flow_destroy(x.f);
 }
 
+static void test_index_of_two_tables(void **state)
+{
+    (void)state;
+    make(copy);
+    struct sld_table *c = sld_flow_source(x.f, "c");
+    sld_flow_index_add(x.by_text, c);
+    struct sld_table *both = sld_flow_derive(x.f, "both", x.a, list, NULL);
+    put(x.a, x.k3, "p");
+    put(c, x.k2, "p2");
+    put(x.b, x.k2, "p");
+    put(c, x.k1, "p1");
+    sld_flow_run(x.f);
+    assert_row(both, x.k3, "k1=p1 k2=p k2=p2 "); // of one key, the lower table first
+    sld_flow_delete(x.b, x.k2);
+    put(c, x.k1, "q");
+    sld_flow_run(x.f);
+    assert_row(both, x.k3, "k2=p2 ");
+    sld_flow_delete(c, x.k2);
+    sld_flow_run(x.f);
+    assert_row(both, x.k3, "");
+    sld_flow_destroy(x.f);
+}
+
 static void test_whole_table(void **state)
 {
     (void)state;
@@ -563,6 +586,7 @@ int main(void)
         cmocka_unit_test(test_absence_and_forgotten_reads),
         cmocka_unit_test(test_existence),
         cmocka_unit_test(test_index),
+        cmocka_unit_test(test_index_of_two_tables),
         cmocka_unit_test(test_whole_table),
         cmocka_unit_test(test_claims),
         cmocka_unit_test(test_join),
