@@ -11,8 +11,8 @@ import time
 import pytest
 
 import pki
-from harness import (CACHE, NS, ROLE, Connection, Site, cli, doc, eventually, free_port, opaque_secret, ref, request,
-                     route, says, table, to, upstream, vs)
+from harness import (CACHE, NS, ROLE, Connection, cli, eventually, free_port, opaque_secret, request, route,
+                     says, to, vs)
 
 
 @pytest.fixture(scope="module")
@@ -175,10 +175,12 @@ def test_metrics(running):
     """Metrics: the minimum set; they count what happens."""
     text = running.get("/metrics").text
     assert running.get("/metrics").headers["content-type"].startswith("text/plain; version=0.0.4")
-    for name in ("solder_build_info", "solder_config_generation", "solder_config_last_success_timestamp_seconds",
-                 "solder_config_convergence_seconds", "solder_xds_acks_total", "solder_xds_nacks_total",
-                 "solder_xds_connected_proxies", "solder_source_up", "solder_envoy_up", "solder_check_ok",
-                 "process_resident_memory_bytes", "process_cpu_seconds_total", "solder_admin_requests_total"):
+    for name in ("build_info", "config_generation", "config_last_success_timestamp_seconds", "resources",
+                 "quarantined_resources", "xds_connected_proxies", "xds_acks_total", "xds_nacks_total", "xds_push_seconds",
+                 "config_convergence_seconds", "source_up", "source_last_sync_timestamp_seconds", "envoy_up",
+                 "secret_expiry_timestamp_seconds", "state_directory_up", "check_ok", "admin_requests_total"):
+        assert f"\n# TYPE solder_{name} " in text or text.startswith(f"# HELP solder_{name} "), name
+    for name in ("process_resident_memory_bytes", "process_cpu_seconds_total", "process_open_fds"):
         assert f"\n# TYPE {name} " in text, name
     before = running.metric("solder_config_generation"), running.metric("solder_xds_acks_total", type="rds")
     running.settled()

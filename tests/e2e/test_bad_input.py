@@ -10,8 +10,7 @@ import textwrap
 
 import pytest
 
-from harness import (NS, Poller, cli, doc, dump, eventually, gateway, opaque_secret, ref, route, says, table, to,
-                     upstream, vs)
+from harness import NS, Poller, cli, doc, dump, eventually, gateway, ref, route, says, table, to, vs
 
 
 @pytest.fixture

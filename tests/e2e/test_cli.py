@@ -1,7 +1,6 @@
 """The command line."""
 
 import json
-import os
 import re
 import subprocess
 
@@ -9,7 +8,7 @@ import pytest
 import yaml
 
 import pki
-from harness import NS, ROOT, SOLDER, cli, doc, dump, eventually, opaque_secret, ref, route, says, table, tls_secret, to, upstream, vs
+from harness import NS, cli, doc, dump, opaque_secret, ref, route, says, table, tls_secret, to, upstream, vs
 
 COMMANDS = ["bootstrap", "check", "completion", "describe", "get", "run", "translate", "version"]
 

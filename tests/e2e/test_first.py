@@ -1,13 +1,11 @@
 """What a user can do first: run the example, edit it, point Envoys of their own at Solder."""
 
-import os
 import shutil
 import subprocess
 
 import pytest
 
-from harness import (NS, ROOT, SOLDER, cli, eventually, free_port, gateway, request, route, says, to, upstream,
-                     vs)
+from harness import NS, ROOT, SOLDER, cli, eventually, free_port, gateway, request, route, says, to, vs
 
 EXAMPLE = ROOT / "examples/first"
 

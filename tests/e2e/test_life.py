@@ -1,18 +1,18 @@
 """Deaths, restarts and losses: what goes on, what comes back, what is refused."""
 
-import json
 import os
 import pathlib
+import re
 import shutil
 import signal
+import socket
 import subprocess
 import threading
-import time
 
 import pytest
 
-from harness import (ENVOY, NS, SOLDER, Late, Poller, Site, alive, cli, doc, dump, eventually, free_port, gateway,
-                     opaque_secret, processes_of, ref, request, route, says, table, to, upstream, vs)
+from harness import (ENVOY, SOLDER, Poller, alive, cli, doc, dump, eventually, free_port, gateway,
+                     opaque_secret, processes_of, ref, request, route, says, to, vs)
 
 
 @pytest.fixture
@@ -139,6 +139,54 @@ def test_sighup_reads_everything_again(started):
     eventually(lambda: started.events("reread"))
     one(started, "after")
     started.wait_answer(lambda a: a.text == "after", "/one")
+
+
+def test_systemd(site):
+    """systemd notify: READY once it serves, STOPPING when it ends."""
+    path = site.dir / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+        s.bind(str(path))
+        s.settimeout(20)
+        site.start("--xds", f"127.0.0.1:{free_port()}", envoy=False, env={"NOTIFY_SOCKET": str(path)})
+        assert "READY=1" in s.recv(4096).decode()
+        site.proc.send_signal(signal.SIGTERM)
+        said = s.recv(4096).decode()
+        while "STOPPING=1" not in said:
+            said = s.recv(4096).decode()
+    assert site.proc.wait(20) == 0
+
+
+def test_as_pid_1(site):
+    """PID 1 safe: signals are obeyed, Envoys that died leave no zombies."""
+    wrap = ["unshare", "-U", "-r", "-p", "-f", "--kill-child"]
+    if subprocess.run([*wrap, "true"], stderr=subprocess.DEVNULL).returncode:
+        pytest.skip("this machine does not allow such namespaces")
+    site.write("vs.yaml", vs("v", "*", [route("/", says(200))]))
+    site.start(wrap=[*wrap, SOLDER])
+    solder = [p for p in processes_of(str(site.state)) if os.readlink(f"/proc/{p}/exe") == str(SOLDER)
+              and b"keeper" not in pathlib.Path(f"/proc/{p}/cmdline").read_bytes().split(b"\0")[1]]
+    inner = [p for p in solder if re.search(r"^NSpid:.*\t1$", pathlib.Path(f"/proc/{p}/status").read_text(), re.M)][0]
+    for n in range(2):
+        before = envoys_of(site)
+        os.kill(before[0], signal.SIGKILL)
+        eventually(lambda: envoys_of(site) and envoys_of(site) != before)
+        site.wait_answer(200)
+    children = pathlib.Path(f"/proc/{inner}/task/{inner}/children").read_text().split()
+    eventually(lambda: all(alive(int(c)) for c in pathlib.Path(f"/proc/{inner}/task/{inner}/children").read_text().split()))
+    assert children
+    os.kill(inner, signal.SIGTERM)
+    site.proc.wait(30)
+    eventually(lambda: not envoys_of(site))
+
+
+def test_log_forms(site):
+    """JSON logs on stderr, each line with time, level and component; text when asked for."""
+    site.start("--xds", f"127.0.0.1:{free_port()}", envoy=False)
+    site.stop()
+    events = site.events()
+    assert len(events) == len(site.log_text().splitlines()) > 3
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", e["ts"]) and e["component"] and e["level"]
+               and e["event"] for e in events)
 
 
 # ---- Restarts ----

@@ -7,8 +7,8 @@ are programs of their own.
 
 import pytest
 
-from harness import (NS, Poller, doc, eventually, free_port, gateway, ref, request, route, says, table, to, upstream,
-                     vs)
+from harness import (Poller, doc, eventually, free_port, gateway, ref, request, route, says, table, to,
+                     upstream, vs)
 
 # CEL expressions in headers are understood by Envoy alone.
 REFUSED = {"headerManipulation": {"requestHeadersToAdd": [{"header": {"key": "x", "value": "%CEL(1 +)%"}}]}}

@@ -3,8 +3,8 @@ answer; every object's status says the truth."""
 
 import pytest
 
-from harness import (NS, Poller, doc, eventually, free_port, gateway, opaque_secret, ref, request, route, says,
-                     table, to, upstream, vs)
+from harness import (NS, Poller, doc, eventually, free_port, gateway, ref, request, route, says, table, to,
+                     upstream, vs)
 
 
 def host(name):

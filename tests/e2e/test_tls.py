@@ -2,13 +2,12 @@
 
 import re
 import ssl
-import time
 
 import pytest
 
 import pki
-from harness import (NS, Connection, Late, Poller, Raw, eventually, free_port, gateway, opaque_secret, ref, request,
-                     route, says, tls_secret, to, vs)
+from harness import (NS, Poller, Raw, eventually, free_port, gateway, opaque_secret, ref, request, route,
+                     says, tls_secret, to, vs)
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import threading
 import pytest
 
 import pki
-from harness import (NS, Poller, Raw, TcpEcho, doc, eventually, free_port, opaque_secret, ref, route, says,
-                     tls_secret, to, upstream, vs)
+from harness import (NS, Poller, Raw, TcpEcho, doc, eventually, free_port, ref, route, tls_secret, to,
+                     upstream, vs)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import grpc
 import pytest
 
 import pki
-from harness import (ROLE, Late, Poller, cli, eventually, free_port, request, route, says, to, vs)
+from harness import ROLE, Poller, cli, eventually, free_port, route, says, to, vs
 
 TYPES = {"cds": "type.googleapis.com/envoy.config.cluster.v3.Cluster",
          "lds": "type.googleapis.com/envoy.config.listener.v3.Listener",
