@@ -43,7 +43,7 @@ void sld_admin_memo_destroy(struct sld_admin_memo *m)
 
 static int64_t read_expiry(const struct sld_object *o)
 {
-    const Gloo__Secret *s = o->msg;
+    const Gloo__Secret *s = sld_object_msg(o);
     struct sld_arena a = {0};
     struct sld_cert_facts facts = {0};
     bool ok = false;

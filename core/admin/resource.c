@@ -125,7 +125,7 @@ struct sld_node *resource_tree(struct sld_arena *a, const struct sld_admin_model
                                const struct sld_object *o, const struct sld_status *s, bool scan)
 {
     const struct sld_kind_info *info = sld_kind_info(o->id.kind);
-    struct sld_node *flat = message_tree(a, o->msg);
+    struct sld_node *flat = message_tree(a, sld_object_msg(o));
     if (!flat)
         return NULL;
     struct sld_node *root = sld_node_map(a), *spec = sld_node_map(a);

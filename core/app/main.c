@@ -62,6 +62,7 @@ static bool wants_help(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    sld_alloc_tune();
     struct sld_str name = sld_str_c(argc > 1 ? argv[1] : "help");
     if (sld_str_eq(name, SLD_STR("help")) || sld_str_eq(name, SLD_STR("--help")) ||
         sld_str_eq(name, SLD_STR("-h"))) {

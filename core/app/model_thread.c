@@ -53,7 +53,7 @@ struct sld_model_thread {
     struct sld_translate *translate;
     struct sld_object *settings_file; // --settings
     struct sld_object *settings;      // the resource in use
-    struct sld_timer *tick, *clock;
+    struct sld_timer *tick, *clock, *trim;
     size_t sources, synced;
     struct sld_map synced_names;
     struct sld_map held;     // keys of objects whose place has a problem -> the look that saw it
@@ -62,6 +62,7 @@ struct sld_model_thread {
     bool ready, serve_restored, settings_dirty, any_restored, problems_dirty;
     uint64_t index, batches;
     uint64_t since_ns;       // mono: the first letter since the last round; 0 = none
+    uint64_t held_ns;        // mono: until then no round shows what is not served yet
     const char *second_look; // for the next news; owned by `names`
     struct sld_intern *names;
     bool stopped; // [io]
@@ -75,7 +76,7 @@ static void apply_settings(struct sld_model_thread *m)
     bool use = m->settings && m->settings->ok;
     const struct sld_object *file = m->settings_file;
     Gloo__Settings *s =
-        sld_settings_merge(&a, file ? file->msg : NULL, use ? m->settings->msg : NULL);
+        sld_settings_merge(&a, file ? sld_object_msg(file) : NULL, use ? sld_object_msg(m->settings) : NULL);
     sld_translate_set_settings(m->translate, s);
     m->settings_dirty = false;
     sld_arena_fini(&a);
@@ -85,7 +86,9 @@ static const Gloo__SolderSettings *own_settings(struct sld_model_thread *m, stru
 {
     bool use = m->settings && m->settings->ok;
     const struct sld_object *file = m->settings_file;
-    return sld_settings_merge(a, file ? file->msg : NULL, use ? m->settings->msg : NULL)->solder;
+    return sld_settings_merge(a, file ? sld_object_msg(file) : NULL,
+                              use ? sld_object_msg(m->settings) : NULL)
+        ->solder;
 }
 
 static void fill_settings(struct sld_model_thread *m, struct sld_model_news *n)
@@ -301,14 +304,24 @@ static void save(struct sld_model_thread *m, const struct sld_translate_result *
                          r->refusals[i].words);
 }
 
-static void arm(struct sld_model_thread *m)
+// Wakes on_idle when there is something to do by then: the intake's next deadline, or HELD (0 = none).
+static void arm(struct sld_model_thread *m, uint64_t now, uint64_t held)
 {
-    uint64_t now = sld_mono_ns(), due = sld_intake_tick(m->intake, now);
+    uint64_t due = sld_intake_tick(m->intake, now);
+    if (held && (!due || held < due))
+        due = held;
     if (due)
         sld_timer_start(m->tick, due > now ? (due - now) / 1000000 + 1 : 0);
     else
         sld_timer_stop(m->tick);
 }
+
+// Before anything is served, rounds only show people what is known so far: they wait for all sources,
+// unless that takes this long.
+#define HOLD_NS UINT64_C(1000000000)
+
+// After a round of so many steps memory that it needed is given back, when the Envoys have got theirs.
+enum { TRIM_STEPS = 10000, TRIM_MS = 500 };
 
 static void copy_views(struct sld_model_news *n, const struct sld_translate_result *r)
 {
@@ -326,15 +339,20 @@ static void copy_views(struct sld_model_news *n, const struct sld_translate_resu
 static void on_idle(void *user)
 {
     struct sld_model_thread *m = user;
-    arm(m);
+    bool was_ready = m->ready;
+    bool all = m->sources && m->synced == m->sources;
+    m->ready = m->ready || all || (m->serve_restored && m->any_restored);
+    uint64_t now = sld_mono_ns();
+    bool hold = !m->ready && now < m->held_ns;
+    arm(m, now, hold ? m->held_ns : 0);
+    if (hold)
+        return;
+    m->held_ns = now + HOLD_NS;
     if (m->settings_dirty)
         apply_settings(m);
     bool problems = m->problems_dirty;
     if (problems)
         look_for_held(m);
-    bool was_ready = m->ready;
-    bool all = m->sources && m->synced == m->sources;
-    m->ready = m->ready || all || (m->serve_restored && m->any_restored);
     bool pending = sld_translate_pending(m->translate);
     uint64_t since = m->since_ns;
     m->since_ns = 0;
@@ -343,7 +361,6 @@ static void on_idle(void *user)
     struct sld_translate_result r = {0};
     if (pending)
         sld_translate_run(m->translate, &r);
-    save(m, &r);
     log_statuses(m, &r);
     if (r.status_count || r.accept_count || r.out_count)
         m->index++;
@@ -361,8 +378,17 @@ static void on_idle(void *user)
     if (r.out_count)
         n->n.batch = sld_publish_batch(r.outs, r.out_count, ++m->batches);
     m->second_look = NULL;
-    sld_translate_result_fini(&r);
+    if (r.round.computed > TRIM_STEPS)
+        sld_timer_start(m->trim, TRIM_MS);
     sld_loop_post(m->io, &n->msg);
+    save(m, &r);
+    sld_translate_result_fini(&r);
+}
+
+static void on_trim(void *user)
+{
+    (void)user;
+    sld_alloc_trim();
 }
 
 static void on_tick(void *user)
@@ -593,8 +619,10 @@ static void *thread_main(void *arg)
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, NULL);
     sld_loop_run(m->loop);
+    sld_objects_rest();
     sld_timer_destroy(m->tick);
     sld_timer_destroy(m->clock);
+    sld_timer_destroy(m->trim);
     return NULL;
 }
 
@@ -624,6 +652,8 @@ struct sld_model_thread *sld_model_thread_start(struct sld_loop *io,
     m->settings_dirty = true;
     m->tick = sld_timer_create(m->loop, on_tick, m);
     m->clock = sld_timer_create(m->loop, on_clock, m);
+    m->trim = sld_timer_create(m->loop, on_trim, m);
+    m->held_ns = sld_mono_ns() + HOLD_NS;
     sld_timer_start(m->clock, CLOCK_MS);
     sld_loop_on_idle(m->loop, on_idle, m);
     int rc = pthread_create(&m->thread, NULL, thread_main, m);

@@ -307,7 +307,7 @@ static void on_restore_wait(void *user)
 
 const Gloo__SolderSettings *server_own_settings(const struct server *s)
 {
-    const Gloo__Settings *f = s->settings_file ? s->settings_file->msg : NULL;
+    const Gloo__Settings *f = s->settings_file ? sld_object_msg(s->settings_file) : NULL;
     return f ? f->solder : NULL;
 }
 
@@ -353,7 +353,7 @@ static void on_refusal_restored(struct sld_ident id, struct sld_hash hash, struc
 
 static enum sld_rc start_model(struct server *s, struct sld_err *err)
 {
-    const Gloo__Settings *file = s->settings_file ? s->settings_file->msg : NULL;
+    const Gloo__Settings *file = s->settings_file ? sld_object_msg(s->settings_file) : NULL;
     struct sld_model_options o = {
         .settings_file = s->settings_file,
         .state = s->state,

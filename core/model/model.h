@@ -131,27 +131,38 @@ void sld_raw_locate_all(const struct sld_raw *raw, struct sld_finding *f, size_t
 
 // ---- Objects ----
 
-// A decoded document: the value of flow's tables of objects. Everything it points to lives in its
-// arena and never changes.
+// A decoded document: the value of flow's tables of objects. What it says never changes.
 struct sld_object {
     struct sld_obj obj;     // hash of identity, message and findings; not of the place, so that moving
                             // a document recomputes nothing
     struct sld_arena arena; // wiped when freed, for Secrets
     struct sld_ident id;
-    const void *msg;        // of sld_kind_info(id.kind)->desc
-    const Gloo__Metadata *meta; // msg's, never NULL
     const struct sld_finding *findings; // without lines: sld_raw_locate
-    size_t finding_count;   // at most SLD_REPORT_MAX
-    size_t errors, warnings;
+    uint32_t finding_count; // at most SLD_REPORT_MAX
+    uint32_t errors, warnings;
     bool ok;                // no error: the message may be translated
     struct sld_raw *raw;    // reference; where it was decoded from. An equal object may be elsewhere by
                             // now: for places, take the raw document of the table it came from
+    // Private to object.c:
+    const void *msg;        // NULL: asleep
+    struct sld_str bytes;   // the message, encoded; absent: it never sleeps
+    struct sld_list awake;  // in the thread's list, while a message that sleeps is awake
 };
 
 // What else is checked of a decoded message before the object is complete; pure. Findings go to R.
 typedef void sld_object_check_fn(void *user, struct sld_ident id, const void *msg, struct sld_report *r);
 // Reads, decodes and checks RAW (referenced, not taken). CHECK may be NULL. Never NULL.
 struct sld_object *sld_object_decode(struct sld_raw *raw, sld_object_check_fn *check, void *user);
+// The same for an object of which there are many: its message sleeps, as encoded bytes, when nobody
+// needs it. Such an object belongs to the thread that decoded it. Kinds whose messages others keep
+// pointers to, and Secrets, do not sleep.
+struct sld_object *sld_object_decode_lean(struct sld_raw *raw, sld_object_check_fn *check, void *user);
+// The message of O, of sld_kind_info(O->id.kind)->desc, and its metadata; never NULL. Valid as long as
+// O, or, of one that sleeps, until sld_objects_rest.
+const void *sld_object_msg(const struct sld_object *o);
+const Gloo__Metadata *sld_object_meta(const struct sld_object *o);
+// Lets all messages of this thread sleep that can. Nobody may hold one.
+void sld_objects_rest(void);
 
 // ---- Selectors ----
 

@@ -1,9 +1,21 @@
-// Decoded objects.
+// Decoded objects. Messages of the kinds of which there are many take a multiple of their text's size
+// and are needed for the moments in which they are translated; between these they sleep as encoded
+// bytes.
 #include "model/model.h"
+
+// Text nests less deeply than this, counting the several messages that each level of a Struct is.
+enum { DEPTH_MAX = 512 };
+
+// The messages of a thread that are awake but will sleep again.
+static _Thread_local struct {
+    struct sld_list objects;
+    struct sld_arena arena;
+} awake;
 
 static void object_free(struct sld_obj *obj)
 {
     struct sld_object *o = (struct sld_object *)obj;
+    sld_list_remove(&o->awake);
     if (o->id.kind == SLD_KIND_SECRET)
         sld_arena_fini_secret(&o->arena);
     else
@@ -18,9 +30,9 @@ static void hash_text(struct sld_hasher *h, struct sld_str s)
     sld_hasher_add(h, s);
 }
 
-static struct sld_hash object_hash(const struct sld_object *o)
+static struct sld_hash object_hash(const struct sld_object *o, struct sld_str bytes)
 {
-    struct sld_hash msg = sld_msg_hash(o->msg);
+    struct sld_hash msg = sld_hash_bytes(bytes);
     struct sld_hasher h;
     sld_hasher_init(&h);
     sld_hasher_add_u64(&h, (uint64_t)o->id.kind);
@@ -37,23 +49,116 @@ static struct sld_hash object_hash(const struct sld_object *o)
     return sld_hasher_done(&h);
 }
 
-struct sld_object *sld_object_decode(struct sld_raw *raw, sld_object_check_fn *check, void *user)
+// Kinds whose rows in translate keep pointers into the message are not among them.
+static bool sleeps(enum sld_kind k)
 {
-    struct sld_object *o = SLD_NEW(struct sld_object);
-    struct sld_report r = {.arena = &o->arena};
-    o->raw = sld_obj_ref(raw);
-    o->id = (struct sld_ident){.kind = raw->kind, .ns = raw->ns, .name = raw->name};
-    ProtobufCMessage *msg = sld_raw_decode(&o->arena, raw, &r);
+    return k == SLD_KIND_VIRTUAL_SERVICE || k == SLD_KIND_UPSTREAM || k == SLD_KIND_ROUTE_TABLE ||
+           k == SLD_KIND_ROUTE_OPTION || k == SLD_KIND_VIRTUAL_HOST_OPTION;
+}
+
+static void wake(struct sld_object *o, const void *msg)
+{
+    if (!awake.objects.next)
+        sld_list_init(&awake.objects);
+    o->msg = msg;
+    sld_list_push(&awake.objects, &o->awake);
+}
+
+// What is found is copied with exactly the room it takes.
+static void keep_findings(struct sld_object *o, const struct sld_report *r)
+{
+    struct sld_finding *f = SLD_ARENA_ARRAY(&o->arena, struct sld_finding, r->count);
+    for (size_t i = 0; i < r->count; i++) {
+        f[i] = r->items[i];
+        f[i].path = sld_arena_str(&o->arena, f[i].path);
+        f[i].message = sld_arena_str(&o->arena, f[i].message);
+        f[i].origin = sld_arena_str(&o->arena, f[i].origin);
+    }
+    o->findings = f;
+    o->finding_count = (uint32_t)r->count;
+}
+
+static struct sld_object *decode(struct sld_raw *raw, bool lean, sld_object_check_fn *check, void *user)
+{
+    struct sld_arena scratch = {0}, own = {0};
+    struct sld_arena *a = lean ? &awake.arena : &own;
+    struct sld_report r = {.arena = &scratch};
+    struct sld_ident id = {.kind = raw->kind, .ns = raw->ns, .name = raw->name};
+    ProtobufCMessage *msg = sld_raw_decode(a, raw, &r);
     sld_msg_sort_maps(msg);
     if (check)
-        check(user, o->id, msg, &r);
-    o->msg = msg;
-    o->meta = sld_model_metadata(raw->kind, msg);
-    o->findings = r.items;
-    o->finding_count = r.count;
-    o->errors = r.errors;
-    o->warnings = r.warnings;
+        check(user, id, msg, &r);
+    struct sld_str bytes = sld_msg_encode(&scratch, msg);
+    struct sld_object *o = sld_xcalloc(1, sizeof(*o) + (lean ? bytes.n : 0));
+    o->raw = sld_obj_ref(raw);
+    o->id = id;
+    o->arena = own;
+    o->errors = (uint32_t)r.errors;
+    o->warnings = (uint32_t)r.warnings;
     o->ok = r.errors == 0;
-    sld_obj_init(&o->obj, object_free, object_hash(o));
+    sld_list_init(&o->awake);
+    if (r.count)
+        keep_findings(o, &r);
+    if (lean) {
+        o->bytes = (struct sld_str){(char *)(o + 1), bytes.n};
+        if (bytes.n)
+            memcpy(o + 1, bytes.p, bytes.n);
+        wake(o, msg);
+    } else {
+        o->msg = msg;
+    }
+    sld_obj_init(&o->obj, object_free, object_hash(o, bytes));
+    if (raw->secret)
+        sld_arena_fini_secret(&scratch);
+    else
+        sld_arena_fini(&scratch);
     return o;
+}
+
+struct sld_object *sld_object_decode(struct sld_raw *raw, sld_object_check_fn *check, void *user)
+{
+    return decode(raw, false, check, user);
+}
+
+struct sld_object *sld_object_decode_lean(struct sld_raw *raw, sld_object_check_fn *check, void *user)
+{
+    return decode(raw, sleeps(raw->kind), check, user);
+}
+
+const void *sld_object_msg(const struct sld_object *o)
+{
+    if (o->msg)
+        return o->msg;
+    struct sld_err err;
+    struct sld_arena *a = &awake.arena;
+    const void *msg = sld_msg_decode(a, sld_kind_info(o->id.kind)->desc, o->bytes, DEPTH_MAX, &err);
+    if (!msg) { // a message with errors need not survive its encoding
+        struct sld_report said = {.arena = a};
+        ProtobufCMessage *again = sld_raw_decode(a, o->raw, &said);
+        sld_msg_sort_maps(again);
+        msg = again;
+    }
+    union {
+        const struct sld_object *frozen;
+        struct sld_object *own;
+    } u = {o}; // what the object says stays the same
+    wake(u.own, msg);
+    return msg;
+}
+
+const Gloo__Metadata *sld_object_meta(const struct sld_object *o)
+{
+    return sld_model_metadata(o->id.kind, sld_object_msg(o));
+}
+
+void sld_objects_rest(void)
+{
+    if (!awake.objects.next)
+        return;
+    SLD_LIST_EACH (it, &awake.objects) {
+        struct sld_object *o = SLD_CONTAINER_OF(it, struct sld_object, awake);
+        sld_list_remove(&o->awake);
+        o->msg = NULL;
+    }
+    sld_arena_fini(&awake.arena);
 }

@@ -18,16 +18,16 @@ static bool named(const Gloo__HttpGateway *h, struct sld_str gateway_ns, struct 
 static bool selects(const struct tr_select *s, struct sld_str gateway_ns, const struct sld_object *vs)
 {
     const Gloo__HttpGateway *h = s->http;
-    const Gloo__VirtualService *msg = vs->msg;
+    const Gloo__VirtualService *msg = sld_object_msg(vs);
     if ((msg->ssl_config != NULL) != s->ssl)
         return false;
     bool in_ns = !h->n_virtual_service_namespaces ||
                  sld_namespaces_match(h->virtual_service_namespaces, h->n_virtual_service_namespaces, vs->id.ns);
     if (h->virtual_service_expressions)
         return in_ns && sld_expressions_match(h->virtual_service_expressions->expressions,
-                                              h->virtual_service_expressions->n_expressions, vs->meta);
+                                              h->virtual_service_expressions->n_expressions, sld_object_meta(vs));
     if (h->n_virtual_service_selector)
-        return in_ns && sld_selector_labels_match(h->virtual_service_selector, h->n_virtual_service_selector, vs->meta);
+        return in_ns && sld_selector_labels_match(h->virtual_service_selector, h->n_virtual_service_selector, sld_object_meta(vs));
     if (h->n_virtual_services)
         return named(h, gateway_ns, vs->id);
     return in_ns;
@@ -73,7 +73,7 @@ static void attach(struct tr *tr, const struct tr_select *s, const struct sld_ob
     struct sld_arena *a = &row->row.arena;
     row->gateway = sld_arena_str(a, s->key);
     row->vs = sld_arena_str(a, vs_key);
-    row->domain_count = tr_domains(a, vs->msg, &row->domains);
+    row->domain_count = tr_domains(a, sld_object_msg(vs), &row->domains);
     struct sld_hasher h;
     sld_hasher_init(&h);
     for (size_t i = 0; i < row->domain_count; i++) {
@@ -127,7 +127,7 @@ void tr_index_accepted_domain(sld_id key, const void *value, void (*add)(void *a
     struct sld_translate *t = user;
     struct sld_arena a = {0};
     struct sld_str *d;
-    size_t n = tr_domains(&a, o->msg, &d);
+    size_t n = tr_domains(&a, sld_object_msg(o), &d);
     for (size_t i = 0; i < n; i++)
         add(arg, sld_flow_key(t->flow, d[i]));
     sld_arena_fini(&a);

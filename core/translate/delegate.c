@@ -94,7 +94,7 @@ static const Gloo__RouteOptions *own_options(struct visit *v)
                            tr_mend_ref(v->b->tr, SLD_KIND_ROUTE_OPTION, ns, sld_str_c(ref->name)));
             continue;
         }
-        const Gloo__RouteOption *msg = o->msg;
+        const Gloo__RouteOption *msg = sld_object_msg(o);
         if (msg->options)
             fill(out, msg->options);
     }
@@ -428,7 +428,7 @@ static void enter_table(struct tr_build *b, struct frame *f, const struct tr_tab
         limit(b, f->top, "steps of delegation", TR_MAX_VISITS);
         return;
     }
-    const Gloo__RouteTable *rt = t->object->msg;
+    const Gloo__RouteTable *rt = sld_object_msg(t->object);
     visit_all(b, table_owner(b, t->object), rt->routes, rt->n_routes, f);
 }
 

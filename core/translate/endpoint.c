@@ -127,7 +127,7 @@ Env__Endpoint__ClusterLoadAssignment *tr_static_assignment(struct tr *tr, const 
 void tr_step_out_endpoints(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
 {
     const struct sld_object *o = ((const struct tr_object *)in)->object;
-    if (tr_discovery_of(o->msg) != TR_DISCOVERY_EDS)
+    if (tr_discovery_of(sld_object_msg(o)) != TR_DISCOVERY_EDS)
         return;
     struct tr tr;
     tr_begin(&tr, user, ctx);
@@ -136,6 +136,6 @@ void tr_step_out_endpoints(struct sld_ctx *ctx, sld_id key, const void *in, void
     struct sld_str name = tr_cluster_name(tr.arena, o->id.ns, o->id.name);
     struct sld_out proto = {.type = SLD_OUT_ENDPOINT, .name = name};
     sld_id id = sld_flow_key(tr.t->flow, tr_out_key(tr.arena, SLD_OUT_ENDPOINT, SLD_STR(""), name));
-    tr_emit_out(&tr, id, &tr_static_assignment(&tr, o->msg, name)->base, &proto,
+    tr_emit_out(&tr, id, &tr_static_assignment(&tr, sld_object_msg(o), name)->base, &proto,
                 tr_report(&tr, owner));
 }

@@ -32,9 +32,11 @@ void tr_step_default_gateways(struct sld_ctx *ctx, sld_id key, const void *in, v
     (void)in;
     struct tr tr;
     tr_begin(&tr, user, ctx);
-    size_t n;
+    // A Gateway that was never accepted is one all the same: what it was meant to guard must not be opened instead.
+    size_t n, written;
     sld_ctx_all(ctx, tr.t->obj[SLD_KIND_GATEWAY], &n);
-    if (n)
+    sld_ctx_all(ctx, tr.t->raw[SLD_KIND_GATEWAY], &written);
+    if (n || written)
         return;
     emit_default(&tr, "gateway-proxy", 8080, false);
     emit_default(&tr, "gateway-proxy-ssl", 8443, true);
@@ -82,7 +84,7 @@ void tr_step_ports(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
     const struct sld_object *o = gateway_object(tr.t, ctx, key, &is_virtual);
     if (!o || !considered(&tr, o))
         return;
-    const Gloo__Gateway *gw = o->msg;
+    const Gloo__Gateway *gw = sld_object_msg(o);
     struct tr_ports *row = tr_row_create(sizeof(*row));
     struct sld_hasher h;
     sld_hasher_init(&h);
@@ -111,7 +113,7 @@ void tr_index_accepted_bind(sld_id key, const void *value, void (*add)(void *arg
 {
     (void)key;
     const struct sld_object *o = value;
-    const Gloo__Gateway *gw = o->msg;
+    const Gloo__Gateway *gw = sld_object_msg(o);
     for (size_t i = 0; i < proxy_count(gw); i++)
         add(arg, bind_entry(user, proxy_name(gw, i), gw->bind_port));
 }
@@ -161,7 +163,7 @@ static void take(struct tr_gateway *g, const struct sld_object *o)
     } u = {o}; // only the count of references changes
     SLD_UNREF(g->object);
     g->object = sld_obj_ref(u.counted);
-    g->gw = o->msg;
+    g->gw = sld_object_msg(o);
     g->ns = g->object->id.ns;
     g->name = g->object->id.name;
     g->bind_count = 0;

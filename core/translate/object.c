@@ -45,7 +45,7 @@ void tr_index_rt(sld_id key, const void *value, void (*add)(void *arg, sld_id en
     (void)key;
     struct sld_translate *t = user;
     const struct tr_object *o = value;
-    const Gloo__Metadata *m = o->object->meta;
+    const Gloo__Metadata *m = sld_object_meta(o->object);
     add(arg, sld_flow_key(t->flow, SLD_STR("all")));
     add(arg, sld_flow_keyf(t->flow, "ns\n%.*s", SLD_FMT(o->object->id.ns)));
     for (size_t i = 0; i < m->n_labels; i++)

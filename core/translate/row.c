@@ -251,7 +251,7 @@ const Gloo__Secret *tr_secret_values(struct tr *tr, struct sld_str ns, struct sl
     if (!o)
         return NULL;
     tr->tainted = true;
-    return o->msg;
+    return sld_object_msg(o);
 }
 
 // ---- Names ----

@@ -142,7 +142,7 @@ void tr_step_validity(struct sld_ctx *ctx, sld_id key, const void *in, void *use
 {
     (void)user;
     const struct sld_object *o = in;
-    const Gloo__Secret *s = o->msg;
+    const Gloo__Secret *s = sld_object_msg(o);
     struct sld_report r = {.arena = sld_ctx_scratch(ctx)};
     struct tr_cert c = {.has_cert = false};
     if (!o->ok || s->kind_case != GLOO__SECRET__KIND_TLS || !tr_read_tls_secret(r.arena, s->tls, &r, &c) || !c.has_cert)
@@ -156,7 +156,7 @@ void tr_step_validity(struct sld_ctx *ctx, sld_id key, const void *in, void *use
 
 void tr_step_certs(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
 {
-    const Gloo__Secret *s = ((const struct tr_object *)in)->object->msg;
+    const Gloo__Secret *s = sld_object_msg(((const struct tr_object *)in)->object);
     if (s->kind_case != GLOO__SECRET__KIND_TLS)
         return;
     struct tr tr;
@@ -276,7 +276,7 @@ static void tell_present(struct tr *tr, const struct tr_secret *s, sld_id key)
 void tr_step_secrets(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
 {
     const struct sld_object *o = ((const struct tr_object *)in)->object;
-    const Gloo__Secret *s = o->msg;
+    const Gloo__Secret *s = sld_object_msg(o);
     struct tr tr;
     tr_begin(&tr, user, ctx);
     struct tr_secret *row = tr_row_create(sizeof(*row));
@@ -371,5 +371,5 @@ void tr_step_out_secrets(struct sld_ctx *ctx, sld_id key, const void *in, void *
     if (c->has_ca)
         emit_ca(&tr, s, c);
     if (c->has_cert && s->usable)
-        emit_cert(&tr, s, c, ((const Gloo__Secret *)o->object->msg)->tls);
+        emit_cert(&tr, s, c, ((const Gloo__Secret *)sld_object_msg(o->object))->tls);
 }

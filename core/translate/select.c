@@ -12,7 +12,7 @@ static void warn(const struct tr_owner *owner, enum sld_code code, const char *f
 static void push(struct tr_build *b, struct tr_table **out, size_t *n, const struct sld_object *o,
                  struct sld_str key)
 {
-    const Gloo__RouteTable *rt = o->msg;
+    const Gloo__RouteTable *rt = sld_object_msg(o);
     struct tr_table t = {.key = key, .object = o, .weight = rt->weight ? rt->weight->value : 0};
     tr_use(b->tr, key);
     SLD_PUSH(b->tr->arena, *out, *n, t);
@@ -61,8 +61,8 @@ static void look(struct search *q, struct sld_str entry)
     for (size_t i = 0; i < n; i++) {
         const struct sld_object *o = ((const struct tr_object *)hits[i].value)->object;
         if (ns_matches(q, o->id.ns) &&
-            sld_selector_labels_match(q->s->labels, q->s->n_labels, o->meta) &&
-            sld_expressions_match(q->s->expressions, q->s->n_expressions, o->meta))
+            sld_selector_labels_match(q->s->labels, q->s->n_labels, sld_object_meta(o)) &&
+            sld_expressions_match(q->s->expressions, q->s->n_expressions, sld_object_meta(o)))
             push(q->b, &q->out, &q->n, o, sld_flow_key_str(tr->t->flow, hits[i].key));
     }
 }

@@ -47,7 +47,7 @@ void tr_step_vs_tls(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
     tr_begin(&tr, user, ctx);
     const struct tr_object *o =
         sld_ctx_get(ctx, tr.t->obj[SLD_KIND_VIRTUAL_SERVICE], sld_flow_key(tr.t->flow, at->vs));
-    const Gloo__VirtualService *vs = o ? o->object->msg : NULL;
+    const Gloo__VirtualService *vs = o ? sld_object_msg(o->object) : NULL;
     if (!vs || !vs->ssl_config)
         return;
     struct vs_tls *row = tr_row_create(sizeof(*row));

@@ -337,6 +337,7 @@ void sld_translate_destroy(struct sld_translate *t)
 {
     if (!t)
         return;
+    sld_objects_rest();
     tr_nack_destroy(t->nack);
     sld_flow_destroy(t->flow);
     size_t at = 0;
@@ -390,7 +391,7 @@ static void check(void *user, struct sld_ident id, const void *msg, struct sld_r
 static struct sld_object *decode(struct sld_translate *t, struct sld_raw *raw, const struct barred *b)
 {
     struct checks c = {t, b};
-    return sld_object_decode(raw, check, &c);
+    return sld_object_decode_lean(raw, check, &c);
 }
 
 // RAW decoded, with its refusal if it was refused. One that says something else now is tried.
@@ -687,6 +688,7 @@ void sld_translate_run(struct sld_translate *t, struct sld_translate_result *r)
         list_views(t, r);
     r->write_ns = sld_arena_str(&r->arena, sld_translate_write_ns(t));
     t->changes->into = NULL;
+    sld_objects_rest();
 }
 
 void sld_translate_result_fini(struct sld_translate_result *r)
@@ -712,7 +714,9 @@ static void build_fresh(struct sld_flow *fresh, void *arg)
 enum sld_rc sld_translate_verify(struct sld_translate *t, struct sld_err *err)
 {
     struct sld_translate fresh = {.opt = t->opt};
-    return sld_flow_verify(t->flow, build_fresh, &fresh, err);
+    enum sld_rc rc = sld_flow_verify(t->flow, build_fresh, &fresh, err);
+    sld_objects_rest();
+    return rc;
 }
 
 // ---- Looking in ----
@@ -851,6 +855,7 @@ void sld_translate_each(const struct sld_translate *t, enum sld_kind k,
             const struct sld_object *o = sld_translate_object(t, rows[j].key);
             fn(o ? o : sld_translate_document(t, rows[j].key),
                told_status(t, sld_flow_key(t->flow, rows[j].key), rows[j].value), arg);
+            sld_objects_rest();
         }
         sld_arena_fini(&a);
     }

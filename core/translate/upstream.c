@@ -19,7 +19,7 @@ static const Gloo__SubsetSpec *subset_spec(const Gloo__Upstream *u)
 void tr_step_upstreams(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
 {
     const struct sld_object *o = ((const struct tr_object *)in)->object;
-    const Gloo__Upstream *u = o->msg;
+    const Gloo__Upstream *u = sld_object_msg(o);
     struct tr tr;
     tr_begin(&tr, user, ctx);
     struct tr_upstream *row = tr_row_create(sizeof(*row));
@@ -74,7 +74,7 @@ void tr_step_groups(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
     tr_begin(&tr, user, ctx);
     struct tr_group *row = tr_row_create(sizeof(*row));
     row->object = sld_obj_ref(u.counted);
-    row->group = row->object->msg;
+    row->group = sld_object_msg(row->object);
     row->ns = row->object->id.ns;
     struct sld_report *r = tr_report(&tr, sld_flow_key_str(tr.t->flow, key));
     for (size_t i = 0; i < row->group->n_destinations; i++) {

@@ -110,10 +110,10 @@ static void fall_back(struct tr *tr, const struct tr_attach *at, bool ssl, struc
     const struct sld_object *old =
         sld_ctx_get(tr->ctx, t->accepted[SLD_KIND_VIRTUAL_SERVICE], sld_flow_key(t->flow, at->vs));
     *f = (struct form){.conflict = true};
-    if (!old || (((const Gloo__VirtualService *)old->msg)->ssl_config != NULL) != ssl)
+    if (!old || (((const Gloo__VirtualService *)sld_object_msg(old))->ssl_config != NULL) != ssl)
         return;
     struct sld_str *all;
-    size_t n = tr_domains(tr->arena, old->msg, &all);
+    size_t n = tr_domains(tr->arena, sld_object_msg(old), &all);
     for (size_t i = 0; i < n; i++) {
         if (left_to(tr, at, all[i]))
             all[f->domain_count++] = all[i];
@@ -126,7 +126,7 @@ static void fall_back(struct tr *tr, const struct tr_attach *at, bool ssl, struc
 static struct form form_in_force(struct tr *tr, const struct tr_attach *at,
                                  const struct sld_object *o, bool ssl)
 {
-    const Gloo__VirtualService *vs = o->msg;
+    const Gloo__VirtualService *vs = sld_object_msg(o);
     struct form f = {.object = o, .domains = at->domains, .domain_count = at->domain_count};
     if (!vs->virtual_host) {
         sld_report_add(tr_report(tr, at->vs), SLD_WARNING, SLD_VH_NONE, SLD_STR(""),
@@ -190,7 +190,7 @@ static const Gloo__VirtualHostOptions *merged_options(struct tr_build *b,
                 tr_mend_ref(b->tr, SLD_KIND_VIRTUAL_HOST_OPTION, ns, sld_str_c(ref->name)));
             continue;
         }
-        const Gloo__VirtualHostOption *msg = o->msg;
+        const Gloo__VirtualHostOption *msg = sld_object_msg(o);
         if (msg->options)
             sld_msg_fill(&out->base, &msg->options->base);
     }
@@ -240,7 +240,7 @@ static bool gate(struct tr_build *b, Env__Route__VirtualHost *vh)
 static Env__Route__VirtualHost *build(struct tr_build *b, const struct form *f, bool ssl)
 {
     struct tr *tr = b->tr;
-    const Gloo__VirtualHost *in = ((const Gloo__VirtualService *)f->object->msg)->virtual_host;
+    const Gloo__VirtualHost *in = ((const Gloo__VirtualService *)sld_object_msg(f->object))->virtual_host;
     Env__Route__VirtualHost *vh =
         SLD_MSG(tr->arena, Env__Route__VirtualHost, env__route__virtual_host);
     vh->name = SLD_MSG_STR(tr->arena, b->name);

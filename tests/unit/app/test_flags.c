@@ -160,7 +160,7 @@ static void test_settings_file(void **unused)
     own_block.history = 3;
     resource.discovery_namespace = own("never");
     resource.solder = &own_block;
-    Gloo__Settings *s = sld_settings_merge(&a, o->msg, &resource);
+    Gloo__Settings *s = sld_settings_merge(&a, sld_object_msg(o), &resource);
     assert_string_equal(s->discovery_namespace, "other");
     assert_int_equal(sld_duration_ms(s->solder->linger), 5000);
     assert_int_equal(s->solder->history, 3);

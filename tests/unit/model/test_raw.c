@@ -223,12 +223,12 @@ static void test_object(void **state)
     (void)state;
     struct sld_raw *raw = raw_of(SLD_KIND_UPSTREAM, US);
     struct sld_object *o = sld_object_decode(raw, NULL, NULL);
-    const Gloo__Upstream *us = o->msg;
+    const Gloo__Upstream *us = sld_object_msg(o);
     assert_true(o->ok);
     assert_int_equal(o->finding_count, 0);
     assert_int_equal(o->id.kind, SLD_KIND_UPSTREAM);
     assert_str(o->id.name, "a");
-    assert_ptr_equal(o->meta, us->metadata);
+    assert_ptr_equal(sld_object_meta(o), us->metadata);
     assert_ptr_equal(o->raw, raw);
     assert_string_equal(us->static_->hosts[0]->addr, "h");
     SLD_UNREF(raw);
@@ -252,8 +252,54 @@ static void test_object_with_findings(void **state)
     SLD_UNREF(o);
     o = object_of(SLD_KIND_UPSTREAM, "{{");
     assert_false(o->ok);
-    assert_non_null(o->msg);
+    assert_non_null(sld_object_msg(o));
     SLD_UNREF(o);
+}
+
+static struct sld_object *lean_of(enum sld_kind kind, const char *text)
+{
+    struct sld_raw *raw = raw_of(kind, text);
+    struct sld_object *o = sld_object_decode_lean(raw, NULL, NULL);
+    SLD_UNREF(raw);
+    return o;
+}
+
+// A message that slept says the same.
+static void test_lean_object(void **state)
+{
+    (void)state;
+    struct sld_object *o = lean_of(SLD_KIND_UPSTREAM, US), *twin = object_of(SLD_KIND_UPSTREAM, US);
+    assert_true(sld_hash_eq(o->obj.hash, twin->obj.hash));
+    for (unsigned i = 0; i < 3; i++) {
+        assert_true(sld_msg_equal(sld_object_msg(o), sld_object_msg(twin)));
+        assert_ptr_equal(sld_object_msg(o), sld_object_msg(o)); // awake
+        assert_int_equal(sld_object_meta(o)->n_labels, 2);
+        sld_objects_rest();
+        assert_null(o->msg);
+    }
+    SLD_UNREF(twin);
+    struct sld_object *bad = lean_of(SLD_KIND_UPSTREAM, US "nope: 1\n");
+    finding(bad->findings, bad->finding_count, SLD_FIELD_UNKNOWN, "nope");
+    sld_objects_rest();
+    assert_string_equal(((const Gloo__Upstream *)sld_object_msg(bad))->static_->hosts[0]->addr, "h");
+    SLD_UNREF(bad); // freed while it is awake
+    assert_non_null(sld_object_msg(o));
+    SLD_UNREF(o);
+    sld_objects_rest();
+}
+
+// Others keep pointers into gateways, and secrets are wiped with their object.
+static void test_lean_object_that_never_sleeps(void **state)
+{
+    (void)state;
+    struct sld_object *all[] = {lean_of(SLD_KIND_GATEWAY, "bindPort: 8080\n"),
+                                lean_of(SLD_KIND_SECRET, "tls: {certChain: a, privateKey: b}\n")};
+    for (size_t i = 0; i < SLD_ARRAY_LEN(all); i++) {
+        const void *msg = sld_object_msg(all[i]);
+        sld_objects_rest();
+        assert_ptr_equal(all[i]->msg, msg);
+        SLD_UNREF(all[i]);
+    }
 }
 
 static void check_more(void *user, struct sld_ident id, const void *msg, struct sld_report *r)
@@ -383,6 +429,8 @@ int main(void)
         T(test_places_that_are_known_stay),
         T(test_object),
         T(test_object_with_findings),
+        T(test_lean_object),
+        T(test_lean_object_that_never_sleeps),
         T(test_findings_of_a_further_check_belong_to_the_object),
         T(test_objects_hash_by_content_not_place),
         T(test_one_document_of_a_thousand_findings),
