@@ -32,11 +32,13 @@ void tr_step_default_gateways(struct sld_ctx *ctx, sld_id key, const void *in, v
     (void)in;
     struct tr tr;
     tr_begin(&tr, user, ctx);
-    // A Gateway that was never accepted is one all the same: what it was meant to guard must not be opened instead.
+    // A Gateway that was never accepted is one all the same: what it was meant to guard must not be opened instead. Only
+    // default gateways that were in service before it was written stay.
     size_t n, written;
     sld_ctx_all(ctx, tr.t->obj[SLD_KIND_GATEWAY], &n);
     sld_ctx_all(ctx, tr.t->raw[SLD_KIND_GATEWAY], &written);
-    if (n || written)
+    bool served = sld_ctx_has(ctx, tr.t->defaults, sld_flow_key(tr.t->flow, SLD_STR("served")));
+    if (n || (written && !served))
         return;
     emit_default(&tr, "gateway-proxy", 8080, false);
     emit_default(&tr, "gateway-proxy-ssl", 8443, true);

@@ -218,6 +218,7 @@ struct sld_translate {
     struct sld_table *seed;     // one row, so that steps without a parent can run
     struct sld_table *settings; // one row "settings": struct sld_arena_obj, root Gloo__Settings; absent: defaults
     struct sld_table *settings_key; // one row: struct sld_blob
+    struct sld_table *defaults; // one row "served" while the default gateways are in service
     struct sld_table *clock;    // one row "now": struct tr_clock
     struct sld_table *refused, *held;
     // derived

@@ -149,11 +149,16 @@ static void note(struct gather *g, enum sld_severity severity, enum sld_code cod
 
 static void orphan(struct gather *g, struct sld_translate *t, enum sld_kind k)
 {
-    if (k != SLD_KIND_ROUTE_TABLE && k != SLD_KIND_ROUTE_OPTION && k != SLD_KIND_VIRTUAL_HOST_OPTION)
+    bool vs = k == SLD_KIND_VIRTUAL_SERVICE;
+    if (!vs && k != SLD_KIND_ROUTE_TABLE && k != SLD_KIND_ROUTE_OPTION && k != SLD_KIND_VIRTUAL_HOST_OPTION)
         return;
     size_t n;
     sld_ctx_lookup(g->ctx, t->vhost_users, g->id, &n);
-    if (!n)
+    if (!n && vs)
+        note(g, SLD_NOTE, SLD_REF_ORPHAN, SLD_STR(""),
+             "no gateway selects this virtual service, so it has no effect; with sslConfig it needs a gateway with ssl: true, without "
+             "it one with ssl: false, and the gateway's selection must fit");
+    else if (!n)
         note(g, SLD_NOTE, SLD_REF_ORPHAN, SLD_STR(""),
              "no virtual service that is served refers to this object, so it has no effect; refer to it, or remove it");
 }
@@ -183,7 +188,8 @@ void tr_step_status(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
     gather(&g, t, slot->kind);
     if (slot->kind == SLD_KIND_SETTINGS)
         other_settings(&g, t);
-    orphan(&g, t, slot->kind);
+    if (accepted || raw->ok)
+        orphan(&g, t, slot->kind);
     bool same = raw && accepted && sld_hash_eq(raw->obj.hash, accepted->obj.hash);
     bool present = raw && raw->ok && (same || !g.conflict);
     bool last_good = !present && accepted;

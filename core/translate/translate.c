@@ -61,6 +61,7 @@ static void declare_sources(struct sld_translate *t)
     t->seed = sld_flow_source(t->flow, "seed");
     t->settings = sld_flow_source(t->flow, "settings");
     t->settings_key = sld_flow_source(t->flow, "settings_key");
+    t->defaults = sld_flow_source(t->flow, "defaults");
     t->clock = sld_flow_source(t->flow, "clock");
     t->refused = sld_flow_source(t->flow, "refused");
     t->held = sld_flow_source(t->flow, "held");
@@ -670,6 +671,20 @@ static void drop_orphans(struct sld_translate *t)
     }
 }
 
+// Remembers whether the default gateways are in service.
+static void note_defaults(struct sld_translate *t)
+{
+    sld_id key = sld_flow_key(t->flow, SLD_STR("served"));
+    bool served = sld_flow_count(t->default_gateways) > 0, known = sld_flow_get(t->defaults, key) != NULL;
+    if (served && !known) {
+        struct sld_blob *b = sld_blob_create(SLD_STR("served"));
+        sld_flow_set(t->defaults, key, b);
+        SLD_UNREF(b);
+    } else if (!served && known) {
+        sld_flow_delete(t->defaults, key);
+    }
+}
+
 void sld_translate_run(struct sld_translate *t, struct sld_translate_result *r)
 {
     t->changes->into = r;
@@ -680,6 +695,7 @@ void sld_translate_run(struct sld_translate *t, struct sld_translate_result *r)
             decide(t, c->touched.kinds[i], c->touched.ids[i], r);
         c->touched.count = 0;
         drop_orphans(t);
+        note_defaults(t);
     }
     if (t->changes->troubled)
         tell_troubles(t);
