@@ -11,6 +11,10 @@ static int run(struct sld_args *a)
                *xds = sld_args_get(a, "xds");
     if (format && strcmp(format, "json") && strcmp(format, "yaml"))
         return sld_usage("-o takes yaml or json, not %s", format);
+    if (role && !strchr(role, '~'))
+        return sld_usage(
+            "--role is <write namespace>~<proxy name>, such as gloo-system~gateway-proxy, not %s",
+            role);
     struct sld_bootstrap_options o = {
         .role = sld_str_c(role ? role : "gloo-system~gateway-proxy"),
         .node_id = sld_str_c(sld_args_get(a, "node-id")),
@@ -32,7 +36,7 @@ static int run(struct sld_args *a)
     bool json = format && !strcmp(format, "json");
     if (sld_bootstrap_print(&b, &o, json ? SLD_TEXT_JSON : SLD_TEXT_YAML, &err)) {
         sld_buf_fini(&b);
-        return sld_usage("bootstrap: %s", err.msg);
+        return sld_usage("%s", err.msg);
     }
     fwrite(b.p, 1, b.n, stdout);
     sld_buf_fini(&b);

@@ -60,7 +60,7 @@ static int run(struct sld_args *args)
 {
     const struct sld_kind_info *k = sld_kind_find(sld_str_c(args->pos[0]));
     if (!k)
-        return sld_usage("there is no kind %s; solder get all shows what there is", args->pos[0]);
+        return sld_unknown_kind(args->pos[0]);
     const char *given = sld_args_get(args, "namespace");
     struct sld_str ns = sld_str_c(given ? given : "gloo-system");
     struct sld_arena a = {0};

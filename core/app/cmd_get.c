@@ -199,13 +199,6 @@ static int one(struct get *g, struct sld_str name)
     return SLD_EXIT_OK;
 }
 
-static int unknown_kind(const char *word)
-{
-    return sld_usage("there is no kind %s; the kinds are gateways, virtualservices, routetables, "
-                     "upstreams, ... and all",
-                     word);
-}
-
 static int run(struct sld_args *args)
 {
     struct get g = {.args = args};
@@ -215,7 +208,7 @@ static int run(struct sld_args *args)
     g.ns = sld_str_c(sld_args_get(args, "namespace"));
     g.kind = strcmp(args->pos[0], "all") ? sld_kind_find(sld_str_c(args->pos[0])) : NULL;
     if (!g.kind && strcmp(args->pos[0], "all"))
-        return unknown_kind(args->pos[0]);
+        return sld_unknown_kind(args->pos[0]);
     if (!g.kind && args->pos_count > 1)
         return sld_usage("a name needs a kind: solder get KIND NAME");
     int code = args->pos_count > 1 ? one(&g, sld_str_c(args->pos[1])) : list(&g);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "app/builtin.h"
+#include "model/model.h"
 
 int sld_usage(const char *fmt, ...)
 {
@@ -14,6 +15,15 @@ int sld_usage(const char *fmt, ...)
     fputc('\n', stderr);
     va_end(ap);
     return SLD_EXIT_USAGE;
+}
+
+int sld_unknown_kind(const char *word)
+{
+    const struct sld_kind_info *like = sld_kind_nearest(sld_str_c(word));
+    return sld_usage("there is no kind %s%s%s%s; the kinds are gateways, virtualservices, "
+                     "routetables, upstreams, ... and all",
+                     word, like ? "; did you mean " : "", like ? like->plural : "",
+                     like ? "?" : "");
 }
 
 static int run_version(struct sld_args *a)

@@ -75,8 +75,8 @@ static void apply_settings(struct sld_model_thread *m)
     struct sld_arena a = {0};
     bool use = m->settings && m->settings->ok;
     const struct sld_object *file = m->settings_file;
-    Gloo__Settings *s =
-        sld_settings_merge(&a, file ? sld_object_msg(file) : NULL, use ? sld_object_msg(m->settings) : NULL);
+    Gloo__Settings *s = sld_settings_merge(&a, file ? sld_object_msg(file) : NULL,
+                                           use ? sld_object_msg(m->settings) : NULL);
     sld_translate_set_settings(m->translate, s);
     m->settings_dirty = false;
     sld_arena_fini(&a);
@@ -304,7 +304,8 @@ static void save(struct sld_model_thread *m, const struct sld_translate_result *
                          r->refusals[i].words);
 }
 
-// Wakes on_idle when there is something to do by then: the intake's next deadline, or HELD (0 = none).
+// Wakes on_idle when there is something to do by then: the intake's next deadline, or HELD (0 =
+// none).
 static void arm(struct sld_model_thread *m, uint64_t now, uint64_t held)
 {
     uint64_t due = sld_intake_tick(m->intake, now);
@@ -316,11 +317,12 @@ static void arm(struct sld_model_thread *m, uint64_t now, uint64_t held)
         sld_timer_stop(m->tick);
 }
 
-// Before anything is served, rounds only show people what is known so far: they wait for all sources,
-// unless that takes this long.
+// Before anything is served, rounds only show people what is known so far: they wait for all
+// sources, unless that takes this long.
 #define HOLD_NS UINT64_C(1000000000)
 
-// After a round of so many steps memory that it needed is given back, when the Envoys have got theirs.
+// After a round of so many steps memory that it needed is given back, when the Envoys have got
+// theirs.
 enum { TRIM_STEPS = 10000, TRIM_MS = 500 };
 
 static void copy_views(struct sld_model_news *n, const struct sld_translate_result *r)

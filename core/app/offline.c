@@ -103,8 +103,8 @@ static enum sld_rc apply_settings(struct load *l, const struct sld_offline_optio
     if (rc)
         return rc;
     bool use = l->settings && l->settings->ok;
-    Gloo__Settings *s =
-        sld_settings_merge(&l->o->arena, file ? sld_object_msg(file) : NULL, use ? sld_object_msg(l->settings) : NULL);
+    Gloo__Settings *s = sld_settings_merge(&l->o->arena, file ? sld_object_msg(file) : NULL,
+                                           use ? sld_object_msg(l->settings) : NULL);
     sld_translate_set_settings(l->o->translate, s);
     sld_translate_settings_in_use(l->o->translate, l->settings_key);
     SLD_UNREF(file);
