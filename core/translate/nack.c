@@ -42,7 +42,7 @@ struct doc {
 
 struct nack {
     struct sld_translate *t;
-    struct sld_umap good; // upstreams: row key -> the object whose cluster an Envoy took last, own reference
+    struct sld_umap good; // upstreams and gateways: row key -> the object whose resource an Envoy took last, own reference
     struct sld_map trials; // gateway key -> struct trial
 };
 
@@ -455,28 +455,32 @@ static struct trial *trial_of_table(struct sld_translate *t, const struct sld_ou
     return NULL;
 }
 
-// The upstream that cluster O was made of, or 0.
-static sld_id upstream_of(struct sld_translate *t, const struct sld_out *o)
+// The document that answers for cluster or listener O; 0 for others.
+static sld_id answerable(struct sld_translate *t, const struct sld_out *o, enum sld_kind *kind)
 {
-    for (size_t i = 0; i < o->owner_count; i++) {
-        if (sld_str_starts(o->owners[i], SLD_STR("upstreams/")))
+    *kind = o->type == SLD_OUT_CLUSTER ? SLD_KIND_UPSTREAM : o->type == SLD_OUT_LISTENER ? SLD_KIND_GATEWAY : SLD_KIND_COUNT;
+    for (size_t i = 0; *kind != SLD_KIND_COUNT && i < o->owner_count; i++) {
+        struct sld_ident id;
+        if (sld_ident_parse(o->owners[i], &id) && id.kind == *kind)
             return sld_flow_key(t->flow, o->owners[i]);
     }
     return 0;
 }
 
-// The form of the upstream that Envoys took comes back. False: it never had another one.
-static bool bar_upstream(struct sld_translate *t, const struct sld_out *o, struct sld_str words)
+// The form that Envoys took comes back. False: they never took another one.
+static bool bar_answerable(struct sld_translate *t, const struct sld_out *o, struct sld_str words)
 {
-    sld_id key = upstream_of(t, o);
+    enum sld_kind kind;
+    sld_id key = answerable(t, o, &kind);
     const struct sld_object *good = key ? sld_umap_get(&t->nack->good, key) : NULL;
     return good && tr_bar(t, sld_flow_key_str(t->flow, key), good, words);
 }
 
-static void upstream_taken(struct sld_translate *t, const struct sld_out *o)
+static void answerable_taken(struct sld_translate *t, const struct sld_out *o)
 {
-    sld_id key = upstream_of(t, o);
-    const struct sld_object *now = key ? sld_flow_get(t->accepted[SLD_KIND_UPSTREAM], key) : NULL;
+    enum sld_kind kind;
+    sld_id key = answerable(t, o, &kind);
+    const struct sld_object *now = key ? sld_flow_get(t->accepted[kind], key) : NULL;
     if (!now)
         return;
     struct sld_object *was = sld_umap_set(&t->nack->good, key, sld_obj_ref(counted(now)));
@@ -509,7 +513,7 @@ void sld_translate_refused(struct sld_translate *t, enum sld_out_type type, stru
         judge_refused(t, tr);
         return;
     }
-    if (type == SLD_OUT_CLUSTER && bar_upstream(t, o, words))
+    if (bar_answerable(t, o, words))
         return;
     struct tr_refused *r = SLD_NEW(struct tr_refused);
     r->content = content;
@@ -535,8 +539,7 @@ void sld_translate_taken(struct sld_translate *t, enum sld_out_type type, struct
             judge_taken(t, tr);
         }
     }
-    if (type == SLD_OUT_CLUSTER)
-        upstream_taken(t, o);
+    answerable_taken(t, o);
     if (type != SLD_OUT_ROUTE && sld_flow_get(t->refused, key)) {
         sld_flow_delete(t->refused, key);
     }

@@ -395,17 +395,14 @@ static struct sld_object *decode(struct sld_translate *t, struct sld_raw *raw, c
     return sld_object_decode_lean(raw, check, &c);
 }
 
-// RAW decoded, with its refusal if it was refused. One that says something else now is tried.
+// RAW decoded, with its refusal if it was refused. One that says something else is tried, and the refusal kept: the refused
+// form may come back, and at a start the accepted form comes before it.
 static struct sld_object *decode_present(struct sld_translate *t, sld_id key, struct sld_raw *raw)
 {
     struct sld_object *o = decode(t, raw, NULL);
     struct barred *b = sld_umap_get(&t->barred, key);
-    if (!b)
+    if (!b || !sld_hash_eq(b->hash, o->obj.hash))
         return o;
-    if (!sld_hash_eq(b->hash, o->obj.hash)) {
-        barred_free(sld_umap_remove(&t->barred, key));
-        return o;
-    }
     SLD_UNREF(o);
     return decode(t, raw, b);
 }

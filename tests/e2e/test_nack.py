@@ -7,7 +7,7 @@ are programs of their own.
 
 import pytest
 
-from harness import (Poller, doc, eventually, free_port, gateway, ref, request, route, says, table, to,
+from harness import (NS, Poller, doc, eventually, free_port, gateway, ref, request, route, says, table, to,
                      upstream, vs)
 
 # CEL expressions in headers are understood by Envoy alone.
@@ -184,3 +184,27 @@ def test_restart_keeps_neighbours(started):
         started.settled()
         p.more(20)
     p.assert_clean()
+
+
+def test_refused_documents_stay_out_over_a_restart(started):
+    """That object keeps its last accepted form, also across a restart of Solder and Envoy: no request goes astray."""
+    health = [{"timeout": "1s", "interval": "1s", "unhealthyThreshold": 1, "healthyThreshold": 1, "tcpHealthCheck": {},
+               "eventLogPath": "/no/such/folder/log"}]
+    started.write("us.yaml", upstream("us", started.upstreams[0].port))
+    started.write("vs-us.yaml", vs("us", "us.test", [route("/", to("us"))]))
+    started.write("own.yaml", vs("own", "own.test", [route("/", to("echo"))]))
+    started.wait_answer(200, host="us.test")
+    started.wait_answer(200, host="own.test")
+    started.settled()
+    started.write("us.yaml", upstream("us", started.upstreams[0].port, healthChecks=health))
+    words(started, "Upstream", "us")
+    started.write("own.yaml", vs("own", "own.test", [route("/", to("echo"), REFUSED)]))
+    words(started, "VirtualService", "own")
+    started.settled()
+    eventually(lambda: "/no/such/folder" in (started.state / "accepted").read_text(errors="replace"))
+    started.stop()
+    started.start()
+    assert started.ask(host="us.test").status == 200 and started.ask(host="own.test").status == 200
+    for kind, name in (("upstreams", "us"), ("virtualservices", "own")):
+        o = started.api(f"/v1/objects/{kind}/{NS}/{name}")
+        assert o["state"] == "Rejected" and o["lastGood"], o
