@@ -28,31 +28,21 @@ enum sld_xds_type sld_publish_xds_type(enum sld_out_type t)
     SLD_UNREACHABLE();
 }
 
-struct sld_hash sld_publish_content(const struct sld_xds_resource *r)
+static struct sld_xds_resource *resource(struct sld_out *o)
 {
-    const struct sld_hash *h = r->members;
-    return h ? *h : sld_hash_bytes(r->bytes);
-}
-
-static struct sld_xds_resource *resource(const struct sld_out *o)
-{
-    struct sld_xds_resource *r = sld_xds_resource_create(sld_publish_xds_type(o->type), o->name);
-    struct sld_arena *a = &r->arena;
-    r->bytes = sld_arena_str(a, o->bytes);
+    struct sld_xds_resource *r = sld_xds_resource_create_on(sld_publish_xds_type(o->type), o->name, o);
+    r->bytes = o->bytes;
+    r->content = o->content;
     r->secret = o->secret;
-    r->clusters = SLD_ARENA_ARRAY(a, struct sld_str, o->cluster_count);
-    for (size_t i = 0; i < o->cluster_count; i++)
-        r->clusters[r->cluster_count++] = sld_arena_str(a, o->clusters[i]);
-    r->needs = SLD_ARENA_ARRAY(a, struct sld_xds_ref, o->need_count);
+    r->clusters = o->clusters;
+    r->cluster_count = o->cluster_count;
+    if (o->need_count)
+        r->needs = SLD_ARENA_ARRAY(&r->arena, struct sld_xds_ref, o->need_count);
     for (size_t i = 0; i < o->need_count; i++)
-        r->needs[r->need_count++] = (struct sld_xds_ref){sld_publish_xds_type(o->needs[i].type),
-                                                         sld_arena_str(a, o->needs[i].name)};
+        r->needs[r->need_count++] = (struct sld_xds_ref){sld_publish_xds_type(o->needs[i].type), o->needs[i].name};
     r->gated = o->gated;
     r->eds = o->eds;
     r->shape = o->shape;
-    struct sld_hash *content = SLD_ARENA_NEW(a, struct sld_hash);
-    *content = o->content;
-    r->members = content;
     sld_xds_resource_seal(r);
     return r;
 }

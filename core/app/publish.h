@@ -8,5 +8,3 @@
 struct sld_xds_batch *sld_publish_batch(const struct sld_out_change *c, size_t n, uint64_t round);
 enum sld_out_type sld_publish_type(enum sld_xds_type t);
 enum sld_xds_type sld_publish_xds_type(enum sld_out_type t);
-// The content hash translate knows the resource by.
-struct sld_hash sld_publish_content(const struct sld_xds_resource *r);

@@ -200,7 +200,7 @@ struct sld_status {
     bool served;                  // some form is in force
 };
 
-// Builds a status from findings (copied). [any]
+// Builds a status from findings (copied); those without any are shared. [any]
 struct sld_status *sld_status_create(const struct sld_finding *f, size_t n, bool last_good,
                                      bool served);
 const char *sld_status_state_name(enum sld_status_state s); // "Accepted", ...

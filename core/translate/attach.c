@@ -67,13 +67,17 @@ size_t tr_domains(struct sld_arena *a, const Gloo__VirtualService *vs, struct sl
     return kept;
 }
 
+// VS_KEY is the flow's.
 static void attach(struct tr *tr, const struct tr_select *s, const struct sld_object *vs, struct sld_str vs_key)
 {
-    struct tr_attach *row = tr_row_create(sizeof(*row));
-    struct sld_arena *a = &row->row.arena;
-    row->gateway = sld_arena_str(a, s->key);
-    row->vs = sld_arena_str(a, vs_key);
-    row->domain_count = tr_domains(a, sld_object_msg(vs), &row->domains);
+    struct sld_str *domains;
+    size_t n = tr_domains(tr->arena, sld_object_msg(vs), &domains);
+    struct tr_attach *row = tr_row_create_with(sizeof(*row), n * sizeof(*domains));
+    row->gateway = tr_keep_key(tr->t, s->key);
+    row->vs = vs_key;
+    row->domains = SLD_ARENA_ARRAY(&row->row.arena, struct sld_str, n);
+    for (size_t i = 0; i < n; i++)
+        row->domains[row->domain_count++] = tr_keep_key(tr->t, domains[i]);
     struct sld_hasher h;
     sld_hasher_init(&h);
     for (size_t i = 0; i < row->domain_count; i++) {

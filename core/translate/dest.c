@@ -109,14 +109,14 @@ static int by_str(const void *a, const void *b)
     return sld_str_cmp(*(const struct sld_str *)a, *(const struct sld_str *)b);
 }
 
-void tr_clusters_done(struct tr_clusters *c, struct sld_arena *a, struct sld_str **out, size_t *n)
+size_t tr_clusters_done(const struct sld_translate *t, struct tr_clusters *c)
 {
-    *n = 0;
-    *out = SLD_ARENA_ARRAY(a, struct sld_str, c->count);
+    size_t n = 0;
     if (c->count)
         qsort(c->items, c->count, sizeof(*c->items), by_str);
     for (size_t i = 0; i < c->count; i++) {
-        if (i == 0 || !sld_str_eq(c->items[i], c->items[i - 1]))
-            (*out)[(*n)++] = sld_arena_str(a, c->items[i]);
+        if (n == 0 || !sld_str_eq(c->items[i], c->items[n - 1]))
+            c->items[n++] = tr_keep_key(t, c->items[i]);
     }
+    return c->count = n;
 }

@@ -112,11 +112,10 @@ struct tr_attach {
 // An encoded virtual host; key as its attach row.
 struct tr_vhost_row {
     struct tr_row row;
-    struct sld_str gateway, vs;
-    struct sld_str name;            // "gloo-system_default"
+    struct sld_str gateway, vs;     // keys
     struct sld_str bytes;           // env Route VirtualHost; empty: nothing to serve (findings only)
     struct sld_hash content;        // of bytes
-    struct sld_str *clusters;       // existing ones it sends to, sorted, distinct
+    struct sld_str *clusters;       // existing ones it sends to, sorted, distinct; the flow's own (tr_keep_key)
     size_t cluster_count;
     bool secret;                    // bytes hold secret values
     bool conflict;                  // a domain belongs to another: the present form is not in force
@@ -241,9 +240,8 @@ struct sld_translate {
     struct sld_index *attach_by_gateway, *attach_by_domain; // "<gateway key>", "<gateway key>\n<domain>"
     struct sld_index *accepted_by_domain; // of accepted[VIRTUAL_SERVICE]: "<domain>"
     struct sld_index *placed_by_gateway, *vs_tls_by_gateway;
-    // Of the tables whose rows carry findings: by object; and of vhosts by each of `uses`.
-    struct sld_index *about_gateways, *about_select, *about_live, *about_vhosts, *about_placed, *about_tls_sets, *about_secrets,
-        *about_groups, *about_upstreams, *about_clusters, *about_endpoints, *about_listeners, *about_refusals;
+    struct sld_index *about;            // of all tables whose rows carry findings: by object
+    // Of vhosts by each of `uses`.
     struct sld_index *vhost_users;
 
     struct tr_kind_slot slots[SLD_KIND_COUNT];
@@ -274,6 +272,13 @@ struct sld_report *tr_report(struct tr *tr, struct sld_str key);
 void tr_use(struct tr *tr, struct sld_str key);
 // A zeroed row of SIZE bytes (a struct beginning with tr_row) with an arena of its own.
 void *tr_row_create(size_t size);
+// The same, with ROOM bytes of its arena in the same piece: for rows of which there are many, whose size is known. More
+// than that needs no care, it only costs more.
+void *tr_row_create_with(size_t size, size_t room);
+// What tr_row_finish will take of it for the uses so far.
+size_t tr_room_of_uses(const struct tr *tr);
+// KEY, of an object or a row, as the flow keeps it: lives as long as the flow and all its rows.
+struct sld_str tr_keep_key(const struct sld_translate *t, struct sld_str key);
 // Ends the row: copies findings and uses into it and sets its hash to that of CONTENT and of these. A row that holds
 // references gives a FREE_FN that drops them and calls tr_row_free; others NULL.
 void tr_row_finish(struct tr *tr, struct tr_row *row, struct sld_hash content, void (*free_fn)(struct sld_obj *o));
@@ -347,8 +352,8 @@ struct tr_clusters {
     size_t count;
 };
 void tr_clusters_add(struct tr *tr, struct tr_clusters *c, struct sld_str cluster);
-// Sorted and distinct, copied into A.
-void tr_clusters_done(struct tr_clusters *c, struct sld_arena *a, struct sld_str **out, size_t *n);
+// Makes them sorted and distinct, with the names the flow keeps (tr_keep_key), and returns how many there are.
+size_t tr_clusters_done(const struct sld_translate *t, struct tr_clusters *c);
 
 // ADS as the source of a child resource: the one constant ConfigSource of this product (xds-notes 2.4 rule A).
 struct Env__Core__ConfigSource *tr_ads(struct sld_arena *a);
@@ -389,8 +394,10 @@ struct tr_out {
 bool tr_emit_out(struct tr *tr, sld_id key, const ProtobufCMessage *msg, const struct sld_out *proto,
                  struct sld_report *report);
 
-// The same in parts, for resources assembled from encoded pieces (out.c). BYTES and all of PROTO are copied.
-struct sld_out *tr_out_create(const struct sld_out *proto, struct sld_str bytes);
+// The same in parts, for resources assembled from encoded pieces (out.c). All of PROTO but its bytes is copied; there is room
+// for BYTES bytes, to be added, and for OWNERS owners.
+struct sld_out *tr_out_create(const struct sld_out *proto, size_t bytes, size_t owners);
+void tr_out_add(struct sld_out *o, struct sld_str s);
 // Emits OUT (taken over; NULL: only findings) with the findings and uses of TR.
 void tr_emit_row(struct tr *tr, sld_id key, struct sld_out *out);
 

@@ -241,7 +241,8 @@ static void emit(struct tr_listener *l, const struct tr_gateway *g, sld_id key,
     }
     struct sld_out proto = {
         .type = SLD_OUT_LISTENER, .needs = deps->needs.items, .need_count = deps->needs.count};
-    tr_clusters_done(&deps->clusters, tr->arena, &proto.clusters, &proto.cluster_count);
+    proto.cluster_count = tr_clusters_done(tr->t, &deps->clusters);
+    proto.clusters = deps->clusters.items;
     for (size_t i = 0; i < g->bind_count; i++) {
         const struct tr_bind *b = &g->binds[i];
         if (b->lost)

@@ -174,13 +174,13 @@ void tr_step_placed(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
     }
     struct tr_vhost_row *row = tr_row_create(sizeof(*row));
     struct sld_arena *a = &row->row.arena;
-    row->gateway = sld_arena_str(a, v->gateway);
-    row->vs = sld_arena_str(a, v->vs);
-    row->name = sld_arena_str(a, v->name);
+    row->gateway = v->gateway;
+    row->vs = v->vs;
     row->bytes = sld_arena_str(a, h->bytes);
     row->content = sld_hash_bytes(h->bytes);
-    row->clusters = copy_strs(a, h->clusters, h->cluster_count);
-    row->cluster_count = h->cluster_count;
+    row->clusters = SLD_ARENA_ARRAY(a, struct sld_str, h->cluster_count);
+    for (size_t i = 0; i < h->cluster_count; i++)
+        row->clusters[row->cluster_count++] = tr_keep_key(tr.t, h->clusters[i]);
     row->secret = h->secret;
     if (h->convicted)
         sld_report_add(tr_report(&tr, v->vs), SLD_ERROR, SLD_ENVOY_REFUSED, SLD_STR("virtualHost"),

@@ -94,41 +94,65 @@ static struct sld_hash hash_of(const struct sld_out *o)
     return sld_hasher_done(&h);
 }
 
-struct sld_out *tr_out_create(const struct sld_out *proto, struct sld_str bytes)
+// What the copies below take in an arena.
+static size_t room_of(const struct sld_out *o, size_t owners)
 {
-    struct sld_out *o = SLD_NEW(struct sld_out);
+    size_t n = o->view.n + o->name.n + 2 + (owners + 1) * sizeof(struct sld_str);
+    for (size_t i = 0; i < o->cluster_count; i++)
+        n += sizeof(struct sld_str) + o->clusters[i].n + 1;
+    for (size_t i = 0; i < o->need_count; i++)
+        n += sizeof(struct sld_out_ref) + o->needs[i].name.n + 1;
+    return (SLD_ARENA_HEADER + n + 4 * sizeof(void *)) & ~(sizeof(void *) - 1);
+}
+
+struct sld_out *tr_out_create(const struct sld_out *proto, size_t bytes, size_t owners)
+{
+    size_t room = room_of(proto, owners);
+    struct sld_out *o = sld_xalloc(sizeof(*o) + room + bytes + 1);
+    *o = (struct sld_out){.type = proto->type, .secret = proto->secret, .gated = proto->gated, .eds = proto->eds,
+                          .shape = proto->shape};
     struct sld_arena *a = &o->arena;
     sld_obj_init(&o->obj, out_free, (struct sld_hash){0});
-    o->type = proto->type;
+    sld_arena_init_in(a, o + 1, room);
+    char *at = (char *)(o + 1) + room;
+    at[bytes] = 0;
+    o->bytes = sld_str_n(at, 0);
     o->view = sld_arena_str(a, proto->view.p ? proto->view : SLD_STR(""));
     o->name = sld_arena_str(a, proto->name);
-    o->bytes = sld_arena_str(a, bytes);
-    o->content = sld_hash_bytes(bytes);
-    o->secret = proto->secret;
     o->clusters = copy_strs(a, proto->clusters, proto->cluster_count);
     o->cluster_count = proto->cluster_count;
     o->needs = SLD_ARENA_ARRAY(a, struct sld_out_ref, proto->need_count);
     for (size_t i = 0; i < proto->need_count; i++)
         o->needs[o->need_count++] = (struct sld_out_ref){proto->needs[i].type, sld_arena_str(a, proto->needs[i].name)};
-    o->gated = proto->gated;
-    o->eds = proto->eds;
-    o->shape = proto->shape;
     return o;
+}
+
+void tr_out_add(struct sld_out *o, struct sld_str s)
+{
+    union {
+        const char *frozen;
+        char *own;
+    } u = {o->bytes.p}; // it is not shared before it is emitted
+    if (s.n)
+        memcpy(u.own + o->bytes.n, s.p, s.n);
+    o->bytes.n += s.n;
 }
 
 void tr_emit_row(struct tr *tr, sld_id key, struct sld_out *out)
 {
-    struct tr_out *row = tr_row_create(sizeof(*row));
+    struct tr_out *row = tr_row_create_with(sizeof(*row), tr_room_of_uses(tr));
     row->out = out;
     struct sld_hash h = {0};
     if (out) {
+        out->content = sld_hash_bytes(out->bytes);
         out->obj.hash = hash_of(out);
         h = out->obj.hash;
     }
     tr_row_finish(tr, &row->row, h, row_free);
     if (out) {
-        out->owners = copy_strs(&out->arena, row->row.uses, row->row.use_count);
-        out->owner_count = row->row.use_count;
+        out->owners = SLD_ARENA_ARRAY(&out->arena, struct sld_str, row->row.use_count);
+        for (size_t i = 0; i < row->row.use_count; i++)
+            out->owners[out->owner_count++] = row->row.uses[i]; // keys of the flow
     }
     sld_ctx_emit(tr->ctx, key, row);
 }
@@ -157,6 +181,8 @@ bool tr_emit_out(struct tr *tr, sld_id key, const ProtobufCMessage *msg, const s
     if (p.type == SLD_OUT_CLUSTER)
         p.shape = shape_of(tr, msg);
     struct sld_str bytes = sld_msg_encode(tr->arena, msg);
-    tr_emit_row(tr, key, tr_out_create(&p, bytes));
+    struct sld_out *out = tr_out_create(&p, bytes.n, tr->use_count);
+    tr_out_add(out, bytes);
+    tr_emit_row(tr, key, out);
     return true;
 }

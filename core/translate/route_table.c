@@ -8,13 +8,16 @@
 // Tag and wire type of RouteConfiguration.virtual_hosts.
 enum { VIRTUAL_HOSTS_TAG = 2 << 3 | 2 };
 
-static void add_varint(struct sld_buf *b, uint64_t v)
+// The head of a virtual host's bytes in its table; at most HEAD_MAX bytes.
+enum { HEAD_MAX = 11 };
+static struct sld_str head_of(char out[HEAD_MAX], uint64_t n)
 {
-    while (v >= 0x80) {
-        sld_buf_addc(b, (char)(v | 0x80));
-        v >>= 7;
-    }
-    sld_buf_addc(b, (char)v);
+    size_t at = 0;
+    out[at++] = VIRTUAL_HOSTS_TAG;
+    for (; n >= 0x80; n >>= 7)
+        out[at++] = (char)(n | 0x80);
+    out[at++] = (char)n;
+    return sld_str_n(out, at);
 }
 
 static int by_str(const void *a, const void *b)
@@ -22,7 +25,7 @@ static int by_str(const void *a, const void *b)
     return sld_str_cmp(*(const struct sld_str *)a, *(const struct sld_str *)b);
 }
 
-// The clusters of all hosts, sorted and distinct; ids tell equal names apart without comparing them.
+// The clusters of all hosts, sorted and distinct. Equal names are the same: the rows have them from the flow.
 static struct sld_str *clusters_of(struct tr *tr, const struct sld_hit *hits, size_t n, size_t *count)
 {
     struct sld_umap seen = {0};
@@ -31,10 +34,10 @@ static struct sld_str *clusters_of(struct tr *tr, const struct sld_hit *hits, si
     for (size_t i = 0; i < n; i++) {
         const struct tr_vhost_row *v = hits[i].value;
         for (size_t k = 0; k < v->cluster_count; k++) {
-            sld_id id = sld_flow_key(tr->t->flow, v->clusters[k]);
-            if (sld_umap_has(&seen, id))
+            uint64_t name = (uint64_t)(uintptr_t)v->clusters[k].p;
+            if (sld_umap_has(&seen, name))
                 continue;
-            sld_umap_set(&seen, id, tr);
+            sld_umap_set(&seen, name, tr);
             SLD_PUSH(tr->arena, out, *count, v->clusters[k]);
         }
     }
@@ -51,29 +54,25 @@ static void emit_table(struct tr *tr, const struct tr_gateway *g, const struct t
     rc->name = SLD_MSG_STR(tr->arena, name);
     struct sld_str head = sld_msg_encode(tr->arena, &rc->base);
     struct sld_out proto = {.type = SLD_OUT_ROUTE, .view = b->view, .name = name};
+    char h[HEAD_MAX];
     size_t bytes = head.n;
     for (size_t i = 0; i < n; i++) {
         const struct tr_vhost_row *v = hits[i].value;
-        bytes += v->bytes.n + 8;
         proto.secret |= v->secret;
+        if (v->bytes.n)
+            bytes += head_of(h, v->bytes.n).n + v->bytes.n;
     }
-    struct sld_buf buf;
-    sld_buf_init(&buf, bytes);
-    sld_buf_add(&buf, head);
+    proto.clusters = clusters_of(tr, hits, n, &proto.cluster_count);
+    struct sld_out *out = tr_out_create(&proto, bytes, 1);
+    tr_out_add(out, head);
     for (size_t i = 0; i < n; i++) {
         const struct tr_vhost_row *v = hits[i].value;
         if (!v->bytes.n)
             continue;
-        sld_buf_addc(&buf, VIRTUAL_HOSTS_TAG);
-        add_varint(&buf, v->bytes.n);
-        sld_buf_add(&buf, v->bytes);
+        tr_out_add(out, head_of(h, v->bytes.n));
+        tr_out_add(out, v->bytes);
     }
-    SLD_INV(!buf.full);
-    proto.clusters = clusters_of(tr, hits, n, &proto.cluster_count);
-    struct sld_out *out = tr_out_create(&proto, sld_buf_str(&buf));
-    if (proto.secret && buf.n)
-        sld_wipe(buf.p, buf.n);
-    sld_buf_fini(&buf);
+    SLD_INV(out->bytes.n == bytes);
     struct tr of = {.t = tr->t, .ctx = tr->ctx, .arena = tr->arena};
     tr_use(&of, g->key);
     tr_emit_row(&of, sld_flow_key(tr->t->flow, tr_out_key(tr->arena, SLD_OUT_ROUTE, b->view, name)), out);

@@ -44,12 +44,29 @@ bool tr_has_report(const struct tr *tr)
     return false;
 }
 
+void *tr_row_create_with(size_t size, size_t room)
+{
+    SLD_PRE(size >= sizeof(struct tr_row) && size % sizeof(void *) == 0);
+    struct tr_row *row = sld_xcalloc(1, size + (room ? SLD_ARENA_HEADER + room : 0));
+    sld_obj_init(&row->obj, NULL, (struct sld_hash){0});
+    if (room)
+        sld_arena_init_in(&row->arena, (char *)row + size, SLD_ARENA_HEADER + room);
+    return row;
+}
+
 void *tr_row_create(size_t size)
 {
-    SLD_PRE(size >= sizeof(struct tr_row));
-    struct tr_row *row = sld_xcalloc(1, size);
-    sld_obj_init(&row->obj, NULL, (struct sld_hash){0});
-    return row;
+    return tr_row_create_with(size, 0);
+}
+
+struct sld_str tr_keep_key(const struct sld_translate *t, struct sld_str key)
+{
+    return sld_flow_key_str(t->flow, sld_flow_key(t->flow, key));
+}
+
+size_t tr_room_of_uses(const struct tr *tr)
+{
+    return tr->use_count * sizeof(struct sld_str);
 }
 
 static void row_free(struct sld_obj *o)
@@ -77,7 +94,7 @@ static void copy_uses(struct tr *tr, struct tr_row *row)
     row->uses = SLD_ARENA_ARRAY(&row->arena, struct sld_str, tr->use_count);
     for (size_t i = 0; i < tr->use_count; i++) {
         if (i == 0 || !sld_str_eq(tr->uses[i], tr->uses[i - 1]))
-            row->uses[row->use_count++] = sld_arena_str(&row->arena, tr->uses[i]);
+            row->uses[row->use_count++] = tr_keep_key(tr->t, tr->uses[i]);
     }
 }
 
@@ -106,7 +123,7 @@ static void copy_about(struct tr *tr, struct tr_row *row)
         if (!r->report.count)
             continue;
         struct tr_about *to = &row->about[row->about_count++];
-        to->key = sld_arena_str(&row->arena, r->key);
+        to->key = tr_keep_key(tr->t, r->key);
         copy_findings(&row->arena, to, &r->report);
     }
     qsort(row->about, row->about_count, sizeof(*row->about), by_about);

@@ -86,58 +86,17 @@ static void add(struct gather *g, const struct sld_finding *f, size_t n)
     }
 }
 
-static void from(struct gather *g, struct sld_index *about)
+// What all tables say about the object.
+static void gather(struct gather *g, struct sld_translate *t)
 {
     size_t n;
-    const struct sld_hit *hits = sld_ctx_lookup(g->ctx, about, g->id, &n);
+    const struct sld_hit *hits = sld_ctx_lookup(g->ctx, t->about, g->id, &n);
     for (size_t i = 0; i < n; i++) {
         const struct tr_row *row = hits[i].value;
         for (size_t k = 0; k < row->about_count; k++) {
             if (sld_str_eq(row->about[k].key, g->key))
                 add(g, row->about[k].items, row->about[k].count);
         }
-    }
-}
-
-// Which tables can say something about an object of kind K.
-static void gather(struct gather *g, struct sld_translate *t, enum sld_kind k)
-{
-    switch (k) {
-    case SLD_KIND_GATEWAY:
-        from(g, t->about_gateways);
-        from(g, t->about_select);
-        from(g, t->about_live);
-        from(g, t->about_vhosts);
-        from(g, t->about_tls_sets);
-        from(g, t->about_listeners);
-        from(g, t->about_refusals);
-        break;
-    case SLD_KIND_VIRTUAL_SERVICE:
-        from(g, t->about_vhosts);
-        from(g, t->about_placed);
-        from(g, t->about_tls_sets);
-        from(g, t->about_listeners);
-        break;
-    case SLD_KIND_ROUTE_TABLE:
-    case SLD_KIND_ROUTE_OPTION:
-    case SLD_KIND_VIRTUAL_HOST_OPTION:
-        from(g, t->about_vhosts);
-        break;
-    case SLD_KIND_UPSTREAM:
-        from(g, t->about_upstreams);
-        from(g, t->about_clusters);
-        from(g, t->about_endpoints);
-        from(g, t->about_refusals);
-        break;
-    case SLD_KIND_UPSTREAM_GROUP:
-        from(g, t->about_groups);
-        break;
-    case SLD_KIND_SECRET:
-        from(g, t->about_secrets);
-        from(g, t->about_refusals);
-        break;
-    default:
-        break;
     }
 }
 
@@ -185,7 +144,7 @@ void tr_step_status(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
     struct gather g = {.ctx = ctx, .arena = sld_ctx_scratch(ctx), .key = sld_flow_key_str(t->flow, key), .id = key,
                        .kind = slot->kind};
     add(&g, doc->findings, doc->finding_count);
-    gather(&g, t, slot->kind);
+    gather(&g, t);
     if (slot->kind == SLD_KIND_SETTINGS)
         other_settings(&g, t);
     if (accepted || raw->ok)

@@ -77,11 +77,11 @@ static void declare_facts(struct sld_translate *t)
     }
     t->certs = derive(t, "certs", t->obj[SLD_KIND_SECRET], tr_step_certs);
     t->secrets = derive(t, "secrets", t->obj[SLD_KIND_SECRET], tr_step_secrets);
-    t->about_secrets = index_of(t, "about_secrets", t->secrets, tr_index_about);
+    t->about = index_of(t, "about", t->secrets, tr_index_about);
     t->upstreams = derive(t, "upstreams", t->obj[SLD_KIND_UPSTREAM], tr_step_upstreams);
-    t->about_upstreams = index_of(t, "about_upstreams", t->upstreams, tr_index_about);
+    sld_flow_index_add(t->about, t->upstreams);
     t->groups = derive(t, "groups", t->obj[SLD_KIND_UPSTREAM_GROUP], tr_step_groups);
-    t->about_groups = index_of(t, "about_groups", t->groups, tr_index_about);
+    sld_flow_index_add(t->about, t->groups);
 }
 
 static void declare_gateways(struct sld_translate *t)
@@ -90,39 +90,39 @@ static void declare_gateways(struct sld_translate *t)
     t->ports = join(t, "ports", t->obj[SLD_KIND_GATEWAY], t->default_gateways, tr_step_ports, t);
     t->ports_by_bind = index_of(t, "ports_by_bind", t->ports, tr_index_ports);
     t->gateways = join(t, "gateways", t->obj[SLD_KIND_GATEWAY], t->default_gateways, tr_step_gateways, t);
-    t->about_gateways = index_of(t, "about_gateways", t->gateways, tr_index_about);
+    sld_flow_index_add(t->about, t->gateways);
     t->gw_select = derive(t, "gateway_select", t->gateways, tr_step_gw_select);
-    t->about_select = index_of(t, "about_gateway_select", t->gw_select, tr_index_about);
+    sld_flow_index_add(t->about, t->gw_select);
     t->attach = derive(t, "attach", t->obj[SLD_KIND_VIRTUAL_SERVICE], tr_step_attach);
     t->attach_by_gateway = index_of(t, "attach_by_gateway", t->attach, tr_index_attach_gateway);
     t->attach_by_domain = index_of(t, "attach_by_domain", t->attach, tr_index_attach_domain);
     t->live = derive(t, "live", t->gateways, tr_step_live);
-    t->about_live = index_of(t, "about_live", t->live, tr_index_about);
+    sld_flow_index_add(t->about, t->live);
     t->vs_tls = derive(t, "vs_tls", t->attach, tr_step_vs_tls);
     t->vs_tls_by_gateway = index_of(t, "vs_tls_by_gateway", t->vs_tls, tr_index_vs_tls_gateway);
     t->tls_sets = derive(t, "tls_sets", t->gateways, tr_step_tls_sets);
-    t->about_tls_sets = index_of(t, "about_tls_sets", t->tls_sets, tr_index_about);
+    sld_flow_index_add(t->about, t->tls_sets);
 }
 
 static void declare_outs(struct sld_translate *t)
 {
     t->vhosts = derive(t, "vhosts", t->attach, tr_step_vhosts);
-    t->about_vhosts = index_of(t, "about_vhosts", t->vhosts, tr_index_about);
+    sld_flow_index_add(t->about, t->vhosts);
     t->vhost_users = index_of(t, "vhost_users", t->vhosts, tr_index_uses);
     t->placed = derive(t, "placed", t->vhosts, tr_step_placed);
-    t->about_placed = index_of(t, "about_placed", t->placed, tr_index_about);
+    sld_flow_index_add(t->about, t->placed);
     t->placed_by_gateway = index_of(t, "placed_by_gateway", t->placed, tr_index_vhost_gateway);
     t->out_secrets = derive(t, "out.secrets", t->secrets, tr_step_out_secrets);
     t->out_clusters = derive(t, "out.clusters", t->obj[SLD_KIND_UPSTREAM], tr_step_out_clusters);
-    t->about_clusters = index_of(t, "about_clusters", t->out_clusters, tr_index_about);
+    sld_flow_index_add(t->about, t->out_clusters);
     t->out_endpoints = derive(t, "out.endpoints", t->obj[SLD_KIND_UPSTREAM], tr_step_out_endpoints);
-    t->about_endpoints = index_of(t, "about_endpoints", t->out_endpoints, tr_index_about);
+    sld_flow_index_add(t->about, t->out_endpoints);
     t->out_listeners = derive(t, "out.listeners", t->gateways, tr_step_out_listeners);
-    t->about_listeners = index_of(t, "about_listeners", t->out_listeners, tr_index_about);
+    sld_flow_index_add(t->about, t->out_listeners);
     t->out_routes = derive(t, "out.routes", t->gateways, tr_step_out_routes);
     t->out_fixed = derive(t, "out.fixed", t->seed, tr_step_out_fixed);
     t->refusals = derive(t, "refusals", t->refused, tr_step_refusals);
-    t->about_refusals = index_of(t, "about_refusals", t->refusals, tr_index_about);
+    sld_flow_index_add(t->about, t->refusals);
     for (size_t k = 0; k < SLD_KIND_COUNT; k++)
         t->status[k] = join(t, names[k].status, t->raw[k], t->accepted[k], tr_step_status, &t->slots[k]);
 }

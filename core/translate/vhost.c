@@ -299,15 +299,18 @@ static void emit(struct tr_build *b, sld_id key, const struct tr_attach *at, con
                  const Env__Route__VirtualHost *vh)
 {
     struct tr *tr = b->tr;
-    struct tr_vhost_row *row = tr_row_create(sizeof(*row));
+    struct sld_str bytes = vh ? sld_msg_encode(tr->arena, &vh->base) : SLD_STR("");
+    size_t clusters = vh ? tr_clusters_done(tr->t, &b->clusters) : 0;
+    struct tr_vhost_row *row = tr_row_create_with(
+        sizeof(*row), bytes.n + 8 + clusters * sizeof(struct sld_str) + tr_room_of_uses(tr));
     struct sld_arena *a = &row->row.arena;
-    row->gateway = sld_arena_str(a, at->gateway);
-    row->vs = sld_arena_str(a, at->vs);
-    row->name = sld_arena_str(a, b->name);
-    row->bytes = sld_arena_str(a, vh ? sld_msg_encode(tr->arena, &vh->base) : SLD_STR(""));
+    row->gateway = at->gateway;
+    row->vs = at->vs;
+    row->bytes = sld_arena_str(a, bytes);
     row->content = sld_hash_bytes(row->bytes);
-    if (vh)
-        tr_clusters_done(&b->clusters, a, &row->clusters, &row->cluster_count);
+    row->clusters = SLD_ARENA_ARRAY(a, struct sld_str, clusters);
+    for (size_t i = 0; i < clusters; i++)
+        row->clusters[row->cluster_count++] = b->clusters.items[i];
     row->secret = tr->tainted;
     row->conflict = f->conflict;
     tr_row_finish(tr, &row->row, row_hash(row), row->secret ? wipe : NULL);

@@ -45,18 +45,27 @@ bool sld_xds_type_find(struct sld_str url, enum sld_xds_type *t)
 static void resource_free(struct sld_obj *o)
 {
     struct sld_xds_resource *r = (struct sld_xds_resource *)(void *)o;
-    if (r->secret && r->bytes.n)
+    if (r->secret && r->bytes.n && !r->keep)
         sld_wipe((void *)(uintptr_t)r->bytes.p, r->bytes.n);
+    SLD_UNREF(r->keep);
     sld_arena_fini(&r->arena);
     sld_xfree(r);
 }
 
-struct sld_xds_resource *sld_xds_resource_create(enum sld_xds_type t, struct sld_str name)
+struct sld_xds_resource *sld_xds_resource_create_on(enum sld_xds_type t, struct sld_str name, void *keep)
 {
     SLD_PRE(t < SLD_XDS_TYPE_COUNT);
     struct sld_xds_resource *r = SLD_NEW(struct sld_xds_resource);
     sld_obj_init(&r->obj, resource_free, (struct sld_hash){0});
     r->type = t;
+    r->keep = sld_obj_ref(keep);
+    r->name = name;
+    return r;
+}
+
+struct sld_xds_resource *sld_xds_resource_create(enum sld_xds_type t, struct sld_str name)
+{
+    struct sld_xds_resource *r = sld_xds_resource_create_on(t, name, NULL);
     r->name = sld_arena_str(&r->arena, name);
     return r;
 }
@@ -66,15 +75,27 @@ static int by_text(const void *a, const void *b)
     return sld_str_cmp(*(const struct sld_str *)a, *(const struct sld_str *)b);
 }
 
+static bool sorted(const struct sld_str *s, size_t n)
+{
+    for (size_t i = 1; i < n; i++) {
+        if (sld_str_cmp(s[i - 1], s[i]) > 0)
+            return false;
+    }
+    return true;
+}
+
 void sld_xds_resource_seal(struct sld_xds_resource *r)
 {
     struct sld_hasher h;
+    if (sld_hash_zero(r->content))
+        r->content = sld_hash_bytes(r->bytes);
     sld_hasher_init(&h);
     sld_hasher_add_u64(&h, (uint64_t)r->type);
     sld_hasher_add(&h, r->name);
-    sld_hasher_add(&h, r->bytes.p ? r->bytes : SLD_STR(""));
+    sld_hasher_add_u64(&h, r->content.lo);
+    sld_hasher_add_u64(&h, r->content.hi);
     r->obj.hash = sld_hasher_done(&h);
-    if (r->cluster_count > 1)
+    if (!sorted(r->clusters, r->cluster_count)) // they may be somebody else's, who has them in order
         qsort(r->clusters, r->cluster_count, sizeof(*r->clusters), by_text);
 }
 

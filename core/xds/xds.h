@@ -39,13 +39,17 @@ struct sld_xds_resource {
     bool gated;                // cluster: ready only by its CDS ACK (health checks, SDS, DNS, not EDS)
     bool eds;                  // cluster: takes its endpoints from the EDS resource of the same name
     struct sld_hash shape;     // cluster: content without name; one ACK of a shape proves it for an Envoy build
-    void *members;             // for the maker: what the bytes were assembled from (see translate)
-    struct sld_arena arena;    // owns all of the above
+    struct sld_hash content;   // of the bytes
+    struct sld_obj *keep;      // own reference, or NULL: what of the above is not in the arena belongs to it, and is
+                               // wiped by it
+    struct sld_arena arena;    // owns the rest of the above
 };
 
 // A new, empty resource; fill it in its arena, then sld_xds_resource_seal computes the hash from type, name and
-// bytes, and sorts `clusters`. Free by unref.
+// content (and that from the bytes, unless it is given), and sorts `clusters`. Free by unref.
 struct sld_xds_resource *sld_xds_resource_create(enum sld_xds_type t, struct sld_str name);
+// The same, whose name, and what else is not put into its arena, is KEEP's, of which a reference is taken.
+struct sld_xds_resource *sld_xds_resource_create_on(enum sld_xds_type t, struct sld_str name, void *keep);
 void sld_xds_resource_seal(struct sld_xds_resource *r);
 
 // One change of a round. VIEW is the node role it is for ("gloo-system~gateway-proxy"); empty = every view.
