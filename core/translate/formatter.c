@@ -242,12 +242,27 @@ static bool parse(struct sld_str s, size_t at, struct operator* o)
 static const char *header_params(struct sld_str params)
 {
     struct sld_str name;
-    while (sld_str_cut(&params, '?', &name)) {
+    for (unsigned n = 0; sld_str_cut(&params, '?', &name); n++) {
+        if (n == 2)
+            return "has more than one alternative";
         const char *problem = sld_format_check("http_header_name", name);
         if (problem)
             return problem;
     }
     return NULL;
+}
+
+// What is wrong with the word behind the key of FILTER_STATE, or of REQUESTED_SERVER_NAME; NULL when nothing is.
+static const char *word_problem(const struct operator* o)
+{
+    static const char *const forms[] = {"PLAIN", "TYPED", "FIELD"}, *const names[] = {"SNI_ONLY", "SNI_FIRST", "HOST_FIRST"};
+    struct sld_str rest = o->params, first = SLD_STR(""), second = SLD_STR("");
+    sld_str_cut(&rest, ':', &first);
+    sld_str_cut(&rest, ':', &second);
+    if (sld_str_eq(o->name, SLD_STR("REQUESTED_SERVER_NAME")))
+        return o->params.n && !LISTED(names, first) ? "takes SNI_ONLY, SNI_FIRST or HOST_FIRST as its first parameter" : NULL;
+    bool state = sld_str_eq(o->name, SLD_STR("FILTER_STATE")) || sld_str_eq(o->name, SLD_STR("UPSTREAM_FILTER_STATE"));
+    return state && second.n && !LISTED(forms, second) ? "takes PLAIN, TYPED or FIELD behind its key" : NULL;
 }
 
 // What keeps O from being used at PLACE; NULL when nothing does.
@@ -257,13 +272,13 @@ static const char *operator_problem(const struct operator* o, enum tr_format_pla
     if (LISTED(plain, o->name))
         return o->params.p || o->length ? "takes no parameters and no length" : NULL;
     if (LISTED(optional, o->name))
-        return o->length ? "takes no length" : NULL;
+        return o->length ? "takes no length" : word_problem(o);
     if (LISTED(needs, o->name)) {
         if (!given)
             return "needs parameters in parentheses";
         if (LISTED(of_headers, o->name) && header_params(o->params))
-            return "needs names of headers as parameters";
-        return NULL;
+            return "needs the name of a header as its parameter, and at most one alternative behind ?";
+        return word_problem(o);
     }
     struct sld_str here = place == TR_FORMAT_LOG ? SLD_STR(LOG_ONLY) : SLD_STR(HEADER_ONLY);
     if (LISTED(cut, o->name) || sld_str_eq(o->name, here))
