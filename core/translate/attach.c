@@ -1,4 +1,5 @@
-// Which virtual services are served by which gateways (gloo-compat 3.2), and who claims which domain.
+// Which virtual services are served by which gateways (gloo-compat 3.2), and who claims which
+// domain.
 #include "translate/inside.h"
 
 #include <ctype.h>
@@ -8,26 +9,33 @@ static bool named(const Gloo__HttpGateway *h, struct sld_str gateway_ns, struct 
 {
     for (size_t i = 0; i < h->n_virtual_services; i++) {
         const Gloo__ResourceRef *ref = h->virtual_services[i];
-        if (sld_str_eq(sld_str_c(ref->name), id.name) && sld_str_eq(tr_ref_ns(ref, gateway_ns), id.ns))
+        if (sld_str_eq(sld_str_c(ref->name), id.name) &&
+            sld_str_eq(tr_ref_ns(ref, gateway_ns), id.ns))
             return true;
     }
     return false;
 }
 
-// The first of expressions, selector and references that is set decides; references ignore the namespaces.
-static bool selects(const struct tr_select *s, struct sld_str gateway_ns, const struct sld_object *vs)
+// The first of expressions, selector and references that is set decides; references ignore the
+// namespaces.
+static bool selects(const struct tr_select *s, struct sld_str gateway_ns,
+                    const struct sld_object *vs)
 {
     const Gloo__HttpGateway *h = s->http;
     const Gloo__VirtualService *msg = sld_object_msg(vs);
     if ((msg->ssl_config != NULL) != s->ssl)
         return false;
     bool in_ns = !h->n_virtual_service_namespaces ||
-                 sld_namespaces_match(h->virtual_service_namespaces, h->n_virtual_service_namespaces, vs->id.ns);
+                 sld_namespaces_match(h->virtual_service_namespaces,
+                                      h->n_virtual_service_namespaces, vs->id.ns);
     if (h->virtual_service_expressions)
         return in_ns && sld_expressions_match(h->virtual_service_expressions->expressions,
-                                              h->virtual_service_expressions->n_expressions, sld_object_meta(vs));
+                                              h->virtual_service_expressions->n_expressions,
+                                              sld_object_meta(vs));
     if (h->n_virtual_service_selector)
-        return in_ns && sld_selector_labels_match(h->virtual_service_selector, h->n_virtual_service_selector, sld_object_meta(vs));
+        return in_ns &&
+               sld_selector_labels_match(h->virtual_service_selector, h->n_virtual_service_selector,
+                                         sld_object_meta(vs));
     if (h->n_virtual_services)
         return named(h, gateway_ns, vs->id);
     return in_ns;
@@ -68,7 +76,8 @@ size_t tr_domains(struct sld_arena *a, const Gloo__VirtualService *vs, struct sl
 }
 
 // VS_KEY is the flow's.
-static void attach(struct tr *tr, const struct tr_select *s, const struct sld_object *vs, struct sld_str vs_key)
+static void attach(struct tr *tr, const struct tr_select *s, const struct sld_object *vs,
+                   struct sld_str vs_key)
 {
     struct sld_str *domains;
     size_t n = tr_domains(tr->arena, sld_object_msg(vs), &domains);
@@ -107,7 +116,8 @@ void tr_step_attach(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
     }
 }
 
-void tr_index_attach_gateway(sld_id key, const void *value, void (*add)(void *arg, sld_id entry), void *arg, void *user)
+void tr_index_attach_gateway(sld_id key, const void *value, void (*add)(void *arg, sld_id entry),
+                             void *arg, void *user)
 {
     (void)key;
     const struct tr_attach *at = value;
@@ -115,16 +125,19 @@ void tr_index_attach_gateway(sld_id key, const void *value, void (*add)(void *ar
     add(arg, sld_flow_key(t->flow, at->gateway));
 }
 
-void tr_index_attach_domain(sld_id key, const void *value, void (*add)(void *arg, sld_id entry), void *arg, void *user)
+void tr_index_attach_domain(sld_id key, const void *value, void (*add)(void *arg, sld_id entry),
+                            void *arg, void *user)
 {
     (void)key;
     const struct tr_attach *at = value;
     struct sld_translate *t = user;
     for (size_t i = 0; i < at->domain_count; i++)
-        add(arg, sld_flow_keyf(t->flow, "%.*s\n%.*s", SLD_FMT(at->gateway), SLD_FMT(at->domains[i])));
+        add(arg,
+            sld_flow_keyf(t->flow, "%.*s\n%.*s", SLD_FMT(at->gateway), SLD_FMT(at->domains[i])));
 }
 
-void tr_index_accepted_domain(sld_id key, const void *value, void (*add)(void *arg, sld_id entry), void *arg, void *user)
+void tr_index_accepted_domain(sld_id key, const void *value, void (*add)(void *arg, sld_id entry),
+                              void *arg, void *user)
 {
     (void)key;
     const struct sld_object *o = value;

@@ -1,6 +1,6 @@
-// feature: one user-visible option, as a table of functions. A new one is one file in feature/ and one line in
-// app/builtin.c. All functions are pure: they see only what they are given and what they ask for by the tr_ functions
-// of inside.h, which record what was read.
+// feature: one user-visible option, as a table of functions. A new one is one file in feature/ and
+// one line in app/builtin.c. All functions are pure: they see only what they are given and what
+// they ask for by the tr_ functions of inside.h, which record what was read.
 #pragma once
 
 #include "translate/inside.h"
@@ -11,8 +11,17 @@
 #include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb-c.h"
 
 // Gloo's stages of HTTP filters (gloo-compat 3.11), each with before, during and after.
-enum sld_stage { SLD_STAGE_FAULT, SLD_STAGE_CORS, SLD_STAGE_WAF, SLD_STAGE_AUTHN, SLD_STAGE_AUTHZ, SLD_STAGE_RATE_LIMIT,
-                 SLD_STAGE_ACCEPTED, SLD_STAGE_OUT_AUTH, SLD_STAGE_ROUTE };
+enum sld_stage {
+    SLD_STAGE_FAULT,
+    SLD_STAGE_CORS,
+    SLD_STAGE_WAF,
+    SLD_STAGE_AUTHN,
+    SLD_STAGE_AUTHZ,
+    SLD_STAGE_RATE_LIMIT,
+    SLD_STAGE_ACCEPTED,
+    SLD_STAGE_OUT_AUTH,
+    SLD_STAGE_ROUTE
+};
 enum { SLD_BEFORE = -1, SLD_DURING = 0, SLD_AFTER = 1 };
 
 // A listener in the making.
@@ -20,37 +29,39 @@ struct tr_listener {
     struct tr *tr;
     const struct Gloo__Gateway *gateway;
     const struct Gloo__HttpListenerOptions *http; // NULL: TCP, or none given
-    struct sld_report *report;                     // of the gateway; paths from the object's root
+    struct sld_report *report;                    // of the gateway; paths from the object's root
     Env__Listener__Listener *listener;
     Env__NetworkHttpConnectionManager__HttpConnectionManager *hcm; // NULL for TCP
-    struct tr_filter *filters;                     // of HTTP; see tr_filter_add
+    struct tr_filter *filters;                                     // of HTTP; see tr_filter_add
     size_t filter_count;
 };
-// Adds HTTP filter NAME (Envoy's name of it) with CONFIG at its place. DISABLED filters cost nothing until a route's
-// typed_per_filter_config enables them. Filters of one place are ordered by name.
-void tr_filter_add(struct tr_listener *l, enum sld_stage stage, int when, const char *name, const ProtobufCMessage *config,
-                   bool disabled);
+// Adds HTTP filter NAME (Envoy's name of it) with CONFIG at its place. DISABLED filters cost
+// nothing until a route's typed_per_filter_config enables them. Filters of one place are ordered by
+// name.
+void tr_filter_add(struct tr_listener *l, enum sld_stage stage, int when, const char *name,
+                   const ProtobufCMessage *config, bool disabled);
 
 // A virtual host in the making.
 struct tr_vhost {
     struct tr *tr;
-    struct sld_str ns;               // of the virtual service
-    struct sld_report *report;       // of the virtual service; prefix "virtualHost"
+    struct sld_str ns;                              // of the virtual service
+    struct sld_report *report;                      // of the virtual service; prefix "virtualHost"
     const struct Gloo__VirtualHostOptions *options; // merged; NULL: none
     Env__Route__VirtualHost *vh;
-    struct tr_clusters *clusters;    // existing clusters that requests go to; features add theirs (tr_clusters_add)
+    struct tr_clusters
+        *clusters; // existing clusters that requests go to; features add theirs (tr_clusters_add)
 };
 
 // A route in the making.
 struct tr_route {
     struct tr *tr;
     const struct tr_vhost *vhost;
-    struct sld_str ns;               // of the object that holds the route
-    struct sld_report *report;       // of that object; its prefix is the route's path
+    struct sld_str ns;                        // of the object that holds the route
+    struct sld_report *report;                // of that object; its prefix is the route's path
     const struct Gloo__RouteOptions *options; // merged; NULL: none
-    const struct Gloo__Route *source; // the route as written
+    const struct Gloo__Route *source;         // the route as written
     Env__Route__Route *route;
-    Env__Route__RouteAction *action; // NULL: redirect or direct response
+    Env__Route__RouteAction *action;    // NULL: redirect or direct response
     const struct tr_upstream *upstream; // facts of a single destination that exists, else NULL
 };
 
@@ -66,12 +77,12 @@ struct tr_weighted {
 struct tr_cluster {
     struct tr *tr;
     const struct Gloo__Upstream *upstream;
-    struct sld_report *report;       // of the upstream
+    struct sld_report *report; // of the upstream
     Env__Cluster__Cluster *cluster;
 };
 
-// What is checked of a document alone, before it counts; findings of severity error keep it from being accepted. Paths
-// are below the report's prefix, which stands at the options.
+// What is checked of a document alone, before it counts; findings of severity error keep it from
+// being accepted. Paths are below the report's prefix, which stands at the options.
 struct sld_feature_check {
     struct sld_report *report;
     const struct Gloo__Settings *settings; // may be NULL
@@ -82,7 +93,8 @@ struct sld_feature_check {
     const struct Gloo__HttpListenerOptions *http_listener;
     const struct Gloo__ListenerOptions *listener;
     const struct Gloo__Upstream *upstream;
-    const struct Gloo__Route *route_object; // with route: the route that carries the options, when known
+    const struct Gloo__Route
+        *route_object; // with route: the route that carries the options, when known
 };
 
 // Any function may be NULL.

@@ -1,21 +1,22 @@
-// Gateways: which there are, which listeners they have in which proxies, and what decides the virtual services they
-// serve (gloo-compat 3.1, 3.2).
+// Gateways: which there are, which listeners they have in which proxies, and what decides the
+// virtual services they serve (gloo-compat 3.1, 3.2).
 #include "translate/inside.h"
 
 #include "google/protobuf/wrappers.pb-c.h"
 
-static const char default_gateways_yaml[] =
-    "apiVersion: gateway.solo.io/v1\n"
-    "kind: Gateway\n"
-    "metadata: {name: %s, namespace: %.*s}\n"
-    "spec: {bindAddress: '%s', bindPort: %d, ssl: %s, httpGateway: {}, proxyNames: [gateway-proxy]}\n";
+static const char default_gateways_yaml[] = "apiVersion: gateway.solo.io/v1\n"
+                                            "kind: Gateway\n"
+                                            "metadata: {name: %s, namespace: %.*s}\n"
+                                            "spec: {bindAddress: '%s', bindPort: %d, ssl: %s, "
+                                            "httpGateway: {}, proxyNames: [gateway-proxy]}\n";
 
 static void emit_default(struct tr *tr, const char *name, int port, bool ssl)
 {
     struct sld_str ns = tr_write_ns(tr);
     const Gloo__Settings *s = tr_settings(tr);
-    struct sld_str text = sld_arena_fmt(tr->arena, default_gateways_yaml, name, SLD_FMT(ns),
-                                        s->ip_v4_only ? "0.0.0.0" : "::", port, ssl ? "true" : "false");
+    struct sld_str text =
+        sld_arena_fmt(tr->arena, default_gateways_yaml, name, SLD_FMT(ns),
+                      s->ip_v4_only ? "0.0.0.0" : "::", port, ssl ? "true" : "false");
     struct sld_ident id = {SLD_KIND_GATEWAY, ns, sld_str_c(name)};
     struct sld_doc_place place = {.path = SLD_STR("(default)"), .default_ns = ns};
     struct sld_raw *raw = sld_raw_create(id, text, 1, -1, SLD_STR("default gateway"), &place);
@@ -32,8 +33,8 @@ void tr_step_default_gateways(struct sld_ctx *ctx, sld_id key, const void *in, v
     (void)in;
     struct tr tr;
     tr_begin(&tr, user, ctx);
-    // A Gateway that was never accepted is one all the same: what it was meant to guard must not be opened instead. Only
-    // default gateways that were in service before it was written stay.
+    // A Gateway that was never accepted is one all the same: what it was meant to guard must not be
+    // opened instead. Only default gateways that were in service before it was written stay.
     size_t n, written;
     sld_ctx_all(ctx, tr.t->obj[SLD_KIND_GATEWAY], &n);
     sld_ctx_all(ctx, tr.t->raw[SLD_KIND_GATEWAY], &written);
@@ -45,7 +46,8 @@ void tr_step_default_gateways(struct sld_ctx *ctx, sld_id key, const void *in, v
 }
 
 // The gateway's form in force, or the default one of that key.
-static const struct sld_object *gateway_object(struct sld_translate *t, struct sld_ctx *ctx, sld_id key, bool *is_virtual)
+static const struct sld_object *gateway_object(struct sld_translate *t, struct sld_ctx *ctx,
+                                               sld_id key, bool *is_virtual)
 {
     const struct tr_object *o = sld_ctx_get(ctx, t->obj[SLD_KIND_GATEWAY], key);
     *is_virtual = !o;
@@ -62,8 +64,8 @@ static struct sld_str proxy_name(const Gloo__Gateway *gw, size_t i)
     return gw->n_proxy_names ? sld_str_c(gw->proxy_names[i]) : SLD_STR("gateway-proxy");
 }
 
-// The bind entries of a gateway: of two gateways on one port of one proxy only one can be served, whatever their
-// addresses (gloo-compat 3.1).
+// The bind entries of a gateway: of two gateways on one port of one proxy only one can be served,
+// whatever their addresses (gloo-compat 3.1).
 static sld_id bind_entry(struct sld_translate *t, struct sld_str proxy, uint32_t port)
 {
     return sld_flow_keyf(t->flow, "%.*s|%u", SLD_FMT(proxy), port);
@@ -103,7 +105,8 @@ void tr_step_ports(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
     sld_ctx_emit(ctx, key, row);
 }
 
-void tr_index_ports(sld_id key, const void *value, void (*add)(void *arg, sld_id entry), void *arg, void *user)
+void tr_index_ports(sld_id key, const void *value, void (*add)(void *arg, sld_id entry), void *arg,
+                    void *user)
 {
     (void)key;
     const struct tr_ports *p = value;
@@ -111,7 +114,8 @@ void tr_index_ports(sld_id key, const void *value, void (*add)(void *arg, sld_id
         add(arg, bind_entry(user, p->proxies[i], p->port));
 }
 
-void tr_index_accepted_bind(sld_id key, const void *value, void (*add)(void *arg, sld_id entry), void *arg, void *user)
+void tr_index_accepted_bind(sld_id key, const void *value, void (*add)(void *arg, sld_id entry),
+                            void *arg, void *user)
 {
     (void)key;
     const struct sld_object *o = value;
@@ -120,8 +124,8 @@ void tr_index_accepted_bind(sld_id key, const void *value, void (*add)(void *arg
         add(arg, bind_entry(user, proxy_name(gw, i), gw->bind_port));
 }
 
-// The gateway that has PORT in PROXY: the first by key of those whose accepted form has it too, so that a newcomer
-// takes nothing from a gateway in service; else the first by key.
+// The gateway that has PORT in PROXY: the first by key of those whose accepted form has it too, so
+// that a newcomer takes nothing from a gateway in service; else the first by key.
 static sld_id bind_owner(struct tr *tr, sld_id entry)
 {
     size_t n, m;
@@ -152,7 +156,8 @@ static void port_taken(struct tr *tr, struct tr_gateway *g, struct tr_bind *b, s
     bool ok = sld_ident_parse(sld_flow_key_str(tr->t->flow, owner), &other);
     SLD_INV(ok);
     sld_report_add(tr_report(tr, g->key), SLD_ERROR, SLD_GW_PORT_CONFLICT, SLD_STR("bindPort"),
-                   "Listener Error: BindPortNotUniqueError. Reason: port %u of proxy %.*s is used by gateway %.*s.%.*s already; "
+                   "Listener Error: BindPortNotUniqueError. Reason: port %u of proxy %.*s is used "
+                   "by gateway %.*s.%.*s already; "
                    "give one of the two another bindPort",
                    g->gw->bind_port, SLD_FMT(b->proxy), SLD_FMT(other.ns), SLD_FMT(other.name));
 }
@@ -220,11 +225,14 @@ void tr_step_gateways(struct sld_ctx *ctx, sld_id key, const void *in, void *use
     for (size_t i = 0; i < g->bind_count; i++)
         h = sld_hash_mix(h, (struct sld_hash){g->binds[i].lost, 2});
     if (!g->considered)
-        sld_report_add(tr_report(&tr, g->key), SLD_WARNING, SLD_OPTION_UNUSED, SLD_STR("metadata.namespace"),
-                       "only gateways in namespace %.*s are served; move it there, or set gateway.readGatewaysFromAllNamespaces "
+        sld_report_add(tr_report(&tr, g->key), SLD_WARNING, SLD_OPTION_UNUSED,
+                       SLD_STR("metadata.namespace"),
+                       "only gateways in namespace %.*s are served; move it there, or set "
+                       "gateway.readGatewaysFromAllNamespaces "
                        "in Settings",
                        SLD_FMT(tr_write_ns(&tr)));
-    tr_row_finish(&tr, &g->row, sld_hash_mix(h, (struct sld_hash){g->is_virtual, g->considered}), gateway_free);
+    tr_row_finish(&tr, &g->row, sld_hash_mix(h, (struct sld_hash){g->is_virtual, g->considered}),
+                  gateway_free);
     sld_ctx_emit(ctx, key, g);
 }
 
@@ -282,8 +290,10 @@ static void not_live(struct tr *tr, const struct tr_gateway *g, bool http)
     struct sld_report *r = tr_report(tr, g->key);
     if (http)
         sld_report_add(r, SLD_NOTE, SLD_GW_EMPTY, SLD_STR(""),
-                       "no virtual service is selected, so the port is not opened; add one, or correct the selection (%s)",
-                       g->gw->ssl ? "ssl: true takes those with sslConfig" : "ssl: false takes those without sslConfig");
+                       "no virtual service is selected, so the port is not opened; add one, or "
+                       "correct the selection (%s)",
+                       g->gw->ssl ? "ssl: true takes those with sslConfig"
+                                  : "ssl: false takes those without sslConfig");
     else
         sld_report_add(r, SLD_NOTE, SLD_GW_EMPTY, SLD_STR("tcpGateway"),
                        "there are no tcpHosts, so the port is not opened; add one");
@@ -298,7 +308,8 @@ void tr_step_live(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
     size_t n;
     sld_ctx_lookup(ctx, tr.t->attach_by_gateway, key, &n);
     const Gloo__Settings *s = tr_settings(&tr);
-    bool empty_too = s->gateway && s->gateway->translate_empty_gateways && s->gateway->translate_empty_gateways->value;
+    bool empty_too = s->gateway && s->gateway->translate_empty_gateways &&
+                     s->gateway->translate_empty_gateways->value;
     bool http = g->gw->gateway_type_case == GLOO__GATEWAY__GATEWAY_TYPE_HTTP_GATEWAY;
     bool tcp = g->gw->gateway_type_case == GLOO__GATEWAY__GATEWAY_TYPE_TCP_GATEWAY;
     bool live = (tcp && g->gw->tcp_gateway->n_tcp_hosts) || (http && (n || empty_too));

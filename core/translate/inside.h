@@ -1,18 +1,21 @@
 // Private to the room: the tables, their rows, and what steps work with.
 //
-//   raw[K] accepted[K] settings clock refused held        source tables, set by translate.c, accept.c, nack.c
-//      │                                                   (a held row replaces a virtual host Envoy refused)
+//   raw[K] accepted[K] settings clock refused held        source tables, set by translate.c,
+//   accept.c, nack.c
+//      │                                                   (a held row replaces a virtual host
+//      Envoy refused)
 //   obj[K]            the form in force: raw when it passed its checks, else the accepted one
 //      │
 //   gateways ── gw_select          upstreams groups secrets        facts others read
 //      │            │                  │
 //      │         attach              (exists?)       one row per (gateway, virtual service)
 //      │            │
-//      │         vhosts              encoded virtual hosts, findings of virtual services and route tables
-//      │            │
+//      │         vhosts              encoded virtual hosts, findings of virtual services and route
+//      tables │            │
 //   listeners    routes   clusters endpoints tls           rows are struct sld_out
 //
-//   status[K]         findings of all rows about one object, by the index of the same name of each table
+//   status[K]         findings of all rows about one object, by the index of the same name of each
+//   table
 #pragma once
 
 #include "translate/translate.h"
@@ -43,11 +46,11 @@ struct tr_about {
 
 // What every derived row of this room begins with.
 struct tr_row {
-    struct sld_obj obj;     // hash: content, findings and uses
+    struct sld_obj obj; // hash: content, findings and uses
     struct sld_arena arena;
     struct tr_about *about; // sorted by key
     size_t about_count;
-    struct sld_str *uses;   // keys of the objects it was made of, sorted, distinct
+    struct sld_str *uses; // keys of the objects it was made of, sorted, distinct
     size_t use_count;
 };
 
@@ -68,12 +71,12 @@ struct tr_bind {
 
 struct tr_gateway {
     struct tr_row row;
-    struct sld_str key;             // "gateways/ns/name"
+    struct sld_str key; // "gateways/ns/name"
     struct sld_str ns, name;
-    struct sld_object *object;      // own reference; holds GW
+    struct sld_object *object; // own reference; holds GW
     const Gloo__Gateway *gw;
-    bool is_virtual;                // no such document: see design 10
-    bool considered;                // its namespace is read
+    bool is_virtual; // no such document: see design 10
+    bool considered; // its namespace is read
     struct tr_bind *binds;
     size_t bind_count;
 };
@@ -92,55 +95,57 @@ struct tr_live {
     bool live;
 };
 
-// What decides which virtual services a gateway serves (gloo-compat 3.2). Only for HTTP gateways with a bind.
+// What decides which virtual services a gateway serves (gloo-compat 3.2). Only for HTTP gateways
+// with a bind.
 struct tr_select {
     struct tr_row row;
     struct sld_str key;
-    const Gloo__HttpGateway *http;  // in the arena: options cleared
+    const Gloo__HttpGateway *http; // in the arena: options cleared
     bool ssl;
-    struct sld_str proxy;           // the first it is served in: part of the names of routes
+    struct sld_str proxy; // the first it is served in: part of the names of routes
 };
 
 // A virtual service at a gateway. Key "<gateway key>\n<virtual service key>".
 struct tr_attach {
     struct tr_row row;
-    struct sld_str gateway, vs;     // keys
-    struct sld_str *domains;        // see tr_domains
+    struct sld_str gateway, vs; // keys
+    struct sld_str *domains;    // see tr_domains
     size_t domain_count;
 };
 
 // An encoded virtual host; key as its attach row.
 struct tr_vhost_row {
     struct tr_row row;
-    struct sld_str gateway, vs;     // keys
-    struct sld_str bytes;           // env Route VirtualHost; empty: nothing to serve (findings only)
-    struct sld_hash content;        // of bytes
-    struct sld_str *clusters;       // existing ones it sends to, sorted, distinct; the flow's own (tr_keep_key)
+    struct sld_str gateway, vs; // keys
+    struct sld_str bytes;       // env Route VirtualHost; empty: nothing to serve (findings only)
+    struct sld_hash content;    // of bytes
+    struct sld_str
+        *clusters; // existing ones it sends to, sorted, distinct; the flow's own (tr_keep_key)
     size_t cluster_count;
-    bool secret;                    // bytes hold secret values
-    bool conflict;                  // a domain belongs to another: the present form is not in force
+    bool secret;   // bytes hold secret values
+    bool conflict; // a domain belongs to another: the present form is not in force
 };
 
 // The part of an upstream that routes and others need.
 struct tr_upstream {
     struct tr_row row;
-    struct sld_str key, cluster;    // "upstreams/ns/name", "name_ns"
-    bool served;                    // it has a cluster (no errors)
+    struct sld_str key, cluster;     // "upstreams/ns/name", "name_ns"
+    bool served;                     // it has a cluster (no errors)
     const Gloo__SubsetSpec *subsets; // in the arena, or NULL
 };
 
 struct tr_group {
     struct tr_row row;
     struct sld_str ns;
-    struct sld_object *object;      // own reference
+    struct sld_object *object; // own reference
     const Gloo__UpstreamGroup *group;
 };
 
-// A TLS configuration of a gateway: virtual services whose sslConfig differs only in sniDomains share one (gloo-compat
-// 3.4).
+// A TLS configuration of a gateway: virtual services whose sslConfig differs only in sniDomains
+// share one (gloo-compat 3.4).
 struct tr_tls {
-    const Gloo__SslConfig *config;  // sniDomains united
-    struct sld_str *vs;             // keys of the virtual services, sorted
+    const Gloo__SslConfig *config; // sniDomains united
+    struct sld_str *vs;            // keys of the virtual services, sorted
     size_t vs_count;
 };
 struct tr_tls_set {
@@ -153,15 +158,16 @@ struct tr_tls_set {
 struct tr_cert {
     struct tr_row row;
     bool has_cert, has_ca, has_ocsp, must_staple;
-    int64_t not_before, not_after, ca_not_after; // Unix seconds; of the leaf, and of the root that ends first
-    struct sld_str chain, ca;       // re-encoded
-    struct sld_str broken;          // why it cannot be used at any time; empty: it can
+    int64_t not_before, not_after,
+        ca_not_after;         // Unix seconds; of the leaf, and of the root that ends first
+    struct sld_str chain, ca; // re-encoded
+    struct sld_str broken;    // why it cannot be used at any time; empty: it can
 };
 
 // When the certificate of a present Secret document is valid; no row for others.
 struct tr_validity {
     struct sld_obj obj;
-    int64_t not_before, not_after;  // Unix seconds
+    int64_t not_before, not_after; // Unix seconds
 };
 
 // Facts of a secret. Values stay in the object; a rotation leaves the facts as they are.
@@ -170,10 +176,10 @@ struct tr_secret {
     struct tr_row row;
     struct sld_str key, ns, name;
     enum tr_secret_kind kind;
-    bool usable;                    // tls: chain and key fit and are valid, or were when they came into service
-    bool deleted;                   // its document is gone; it stays in service while something refers to it
+    bool usable;  // tls: chain and key fit and are valid, or were when they came into service
+    bool deleted; // its document is gone; it stays in service while something refers to it
     bool has_cert, has_ca, has_ocsp, must_staple;
-    struct sld_str why;             // why a tls secret is not usable; else empty
+    struct sld_str why; // why a tls secret is not usable; else empty
 };
 
 // A source row of `refused`: what an Envoy refused. Key: tr_out_key of the resource.
@@ -183,16 +189,17 @@ struct tr_refused {
     struct sld_hash content;
     struct sld_str words, build;
 };
-// A source row of `held`: put in the place of a virtual host whose content is REFUSED. Key as the vhost row.
+// A source row of `held`: put in the place of a virtual host whose content is REFUSED. Key as the
+// vhost row.
 struct tr_held {
     struct sld_obj obj;
     struct sld_arena arena;
     struct sld_hash refused;
-    struct sld_str bytes;           // the form Envoys took; empty: none, the virtual host is left out
+    struct sld_str bytes; // the form Envoys took; empty: none, the virtual host is left out
     struct sld_str *clusters;
     size_t cluster_count;
     bool secret;
-    bool convicted;                 // it is known to be the one; else only under suspicion
+    bool convicted; // it is known to be the one; else only under suspicion
     struct sld_str words;
 };
 
@@ -214,43 +221,47 @@ struct sld_translate {
     struct sld_flow *flow;
     // source tables
     struct sld_table *raw[SLD_KIND_COUNT], *accepted[SLD_KIND_COUNT]; // struct sld_object
-    struct sld_table *seed;     // one row, so that steps without a parent can run
-    struct sld_table *settings; // one row "settings": struct sld_arena_obj, root Gloo__Settings; absent: defaults
+    struct sld_table *seed; // one row, so that steps without a parent can run
+    struct sld_table *
+        settings; // one row "settings": struct sld_arena_obj, root Gloo__Settings; absent: defaults
     struct sld_table *settings_key; // one row: struct sld_blob
-    struct sld_table *defaults; // one row "served" while the default gateways are in service
-    struct sld_table *clock;    // one row "now": struct tr_clock
+    struct sld_table *defaults;     // one row "served" while the default gateways are in service
+    struct sld_table *clock;        // one row "now": struct tr_clock
     struct sld_table *refused, *held;
     // derived
     struct sld_table *obj[SLD_KIND_COUNT]; // struct tr_object
-    struct sld_table *validity; // struct tr_validity, from raw[SECRET]
-    struct sld_table *certs;    // struct tr_cert, from obj[SECRET]
-    struct sld_table *secrets;  // struct tr_secret, from obj[SECRET]; reads certs and clock
+    struct sld_table *validity;            // struct tr_validity, from raw[SECRET]
+    struct sld_table *certs;               // struct tr_cert, from obj[SECRET]
+    struct sld_table *secrets; // struct tr_secret, from obj[SECRET]; reads certs and clock
     struct sld_table *upstreams, *groups;
     struct sld_table *default_gateways, *ports, *gateways, *gw_select;
     struct sld_table *attach, *vhosts, *vs_tls, *tls_sets;
-    struct sld_table *placed;   // vhosts as they go into route tables: a held form in the place of a refused one
-    struct sld_table *live;     // struct tr_live
-    struct sld_table *out_secrets, *out_clusters, *out_endpoints, *out_listeners, *out_routes, *out_fixed; // struct tr_out
-    struct sld_table *refusals; // struct tr_row: findings from refused
+    struct sld_table
+        *placed; // vhosts as they go into route tables: a held form in the place of a refused one
+    struct sld_table *live; // struct tr_live
+    struct sld_table *out_secrets, *out_clusters, *out_endpoints, *out_listeners, *out_routes,
+        *out_fixed;                           // struct tr_out
+    struct sld_table *refusals;               // struct tr_row: findings from refused
     struct sld_table *status[SLD_KIND_COUNT]; // struct sld_status
 
-    struct sld_index *rt_by_label;      // of obj[ROUTE_TABLE]: "ns\n<ns>", "label\n<key>=<value>", "all"
+    struct sld_index *rt_by_label; // of obj[ROUTE_TABLE]: "ns\n<ns>", "label\n<key>=<value>", "all"
     struct sld_index *ports_by_bind;    // of ports: "<proxy>|<port>"
     struct sld_index *accepted_by_bind; // of accepted[GATEWAY], the same
-    struct sld_index *attach_by_gateway, *attach_by_domain; // "<gateway key>", "<gateway key>\n<domain>"
+    struct sld_index *attach_by_gateway,
+        *attach_by_domain;                // "<gateway key>", "<gateway key>\n<domain>"
     struct sld_index *accepted_by_domain; // of accepted[VIRTUAL_SERVICE]: "<domain>"
     struct sld_index *placed_by_gateway, *vs_tls_by_gateway;
-    struct sld_index *about;            // of all tables whose rows carry findings: by object
+    struct sld_index *about; // of all tables whose rows carry findings: by object
     // Of vhosts by each of `uses`.
     struct sld_index *vhost_users;
 
     struct tr_kind_slot slots[SLD_KIND_COUNT];
-    struct sld_umap barred;             // row key -> struct barred: documents that Envoys refused
-    struct sld_umap troubles;           // row key -> struct trouble: problems of the places of documents
-    struct sld_umap orphans;            // keys of secrets without a document that were in use
-    struct sld_umap places;             // row key -> the latest struct sld_raw, own reference
-    struct nack *nack;                  // nack.c
-    struct changes *changes;            // translate.c: what watchers collected
+    struct sld_umap barred;   // row key -> struct barred: documents that Envoys refused
+    struct sld_umap troubles; // row key -> struct trouble: problems of the places of documents
+    struct sld_umap orphans;  // keys of secrets without a document that were in use
+    struct sld_umap places;   // row key -> the latest struct sld_raw, own reference
+    struct nack *nack;        // nack.c
+    struct changes *changes;  // translate.c: what watchers collected
 };
 
 // ---- A step at work ----
@@ -258,30 +269,32 @@ struct sld_translate {
 struct tr {
     struct sld_translate *t;
     struct sld_ctx *ctx;
-    struct sld_arena *arena;        // freed at the end of the step: messages are built here
-    struct tr_reports *reports;     // by object
+    struct sld_arena *arena;    // freed at the end of the step: messages are built here
+    struct tr_reports *reports; // by object
     struct sld_str *uses;
     size_t use_count;
-    bool tainted;                   // a secret value was read
+    bool tainted; // a secret value was read
 };
 
 void tr_begin(struct tr *tr, struct sld_translate *t, struct sld_ctx *ctx);
-// The report about object KEY of the row in the making; made when first asked for. Its prefix is empty.
+// The report about object KEY of the row in the making; made when first asked for. Its prefix is
+// empty.
 struct sld_report *tr_report(struct tr *tr, struct sld_str key);
 // The row depends on object KEY ("routetables/ns/name"), whether it exists or not.
 void tr_use(struct tr *tr, struct sld_str key);
 // A zeroed row of SIZE bytes (a struct beginning with tr_row) with an arena of its own.
 void *tr_row_create(size_t size);
-// The same, with ROOM bytes of its arena in the same piece: for rows of which there are many, whose size is known. More
-// than that needs no care, it only costs more.
+// The same, with ROOM bytes of its arena in the same piece: for rows of which there are many, whose
+// size is known. More than that needs no care, it only costs more.
 void *tr_row_create_with(size_t size, size_t room);
 // What tr_row_finish will take of it for the uses so far.
 size_t tr_room_of_uses(const struct tr *tr);
 // KEY, of an object or a row, as the flow keeps it: lives as long as the flow and all its rows.
 struct sld_str tr_keep_key(const struct sld_translate *t, struct sld_str key);
-// Ends the row: copies findings and uses into it and sets its hash to that of CONTENT and of these. A row that holds
-// references gives a FREE_FN that drops them and calls tr_row_free; others NULL.
-void tr_row_finish(struct tr *tr, struct tr_row *row, struct sld_hash content, void (*free_fn)(struct sld_obj *o));
+// Ends the row: copies findings and uses into it and sets its hash to that of CONTENT and of these.
+// A row that holds references gives a FREE_FN that drops them and calls tr_row_free; others NULL.
+void tr_row_finish(struct tr *tr, struct tr_row *row, struct sld_hash content,
+                   void (*free_fn)(struct sld_obj *o));
 // Frees a row's arena and the row; the end of every FREE_FN.
 void tr_row_free(struct tr_row *row);
 // True when the row in the making has findings or uses worth keeping.
@@ -290,10 +303,12 @@ bool tr_has_report(const struct tr *tr);
 // ---- Reading ----
 
 // Object of kind K in force, or NULL; recorded, and counted as used.
-const struct sld_object *tr_object(struct tr *tr, enum sld_kind k, struct sld_str ns, struct sld_str name);
-// How to mend a reference that tr_object or another of these did not find: the end of a finding's text. Recorded.
+const struct sld_object *tr_object(struct tr *tr, enum sld_kind k, struct sld_str ns,
+                                   struct sld_str name);
+// How to mend a reference that tr_object or another of these did not find: the end of a finding's
+// text. Recorded.
 const char *tr_mend_ref(struct tr *tr, enum sld_kind k, struct sld_str ns, struct sld_str name);
-const Gloo__Settings *tr_settings(struct tr *tr);   // never NULL
+const Gloo__Settings *tr_settings(struct tr *tr); // never NULL
 // invalidConfigPolicy.replaceInvalidRoutes.
 bool tr_replaces_invalid(struct tr *tr);
 struct sld_str tr_write_ns(struct tr *tr);
@@ -319,32 +334,38 @@ struct sld_str tr_sds_ca_name(struct sld_arena *a, struct sld_str ns, struct sld
 struct sld_str tr_ref_text(struct sld_arena *a, struct sld_str ns, struct sld_str name);
 // A reference's namespace, or OWNER when it has none.
 struct sld_str tr_ref_ns(const Gloo__ResourceRef *ref, struct sld_str owner);
-struct sld_str tr_out_key(struct sld_arena *a, enum sld_out_type t, struct sld_str view, struct sld_str name);
+struct sld_str tr_out_key(struct sld_arena *a, enum sld_out_type t, struct sld_str view,
+                          struct sld_str name);
 
 // ---- Parts that several files build with ----
 
-// The domains a virtual service claims: lower case, sorted, distinct, "*" when it names none; nothing without a
-// virtualHost. (attach.c)
+// The domains a virtual service claims: lower case, sorted, distinct, "*" when it names none;
+// nothing without a virtualHost. (attach.c)
 size_t tr_domains(struct sld_arena *a, const Gloo__VirtualService *vs, struct sld_str **out);
 // Whether gateway KEY serves anything; recorded. (gateway.c)
 bool tr_gateway_live(struct tr *tr, sld_id key);
 
-// The cluster that answers for invalid routes when invalidConfigPolicy.replaceInvalidRoutes is set (gloo-compat 3.12).
+// The cluster that answers for invalid routes when invalidConfigPolicy.replaceInvalidRoutes is set
+// (gloo-compat 3.12).
 #define TR_FALLBACK_CLUSTER "fallback_cluster_for_invalid_routes"
-// A cluster that never exists, so that Envoy answers 503: for destinations that must not get requests.
+// A cluster that never exists, so that Envoy answers 503: for destinations that must not get
+// requests.
 #define TR_NO_CLUSTER "solder-no-destination"
 
-// Where a destination leads. Missing upstreams give a warning on R (prefix at the destination) and SERVED false: the
-// cluster's name is set all the same, Envoy answers 503 (gloo-compat 3.10).
+// Where a destination leads. Missing upstreams give a warning on R (prefix at the destination) and
+// SERVED false: the cluster's name is set all the same, Envoy answers 503 (gloo-compat 3.10).
 struct tr_dest {
     struct sld_str cluster;
     bool served;
     const struct tr_upstream *upstream; // NULL when there is none
 };
-void tr_destination(struct tr *tr, const Gloo__Destination *d, struct sld_str owner_ns, struct sld_report *r, struct tr_dest *out);
-// Findings of R from number FROM on get its prefix as their path: what they are about lies in another object. (dest.c)
+void tr_destination(struct tr *tr, const Gloo__Destination *d, struct sld_str owner_ns,
+                    struct sld_report *r, struct tr_dest *out);
+// Findings of R from number FROM on get its prefix as their path: what they are about lies in
+// another object. (dest.c)
 void tr_findings_here(struct sld_report *r, size_t from);
-// A subset as Envoy takes it: filter_metadata["envoy.lb"], with text values; NULL when it asks for nothing. (dest.c)
+// A subset as Envoy takes it: filter_metadata["envoy.lb"], with text values; NULL when it asks for
+// nothing. (dest.c)
 struct Env__Core__Metadata *tr_subset_match(struct sld_arena *a, const Gloo__Subset *s);
 // The row sends requests to CLUSTER, which exists. (dest.c)
 struct tr_clusters {
@@ -352,95 +373,108 @@ struct tr_clusters {
     size_t count;
 };
 void tr_clusters_add(struct tr *tr, struct tr_clusters *c, struct sld_str cluster);
-// Makes them sorted and distinct, with the names the flow keeps (tr_keep_key), and returns how many there are.
+// Makes them sorted and distinct, with the names the flow keeps (tr_keep_key), and returns how many
+// there are.
 size_t tr_clusters_done(const struct sld_translate *t, struct tr_clusters *c);
 
-// ADS as the source of a child resource: the one constant ConfigSource of this product (xds-notes 2.4 rule A).
+// ADS as the source of a child resource: the one constant ConfigSource of this product
+// (xds-notes 2.4 rule A).
 struct Env__Core__ConfigSource *tr_ads(struct sld_arena *a);
 // A regular expression as Envoy takes it; the pattern was checked before.
 struct Env__TypeMatcher__RegexMatcher *tr_regex(struct sld_arena *a, struct sld_str pattern);
-// Adds a finding unless the pattern is RE2 syntax; a note when it is larger than stock Envoy allows (feasibility 8.4).
+// Adds a finding unless the pattern is RE2 syntax; a note when it is larger than stock Envoy allows
+// (feasibility 8.4).
 bool tr_check_regex(struct sld_report *r, const char *field, struct sld_str pattern);
 // A socket address.
 struct Env__Core__Address *tr_address(struct sld_arena *a, struct sld_str host, uint32_t port);
 
-// TLS (tls.c). Secrets in use are appended to NEEDS. NULL, with a finding on R, when the configuration cannot be served:
-// *MISSING tells that only a secret is missing.
+// TLS (tls.c). Secrets in use are appended to NEEDS. NULL, with a finding on R, when the
+// configuration cannot be served: *MISSING tells that only a secret is missing.
 struct tr_needs {
     struct sld_out_ref *items;
     size_t count;
 };
 void tr_needs_add(struct tr *tr, struct tr_needs *n, enum sld_out_type type, struct sld_str name);
-struct Env__Core__TransportSocket *tr_downstream_tls(struct tr *tr, const Gloo__SslConfig *c, struct sld_str owner_ns,
-                                                      struct sld_report *r, struct tr_needs *needs, bool *missing);
+struct Env__Core__TransportSocket *tr_downstream_tls(struct tr *tr, const Gloo__SslConfig *c,
+                                                     struct sld_str owner_ns, struct sld_report *r,
+                                                     struct tr_needs *needs, bool *missing);
 // Towards upstreams: tls.h.
 
-// Whether nothing keeps the cluster of an upstream from being served now: the secrets it needs are there. Recorded.
-// (cluster.c)
+// Whether nothing keeps the cluster of an upstream from being served now: the secrets it needs are
+// there. Recorded. (cluster.c)
 bool tr_upstream_served(struct tr *tr, const Gloo__Upstream *u, struct sld_str ns);
 
 // Access logs of listeners, for HTTP and TCP (feature/access_log.c).
-struct Env__Accesslog__AccessLog **tr_access_logs(struct tr *tr, const Gloo__ListenerOptions *o, size_t *n);
+struct Env__Accesslog__AccessLog **tr_access_logs(struct tr *tr, const Gloo__ListenerOptions *o,
+                                                  size_t *n);
 
 // Resources for Envoy: a row of the out_ tables.
 struct tr_out {
     struct tr_row row;
     struct sld_out *out; // own reference; NULL: only findings
 };
-// Encodes MSG as resource TYPE NAME of VIEW and emits it, with the findings and uses of TR, under tr_out_key. What the
-// resource depends on is given in PROTO (its bytes, content and shape are set here). MSG NULL: findings only, under KEY.
-// Checks Envoy's constraints first: a violation is a finding SLD_ENVOY_CONSTRAINT on REPORT and nothing is emitted
-// but findings; false then.
-bool tr_emit_out(struct tr *tr, sld_id key, const ProtobufCMessage *msg, const struct sld_out *proto,
-                 struct sld_report *report);
+// Encodes MSG as resource TYPE NAME of VIEW and emits it, with the findings and uses of TR, under
+// tr_out_key. What the resource depends on is given in PROTO (its bytes, content and shape are set
+// here). MSG NULL: findings only, under KEY. Checks Envoy's constraints first: a violation is a
+// finding SLD_ENVOY_CONSTRAINT on REPORT and nothing is emitted but findings; false then.
+bool tr_emit_out(struct tr *tr, sld_id key, const ProtobufCMessage *msg,
+                 const struct sld_out *proto, struct sld_report *report);
 
-// The same in parts, for resources assembled from encoded pieces (out.c). All of PROTO but its bytes is copied; there is room
-// for BYTES bytes, to be added, and for OWNERS owners.
+// The same in parts, for resources assembled from encoded pieces (out.c). All of PROTO but its
+// bytes is copied; there is room for BYTES bytes, to be added, and for OWNERS owners.
 struct sld_out *tr_out_create(const struct sld_out *proto, size_t bytes, size_t owners);
 void tr_out_add(struct sld_out *o, struct sld_str s);
 // Emits OUT (taken over; NULL: only findings) with the findings and uses of TR.
 void tr_emit_row(struct tr *tr, sld_id key, struct sld_out *out);
 
-// The table in which the resource of a tr_out_key is made, and the kind of object that answers for it (OWNER may be
-// NULL). (status.c)
-struct sld_table *tr_out_table(const struct sld_translate *t, struct sld_str key, enum sld_kind *owner);
+// The table in which the resource of a tr_out_key is made, and the kind of object that answers for
+// it (OWNER may be NULL). (status.c)
+struct sld_table *tr_out_table(const struct sld_translate *t, struct sld_str key,
+                               enum sld_kind *owner);
 
 // ---- Steps and index functions, by file ----
 
-sld_step tr_step_object;                                    // object.c
+sld_step tr_step_object;                                                        // object.c
 sld_step tr_step_validity, tr_step_certs, tr_step_secrets, tr_step_out_secrets; // secret.c
-sld_step tr_step_upstreams, tr_step_groups;                 // upstream.c
-sld_step tr_step_out_clusters, tr_step_out_endpoints;       // cluster.c, endpoint.c
-sld_step tr_step_default_gateways, tr_step_ports, tr_step_gateways, tr_step_gw_select, tr_step_live; // gateway.c
-sld_step tr_step_attach;                                    // attach.c
-sld_step tr_step_vs_tls, tr_step_tls_sets;                  // tls_set.c
-sld_step tr_step_vhosts;                                    // vhost.c
-sld_step tr_step_out_routes;                                // route_table.c
-sld_step tr_step_out_listeners;                             // listener.c
-sld_step tr_step_out_fixed;                                 // fixed.c
-sld_step tr_step_refusals, tr_step_status;                  // status.c
-// True for a finding of a step that keeps the present document of kind K from being accepted: it lost a domain or a
-// port to another object, or its certificate is not valid now.
+sld_step tr_step_upstreams, tr_step_groups;                                     // upstream.c
+sld_step tr_step_out_clusters, tr_step_out_endpoints; // cluster.c, endpoint.c
+sld_step tr_step_default_gateways, tr_step_ports, tr_step_gateways, tr_step_gw_select,
+    tr_step_live;                          // gateway.c
+sld_step tr_step_attach;                   // attach.c
+sld_step tr_step_vs_tls, tr_step_tls_sets; // tls_set.c
+sld_step tr_step_vhosts;                   // vhost.c
+sld_step tr_step_out_routes;               // route_table.c
+sld_step tr_step_out_listeners;            // listener.c
+sld_step tr_step_out_fixed;                // fixed.c
+sld_step tr_step_refusals, tr_step_status; // status.c
+// True for a finding of a step that keeps the present document of kind K from being accepted: it
+// lost a domain or a port to another object, or its certificate is not valid now.
 bool tr_keeps_out(enum sld_kind k, const struct sld_finding *f);
 
-sld_index_fn tr_index_about, tr_index_uses;                 // row.c
-sld_index_fn tr_index_rt;                                   // object.c
-sld_index_fn tr_index_ports, tr_index_accepted_bind;        // gateway.c
+sld_index_fn tr_index_about, tr_index_uses;                                             // row.c
+sld_index_fn tr_index_rt;                                                               // object.c
+sld_index_fn tr_index_ports, tr_index_accepted_bind;                                    // gateway.c
 sld_index_fn tr_index_attach_gateway, tr_index_attach_domain, tr_index_accepted_domain; // attach.c
-sld_index_fn tr_index_vhost_gateway;                        // vhost.c; of placed
-sld_index_fn tr_index_vs_tls_gateway;                       // tls_set.c
+sld_index_fn tr_index_vhost_gateway;  // vhost.c; of placed
+sld_index_fn tr_index_vs_tls_gateway; // tls_set.c
+
+// ROW, the status of KEY, with the problem of its document's place if it has one. (translate.c)
+const struct sld_status *tr_told_status(const struct sld_translate *t, sld_id key,
+                                        const struct sld_status *row);
 
 // Validation of a document alone (validate.c): what decides whether it can be accepted.
-void tr_validate(const struct sld_translate *t, enum sld_kind k, const void *msg, struct sld_report *r);
+void tr_validate(const struct sld_translate *t, enum sld_kind k, const void *msg,
+                 struct sld_report *r);
 
 // nack.c
 sld_step tr_step_placed; // parent: vhosts
 struct nack *tr_nack_create(struct sld_translate *t);
 void tr_nack_destroy(struct nack *n);
-// Takes the present document of KEY out of force, because an Envoy refused what was made of it: DOC, the form accepted before
-// it (or NULL), comes back. False: the document is DOC, so it is not what was refused. (translate.c)
-// (translate.c) tr_unbar: it is tried again.
+// Takes the present document of KEY out of force, because an Envoy refused what was made of it:
+// DOC, the form accepted before it (or NULL), comes back. False: the document is DOC, so it is not
+// what was refused. (translate.c) (translate.c) tr_unbar: it is tried again.
 void tr_unbar(struct sld_translate *t, struct sld_str key);
-bool tr_bar(struct sld_translate *t, struct sld_str key, const struct sld_object *doc, struct sld_str words);
+bool tr_bar(struct sld_translate *t, struct sld_str key, const struct sld_object *doc,
+            struct sld_str words);
 // Watchers of vhosts and placed.
 sld_watch_fn tr_nack_on_vhost, tr_nack_on_placed;

@@ -1,8 +1,9 @@
-// What Envoys refuse. Route tables are isolated to virtual hosts here: a table that is refused is sent again with the hosts
-// changed since its last ACK put back, then these are let in by halves until the culprits are known.
+// What Envoys refuse. Route tables are isolated to virtual hosts here: a table that is refused is
+// sent again with the hosts changed since its last ACK put back, then these are let in by halves
+// until the culprits are known.
 //
-//   pending:  vhost key -> its form when the table was last taken        (what a refusal puts under suspicion)
-//   trial:    stack of groups of keys; the top one is let in, all others are held
+//   pending:  vhost key -> its form when the table was last taken        (what a refusal puts under
+//   suspicion) trial:    stack of groups of keys; the top one is let in, all others are held
 //
 // Held forms are rows of the source table `held`, so the tables stay functions of their sources.
 #include "translate/inside.h"
@@ -21,8 +22,10 @@ struct trial {
     struct sld_map pending; // vhost key -> struct old
     struct group *groups;   // the first is on trial
     struct sld_blob *words; // of the last refusal
-    struct sld_hash judged; // content of the last verdict on trial: several Envoys may tell the same
-    sld_id *barred; // documents barred since the table was last taken, in order; the last is to blame, the others may be
+    struct sld_hash
+        judged;     // content of the last verdict on trial: several Envoys may tell the same
+    sld_id *barred; // documents barred since the table was last taken, in order; the last is to
+                    // blame, the others may be
     size_t barred_count;
     bool running;
 };
@@ -42,7 +45,8 @@ struct doc {
 
 struct nack {
     struct sld_translate *t;
-    struct sld_umap good; // upstreams and gateways: row key -> the object whose resource an Envoy took last, own reference
+    struct sld_umap good;  // upstreams and gateways: row key -> the object whose resource an Envoy
+                           // took last, own reference
     struct sld_map trials; // gateway key -> struct trial
 };
 
@@ -185,15 +189,19 @@ void tr_step_placed(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
     if (h->convicted)
         sld_report_add(tr_report(&tr, v->vs), SLD_ERROR, SLD_ENVOY_REFUSED, SLD_STR("virtualHost"),
                        "Envoy refused this virtual host; %s: %.*s",
-                       h->bytes.n ? "the last form it took stays in force" : "it is left out until it is mended", SLD_FMT(h->words));
-    tr_row_finish(&tr, &row->row, sld_hash_mix(row->content, (struct sld_hash){h->convicted, 3}), substitute_free);
+                       h->bytes.n ? "the last form it took stays in force"
+                                  : "it is left out until it is mended",
+                       SLD_FMT(h->words));
+    tr_row_finish(&tr, &row->row, sld_hash_mix(row->content, (struct sld_hash){h->convicted, 3}),
+                  substitute_free);
     sld_ctx_emit(ctx, key, row);
 }
 
 // ---- Watchers ----
 
 // A host that changed is free of what its former content was held for.
-void tr_nack_on_vhost(struct sld_table *table, sld_id key, const void *old, const void *new_value, void *user)
+void tr_nack_on_vhost(struct sld_table *table, sld_id key, const void *old, const void *new_value,
+                      void *user)
 {
     (void)table;
     (void)old;
@@ -213,10 +221,12 @@ static struct sld_object *counted(const void *frozen)
     return u.own;
 }
 
-// Documents that can be barred: others have no accepted form to go back to, or say nothing by themselves.
+// Documents that can be barred: others have no accepted form to go back to, or say nothing by
+// themselves.
 static bool barrable(enum sld_kind k)
 {
-    return k == SLD_KIND_VIRTUAL_SERVICE || k == SLD_KIND_ROUTE_TABLE || k == SLD_KIND_ROUTE_OPTION || k == SLD_KIND_VIRTUAL_HOST_OPTION;
+    return k == SLD_KIND_VIRTUAL_SERVICE || k == SLD_KIND_ROUTE_TABLE ||
+           k == SLD_KIND_ROUTE_OPTION || k == SLD_KIND_VIRTUAL_HOST_OPTION;
 }
 
 static bool has_doc(const struct old *o, sld_id key)
@@ -239,15 +249,17 @@ static void add_docs(struct sld_translate *t, struct old *o, const struct tr_vho
         if (has_doc(o, key))
             continue;
         if ((o->doc_count & (o->doc_count - 1)) == 0) // 0 or a power of two: full
-            o->docs = sld_xrealloc(o->docs, (o->doc_count ? 2 * o->doc_count : 1) * sizeof(*o->docs));
+            o->docs =
+                sld_xrealloc(o->docs, (o->doc_count ? 2 * o->doc_count : 1) * sizeof(*o->docs));
         struct sld_object *accepted = counted(sld_flow_get(t->accepted[id.kind], key));
         o->docs[o->doc_count++] = (struct doc){key, id.kind, sld_obj_ref(accepted)};
     }
 }
 
-// Remembers the form a host had before its first change since the table was taken, and what it was made of. Called behind the
-// wave and before anything of it is accepted.
-void tr_nack_on_placed(struct sld_table *table, sld_id key, const void *old, const void *new_value, void *user)
+// Remembers the form a host had before its first change since the table was taken, and what it was
+// made of. Called behind the wave and before anything of it is accepted.
+void tr_nack_on_placed(struct sld_table *table, sld_id key, const void *old, const void *new_value,
+                       void *user)
 {
     (void)table;
     struct sld_translate *t = user;
@@ -281,7 +293,8 @@ static void hold(struct sld_translate *t, struct trial *tr, struct sld_str key, 
     h->refused = now->content;
     const struct tr_vhost_row *good = o ? o->row : NULL;
     h->bytes = sld_arena_str(&h->arena, good ? good->bytes : SLD_STR(""));
-    h->clusters = copy_strs(&h->arena, good ? good->clusters : NULL, good ? good->cluster_count : 0);
+    h->clusters =
+        copy_strs(&h->arena, good ? good->clusters : NULL, good ? good->cluster_count : 0);
     h->cluster_count = good ? good->cluster_count : 0;
     h->secret = good && good->secret;
     h->convicted = convicted;
@@ -363,14 +376,17 @@ static struct group *suspects(struct sld_translate *t, struct trial *tr)
     return g;
 }
 
-// Bars a document that the host of KEY is made of and that changed since the table was taken; false when none did, so that
-// something else is to blame (a secret, an upstream): then the host is held until it changes.
+// Bars a document that the host of KEY is made of and that changed since the table was taken; false
+// when none did, so that something else is to blame (a secret, an upstream): then the host is held
+// until it changes.
 static bool bar_one(struct sld_translate *t, struct trial *tr, struct sld_str key)
 {
     const struct old *o = sld_map_get(&tr->pending, key);
-    // In the order of keys: options and route tables before the virtual service, whose fall costs more.
+    // In the order of keys: options and route tables before the virtual service, whose fall costs
+    // more.
     for (size_t i = 0; o && i < o->doc_count; i++) {
-        if (!tr_bar(t, sld_flow_key_str(t->flow, o->docs[i].key), o->docs[i].object, tr->words->data))
+        if (!tr_bar(t, sld_flow_key_str(t->flow, o->docs[i].key), o->docs[i].object,
+                    tr->words->data))
             continue;
         tr->barred = sld_xrealloc(tr->barred, (tr->barred_count + 1) * sizeof(*tr->barred));
         tr->barred[tr->barred_count++] = o->docs[i].key;
@@ -379,7 +395,8 @@ static bool bar_one(struct sld_translate *t, struct trial *tr, struct sld_str ke
     return false;
 }
 
-// The table was taken with several documents barred: it was the last one that mattered, so the others are tried again.
+// The table was taken with several documents barred: it was the last one that mattered, so the
+// others are tried again.
 static void pardon(struct sld_translate *t, struct trial *tr)
 {
     for (size_t i = 0; i + 1 < tr->barred_count; i++)
@@ -392,7 +409,8 @@ static void judge_refused(struct sld_translate *t, struct trial *tr)
     if (!tr->running) {
         tr->groups = suspects(t, tr);
         if (!tr->groups)
-            return; // nothing changed since the last ACK: this Envoy never took the table (README: refusals)
+            return; // nothing changed since the last ACK: this Envoy never took the table (README:
+                    // refusals)
     }
     struct group *g = tr->groups;
     if (g->count > 1) {
@@ -425,8 +443,8 @@ static void judge_taken(struct sld_translate *t, struct trial *tr)
 
 // ---- What the outside tells ----
 
-static const struct tr_out *out_of(struct sld_translate *t, enum sld_out_type type, struct sld_str view, struct sld_str name,
-                                   sld_id *key)
+static const struct tr_out *out_of(struct sld_translate *t, enum sld_out_type type,
+                                   struct sld_str view, struct sld_str name, sld_id *key)
 {
     struct sld_arena a = {0};
     struct sld_str text = tr_out_key(&a, type, view, name);
@@ -436,8 +454,10 @@ static const struct tr_out *out_of(struct sld_translate *t, enum sld_out_type ty
     return row;
 }
 
-// The present resource of that name, if its content is CONTENT. An Envoy's view also has what all views have.
-static const struct sld_out *present(struct sld_translate *t, enum sld_out_type type, struct sld_str view, struct sld_str name,
+// The present resource of that name, if its content is CONTENT. An Envoy's view also has what all
+// views have.
+static const struct sld_out *present(struct sld_translate *t, enum sld_out_type type,
+                                     struct sld_str view, struct sld_str name,
                                      struct sld_hash content, sld_id *key)
 {
     const struct tr_out *row = out_of(t, type, view, name, key);
@@ -458,7 +478,9 @@ static struct trial *trial_of_table(struct sld_translate *t, const struct sld_ou
 // The document that answers for cluster or listener O; 0 for others.
 static sld_id answerable(struct sld_translate *t, const struct sld_out *o, enum sld_kind *kind)
 {
-    *kind = o->type == SLD_OUT_CLUSTER ? SLD_KIND_UPSTREAM : o->type == SLD_OUT_LISTENER ? SLD_KIND_GATEWAY : SLD_KIND_COUNT;
+    *kind = o->type == SLD_OUT_CLUSTER    ? SLD_KIND_UPSTREAM
+            : o->type == SLD_OUT_LISTENER ? SLD_KIND_GATEWAY
+                                          : SLD_KIND_COUNT;
     for (size_t i = 0; *kind != SLD_KIND_COUNT && i < o->owner_count; i++) {
         struct sld_ident id;
         if (sld_ident_parse(o->owners[i], &id) && id.kind == *kind)
@@ -494,8 +516,9 @@ static void refused_free(struct sld_obj *o)
     sld_xfree(r);
 }
 
-void sld_translate_refused(struct sld_translate *t, enum sld_out_type type, struct sld_str view, struct sld_str name,
-                           struct sld_hash content, struct sld_str build, struct sld_str words)
+void sld_translate_refused(struct sld_translate *t, enum sld_out_type type, struct sld_str view,
+                           struct sld_str name, struct sld_hash content, struct sld_str build,
+                           struct sld_str words)
 {
     sld_id key;
     const struct sld_out *o = present(t, type, view, name, content, &key);
@@ -524,8 +547,8 @@ void sld_translate_refused(struct sld_translate *t, enum sld_out_type type, stru
     SLD_UNREF(r);
 }
 
-void sld_translate_taken(struct sld_translate *t, enum sld_out_type type, struct sld_str view, struct sld_str name,
-                         struct sld_hash content, struct sld_str build)
+void sld_translate_taken(struct sld_translate *t, enum sld_out_type type, struct sld_str view,
+                         struct sld_str name, struct sld_hash content, struct sld_str build)
 {
     (void)build;
     sld_id key;
@@ -535,7 +558,8 @@ void sld_translate_taken(struct sld_translate *t, enum sld_out_type type, struct
     if (type == SLD_OUT_ROUTE) {
         struct trial *tr = trial_of_table(t, o);
         if (tr && !sld_hash_eq(tr->judged, content)) {
-            tr->judged = tr->running ? content : (struct sld_hash){0}; // the refused one may come back
+            tr->judged =
+                tr->running ? content : (struct sld_hash){0}; // the refused one may come back
             judge_taken(t, tr);
         }
     }

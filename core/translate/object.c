@@ -25,7 +25,8 @@ void tr_step_object(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
     const struct sld_object *accepted = sld_ctx_get(ctx, slot->t->accepted[slot->kind], key);
     // An accepted form without a document is what was restored before its source spoke.
     const struct sld_object *use = raw && raw->ok ? raw : accepted;
-    if (use && use == raw && accepted && slot->kind == SLD_KIND_SECRET && not_now(slot->t, ctx, key))
+    if (use && use == raw && accepted && slot->kind == SLD_KIND_SECRET &&
+        not_now(slot->t, ctx, key))
         use = accepted;
     if (!use)
         return;
@@ -40,7 +41,8 @@ void tr_step_object(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
     sld_ctx_emit(ctx, key, o);
 }
 
-void tr_index_rt(sld_id key, const void *value, void (*add)(void *arg, sld_id entry), void *arg, void *user)
+void tr_index_rt(sld_id key, const void *value, void (*add)(void *arg, sld_id entry), void *arg,
+                 void *user)
 {
     (void)key;
     struct sld_translate *t = user;

@@ -79,7 +79,8 @@ static struct sld_hash hash_of(const struct sld_out *o)
 {
     struct sld_hasher h;
     sld_hasher_init(&h);
-    sld_hasher_add_u64(&h, (uint64_t)o->type | (uint64_t)o->gated << 8 | (uint64_t)o->eds << 9 | (uint64_t)o->secret << 10);
+    sld_hasher_add_u64(&h, (uint64_t)o->type | (uint64_t)o->gated << 8 | (uint64_t)o->eds << 9 |
+                               (uint64_t)o->secret << 10);
     sld_hasher_add(&h, o->view);
     sld_hasher_add_u64(&h, o->content.lo);
     sld_hasher_add_u64(&h, o->content.hi);
@@ -109,7 +110,10 @@ struct sld_out *tr_out_create(const struct sld_out *proto, size_t bytes, size_t 
 {
     size_t room = room_of(proto, owners);
     struct sld_out *o = sld_xalloc(sizeof(*o) + room + bytes + 1);
-    *o = (struct sld_out){.type = proto->type, .secret = proto->secret, .gated = proto->gated, .eds = proto->eds,
+    *o = (struct sld_out){.type = proto->type,
+                          .secret = proto->secret,
+                          .gated = proto->gated,
+                          .eds = proto->eds,
                           .shape = proto->shape};
     struct sld_arena *a = &o->arena;
     sld_obj_init(&o->obj, out_free, (struct sld_hash){0});
@@ -123,7 +127,8 @@ struct sld_out *tr_out_create(const struct sld_out *proto, size_t bytes, size_t 
     o->cluster_count = proto->cluster_count;
     o->needs = SLD_ARENA_ARRAY(a, struct sld_out_ref, proto->need_count);
     for (size_t i = 0; i < proto->need_count; i++)
-        o->needs[o->need_count++] = (struct sld_out_ref){proto->needs[i].type, sld_arena_str(a, proto->needs[i].name)};
+        o->needs[o->need_count++] =
+            (struct sld_out_ref){proto->needs[i].type, sld_arena_str(a, proto->needs[i].name)};
     return o;
 }
 
@@ -157,8 +162,8 @@ void tr_emit_row(struct tr *tr, sld_id key, struct sld_out *out)
     sld_ctx_emit(tr->ctx, key, row);
 }
 
-bool tr_emit_out(struct tr *tr, sld_id key, const ProtobufCMessage *msg, const struct sld_out *proto,
-                 struct sld_report *report)
+bool tr_emit_out(struct tr *tr, sld_id key, const ProtobufCMessage *msg,
+                 const struct sld_out *proto, struct sld_report *report)
 {
     if (!msg) {
         tr_emit_row(tr, key, NULL);
@@ -170,7 +175,8 @@ bool tr_emit_out(struct tr *tr, sld_id key, const ProtobufCMessage *msg, const s
     if (check.errors) {
         for (size_t i = 0; i < check.count; i++) {
             if (check.items[i].severity == SLD_ERROR)
-                sld_report_add(report, SLD_ERROR, SLD_ENVOY_CONSTRAINT, SLD_STR(""), "Envoy would refuse the result at %.*s: %.*s",
+                sld_report_add(report, SLD_ERROR, SLD_ENVOY_CONSTRAINT, SLD_STR(""),
+                               "Envoy would refuse the result at %.*s: %.*s",
                                SLD_FMT(check.items[i].path), SLD_FMT(check.items[i].message));
         }
         tr_emit_row(tr, key, NULL);

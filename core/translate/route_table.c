@@ -25,8 +25,10 @@ static int by_str(const void *a, const void *b)
     return sld_str_cmp(*(const struct sld_str *)a, *(const struct sld_str *)b);
 }
 
-// The clusters of all hosts, sorted and distinct. Equal names are the same: the rows have them from the flow.
-static struct sld_str *clusters_of(struct tr *tr, const struct sld_hit *hits, size_t n, size_t *count)
+// The clusters of all hosts, sorted and distinct. Equal names are the same: the rows have them from
+// the flow.
+static struct sld_str *clusters_of(struct tr *tr, const struct sld_hit *hits, size_t n,
+                                   size_t *count)
 {
     struct sld_umap seen = {0};
     struct sld_str *out = NULL;
@@ -47,9 +49,11 @@ static struct sld_str *clusters_of(struct tr *tr, const struct sld_hit *hits, si
     return out;
 }
 
-static void emit_table(struct tr *tr, const struct tr_gateway *g, const struct tr_bind *b, const struct sld_hit *hits, size_t n)
+static void emit_table(struct tr *tr, const struct tr_gateway *g, const struct tr_bind *b,
+                       const struct sld_hit *hits, size_t n)
 {
-    Env__Route__RouteConfiguration *rc = SLD_MSG(tr->arena, Env__Route__RouteConfiguration, env__route__route_configuration);
+    Env__Route__RouteConfiguration *rc =
+        SLD_MSG(tr->arena, Env__Route__RouteConfiguration, env__route__route_configuration);
     struct sld_str name = sld_arena_fmt(tr->arena, "%.*s-routes", SLD_FMT(b->name));
     rc->name = SLD_MSG_STR(tr->arena, name);
     struct sld_str head = sld_msg_encode(tr->arena, &rc->base);
@@ -75,7 +79,8 @@ static void emit_table(struct tr *tr, const struct tr_gateway *g, const struct t
     SLD_INV(out->bytes.n == bytes);
     struct tr of = {.t = tr->t, .ctx = tr->ctx, .arena = tr->arena};
     tr_use(&of, g->key);
-    tr_emit_row(&of, sld_flow_key(tr->t->flow, tr_out_key(tr->arena, SLD_OUT_ROUTE, b->view, name)), out);
+    tr_emit_row(&of, sld_flow_key(tr->t->flow, tr_out_key(tr->arena, SLD_OUT_ROUTE, b->view, name)),
+                out);
 }
 
 void tr_step_out_routes(struct sld_ctx *ctx, sld_id key, const void *in, void *user)

@@ -195,7 +195,8 @@ void tr_index_uses(sld_id key, const void *value, void (*add)(void *arg, sld_id 
 
 // ---- Reading ----
 
-const struct sld_object *tr_object(struct tr *tr, enum sld_kind k, struct sld_str ns, struct sld_str name)
+const struct sld_object *tr_object(struct tr *tr, enum sld_kind k, struct sld_str ns,
+                                   struct sld_str name)
 {
     struct sld_str key = tr_key(tr->arena, k, ns, name);
     tr_use(tr, key);
@@ -206,15 +207,16 @@ const struct sld_object *tr_object(struct tr *tr, enum sld_kind k, struct sld_st
 const char *tr_mend_ref(struct tr *tr, enum sld_kind k, struct sld_str ns, struct sld_str name)
 {
     sld_id key = sld_flow_key(tr->t->flow, tr_key(tr->arena, k, ns, name));
-    return sld_ctx_has(tr->ctx, tr->t->raw[k], key) ? "its document has errors and was never accepted, see its status"
-                                                    : "create it, or correct the reference";
+    return sld_ctx_has(tr->ctx, tr->t->raw[k], key)
+               ? "its document has errors and was never accepted, see its status"
+               : "create it, or correct the reference";
 }
 
 const Gloo__Settings *tr_settings(struct tr *tr)
 {
     static const Gloo__Settings defaults = GLOO__SETTINGS__INIT;
-    const struct sld_arena_obj *o = sld_ctx_get(tr->ctx, tr->t->settings,
-                                                sld_flow_key(tr->t->flow, SLD_STR("settings")));
+    const struct sld_arena_obj *o =
+        sld_ctx_get(tr->ctx, tr->t->settings, sld_flow_key(tr->t->flow, SLD_STR("settings")));
     return o ? o->root : &defaults;
 }
 
@@ -280,7 +282,8 @@ struct sld_str tr_key(struct sld_arena *a, enum sld_kind k, struct sld_str ns, s
 
 struct sld_str tr_cluster_name(struct sld_arena *a, struct sld_str ns, struct sld_str name)
 {
-    return ns.n ? sld_arena_fmt(a, "%.*s_%.*s", SLD_FMT(name), SLD_FMT(ns)) : sld_arena_str(a, name);
+    return ns.n ? sld_arena_fmt(a, "%.*s_%.*s", SLD_FMT(name), SLD_FMT(ns))
+                : sld_arena_str(a, name);
 }
 
 struct sld_str tr_sds_cert_name(struct sld_arena *a, struct sld_str ns, struct sld_str name)
@@ -304,7 +307,8 @@ struct sld_str tr_ref_ns(const Gloo__ResourceRef *ref, struct sld_str owner)
     return ns.n ? ns : owner;
 }
 
-struct sld_str tr_out_key(struct sld_arena *a, enum sld_out_type t, struct sld_str view, struct sld_str name)
+struct sld_str tr_out_key(struct sld_arena *a, enum sld_out_type t, struct sld_str view,
+                          struct sld_str name)
 {
     return sld_arena_fmt(a, "%s\n%.*s\n%.*s", sld_out_type_name(t), SLD_FMT(view), SLD_FMT(name));
 }

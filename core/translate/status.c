@@ -8,7 +8,8 @@ static bool is(struct sld_str key, const char *prefix)
     return sld_str_starts(key, sld_str_c(prefix));
 }
 
-struct sld_table *tr_out_table(const struct sld_translate *t, struct sld_str key, enum sld_kind *owner)
+struct sld_table *tr_out_table(const struct sld_translate *t, struct sld_str key,
+                               enum sld_kind *owner)
 {
     enum sld_kind none, *kind = owner ? owner : &none;
     // Certificates in files are made beside what uses them (tls_files.c).
@@ -47,9 +48,10 @@ void tr_step_refusals(struct sld_ctx *ctx, sld_id key, const void *in, void *use
         struct sld_ident id;
         if (!sld_ident_parse(row->out->owners[i], &id) || id.kind != owner)
             continue;
-        sld_report_add(tr_report(&tr, row->out->owners[i]), SLD_ERROR, SLD_ENVOY_REFUSED, SLD_STR(""),
-                       "Envoy %.*s refused %s %.*s and keeps the last form it took: %.*s", SLD_FMT(f->build),
-                       sld_out_type_name(row->out->type), SLD_FMT(row->out->name), SLD_FMT(f->words));
+        sld_report_add(
+            tr_report(&tr, row->out->owners[i]), SLD_ERROR, SLD_ENVOY_REFUSED, SLD_STR(""),
+            "Envoy %.*s refused %s %.*s and keeps the last form it took: %.*s", SLD_FMT(f->build),
+            sld_out_type_name(row->out->type), SLD_FMT(row->out->name), SLD_FMT(f->words));
     }
     struct tr_row *out = tr_row_create(sizeof(*out));
     tr_row_finish(&tr, out, f->content, NULL);
@@ -66,7 +68,8 @@ struct gather {
     struct sld_finding *items;
     size_t count;
     enum sld_kind kind;
-    bool conflict; // the present document passed its own checks, and yet is not taken (tr_keeps_out)
+    bool
+        conflict; // the present document passed its own checks, and yet is not taken (tr_keeps_out)
 };
 
 bool tr_keeps_out(enum sld_kind k, const struct sld_finding *f)
@@ -100,34 +103,41 @@ static void gather(struct gather *g, struct sld_translate *t)
     }
 }
 
-static void note(struct gather *g, enum sld_severity severity, enum sld_code code, struct sld_str path, const char *text)
+static void note(struct gather *g, enum sld_severity severity, enum sld_code code,
+                 struct sld_str path, const char *text)
 {
-    struct sld_finding f = {.code = code, .severity = severity, .path = path, .message = sld_str_c(text)};
+    struct sld_finding f = {
+        .code = code, .severity = severity, .path = path, .message = sld_str_c(text)};
     SLD_PUSH(g->arena, g->items, g->count, f);
 }
 
 static void orphan(struct gather *g, struct sld_translate *t, enum sld_kind k)
 {
     bool vs = k == SLD_KIND_VIRTUAL_SERVICE;
-    if (!vs && k != SLD_KIND_ROUTE_TABLE && k != SLD_KIND_ROUTE_OPTION && k != SLD_KIND_VIRTUAL_HOST_OPTION)
+    if (!vs && k != SLD_KIND_ROUTE_TABLE && k != SLD_KIND_ROUTE_OPTION &&
+        k != SLD_KIND_VIRTUAL_HOST_OPTION)
         return;
     size_t n;
     sld_ctx_lookup(g->ctx, t->vhost_users, g->id, &n);
     if (!n && vs)
         note(g, SLD_NOTE, SLD_REF_ORPHAN, SLD_STR(""),
-             "no gateway selects this virtual service, so it has no effect; with sslConfig it needs a gateway with ssl: true, without "
+             "no gateway selects this virtual service, so it has no effect; with sslConfig it "
+             "needs a gateway with ssl: true, without "
              "it one with ssl: false, and the gateway's selection must fit");
     else if (!n)
         note(g, SLD_NOTE, SLD_REF_ORPHAN, SLD_STR(""),
-             "no virtual service that is served refers to this object, so it has no effect; refer to it, or remove it");
+             "no virtual service that is served refers to this object, so it has no effect; refer "
+             "to it, or remove it");
 }
 
 static void other_settings(struct gather *g, struct sld_translate *t)
 {
-    const struct sld_blob *use = sld_ctx_get(g->ctx, t->settings_key, sld_flow_key(t->flow, SLD_STR("key")));
+    const struct sld_blob *use =
+        sld_ctx_get(g->ctx, t->settings_key, sld_flow_key(t->flow, SLD_STR("key")));
     if (use && !sld_str_eq(use->data, g->key))
         note(g, SLD_WARNING, SLD_SETTINGS_OTHER, SLD_STR(""),
-             "another Settings document is in use, so this one has no effect; put the settings there, or name this one by "
+             "another Settings document is in use, so this one has no effect; put the settings "
+             "there, or name this one by "
              "--settings-name");
 }
 
@@ -141,7 +151,10 @@ void tr_step_status(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
     const struct sld_object *doc = raw ? raw : accepted;
     if (!doc)
         return;
-    struct gather g = {.ctx = ctx, .arena = sld_ctx_scratch(ctx), .key = sld_flow_key_str(t->flow, key), .id = key,
+    struct gather g = {.ctx = ctx,
+                       .arena = sld_ctx_scratch(ctx),
+                       .key = sld_flow_key_str(t->flow, key),
+                       .id = key,
                        .kind = slot->kind};
     add(&g, doc->findings, doc->finding_count);
     gather(&g, t);
@@ -153,6 +166,7 @@ void tr_step_status(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
     bool present = raw && raw->ok && (same || !g.conflict);
     bool last_good = !present && accepted;
     if (last_good && raw)
-        note(&g, SLD_NOTE, SLD_LAST_GOOD, SLD_STR(""), "the last accepted form of this object stays in force until the errors are mended");
+        note(&g, SLD_NOTE, SLD_LAST_GOOD, SLD_STR(""),
+             "the last accepted form of this object stays in force until the errors are mended");
     sld_ctx_emit(ctx, key, sld_status_create(g.items, g.count, last_good, present || last_good));
 }

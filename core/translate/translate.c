@@ -7,18 +7,20 @@ const struct sld_str sld_fallback_view = SLD_STR_INIT("misconfigured-node");
 
 // ---- Declaring ----
 
-static struct sld_table *derive(struct sld_translate *t, const char *name, struct sld_table *parent, sld_step *step)
+static struct sld_table *derive(struct sld_translate *t, const char *name, struct sld_table *parent,
+                                sld_step *step)
 {
     return sld_flow_derive(t->flow, name, parent, step, t);
 }
 
-static struct sld_index *index_of(struct sld_translate *t, const char *name, struct sld_table *table, sld_index_fn *fn)
+static struct sld_index *index_of(struct sld_translate *t, const char *name,
+                                  struct sld_table *table, sld_index_fn *fn)
 {
     return sld_flow_index(t->flow, name, table, fn, t);
 }
 
-static struct sld_table *join(struct sld_translate *t, const char *name, struct sld_table *a, struct sld_table *b, sld_step *step,
-                              void *user)
+static struct sld_table *join(struct sld_translate *t, const char *name, struct sld_table *a,
+                              struct sld_table *b, sld_step *step, void *user)
 {
     struct sld_table *parents[] = {a, b, NULL};
     return sld_flow_join(t->flow, name, parents, step, user);
@@ -28,7 +30,10 @@ static struct sld_table *join(struct sld_translate *t, const char *name, struct 
 struct names {
     const char *raw, *accepted, *object, *status;
 };
-#define NAMES(kind) {"raw." kind, "accepted." kind, "object." kind, "status." kind}
+#define NAMES(kind)                                                                                \
+    {                                                                                              \
+        "raw." kind, "accepted." kind, "object." kind, "status." kind                              \
+    }
 static const struct names names[SLD_KIND_COUNT] = {
     [SLD_KIND_ARTIFACT] = NAMES("Artifact"),
     [SLD_KIND_GATEWAY] = NAMES("Gateway"),
@@ -54,9 +59,11 @@ static void declare_sources(struct sld_translate *t)
         t->raw[k] = sld_flow_source(t->flow, names[k].raw);
         t->accepted[k] = sld_flow_source(t->flow, names[k].accepted);
         if (k == SLD_KIND_GATEWAY)
-            t->accepted_by_bind = index_of(t, "accepted_by_bind", t->accepted[k], tr_index_accepted_bind);
+            t->accepted_by_bind =
+                index_of(t, "accepted_by_bind", t->accepted[k], tr_index_accepted_bind);
         if (k == SLD_KIND_VIRTUAL_SERVICE)
-            t->accepted_by_domain = index_of(t, "accepted_by_domain", t->accepted[k], tr_index_accepted_domain);
+            t->accepted_by_domain =
+                index_of(t, "accepted_by_domain", t->accepted[k], tr_index_accepted_domain);
     }
     t->seed = sld_flow_source(t->flow, "seed");
     t->settings = sld_flow_source(t->flow, "settings");
@@ -71,7 +78,8 @@ static void declare_facts(struct sld_translate *t)
 {
     t->validity = derive(t, "validity", t->raw[SLD_KIND_SECRET], tr_step_validity);
     for (size_t k = 0; k < SLD_KIND_COUNT; k++) {
-        t->obj[k] = join(t, names[k].object, t->raw[k], t->accepted[k], tr_step_object, &t->slots[k]);
+        t->obj[k] =
+            join(t, names[k].object, t->raw[k], t->accepted[k], tr_step_object, &t->slots[k]);
         if (k == SLD_KIND_ROUTE_TABLE)
             t->rt_by_label = index_of(t, "route_tables_by_label", t->obj[k], tr_index_rt);
     }
@@ -89,7 +97,8 @@ static void declare_gateways(struct sld_translate *t)
     t->default_gateways = derive(t, "default_gateways", t->seed, tr_step_default_gateways);
     t->ports = join(t, "ports", t->obj[SLD_KIND_GATEWAY], t->default_gateways, tr_step_ports, t);
     t->ports_by_bind = index_of(t, "ports_by_bind", t->ports, tr_index_ports);
-    t->gateways = join(t, "gateways", t->obj[SLD_KIND_GATEWAY], t->default_gateways, tr_step_gateways, t);
+    t->gateways =
+        join(t, "gateways", t->obj[SLD_KIND_GATEWAY], t->default_gateways, tr_step_gateways, t);
     sld_flow_index_add(t->about, t->gateways);
     t->gw_select = derive(t, "gateway_select", t->gateways, tr_step_gw_select);
     sld_flow_index_add(t->about, t->gw_select);
@@ -124,7 +133,8 @@ static void declare_outs(struct sld_translate *t)
     t->refusals = derive(t, "refusals", t->refused, tr_step_refusals);
     sld_flow_index_add(t->about, t->refusals);
     for (size_t k = 0; k < SLD_KIND_COUNT; k++)
-        t->status[k] = join(t, names[k].status, t->raw[k], t->accepted[k], tr_step_status, &t->slots[k]);
+        t->status[k] =
+            join(t, names[k].status, t->raw[k], t->accepted[k], tr_step_status, &t->slots[k]);
 }
 
 static void declare(struct sld_translate *t)
@@ -139,8 +149,8 @@ static void declare(struct sld_translate *t)
 
 struct changes {
     struct sld_translate_result *into;
-    bool gateways;  // some gateway changed
-    bool troubled;  // a trouble came or went: `into` hears of it in the next run
+    bool gateways; // some gateway changed
+    bool troubled; // a trouble came or went: `into` hears of it in the next run
     struct sld_id_list {
         sld_id *ids;
         enum sld_kind *kinds;
@@ -153,7 +163,8 @@ static void touch(struct changes *c, enum sld_kind k, sld_id id)
     if (c->touched.count == c->touched.cap) {
         c->touched.cap = c->touched.cap ? 2 * c->touched.cap : 64;
         c->touched.ids = sld_xrealloc(c->touched.ids, c->touched.cap * sizeof(*c->touched.ids));
-        c->touched.kinds = sld_xrealloc(c->touched.kinds, c->touched.cap * sizeof(*c->touched.kinds));
+        c->touched.kinds =
+            sld_xrealloc(c->touched.kinds, c->touched.cap * sizeof(*c->touched.kinds));
     }
     c->touched.ids[c->touched.count] = id;
     c->touched.kinds[c->touched.count++] = k;
@@ -168,7 +179,8 @@ static void *counted(const void *frozen)
     return u.own;
 }
 
-static void on_out(struct sld_table *table, sld_id key, const void *old, const void *new_value, void *user)
+static void on_out(struct sld_table *table, sld_id key, const void *old, const void *new_value,
+                   void *user)
 {
     (void)table;
     (void)key;
@@ -219,7 +231,8 @@ static void trouble_join(struct trouble *p, const struct sld_status *status)
     sld_arena_fini(&a);
 }
 
-static void tell_status(struct sld_translate *t, sld_id key, enum sld_status_state before, const struct sld_status *now)
+static void tell_status(struct sld_translate *t, sld_id key, enum sld_status_state before,
+                        const struct sld_status *now)
 {
     struct sld_translate_result *r = t->changes->into;
     struct sld_ident id;
@@ -233,7 +246,8 @@ static void tell_status(struct sld_translate *t, sld_id key, enum sld_status_sta
     SLD_PUSH(&r->arena, r->statuses, r->status_count, c);
 }
 
-static void on_status(struct sld_table *table, sld_id key, const void *old, const void *new_value, void *user)
+static void on_status(struct sld_table *table, sld_id key, const void *old, const void *new_value,
+                      void *user)
 {
     (void)table;
     struct sld_translate *t = user;
@@ -254,7 +268,8 @@ static void on_status(struct sld_table *table, sld_id key, const void *old, cons
     tell_status(t, key, before, p->status);
 }
 
-static void on_gateway(struct sld_table *table, sld_id key, const void *old, const void *new_value, void *user)
+static void on_gateway(struct sld_table *table, sld_id key, const void *old, const void *new_value,
+                       void *user)
 {
     (void)table;
     (void)key;
@@ -266,7 +281,8 @@ static void on_gateway(struct sld_table *table, sld_id key, const void *old, con
 
 static void watch(struct sld_translate *t)
 {
-    struct sld_table *outs[] = {t->out_secrets, t->out_clusters, t->out_endpoints, t->out_listeners, t->out_routes, t->out_fixed};
+    struct sld_table *outs[] = {t->out_secrets,   t->out_clusters, t->out_endpoints,
+                                t->out_listeners, t->out_routes,   t->out_fixed};
     for (size_t i = 0; i < SLD_ARRAY_LEN(outs); i++)
         sld_flow_watch(outs[i], on_out, t);
     for (size_t k = 0; k < SLD_KIND_COUNT; k++)
@@ -331,7 +347,8 @@ static void place_drop(struct sld_raw *raw)
 // A document that only moved changes no row, but people are told where it is now.
 static void place_set(struct sld_translate *t, sld_id key, struct sld_raw *raw)
 {
-    place_drop(raw ? sld_umap_set(&t->places, key, sld_obj_ref(raw)) : sld_umap_remove(&t->places, key));
+    place_drop(raw ? sld_umap_set(&t->places, key, sld_obj_ref(raw))
+                   : sld_umap_remove(&t->places, key));
 }
 
 void sld_translate_destroy(struct sld_translate *t)
@@ -385,18 +402,20 @@ static void check(void *user, struct sld_ident id, const void *msg, struct sld_r
     const struct checks *c = user;
     tr_validate(c->t, id.kind, msg, r);
     if (c->barred)
-        sld_report_add(r, SLD_ERROR, SLD_ENVOY_REFUSED, SLD_STR(""), "Envoy refused what was made of this document: %.*s",
+        sld_report_add(r, SLD_ERROR, SLD_ENVOY_REFUSED, SLD_STR(""),
+                       "Envoy refused what was made of this document: %.*s",
                        SLD_FMT(c->barred->words));
 }
 
-static struct sld_object *decode(struct sld_translate *t, struct sld_raw *raw, const struct barred *b)
+static struct sld_object *decode(struct sld_translate *t, struct sld_raw *raw,
+                                 const struct barred *b)
 {
     struct checks c = {t, b};
     return sld_object_decode_lean(raw, check, &c);
 }
 
-// RAW decoded, with its refusal if it was refused. One that says something else is tried, and the refusal kept: the refused
-// form may come back, and at a start the accepted form comes before it.
+// RAW decoded, with its refusal if it was refused. One that says something else is tried, and the
+// refusal kept: the refused form may come back, and at a start the accepted form comes before it.
 static struct sld_object *decode_present(struct sld_translate *t, sld_id key, struct sld_raw *raw)
 {
     struct sld_object *o = decode(t, raw, NULL);
@@ -407,7 +426,8 @@ static struct sld_object *decode_present(struct sld_translate *t, sld_id key, st
     return decode(t, raw, b);
 }
 
-static struct barred *barred_set(struct sld_translate *t, sld_id key, struct sld_hash hash, struct sld_str words)
+static struct barred *barred_set(struct sld_translate *t, sld_id key, struct sld_hash hash,
+                                 struct sld_str words)
 {
     struct barred *b = SLD_NEW(struct barred);
     b->hash = hash;
@@ -416,7 +436,8 @@ static struct barred *barred_set(struct sld_translate *t, sld_id key, struct sld
     return b;
 }
 
-bool tr_bar(struct sld_translate *t, struct sld_str key, const struct sld_object *doc, struct sld_str words)
+bool tr_bar(struct sld_translate *t, struct sld_str key, const struct sld_object *doc,
+            struct sld_str words)
 {
     sld_id id = sld_flow_key(t->flow, key);
     struct sld_ident who;
@@ -474,7 +495,8 @@ void sld_translate_set(struct sld_translate *t, struct sld_ident id, struct sld_
     SLD_UNREF(o);
 }
 
-void sld_translate_restore_refusal(struct sld_translate *t, struct sld_ident id, struct sld_hash hash, struct sld_str words)
+void sld_translate_restore_refusal(struct sld_translate *t, struct sld_ident id,
+                                   struct sld_hash hash, struct sld_str words)
 {
     barred_set(t, key_of(t, id), hash, words);
 }
@@ -514,7 +536,8 @@ void sld_translate_settings_in_use(struct sld_translate *t, struct sld_str key)
     SLD_UNREF(b);
 }
 
-void sld_translate_set_trouble(struct sld_translate *t, struct sld_str key, const struct sld_finding *f)
+void sld_translate_set_trouble(struct sld_translate *t, struct sld_str key,
+                               const struct sld_finding *f)
 {
     sld_id id = sld_flow_key(t->flow, key);
     struct trouble *p = sld_umap_get(&t->troubles, id);
@@ -546,7 +569,9 @@ bool sld_translate_pending(const struct sld_translate *t)
 static const struct sld_status *flow_status(const struct sld_translate *t, sld_id key)
 {
     struct sld_ident id;
-    return sld_ident_parse(sld_flow_key_str(t->flow, key), &id) ? sld_flow_get(t->status[id.kind], key) : NULL;
+    return sld_ident_parse(sld_flow_key_str(t->flow, key), &id)
+               ? sld_flow_get(t->status[id.kind], key)
+               : NULL;
 }
 
 // Tells of troubles that came or went since the last run.
@@ -586,8 +611,10 @@ static void tell_refusals(struct sld_translate *t, struct sld_translate_result *
             continue;
         b->news = false;
         const struct sld_object *accepted = sld_flow_get(t->accepted[id.kind], (sld_id)s->key);
-        struct sld_ident own = {id.kind, sld_arena_str(&r->arena, id.ns), sld_arena_str(&r->arena, id.name)};
-        struct sld_accept_change c = {.id = own, .raw = sld_obj_ref(accepted ? accepted->raw : NULL)};
+        struct sld_ident own = {id.kind, sld_arena_str(&r->arena, id.ns),
+                                sld_arena_str(&r->arena, id.name)};
+        struct sld_accept_change c = {.id = own,
+                                      .raw = sld_obj_ref(accepted ? accepted->raw : NULL)};
         SLD_PUSH(&r->arena, r->accepts, r->accept_count, c);
         struct sld_refusal f = {own, b->hash, sld_arena_str(&r->arena, b->words)};
         SLD_PUSH(&r->arena, r->refusals, r->refusal_count, f);
@@ -605,7 +632,8 @@ static void list_views(struct sld_translate *t, struct sld_translate_result *r)
             for (size_t k = 0; k < r->view_count && !seen; k++)
                 seen = sld_str_eq(r->views[k], g->binds[i].view);
             if (!seen)
-                SLD_PUSH(&r->arena, r->views, r->view_count, sld_arena_str(&r->arena, g->binds[i].view));
+                SLD_PUSH(&r->arena, r->views, r->view_count,
+                         sld_arena_str(&r->arena, g->binds[i].view));
         }
     }
     r->views_changed = true;
@@ -614,9 +642,11 @@ static void list_views(struct sld_translate *t, struct sld_translate_result *r)
 
 struct sld_str sld_translate_write_ns(const struct sld_translate *t)
 {
-    const struct sld_arena_obj *o = sld_flow_get(t->settings, sld_flow_key(t->flow, SLD_STR("settings")));
+    const struct sld_arena_obj *o =
+        sld_flow_get(t->settings, sld_flow_key(t->flow, SLD_STR("settings")));
     const Gloo__Settings *s = o ? o->root : NULL;
-    return s && s->discovery_namespace[0] ? sld_str_c(s->discovery_namespace) : SLD_STR("gloo-system");
+    return s && s->discovery_namespace[0] ? sld_str_c(s->discovery_namespace)
+                                          : SLD_STR("gloo-system");
 }
 
 static bool kept_out(enum sld_kind k, const struct sld_status *s)
@@ -628,10 +658,13 @@ static bool kept_out(enum sld_kind k, const struct sld_status *s)
     return false;
 }
 
-// A document is accepted when it passed its own checks and lost nothing to another object (README: acceptance).
-static void decide(struct sld_translate *t, enum sld_kind k, sld_id key, struct sld_translate_result *r)
+// A document is accepted when it passed its own checks and lost nothing to another object (README:
+// acceptance).
+static void decide(struct sld_translate *t, enum sld_kind k, sld_id key,
+                   struct sld_translate_result *r)
 {
-    const struct sld_object *raw = sld_flow_get(t->raw[k], key), *accepted = sld_flow_get(t->accepted[k], key);
+    const struct sld_object *raw = sld_flow_get(t->raw[k], key),
+                            *accepted = sld_flow_get(t->accepted[k], key);
     if (!raw || !raw->ok || kept_out(k, sld_flow_get(t->status[k], key)))
         return;
     if (raw == accepted || (accepted && sld_hash_eq(raw->obj.hash, accepted->obj.hash)))
@@ -672,7 +705,8 @@ static void drop_orphans(struct sld_translate *t)
 static void note_defaults(struct sld_translate *t)
 {
     sld_id key = sld_flow_key(t->flow, SLD_STR("served"));
-    bool served = sld_flow_count(t->default_gateways) > 0, known = sld_flow_get(t->defaults, key) != NULL;
+    bool served = sld_flow_count(t->default_gateways) > 0,
+         known = sld_flow_get(t->defaults, key) != NULL;
     if (served && !known) {
         struct sld_blob *b = sld_blob_create(SLD_STR("served"));
         sld_flow_set(t->defaults, key, b);
@@ -732,195 +766,10 @@ enum sld_rc sld_translate_verify(struct sld_translate *t, struct sld_err *err)
     return rc;
 }
 
-// ---- Looking in ----
-
-static const void *row_of(const struct sld_translate *t, struct sld_table *const *tables, struct sld_str key)
-{
-    struct sld_ident id;
-    if (!sld_ident_parse(key, &id))
-        return NULL;
-    return sld_flow_get(tables[id.kind], sld_flow_key(t->flow, key));
-}
-
-const struct sld_object *sld_translate_object(const struct sld_translate *t, struct sld_str key)
-{
-    const struct tr_object *o = row_of(t, t->obj, key);
-    return o ? o->object : NULL;
-}
-
-const struct sld_object *sld_translate_document(const struct sld_translate *t, struct sld_str key)
-{
-    const struct sld_object *raw = row_of(t, t->raw, key);
-    return raw ? raw : row_of(t, t->accepted, key);
-}
-
 // The status of ROW with its trouble, if it has one.
-static const struct sld_status *told_status(const struct sld_translate *t, sld_id key, const struct sld_status *row)
+const struct sld_status *tr_told_status(const struct sld_translate *t, sld_id key,
+                                        const struct sld_status *row)
 {
     const struct trouble *p = sld_umap_get(&t->troubles, key);
     return p && p->status && !p->gone && row ? p->status : row;
-}
-
-const struct sld_status *sld_translate_status(const struct sld_translate *t, struct sld_str key)
-{
-    return told_status(t, sld_flow_key(t->flow, key), row_of(t, t->status, key));
-}
-
-const struct sld_raw *sld_translate_raw(const struct sld_translate *t, struct sld_str key)
-{
-    return sld_umap_get(&t->places, sld_flow_key(t->flow, key));
-}
-
-struct views {
-    struct sld_map seen;
-    void (*fn)(struct sld_str view, void *arg);
-    void *arg;
-};
-
-static void views_of_gateway(struct views *v, const struct tr_gateway *g)
-{
-    for (size_t i = 0; i < g->bind_count; i++) {
-        if (g->binds[i].lost || sld_map_has(&v->seen, g->binds[i].view))
-            continue;
-        sld_map_set(&v->seen, g->binds[i].view, v);
-        v->fn(g->binds[i].view, v->arg);
-    }
-}
-
-static bool uses(const struct tr_row *row, struct sld_str key)
-{
-    for (size_t i = 0; i < row->use_count; i++) {
-        if (sld_str_eq(row->uses[i], key))
-            return true;
-    }
-    return false;
-}
-
-static void views_of_vhosts(const struct sld_translate *t, struct views *v, struct sld_str key)
-{
-    size_t at = 0;
-    sld_id id;
-    for (const void *row; sld_flow_next(t->vhosts, &at, &id, &row);) {
-        const struct tr_vhost_row *h = row;
-        if (!uses(&h->row, key))
-            continue;
-        const struct tr_gateway *g = sld_flow_get(t->gateways, sld_flow_key(t->flow, h->gateway));
-        if (g)
-            views_of_gateway(v, g);
-    }
-}
-
-void sld_translate_proxies(const struct sld_translate *t, struct sld_str key, bool scan,
-                           void (*fn)(struct sld_str view, void *arg), void *arg)
-{
-    struct views v = {.fn = fn, .arg = arg};
-    struct sld_ident id;
-    size_t at = 0;
-    sld_id gateway;
-    if (!sld_ident_parse(key, &id))
-        return;
-    for (const void *row; sld_flow_next(t->gateways, &at, &gateway, &row);) {
-        const struct tr_gateway *g = row;
-        bool is = id.kind == SLD_KIND_GATEWAY && sld_str_eq(g->key, key);
-        bool serves = id.kind == SLD_KIND_VIRTUAL_SERVICE &&
-                      sld_flow_get(t->attach, sld_flow_keyf(t->flow, "%.*s\n%.*s", SLD_FMT(g->key), SLD_FMT(key)));
-        if (is || serves)
-            views_of_gateway(&v, g);
-    }
-    if (id.kind == SLD_KIND_ROUTE_TABLE && scan)
-        views_of_vhosts(t, &v, key);
-    sld_map_fini(&v.seen);
-}
-
-// A row and its key, for sorting.
-struct listed {
-    struct sld_str key;
-    const void *value;
-};
-
-static int by_key(const void *a, const void *b)
-{
-    return sld_str_cmp(((const struct listed *)a)->key, ((const struct listed *)b)->key);
-}
-
-static struct listed *sorted(const struct sld_translate *t, const struct sld_table *table, struct sld_arena *a, size_t *n)
-{
-    struct listed *out = SLD_ARENA_ARRAY(a, struct listed, sld_flow_count(table));
-    *n = 0;
-    size_t at = 0;
-    sld_id key;
-    for (const void *v; sld_flow_next(table, &at, &key, &v);)
-        out[(*n)++] = (struct listed){sld_flow_key_str(t->flow, key), v};
-    qsort(out, *n, sizeof(*out), by_key);
-    return out;
-}
-
-void sld_translate_each(const struct sld_translate *t, enum sld_kind k,
-                        void (*fn)(const struct sld_object *o, const struct sld_status *s, void *arg), void *arg)
-{
-    for (size_t i = 0; i < SLD_KIND_COUNT; i++) {
-        if (k != SLD_KIND_COUNT && k != (enum sld_kind)i)
-            continue;
-        struct sld_arena a = {0};
-        size_t n;
-        struct listed *rows = sorted(t, t->status[i], &a, &n);
-        for (size_t j = 0; j < n; j++) {
-            const struct sld_object *o = sld_translate_object(t, rows[j].key);
-            fn(o ? o : sld_translate_document(t, rows[j].key),
-               told_status(t, sld_flow_key(t->flow, rows[j].key), rows[j].value), arg);
-            sld_objects_rest();
-        }
-        sld_arena_fini(&a);
-    }
-}
-
-void sld_translate_outs(const struct sld_translate *t, void (*fn)(const struct sld_out *o, void *arg), void *arg)
-{
-    struct sld_table *tables[] = {t->out_secrets, t->out_clusters, t->out_endpoints, t->out_listeners, t->out_routes, t->out_fixed};
-    for (size_t i = 0; i < SLD_ARRAY_LEN(tables); i++) {
-        struct sld_arena a = {0};
-        size_t n;
-        struct listed *rows = sorted(t, tables[i], &a, &n);
-        for (size_t j = 0; j < n; j++) {
-            const struct tr_out *row = rows[j].value;
-            if (row->out)
-                fn(row->out, arg);
-        }
-        sld_arena_fini(&a);
-    }
-}
-
-void sld_out_print(struct sld_buf *out, const struct sld_out *o, enum sld_text_style style)
-{
-    struct sld_arena a = {0};
-    struct sld_err err;
-    ProtobufCMessage *m = sld_msg_decode(&a, sld_out_type_desc(o->type), o->bytes, 100, &err);
-    SLD_INV(m);
-    // A resource made of secrets has them in fields that are not sensitive by themselves: none of its text is shown.
-    if (o->secret && o->type != SLD_OUT_SECRET) {
-        struct sld_node *n = sld_node_map(&a);
-        sld_node_set(&a, n, SLD_STR("name"), sld_node_scalar(&a, o->name, true));
-        sld_node_set(&a, n, SLD_STR("content"), sld_node_scalar(&a, SLD_STR("***"), true));
-        sld_doc_print_node(out, n, style);
-    } else {
-        sld_doc_print(out, m, style, true);
-    }
-    sld_arena_fini(&a);
-}
-
-void sld_translate_views(const struct sld_translate *t, void (*fn)(struct sld_str view, void *arg), void *arg)
-{
-    struct sld_map seen = {0};
-    size_t at = 0, n;
-    sld_id key;
-    for (const void *v; sld_flow_next(t->out_listeners, &at, &key, &v);) {
-        const struct tr_out *row = v;
-        if (row->out && row->out->view.n)
-            sld_map_set(&seen, row->out->view, counted(row));
-    }
-    struct sld_str *keys = sld_map_sorted_keys(&seen, &n);
-    for (size_t i = 0; i < n; i++)
-        fn(keys[i], arg);
-    sld_xfree(keys);
-    sld_map_fini(&seen);
 }

@@ -1,5 +1,6 @@
-// translate: the user's resources to Envoy's. Owns the tables of flow, their steps, what counts as accepted, and the
-// findings that become statuses. One file per xDS kind; one file in feature/ per option.
+// translate: the user's resources to Envoy's. Owns the tables of flow, their steps, what counts as
+// accepted, and the findings that become statuses. One file per xDS kind; one file in feature/ per
+// option.
 //
 // Everything here runs on the model thread; what it hands out is immutable and may go to any other.
 #pragma once
@@ -12,44 +13,58 @@ struct sld_feature; // feature.h
 struct Gloo__Settings;
 
 struct sld_translate_options {
-    const struct sld_feature *const *features; // the table of app/builtin.c, alphabetical by name; borrowed
+    const struct sld_feature *const
+        *features; // the table of app/builtin.c, alphabetical by name; borrowed
     size_t feature_count;
-    int64_t now_s;                             // Unix seconds, for the validity of certificates; see
-                                               // sld_translate_set_now
-    bool notes;                                // also findings of severity note about unused objects
+    int64_t now_s; // Unix seconds, for the validity of certificates; see
+                   // sld_translate_set_now
+    bool notes;    // also findings of severity note about unused objects
 };
 
 // Declares all tables. O is copied.
 struct sld_translate *sld_translate_create(const struct sld_translate_options *o);
 // NULL is fine.
 void sld_translate_destroy(struct sld_translate *t);
-// The engine, for looking in (graph, explain). Its source tables are set by the functions below only.
+// The engine, for looking in (graph, explain). Its source tables are set by the functions below
+// only.
 struct sld_flow *sld_translate_flow(struct sld_translate *t);
 
 // ---- What goes in ----
 
 // Object ID says RAW now (references are taken), or is gone (NULL). Decodes and checks it at once.
 void sld_translate_set(struct sld_translate *t, struct sld_ident id, struct sld_raw *raw);
-// The form of an object that was accepted when the state was saved; before the first round. Ignored when it does not
-// pass the checks of this version.
+// The form of an object that was accepted when the state was saved; before the first round. Ignored
+// when it does not pass the checks of this version.
 void sld_translate_restore(struct sld_translate *t, struct sld_raw *raw);
-// The document of ID with that hash was refused when the state was saved: it is not tried again; before the first round.
-void sld_translate_restore_refusal(struct sld_translate *t, struct sld_ident id, struct sld_hash hash, struct sld_str words);
-// The Settings in force (a Gloo__Settings; copied); NULL = all defaults. Several Settings documents may exist; which one
-// counts is app's decision: the others get a warning by sld_translate_settings_in_use.
+// The document of ID with that hash was refused when the state was saved: it is not tried again;
+// before the first round.
+void sld_translate_restore_refusal(struct sld_translate *t, struct sld_ident id,
+                                   struct sld_hash hash, struct sld_str words);
+// The Settings in force (a Gloo__Settings; copied); NULL = all defaults. Several Settings documents
+// may exist; which one counts is app's decision: the others get a warning by
+// sld_translate_settings_in_use.
 void sld_translate_set_settings(struct sld_translate *t, const struct Gloo__Settings *s);
 // Key of the Settings document in use, or absent.
 void sld_translate_settings_in_use(struct sld_translate *t, struct sld_str key);
-// Where object KEY stands has a problem (F, copied), so the form in force may not be the present one: its status says so and
-// is Rejected. F NULL: no problem any more.
-void sld_translate_set_trouble(struct sld_translate *t, struct sld_str key, const struct sld_finding *f);
-// The time, for the validity of certificates. Costs nothing unless a certificate's state changes by it.
+// Where object KEY stands has a problem (F, copied), so the form in force may not be the present
+// one: its status says so and is Rejected. F NULL: no problem any more.
+void sld_translate_set_trouble(struct sld_translate *t, struct sld_str key,
+                               const struct sld_finding *f);
+// The time, for the validity of certificates. Costs nothing unless a certificate's state changes by
+// it.
 void sld_translate_set_now(struct sld_translate *t, int64_t now_s);
 
 // ---- Rounds ----
 
 // Kinds of Envoy's resources, in push order.
-enum sld_out_type { SLD_OUT_SECRET, SLD_OUT_CLUSTER, SLD_OUT_ENDPOINT, SLD_OUT_LISTENER, SLD_OUT_ROUTE, SLD_OUT_TYPE_COUNT };
+enum sld_out_type {
+    SLD_OUT_SECRET,
+    SLD_OUT_CLUSTER,
+    SLD_OUT_ENDPOINT,
+    SLD_OUT_LISTENER,
+    SLD_OUT_ROUTE,
+    SLD_OUT_TYPE_COUNT
+};
 // "cds", ...
 const char *sld_out_type_name(enum sld_out_type t);
 // The message's descriptor.
@@ -62,42 +77,45 @@ struct sld_out_ref {
 
 // One resource for Envoys. Immutable.
 struct sld_out {
-    struct sld_obj obj;          // hash of all below
+    struct sld_obj obj; // hash of all below
     struct sld_arena arena;
     enum sld_out_type type;
-    struct sld_str view;         // node role "<write namespace>~<proxy>"; empty = every view
+    struct sld_str view; // node role "<write namespace>~<proxy>"; empty = every view
     struct sld_str name;
-    struct sld_str bytes;        // the encoded message
-    struct sld_hash content;     // hash of bytes
-    bool secret;                 // bytes hold secrets: printed as ***, wiped when freed
-    struct sld_str *clusters;    // route, listener: clusters it sends requests to that exist, sorted
+    struct sld_str bytes;     // the encoded message
+    struct sld_hash content;  // hash of bytes
+    bool secret;              // bytes hold secrets: printed as ***, wiped when freed
+    struct sld_str *clusters; // route, listener: clusters it sends requests to that exist, sorted
     size_t cluster_count;
-    struct sld_out_ref *needs;   // listener: route tables and secrets; cluster: secrets
+    struct sld_out_ref *needs; // listener: route tables and secrets; cluster: secrets
     size_t need_count;
-    bool gated, eds;             // cluster: see xds.h
-    struct sld_hash shape;       // cluster: content without its name
-    struct sld_str *owners;      // keys of the objects it was made of, sorted
+    bool gated, eds;        // cluster: see xds.h
+    struct sld_hash shape;  // cluster: content without its name
+    struct sld_str *owners; // keys of the objects it was made of, sorted
     size_t owner_count;
 };
 
-// A change of a round: RES is NULL when the resource of that name is gone. Strings are RES's or the batch's.
+// A change of a round: RES is NULL when the resource of that name is gone. Strings are RES's or the
+// batch's.
 struct sld_out_change {
     enum sld_out_type type;
     struct sld_str view, name;
     struct sld_out *res; // owns a reference
 };
 
-// A status that changed: STATUS NULL when the object is gone. BEFORE: the state it had; SLD_PENDING: it is new.
+// A status that changed: STATUS NULL when the object is gone. BEFORE: the state it had;
+// SLD_PENDING: it is new.
 struct sld_status_change {
     struct sld_ident id;
     enum sld_status_state before;
     struct sld_status *status; // owns a reference
 };
 
-// A document that an Envoy refused; its last accepted form, told as an accept change, is in force again.
+// A document that an Envoy refused; its last accepted form, told as an accept change, is in force
+// again.
 struct sld_refusal {
     struct sld_ident id;
-    struct sld_hash hash;  // of the document, for sld_translate_restore_refusal
+    struct sld_hash hash; // of the document, for sld_translate_restore_refusal
     struct sld_str words;
 };
 
@@ -110,7 +128,7 @@ struct sld_accept_change {
 // What one call of sld_translate_run did.
 struct sld_translate_result {
     struct sld_arena arena;
-    struct sld_round round;          // the last flow round; durations and counts summed over all
+    struct sld_round round; // the last flow round; durations and counts summed over all
     struct sld_out_change *outs;
     size_t out_count;
     struct sld_status_change *statuses;
@@ -119,16 +137,16 @@ struct sld_translate_result {
     size_t accept_count;
     struct sld_refusal *refusals;
     size_t refusal_count;
-    bool views_changed;              // then the roles of all gateways, whether they serve anything or not:
+    bool views_changed; // then the roles of all gateways, whether they serve anything or not:
     struct sld_str *views;
     size_t view_count;
-    struct sld_str write_ns;         // the namespace roles begin with
+    struct sld_str write_ns; // the namespace roles begin with
 };
 
 // True when there is something to do.
 bool sld_translate_pending(const struct sld_translate *t);
-// Runs rounds until nothing is pending: changes in, wave, decisions on acceptance (which may cause one more wave). Fill
-// a zeroed R; free with sld_translate_result_fini.
+// Runs rounds until nothing is pending: changes in, wave, decisions on acceptance (which may cause
+// one more wave). Fill a zeroed R; free with sld_translate_result_fini.
 void sld_translate_run(struct sld_translate *t, struct sld_translate_result *r);
 void sld_translate_result_fini(struct sld_translate_result *r);
 // Compares the tables with a rebuild from the source tables (the oracle; design section 4).
@@ -136,36 +154,44 @@ SLD_NODISCARD enum sld_rc sld_translate_verify(struct sld_translate *t, struct s
 
 // ---- What Envoys said ----
 
-// An Envoy of BUILD refused, or took, the resource of that type, view and name with content hash CONTENT. Refusals of
-// route tables are isolated to virtual hosts by this room (README: refusals); the next round carries the cure.
-void sld_translate_refused(struct sld_translate *t, enum sld_out_type type, struct sld_str view, struct sld_str name,
-                           struct sld_hash content, struct sld_str build, struct sld_str words);
-void sld_translate_taken(struct sld_translate *t, enum sld_out_type type, struct sld_str view, struct sld_str name,
-                         struct sld_hash content, struct sld_str build);
+// An Envoy of BUILD refused, or took, the resource of that type, view and name with content hash
+// CONTENT. Refusals of route tables are isolated to virtual hosts by this room (README: refusals);
+// the next round carries the cure.
+void sld_translate_refused(struct sld_translate *t, enum sld_out_type type, struct sld_str view,
+                           struct sld_str name, struct sld_hash content, struct sld_str build,
+                           struct sld_str words);
+void sld_translate_taken(struct sld_translate *t, enum sld_out_type type, struct sld_str view,
+                         struct sld_str name, struct sld_hash content, struct sld_str build);
 
 // ---- Looking in ----
 
-// The object in force / the present document of KEY ("virtualservices/ns/name"), or NULL; borrowed until the next round.
+// The object in force / the present document of KEY ("virtualservices/ns/name"), or NULL; borrowed
+// until the next round.
 const struct sld_object *sld_translate_object(const struct sld_translate *t, struct sld_str key);
 const struct sld_object *sld_translate_document(const struct sld_translate *t, struct sld_str key);
 const struct sld_status *sld_translate_status(const struct sld_translate *t, struct sld_str key);
-// Where the present document of KEY stands now, or NULL. An equal object may have been decoded from another place, so
-// this, not the object's own raw, tells lines. Borrowed until the next sld_translate_set.
+// Where the present document of KEY stands now, or NULL. An equal object may have been decoded from
+// another place, so this, not the object's own raw, tells lines. Borrowed until the next
+// sld_translate_set.
 const struct sld_raw *sld_translate_raw(const struct sld_translate *t, struct sld_str key);
-// Calls FN with the views ("<write namespace>~<proxy>") that gateway or virtual service KEY is part of, and a route table
-// when SCAN (which looks at every virtual host). Distinct, in no order.
+// Calls FN with the views ("<write namespace>~<proxy>") that gateway or virtual service KEY is part
+// of, and a route table when SCAN (which looks at every virtual host). Distinct, in no order.
 void sld_translate_proxies(const struct sld_translate *t, struct sld_str key, bool scan,
                            void (*fn)(struct sld_str view, void *arg), void *arg);
 // Calls FN for each object of kind K (SLD_KIND_COUNT = all) in order of keys.
 void sld_translate_each(const struct sld_translate *t, enum sld_kind k,
-                        void (*fn)(const struct sld_object *o, const struct sld_status *s, void *arg), void *arg);
+                        void (*fn)(const struct sld_object *o, const struct sld_status *s,
+                                   void *arg),
+                        void *arg);
 // Calls FN for each resource, by type, view and name.
-void sld_translate_outs(const struct sld_translate *t, void (*fn)(const struct sld_out *o, void *arg), void *arg);
+void sld_translate_outs(const struct sld_translate *t,
+                        void (*fn)(const struct sld_out *o, void *arg), void *arg);
 // The resource as text, secrets as ***.
 void sld_out_print(struct sld_buf *out, const struct sld_out *o, enum sld_text_style style);
 // The namespace roles begin with and statuses are reported by; valid until Settings change.
 struct sld_str sld_translate_write_ns(const struct sld_translate *t);
 // Roles that have listeners.
-void sld_translate_views(const struct sld_translate *t, void (*fn)(struct sld_str view, void *arg), void *arg);
+void sld_translate_views(const struct sld_translate *t, void (*fn)(struct sld_str view, void *arg),
+                         void *arg);
 // The view of Envoys whose role is missing or unknown.
 extern const struct sld_str sld_fallback_view;

@@ -9,16 +9,20 @@ static void check_settings(const Gloo__Settings *s, struct sld_report *r)
         return;
     const struct {
         const char *value, *path;
-    } early[] = {{own->admin_address, "solder.adminAddress"}, {own->state_dir, "solder.stateDir"}, {own->xds_address, "solder.xdsAddress"}};
+    } early[] = {{own->admin_address, "solder.adminAddress"},
+                 {own->state_dir, "solder.stateDir"},
+                 {own->xds_address, "solder.xdsAddress"}};
     for (size_t i = 0; i < SLD_ARRAY_LEN(early); i++) {
         if (early[i].value[0])
             sld_report_add(r, SLD_WARNING, SLD_OPTION_UNUSED, sld_str_c(early[i].path),
-                           "it is needed before this document is read, so it has no effect here; give it as a flag, a variable or in "
+                           "it is needed before this document is read, so it has no effect here; "
+                           "give it as a flag, a variable or in "
                            "the --settings file");
     }
 }
 
-void tr_validate(const struct sld_translate *t, enum sld_kind k, const void *msg, struct sld_report *r)
+void tr_validate(const struct sld_translate *t, enum sld_kind k, const void *msg,
+                 struct sld_report *r)
 {
     switch (k) {
     case SLD_KIND_GATEWAY:
