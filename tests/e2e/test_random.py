@@ -55,6 +55,9 @@ class World:
     def settle(self, pollers=()):
         """From here on only what is right now is allowed."""
         self.site.settled()
+        # Endpoints may come after routes that were written later; then every worker has to take them.
+        eventually(lambda: self.site.api("/v1/envoys")["envoys"][0]["converged"])
+        self.site.settled()
         for p in pollers:
             p.more(2)  # what was asked before is answered
         with self.lock:
