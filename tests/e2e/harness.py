@@ -749,7 +749,8 @@ class Site:
     def envoy(self, *args, role=ROLE, xds=None, name="envoy", bootstrap=None):
         """Starts an Envoy of one's own, with Solder's bootstrap; returns its process and admin socket."""
         sock = self.dir / f"{name}.sock"
-        b = None if bootstrap else cli("bootstrap", "--role", role, "--xds", xds, "--envoy-admin", f"unix:{sock}", "--node-id", name)
+        b = None if bootstrap else cli("bootstrap", "--role", role, "--xds", xds, "--envoy-admin",
+                                       f"unix:{sock}", "--node-id", name)
         assert not b or b.returncode == 0, b.stderr
         path = self.dir / f"{name}.yaml"
         path.write_text(bootstrap or b.stdout)

@@ -143,7 +143,8 @@ def test_explain(running):
 
 def test_no_secret_anywhere(running):
     """Secrets are `***` in every dump."""
-    for path in ("/v1/objects?spec=true", f"/v1/objects/secret/{NS}/hush", f"/v1/objects/secret/{NS}/hush?format=yaml",
+    for path in ("/v1/objects?spec=true", f"/v1/objects/secret/{NS}/hush",
+                 f"/v1/objects/secret/{NS}/hush?format=yaml",
                  f"/v1/objects/secret/{NS}/hush?document=true", "/metrics", "/v1/findings", "/v1/graph"):
         assert "very-hidden" not in running.get(path).text, path
 
@@ -166,7 +167,8 @@ def promtool():
 @pytest.mark.skipif(not promtool(), reason="no promtool: packaging/deps --tests fetches it")
 def test_metrics_are_clean(running):
     """Metrics: clean under `promtool check metrics`."""
-    done = subprocess.run([promtool(), "check", "metrics"], input=running.get("/metrics").body, stdout=subprocess.PIPE,
+    done = subprocess.run([promtool(), "check", "metrics"], input=running.get("/metrics").body,
+                          stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT)
     assert done.returncode == 0 and done.stdout == b"", done.stdout.decode()
 
@@ -176,7 +178,8 @@ def test_metrics(running):
     text = running.get("/metrics").text
     assert running.get("/metrics").headers["content-type"].startswith("text/plain; version=0.0.4")
     for name in ("build_info", "config_generation", "config_last_success_timestamp_seconds", "resources",
-                 "quarantined_resources", "xds_connected_proxies", "xds_acks_total", "xds_nacks_total", "xds_push_seconds",
+                 "quarantined_resources", "xds_connected_proxies", "xds_acks_total", "xds_nacks_total",
+                 "xds_push_seconds",
                  "config_convergence_seconds", "source_up", "source_last_sync_timestamp_seconds", "envoy_up",
                  "secret_expiry_timestamp_seconds", "state_directory_up", "check_ok", "admin_requests_total"):
         assert f"\n# TYPE solder_{name} " in text or text.startswith(f"# HELP solder_{name} "), name
@@ -196,7 +199,8 @@ def guarded(make_site):
     site = make_site()
     ca = pki.Authority()
     cert, key = ca.issue("solder", "127.0.0.1", "localhost")
-    for name, text in (("crt", cert), ("key", key), ("ca", ca.pem), ("token", "one-token-0123456789\nanother-token-0123456789\n")):
+    for name, text in (("crt", cert), ("key", key), ("ca", ca.pem),
+                       ("token", "one-token-0123456789\nanother-token-0123456789\n")):
         (site.dir / name).write_text(text)
         os.chmod(site.dir / name, 0o600)
     site.ca, site.tcp = ca, free_port()
@@ -207,7 +211,8 @@ def test_token(guarded):
     """A non-loopback address needs TLS with client certificates or a token file: only who shows the
     token is answered."""
     site = guarded
-    site.start("--xds", f"127.0.0.1:{free_port()}", "--admin", f"0.0.0.0:{site.tcp}", "--admin-token-file", site.dir / "token",
+    site.start("--xds", f"127.0.0.1:{free_port()}", "--admin", f"0.0.0.0:{site.tcp}", "--admin-token-file",
+               site.dir / "token",
                "--admin-cert", site.dir / "crt", "--admin-key", site.dir / "key", envoy=False)
     trust = pki.client(site.dir, site.ca.pem)
 
@@ -231,7 +236,8 @@ def test_token(guarded):
 def test_client_certificates(guarded):
     """TLS with client certificates: who has none is not answered."""
     site = guarded
-    site.start("--xds", f"127.0.0.1:{free_port()}", "--admin", f"0.0.0.0:{site.tcp}", "--admin-client-ca", site.dir / "ca",
+    site.start("--xds", f"127.0.0.1:{free_port()}", "--admin", f"0.0.0.0:{site.tcp}", "--admin-client-ca",
+               site.dir / "ca",
                "--admin-cert", site.dir / "crt", "--admin-key", site.dir / "key", envoy=False)
     cert, key = site.ca.issue("operator")
     good = pki.client(site.dir, site.ca.pem, cert, key)
@@ -261,7 +267,8 @@ def test_the_socket_is_private(running):
 def test_hostile_requests(running):
     """Garbage, endless headers, slow clients: an error or silence for that client, others unaffected."""
     conns = []
-    for data in (b"\x00\xff" * 100, b"GET /" + b"a" * 100000 + b" HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 10000,
+    for data in (b"\x00\xff" * 100, b"GET /" + b"a" * 100000 + b" HTTP/1.1\r\n\r\n",
+                 b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 10000,
                  b"POST /v1 HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n", b"GET /v1 HTTP/1.1\r\n"):
         s = socket.socket(socket.AF_UNIX)
         s.settimeout(5)

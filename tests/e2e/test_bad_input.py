@@ -445,15 +445,19 @@ BIG = "(" + "|".join(f"[a-z]{{1,60}}{i}x" for i in range(40)) + "){1,9}"
     # code None: the schema's own rules, which have codes for all fields.
     ("regex", [route(None, says(200), regex="/a(b")], "Rejected", None),
     ("regex-size", [route(None, says(200), regex=BIG)], "Rejected", "SLD0404"),
-    ("regex-header", [route("/", says(200), headers=[{"name": "x", "value": "(", "regex": True}])], "Rejected", "SLD0403"),
+    ("regex-header", [route("/", says(200), headers=[{"name": "x", "value": "(", "regex": True}])], "Rejected",
+     "SLD0403"),
     ("header-name", [route("/", to("calm"), HEADERS)], "Rejected", None),
     ("pseudo-header", [route("/", to("calm"), {"headerManipulation": {"requestHeadersToAdd": [
         {"header": {"key": ":path", "value": "1"}}]}})], "Rejected", "SLD0703"),
-    ("percent", [route("/", to("calm"), {"faults": {"abort": {"percentage": 150, "httpStatus": 500}}})], "Rejected", None),
-    ("fault-status", [route("/", to("calm"), {"faults": {"abort": {"percentage": 1, "httpStatus": 99}}})], "Rejected", None),
+    ("percent", [route("/", to("calm"), {"faults": {"abort": {"percentage": 150, "httpStatus": 500}}})],
+     "Rejected", None),
+    ("fault-status", [route("/", to("calm"), {"faults": {"abort": {"percentage": 1, "httpStatus": 99}}})],
+     "Rejected", None),
     ("no-action", [{"matchers": [{"prefix": "/"}]}], "Rejected", None),
     ("path", [route("/a//b", says(200))], "Rejected", "SLD0405"),
-    ("cors-redirect", [route("/", {"redirectAction": {"hostRedirect": "a"}}, {"cors": {"allowOrigin": ["*"]}})], "Rejected", None),
+    ("cors-redirect", [route("/", {"redirectAction": {"hostRedirect": "a"}}, {"cors": {"allowOrigin": ["*"]}})],
+     "Rejected", None),
     ("weights", [route("/", {"routeAction": {"multi": {"destinations": [
         {"destination": {"upstream": ref("calm")}, "weight": 0}]}}})], "Rejected", "SLD0409"),
     ("status", [route("/", says(20))], "Rejected", None),
@@ -462,8 +466,10 @@ BIG = "(" + "|".join(f"[a-z]{{1,60}}{i}x" for i in range(40)) + "){1,9}"
     ("table", [route("/", {"delegateAction": {"ref": ref("missing")}})], "Warning", "SLD0203"),
     ("format", [route("/", to("calm"), {"headerManipulation": {"requestHeadersToAdd": [
         {"header": {"key": "x", "value": "%NOT_AN_OPERATOR%"}}]}})], "Rejected", None),
-    ("shadow", [route("/", to("calm"), {"shadowing": {"percentage": 1000, "upstream": ref("calm")}})], "Rejected", None),
-    ("retry", [route("/", to("calm"), {"retries": {"retryOn": "5xx", "retryBackOff": {"maxInterval": "1s"}}})], "Rejected", None),
+    ("shadow", [route("/", to("calm"), {"shadowing": {"percentage": 1000, "upstream": ref("calm")}})],
+     "Rejected", None),
+    ("retry", [route("/", to("calm"), {"retries": {"retryOn": "5xx", "retryBackOff": {"maxInterval": "1s"}}})],
+     "Rejected", None),
 ])
 def test_bad_routes(calm, name, routes, state, code):
     """Bad regex (also one that Envoy's program-size limit refuses), header name, percent; missing
@@ -505,8 +511,10 @@ def test_conflicting_domains(calm):
     ("no-hosts", {"static": {"hosts": []}}, None),
     ("addr", {"static": {"hosts": [{"addr": "bad host!", "port": 80}]}}, None),
     ("check", {"static": {"hosts": [{"addr": "127.0.0.1", "port": 80}]}, "healthChecks": [{"timeout": "1s"}]}, None),
-    ("outlier", {"static": {"hosts": [{"addr": "127.0.0.1", "port": 80}]}, "outlierDetection": {"consecutive5xx": 3}}, None),
-    ("window", {"static": {"hosts": [{"addr": "127.0.0.1", "port": 80}]}, "useHttp2": True, "initialStreamWindowSize": 3}, None),
+    ("outlier", {"static": {"hosts": [{"addr": "127.0.0.1", "port": 80}]},
+                 "outlierDetection": {"consecutive5xx": 3}}, None),
+    ("window", {"static": {"hosts": [{"addr": "127.0.0.1", "port": 80}]}, "useHttp2": True,
+                "initialStreamWindowSize": 3}, None),
     ("dns", {"static": {"hosts": [{"addr": "127.0.0.1", "port": 80}]}, "dnsRefreshRate": "1s"}, None),
     ("pipe", {"pipe": {"path": "x" * 200}}, None),
 ])
@@ -526,7 +534,8 @@ def test_bad_upstreams(calm, name, spec, code):
     ("port", {"bindAddress": "::", "bindPort": 70000, "httpGateway": {}}, None),
     ("selector", {"bindAddress": "::", "bindPort": 12, "httpGateway": {"virtualServiceExpressions": {
         "expressions": [{"key": "a", "operator": "In"}]}}}, "SLD0304"),
-    ("reference", {"bindAddress": "::", "bindPort": 12, "httpGateway": {"virtualServices": [ref("nobody")]}}, "SLD0205"),
+    ("reference", {"bindAddress": "::", "bindPort": 12, "httpGateway": {"virtualServices": [ref("nobody")]}},
+     "SLD0205"),
 ])
 def test_bad_gateways(calm, name, spec, code):
     """Bad gateways: an error on that gateway alone."""

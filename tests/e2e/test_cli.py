@@ -44,7 +44,8 @@ def test_help_of_each_command(command):
 @pytest.mark.parametrize("args, words", [
     (["nope"], "nope"), (["check"], "usage"), (["check", "--nots", "x"], "did you mean --notes"),
     (["check", "-o", "xml", "x"], "xml"), (["run"], "--config"), (["get"], "usage"), (["get", "things"], "things"),
-    (["completion", "fish"], "fish"), (["version", "--loud"], "--loud"), (["bootstrap", "--xds", "0.0.0.0:x"], "0.0.0.0:x"),
+    (["completion", "fish"], "fish"), (["version", "--loud"], "--loud"),
+    (["bootstrap", "--xds", "0.0.0.0:x"], "0.0.0.0:x"),
     (["translate", "-o", "table", "x"], "table"), (["check", "--settings"], "--settings"),
 ])
 def test_wrong_usage(args, words):
@@ -66,7 +67,8 @@ def test_completion():
         try() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=(); _solder; echo "${COMPREPLY[*]}"; }
         try solder tr; try solder check --n; try solder get virt; try solder ''
     """
-    done = subprocess.run(["bash", "-c", test, "bash", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    done = subprocess.run(["bash", "-c", test, "bash", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          text=True)
     assert done.stderr == ""
     lines = done.stdout.splitlines()
     assert lines[0].split()[0] == "translate" and "--notes" in lines[1] and "virtualservices" in lines[2]
@@ -173,7 +175,8 @@ def test_translate_agrees_with_the_server(site):
     site.upstream()
     site.write("vs.yaml", vs("v", "*", [route("/", to("echo"), {"timeout": "3s", "cors": {"allowOrigin": ["*"]}})]))
     site.start()
-    offline = {(i["type"], i["name"]): i["resource"] for i in json.loads(cli("translate", "-o", "json", site.config).stdout)
+    offline = {(i["type"], i["name"]): i["resource"] for i in json.loads(cli("translate", "-o", "json",
+            site.config).stdout)
                if i["role"] in ("", "gloo-system~gateway-proxy")}
     served = {(t, n): r["body"] for t in ("lds", "rds", "cds", "eds") for n, r in site.xds(t).items()}
     assert offline == served
@@ -223,7 +226,8 @@ def test_get_a_list(running):
     assert {"good", "warned", "bad", "elsewhere"} <= set(rows)
     assert "Accepted" in rows["good"] and "Warning" in rows["warned"] and "Rejected" in rows["bad"]
     assert ask(running, "get", "vs", "--no-headers").stdout.splitlines()[0] == lines[1]
-    assert [line.split()[1] for line in ask(running, "get", "VirtualService", "-n", "team").stdout.splitlines()[1:]] == ["elsewhere"]
+    assert [line.split()[1] for line in ask(running, "get", "VirtualService", "-n",
+                                            "team").stdout.splitlines()[1:]] == ["elsewhere"]
 
 
 def test_get_in_other_forms(running):

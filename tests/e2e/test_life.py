@@ -356,7 +356,8 @@ def test_disk_full(site):
     """The disk is full: last good stays, degraded is said in log and metric; edits go on."""
     small = site.dir / "small"
     small.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", small], stderr=subprocess.DEVNULL).returncode:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", small],
+                      stderr=subprocess.DEVNULL).returncode:
         pytest.skip("this machine does not allow to mount")
     try:
         site.state = small / "state"

@@ -188,7 +188,8 @@ def test_restart_keeps_neighbours(started):
 
 def test_refused_documents_stay_out_over_a_restart(started):
     """That object keeps its last accepted form, also across a restart of Solder and Envoy: no request goes astray."""
-    health = [{"timeout": "1s", "interval": "1s", "unhealthyThreshold": 1, "healthyThreshold": 1, "tcpHealthCheck": {},
+    health = [{"timeout": "1s", "interval": "1s", "unhealthyThreshold": 1, "healthyThreshold": 1,
+               "tcpHealthCheck": {},
                "eventLogPath": "/no/such/folder/log"}]
     started.write("us.yaml", upstream("us", started.upstreams[0].port))
     started.write("vs-us.yaml", vs("us", "us.test", [route("/", to("us"))]))

@@ -230,7 +230,8 @@ def test_cors(case, level):
 def test_cors_merge(case):
     """corsPolicyMergeSettings.exposeHeaders UNION joins the lists of virtual host and route."""
     up = case.up()
-    case.serve([route("/", to(up.name), {"cors": {"allowOrigin": ["https://a.example"], "exposeHeaders": ["x-three"]}})],
+    case.serve([route("/", to(up.name), {"cors": {"allowOrigin": ["https://a.example"],
+                                                  "exposeHeaders": ["x-three"]}})],
                {"cors": CORS, "corsPolicyMergeSettings": {"exposeHeaders": "UNION"}})
     a = case.ask("/", headers={"Origin": "https://a.example"})
     assert set(a.headers["access-control-expose-headers"].replace(" ", "").split(",")) == {"x-two", "x-three"}
@@ -271,7 +272,8 @@ def test_lb_hash(case):
     name = f"{case.name}-ring"
     case.serve([
         route("/header", to(name), {"lbHash": {"hashPolicies": [{"header": "x-user"}]}}),
-        route("/cookie", to(name), {"lbHash": {"hashPolicies": [{"cookie": {"name": "sticky", "ttl": "60s", "path": "/"}}]}}),
+        route("/cookie", to(name), {"lbHash": {"hashPolicies": [{"cookie": {"name": "sticky", "ttl": "60s",
+                "path": "/"}}]}}),
         route("/source", to(name), {"lbHash": {"hashPolicies": [{"sourceIp": True}]}})],
         None, upstream(name, *[u.port for u in ups], loadBalancerConfig={
             "ringHash": {"ringHashConfig": {"minimumRingSize": 256, "maximumRingSize": 1024}}}))
@@ -311,7 +313,8 @@ def test_weighted_destinations(case):
 def test_upstream_group(case):
     """upstreamGroup: a weighted list that several routes use; an edit of it changes them all."""
     a, b = case.up("a"), case.up("b")
-    group = {"apiVersion": "gloo.solo.io/v1", "kind": "UpstreamGroup", "metadata": {"name": case.name, "namespace": NS}}
+    group = {"apiVersion": "gloo.solo.io/v1", "kind": "UpstreamGroup",
+             "metadata": {"name": case.name, "namespace": NS}}
 
     def spec(wa, wb):
         return {**group, "spec": {"destinations": [
@@ -346,7 +349,8 @@ def test_subsets(case):
     state = eventually(lambda: case.site.object("Upstream", name))
     if state["state"] == "Rejected":
         pytest.skip("1.7: static upstreams carry no subsetSpec; subsets are shown with sources that have them")
-    case.serve([route(f"/{n}", {"routeAction": {"single": {"upstream": ref(name), "subset": {"values": {"color": n}}}}})
+    case.serve([route(f"/{n}", {"routeAction": {"single": {"upstream": ref(name),
+                                                           "subset": {"values": {"color": n}}}}})
                 for n in ups])
     for n, u in ups.items():
         assert {case.ask(f"/{n}").json["name"] for _ in range(5)} == {u.name}
@@ -419,7 +423,8 @@ def test_direct_response(case):
     ({"hostRedirect": "other.example"}, "http://other.example/r/x", 301),
     ({"pathRedirect": "/there", "responseCode": "FOUND"}, "http://{host}/there", 302),
     ({"prefixRewrite": "/s/", "responseCode": "SEE_OTHER"}, "http://{host}/s/x", 303),
-    ({"regexRewrite": {"pattern": {"regex": "^/r/(.*)$"}, "substitution": "/q/\\1"}, "responseCode": "TEMPORARY_REDIRECT"},
+    ({"regexRewrite": {"pattern": {"regex": "^/r/(.*)$"}, "substitution": "/q/\\1"},
+      "responseCode": "TEMPORARY_REDIRECT"},
      "http://{host}/q/x", 307),
     ({"httpsRedirect": True, "responseCode": "PERMANENT_REDIRECT"}, "https://{host}/r/x", 308),
     ({"httpsRedirect": True, "portRedirect": 8443}, "https://{host}:8443/r/x", 301),

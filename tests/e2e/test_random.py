@@ -71,7 +71,8 @@ class World:
         self.allow()
         self.site.write(f"{name}.yaml", upstream(name, self.ups[server].port, **self.rng.choice([
             {}, {"connectionConfig": {"connectTimeout": f"{self.rng.randint(1, 9)}s"}},
-            {"loadBalancerConfig": {"random": {}}}, {"circuitBreakers": {"maxRequests": self.rng.randint(500, 900)}}])))
+            {"loadBalancerConfig": {"random": {}}},
+            {"circuitBreakers": {"maxRequests": self.rng.randint(500, 900)}}])))
 
     def put_service(self, i, what):
         self.services[i] = what
@@ -86,7 +87,8 @@ class World:
                 {"destination": {"upstream": ref(n)}, "weight": self.rng.randint(1, 5)} for n in arg]}}}
         else:
             action = {"delegateAction": {"ref": ref(arg)}}
-        options = self.rng.choice([None, {"timeout": f"{self.rng.randint(5, 20)}s"}, {"retries": {"retryOn": "connect-failure"}},
+        options = self.rng.choice([None, {"timeout": f"{self.rng.randint(5, 20)}s"},
+                                   {"retries": {"retryOn": "connect-failure"}},
                                    {"headerManipulation": {"responseHeadersToAdd": [
                                        {"header": {"key": "x-n", "value": str(self.n)}}]}}])
         if kind in ("direct", "table"):

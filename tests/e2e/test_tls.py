@@ -164,7 +164,8 @@ def test_a_secret_that_is_deleted_goes_on_serving(case):
     case.gateway("a")
     case.works("a")
     case.site.remove(f"{case.name}-a-secret.yaml")
-    eventually(lambda: "SLD0206" in {f["code"] for f in case.site.object("VirtualService", f"{case.name}-a")["findings"]})
+    eventually(lambda: "SLD0206" in {f["code"] for f in case.site.object("VirtualService",
+            f"{case.name}-a")["findings"]})
     case.site.settled()
     assert case.ask("a").status == 200
     case.secret("a")
@@ -198,7 +199,8 @@ def test_forwarded_client_certificates(case):
     case.service("a", routes=[route("/", to(up.name))])
     case.site.write(f"{case.name}-gw.yaml", gateway(case.name, case.port, ssl_=True, http_={
         "virtualServices": [ref(f"{case.name}-a")], "options": {"httpConnectionManagerSettings": {
-            "forwardClientCertDetails": "SANITIZE_SET", "setCurrentClientCertDetails": {"subject": True, "dns": True}}}}))
+            "forwardClientCertDetails": "SANITIZE_SET",
+            "setCurrentClientCertDetails": {"subject": True, "dns": True}}}}))
     good = pki.client(case.site.dir, case.ca.pem, *clients.issue("friend", "friend.test"))
     h = case.works("a", tls=good).json["headers"]["x-forwarded-client-cert"][0]
     assert 'Subject="CN=friend"' in h and "DNS=friend.test" in h
@@ -263,7 +265,8 @@ def test_same_server_name_twice(case):
         case.secret(n)
         case.service(n, sniDomains=["same.test"])
     case.gateway("a", "b")
-    o = eventually(lambda: [o for n in "ab" if (o := case.site.object("VirtualService", f"{case.name}-{n}"))["errors"]]
+    o = eventually(lambda: [o for n in "ab" if (o := case.site.object("VirtualService",
+                                                                      f"{case.name}-{n}"))["errors"]]
                    or [o for o in [case.site.object("Gateway", case.name)] if o["errors"]])
     assert "SLD0306" in {f["code"] for x in o for f in x["findings"]}
     case.site.settled()

@@ -118,7 +118,8 @@ def test_connection_config(case):
 def test_circuit_breakers(case):
     """circuitBreakers: above a limit 503, with Envoy's word for it."""
     up = case.up()
-    case.serve(up.port, circuitBreakers={"maxPendingRequests": 0, "maxConnections": 5, "maxRequests": 5, "maxRetries": 1})
+    case.serve(up.port, circuitBreakers={"maxPendingRequests": 0, "maxConnections": 5, "maxRequests": 5,
+                                         "maxRetries": 1})
     case.accepted()
     a = case.ask()
     assert a.status == 503 and a.headers["x-envoy-overloaded"] == "true"
@@ -133,7 +134,8 @@ def test_health_checks(case):
     good, bad = case.up("good"), case.up("bad")
     case.serve(good.port, bad.port, healthChecks=[{
         "timeout": "1s", "interval": "0.1s", "unhealthyThreshold": 1, "healthyThreshold": 1,
-        "noTrafficInterval": "0.1s", "unhealthyInterval": "0.1s", "httpHealthCheck": {"path": "/health", "host": "hc"}}])
+        "noTrafficInterval": "0.1s", "unhealthyInterval": "0.1s",
+        "httpHealthCheck": {"path": "/health", "host": "hc"}}])
     eventually(lambda: {case.ask().json["name"] for _ in range(10)} == {good.name, bad.name})
     assert [s for s in good.seen if s["path"] == "/health"][0]["headers"]["host"] == ["hc"]
     bad.status = 500

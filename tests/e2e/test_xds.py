@@ -170,10 +170,13 @@ def deep(levels):
 
 
 @pytest.mark.parametrize("name, data", [
-    ("garbage", b"\xff\xfe\x00garbage" * 50), ("empty", b""), ("unknown type", sotw_request("what.is/This", role=ROLE)),
-    ("no node", sotw_request("cds")), ("deep", deep(5000)), ("names", sotw_request("rds", ["n" * 5000] * 500, role=ROLE)),
+    ("garbage", b"\xff\xfe\x00garbage" * 50), ("empty", b""),
+    ("unknown type", sotw_request("what.is/This", role=ROLE)),
+    ("no node", sotw_request("cds")), ("deep", deep(5000)),
+    ("names", sotw_request("rds", ["n" * 5000] * 500, role=ROLE)),
     ("many names", sotw_request("rds", [f"n{i}" for i in range(200000)], role=ROLE)),
-    ("huge", field(2, field(1, "x" * 20000000))), ("utf8", sotw_request("cds", role="\udcff".encode("utf-8", "surrogateescape"))),
+    ("huge", field(2, field(1, "x" * 20000000))), ("utf8", sotw_request("cds", role="\udcff".encode("utf-8",
+            "surrogateescape"))),
     ("wrong nonce", sotw_request("cds", role=ROLE, nonce="never", version="x")),
     ("nack of nothing", sotw_request("lds", role=ROLE, nonce="1", error="no")),
 ], ids=lambda v: v if isinstance(v, str) else "")
@@ -256,13 +259,15 @@ def test_many_streams(served, channel):
 def tls_site(make_site):
     site = make_site()
     site.ca = pki.Authority("xds")
-    for name, pair in (("server", site.ca.issue("solder", "localhost", "127.0.0.1")), ("client", site.ca.issue("envoy"))):
+    for name, pair in (("server", site.ca.issue("solder", "localhost", "127.0.0.1")),
+                       ("client", site.ca.issue("envoy"))):
         (site.dir / f"{name}.crt").write_text(pair[0])
         (site.dir / f"{name}.key").write_text(pair[1])
     (site.dir / "ca.pem").write_text(site.ca.pem)
     site.xds_port = free_port()
     site.write("vs.yaml", vs("v", "*", [route("/", says(200, "one"))]))
-    site.start("--xds", f"0.0.0.0:{site.xds_port}", "--xds-cert", site.dir / "server.crt", "--xds-key", site.dir / "server.key",
+    site.start("--xds", f"0.0.0.0:{site.xds_port}", "--xds-cert", site.dir / "server.crt", "--xds-key",
+               site.dir / "server.key",
                "--xds-client-ca", site.dir / "ca.pem", envoy=False)
     return site
 
@@ -290,7 +295,8 @@ def reaches(site, credentials_):
 def test_mutual_tls(tls_site):
     """Beyond loopback mutual TLS is required: an Envoy with a certificate is served, others are not."""
     site = tls_site
-    b = cli("bootstrap", "--xds", f"127.0.0.1:{site.xds_port}", "--ca", site.dir / "ca.pem", "--cert", site.dir / "client.crt",
+    b = cli("bootstrap", "--xds", f"127.0.0.1:{site.xds_port}", "--ca", site.dir / "ca.pem", "--cert",
+            site.dir / "client.crt",
             "--key", site.dir / "client.key", "--server-name", "localhost")
     assert b.returncode == 0, b.stderr
     site.envoy(xds=f"127.0.0.1:{site.xds_port}", bootstrap=b.stdout)
