@@ -94,7 +94,10 @@ static void print_text(const struct report *r, size_t documents)
 {
     for (size_t i = 0; i < r->count; i++) {
         const struct line *l = &r->lines[i];
-        printf("%.*s:%d:%d: %s SLD%04d: %.*s%s%.*s%s%.*s\n", SLD_FMT(l->origin), l->line, l->column,
+        char at[32] = ""; // a problem of the whole file has no place in it
+        if (l->line)
+            snprintf(at, sizeof(at), ":%d:%d", l->line, l->column);
+        printf("%.*s%s: %s SLD%04d: %.*s%s%.*s%s%.*s\n", SLD_FMT(l->origin), at,
                sld_severity_name(l->severity), (int)l->code, SLD_FMT(l->object),
                l->object.n ? ": " : "", SLD_FMT(l->path), l->path.n ? ": " : "",
                SLD_FMT(l->message));

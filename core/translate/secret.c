@@ -31,6 +31,8 @@ static bool key_fits_envoy(const struct sld_cert_facts *f, struct sld_report *r)
              !sld_str_eq(f->curve, SLD_STR("secp384r1")) &&
              !sld_str_eq(f->curve, SLD_STR("secp521r1")))
         want = "EC keys need the curve P-256, P-384 or P-521";
+    else if (sld_str_eq(f->key, SLD_STR("RSA-PSS")))
+        want = "keys that are for RSA-PSS alone are not known to it; plain RSA keys sign with PSS, too";
     if (!want)
         return true;
     sld_report_add(r, SLD_ERROR, SLD_TLS_PEM, SLD_STR("tls.certChain"),

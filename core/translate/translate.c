@@ -414,13 +414,19 @@ static struct sld_object *decode(struct sld_translate *t, struct sld_raw *raw,
     return sld_object_decode_lean(raw, check, &c);
 }
 
+// What a refusal knows a document by. Another version of Solder makes something else of it, and tries it again.
+static struct sld_hash refused_as(const struct sld_object *o)
+{
+    return sld_hash_mix(o->obj.hash, sld_hash_bytes(SLD_STR(SLD_VERSION)));
+}
+
 // RAW decoded, with its refusal if it was refused. One that says something else is tried, and the
 // refusal kept: the refused form may come back, and at a start the accepted form comes before it.
 static struct sld_object *decode_present(struct sld_translate *t, sld_id key, struct sld_raw *raw)
 {
     struct sld_object *o = decode(t, raw, NULL);
     struct barred *b = sld_umap_get(&t->barred, key);
-    if (!b || !sld_hash_eq(b->hash, o->obj.hash))
+    if (!b || !sld_hash_eq(b->hash, refused_as(o)))
         return o;
     SLD_UNREF(o);
     return decode(t, raw, b);
@@ -447,7 +453,7 @@ bool tr_bar(struct sld_translate *t, struct sld_str key, const struct sld_object
     struct sld_raw *place = sld_umap_get(&t->places, id);
     if (!raw || !raw->ok || !place || (doc && sld_hash_eq(doc->obj.hash, raw->obj.hash)))
         return false;
-    struct barred *b = barred_set(t, id, raw->obj.hash, words);
+    struct barred *b = barred_set(t, id, refused_as(raw), words);
     b->news = true;
     if (doc)
         sld_flow_set(t->accepted[who.kind], id, counted(doc));
