@@ -138,14 +138,16 @@ void sld_state_set_history(struct sld_state_dir *s, unsigned history);
 // once a second, newest wins. [any]
 void sld_state_accept(struct sld_state_dir *s, struct sld_str source, struct sld_raw *raw);
 void sld_state_forget(struct sld_state_dir *s, struct sld_ident id);
-// Records that the document of ID with content hash HASH was refused with WORDS (cut to 1024 bytes), so that it is not
-// tried again after a restart; the last refusal of an object counts. Accepting another form of the object, or forgetting
-// it, forgets the refusal: so tell of the form that takes the refused one's place first, if there is one. Secret kinds are
-// never stored. [any]
-void sld_state_refuse(struct sld_state_dir *s, struct sld_ident id, struct sld_hash hash, struct sld_str words);
+// Records that the document of ID with content hash HASH was refused with WORDS (cut to 1024 bytes),
+// so that it is not tried again after a restart; the last refusal of an object counts. Accepting
+// another form of the object, or forgetting it, forgets the refusal: so tell of the form that takes
+// the refused one's place first, if there is one. Secret kinds are never stored. [any]
+void sld_state_refuse(struct sld_state_dir *s, struct sld_ident id, struct sld_hash hash,
+                      struct sld_str words);
 // Calls FN per refusal, as sld_state_each. [io]
 void sld_state_each_refusal(struct sld_state_dir *s,
-                            void (*fn)(struct sld_ident id, struct sld_hash hash, struct sld_str words, void *arg),
+                            void (*fn)(struct sld_ident id, struct sld_hash hash,
+                                       struct sld_str words, void *arg),
                             void *arg);
 // NULL, or why the last write failed (disk full, ...); valid until close. [any]
 const char *sld_state_problem(struct sld_state_dir *s);

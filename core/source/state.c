@@ -1,5 +1,5 @@
-// The state directory: the accepted forms of all objects and what Envoys refused, kept on disk for a
-// start with every source down.
+// The state directory: the accepted forms of all objects and what Envoys refused, kept on disk for
+// a start with every source down.
 //
 //   any thread --change--> lock-free stack --wake--> io: table --snapshot--> pool: file
 //
@@ -264,7 +264,8 @@ void sld_state_each(struct sld_state_dir *s,
 }
 
 void sld_state_each_refusal(struct sld_state_dir *s,
-                            void (*fn)(struct sld_ident id, struct sld_hash hash, struct sld_str words, void *arg),
+                            void (*fn)(struct sld_ident id, struct sld_hash hash,
+                                       struct sld_str words, void *arg),
                             void *arg)
 {
     sld_loop_assert_owner(s->io);
@@ -339,7 +340,8 @@ void sld_state_forget(struct sld_state_dir *s, struct sld_ident id)
         change_push(s, id, change_create(SLD_STR("")));
 }
 
-void sld_state_refuse(struct sld_state_dir *s, struct sld_ident id, struct sld_hash hash, struct sld_str words)
+void sld_state_refuse(struct sld_state_dir *s, struct sld_ident id, struct sld_hash hash,
+                      struct sld_str words)
 {
     if (id.kind == SLD_KIND_SECRET)
         return;
@@ -390,9 +392,12 @@ static void change_refuse(struct sld_state_dir *s, const struct change *c)
     struct state_refusal r = {c->hash, sld_str_c(c->text)};
     struct sld_ident id;
     if (!sld_ident_parse(key, &id) ||
-        (old && old->refusal.words.p && sld_hash_eq(old->refusal.hash, r.hash) && sld_str_eq(old->refusal.words, r.words)))
+        (old && old->refusal.words.p && sld_hash_eq(old->refusal.hash, r.hash) &&
+         sld_str_eq(old->refusal.words, r.words)))
         return;
-    entry_set(s, key, state_entry_create(id, old ? old->source : SLD_STR(""), old ? old->forms : NULL, old ? old->count : 0, r));
+    entry_set(s, key,
+              state_entry_create(id, old ? old->source : SLD_STR(""), old ? old->forms : NULL,
+                                 old ? old->count : 0, r));
     s->dirty = true;
 }
 

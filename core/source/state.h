@@ -31,16 +31,17 @@ struct state_refusal {
 
 // What is known of one object. Immutable, refcounted.
 struct state_entry {
-    struct sld_obj obj;        // hash of the present form
-    struct sld_ident id;       // of the present form or, without one, behind the forms
-    struct sld_str source;     // behind the forms
+    struct sld_obj obj;    // hash of the present form
+    struct sld_ident id;   // of the present form or, without one, behind the forms
+    struct sld_str source; // behind the forms
     struct state_refusal refusal;
     size_t count;              // 0: nothing was ever accepted, there is a refusal alone
     struct state_form forms[]; // the present one first
 };
 // Takes a reference on each raw, copies the rest, words up to their ceiling. ID counts when N is 0.
-struct state_entry *state_entry_create(struct sld_ident id, struct sld_str source, const struct state_form *forms,
-                                       size_t n, struct state_refusal refusal);
+struct state_entry *state_entry_create(struct sld_ident id, struct sld_str source,
+                                       const struct state_form *forms, size_t n,
+                                       struct state_refusal refusal);
 
 // Reads file NAME of directory DIR_FD and calls ADD (which takes the entry over) for each entry,
 // after the hash was proved. SLD_NOT_FOUND: no file; SLD_INVALID: torn; SLD_LIMIT: written by a

@@ -47,8 +47,9 @@ static struct sld_str put(char **at, struct sld_str s)
     return out;
 }
 
-struct state_entry *state_entry_create(struct sld_ident id, struct sld_str source, const struct state_form *forms,
-                                       size_t n, struct state_refusal refusal)
+struct state_entry *state_entry_create(struct sld_ident id, struct sld_str source,
+                                       const struct state_form *forms, size_t n,
+                                       struct state_refusal refusal)
 {
     SLD_PRE(n > 0 || refusal.words.p);
     struct sld_str words = sld_str_utf8_cut(refusal.words, SLD_STATE_MAX_WORDS);
@@ -186,7 +187,8 @@ static void writer_entry(struct writer *w, const struct state_entry *e, size_t f
     writer_field(w, TAG_NAME, e->id.name);
     if (e->refusal.words.p)
         writer_refusal(w, &e->refusal);
-    // A reader that does not know refusals wants a form in every record, and passes over those of kinds it does not know.
+    // A reader that does not know refusals wants a form in every record, and passes over those of
+    // kinds it does not know.
     if (!forms)
         writer_number(w, TAG_FORM, 0);
     for (size_t i = 0; i < forms; i++) {

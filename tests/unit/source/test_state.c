@@ -276,7 +276,8 @@ static struct sld_ident ident_of(const char *name)
 // Refuses the document of NAME whose content is VERSION.
 static void refuse(struct fixture *f, const char *name, const char *version, const char *words)
 {
-    sld_state_refuse(f->state, ident_of(name), sld_hash_bytes(sld_str_c(version)), sld_str_c(words));
+    sld_state_refuse(f->state, ident_of(name), sld_hash_bytes(sld_str_c(version)),
+                     sld_str_c(words));
 }
 
 static void on_refusal(struct sld_ident id, struct sld_hash hash, struct sld_str words, void *arg)
@@ -284,10 +285,12 @@ static void on_refusal(struct sld_ident id, struct sld_hash hash, struct sld_str
     struct fixture *f = arg;
     size_t n = strlen(f->list);
     int version = 1;
-    while (version < 9 && !sld_hash_eq(hash, sld_hash_bytes(sld_str_n(&"123456789"[version - 1], 1))))
+    while (version < 9 &&
+           !sld_hash_eq(hash, sld_hash_bytes(sld_str_n(&"123456789"[version - 1], 1))))
         version++;
-    snprintf(f->list + n, sizeof(f->list) - n, "%s %.*s/%.*s#%d:%.*s ", sld_kind_info(id.kind)->plural, SLD_FMT(id.ns),
-             SLD_FMT(id.name), version, SLD_FMT(words));
+    snprintf(f->list + n, sizeof(f->list) - n, "%s %.*s/%.*s#%d:%.*s ",
+             sld_kind_info(id.kind)->plural, SLD_FMT(id.ns), SLD_FMT(id.name), version,
+             SLD_FMT(words));
     f->count++;
 }
 
@@ -395,8 +398,8 @@ static void test_refusals_of_secrets_are_not_stored(void **state)
     struct fixture *f = *state;
     open_state(f);
     refuse(f, "a", "1", "bad");
-    sld_state_refuse(f->state, (struct sld_ident){SLD_KIND_SECRET, SLD_STR("ns"), SLD_STR("s")}, (struct sld_hash){1, 2},
-                     SLD_STR("hunter2 is no key"));
+    sld_state_refuse(f->state, (struct sld_ident){SLD_KIND_SECRET, SLD_STR("ns"), SLD_STR("s")},
+                     (struct sld_hash){1, 2}, SLD_STR("hunter2 is no key"));
     close_state(f);
     assert_true(sld_str_find(slurp("state/accepted"), SLD_STR("hunter2")) < 0);
     open_state(f);
