@@ -97,11 +97,6 @@ void sld_flow_destroy(struct sld_flow *f)
     sld_xfree(f);
 }
 
-struct sld_intern *sld_flow_keys(struct sld_flow *f)
-{
-    return f->keys;
-}
-
 sld_id sld_flow_key(struct sld_flow *f, struct sld_str s)
 {
     return sld_intern_id(f->keys, s);

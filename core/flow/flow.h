@@ -25,8 +25,7 @@ struct sld_ctx;
 struct sld_flow *sld_flow_create(void);
 // Drops every row. NULL is fine.
 void sld_flow_destroy(struct sld_flow *f);
-// The interner of the flow's row keys.
-struct sld_intern *sld_flow_keys(struct sld_flow *f);
+// Row keys as numbers, of this flow alone, and their texts.
 sld_id sld_flow_key(struct sld_flow *f, struct sld_str s);
 sld_id sld_flow_keyf(struct sld_flow *f, const char *fmt, ...) SLD_PRINTF(2, 3);
 struct sld_str sld_flow_key_str(struct sld_flow *f, sld_id id);
