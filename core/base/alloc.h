@@ -44,10 +44,10 @@ void sld_arena_init(struct sld_arena *a);
 void sld_arena_init_in(struct sld_arena *a, void *room, size_t n);
 // Frees everything; the arena is empty and usable again. NULL is fine.
 void sld_arena_fini(struct sld_arena *a);
-// Empties it, but keeps a chunk of common size for what comes next. Not for secrets: nothing is overwritten.
-void sld_arena_reset(struct sld_arena *a);
 // The same, with everything overwritten first: for arenas that held secrets.
 void sld_arena_fini_secret(struct sld_arena *a);
+// Empties it, but keeps a chunk of common size for what comes next. Not for secrets: nothing is overwritten.
+void sld_arena_reset(struct sld_arena *a);
 // Sets the ceiling: from then on sld_arena_try_alloc returns NULL above it.
 void sld_arena_limit(struct sld_arena *a, size_t limit_bytes);
 // N zeroed bytes aligned to 8. Never NULL; the ceiling does not apply.

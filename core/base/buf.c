@@ -23,20 +23,27 @@ void sld_buf_reset(struct sld_buf *b)
     b->full = false;
 }
 
-char *sld_buf_reserve(struct sld_buf *b, size_t n)
+// Room for N more bytes, and SPARE behind them that do not count.
+static char *reserve(struct sld_buf *b, size_t n, size_t spare)
 {
     if (n > b->max || b->n > b->max - n) {
         b->full = true;
         return NULL;
     }
-    if (b->n + n > b->cap) {
+    size_t need = b->n + n + spare;
+    if (need > b->cap) {
         size_t cap = b->cap ? b->cap * 2 : 256;
-        while (cap < b->n + n)
+        while (cap < need)
             cap *= 2;
         b->p = sld_xrealloc(b->p, cap);
         b->cap = cap;
     }
     return b->p + b->n;
+}
+
+char *sld_buf_reserve(struct sld_buf *b, size_t n)
+{
+    return reserve(b, n, 0);
 }
 
 void sld_buf_add(struct sld_buf *b, struct sld_str s)
@@ -67,7 +74,7 @@ void sld_buf_vaddf(struct sld_buf *b, const char *fmt, va_list ap)
     size_t room = b->n <= b->max ? b->cap - b->n : 0;
     int n = vsnprintf(b->p ? b->p + b->n : NULL, b->p ? room : 0, fmt, ap);
     SLD_INV(n >= 0);
-    char *to = sld_buf_reserve(b, (size_t)n + 1);
+    char *to = reserve(b, (size_t)n, 1);
     if (to) {
         if ((size_t)n >= room)
             vsnprintf(to, (size_t)n + 1, fmt, again);

@@ -19,10 +19,11 @@ int64_t sld_wall_ms(void)
 
 void sld_time_text(int64_t wall_ms, char out[32])
 {
-    time_t s = (time_t)(wall_ms / 1000);
+    int64_t ms = (wall_ms % 1000 + 1000) % 1000; // before 1970 too
+    time_t s = (time_t)((wall_ms - ms) / 1000);
     struct tm tm;
     gmtime_r(&s, &tm);
     char date[24];
     strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(out, 32, "%.19s.%03uZ", date, (unsigned)(wall_ms % 1000) % 1000u);
+    snprintf(out, 32, "%.19s.%03uZ", date, (unsigned)ms % 1000u);
 }

@@ -27,7 +27,8 @@ struct sld_err {
     char msg[SLD_ERR_MAX]; // outermost context first
 };
 
-// Fills E (may be NULL) and returns RC, so that `return sld_err_set(...)` reads well. [any]
+// Fills E (may be NULL; words too long are cut) and returns RC, so that `return sld_err_set(...)`
+// reads well. [any]
 enum sld_rc sld_err_set(struct sld_err *e, enum sld_rc rc, const char *fmt, ...) SLD_PRINTF(3, 4);
 // The same with ": <strerror(errnum)>" behind it and rc SLD_IO.
 enum sld_rc sld_err_errno(struct sld_err *e, int errnum, const char *fmt, ...) SLD_PRINTF(3, 4);

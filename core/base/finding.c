@@ -4,19 +4,20 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-static const struct sld_code_info codes[] = {
-#define SLD_CODE(id, number, title, remedy) {SLD_##id, #id, title, remedy},
+enum { TEXT_MAX = 4096 };
+
+struct code_info {
+    enum sld_code code;
+    const char *title, *remedy;
+};
+
+static const struct code_info codes[] = {
+#define SLD_CODE(id, number, title, remedy) {SLD_##id, title, remedy},
 #include "base/codes.h"
 #undef SLD_CODE
 };
 
-const struct sld_code_info *sld_code_table(size_t *n)
-{
-    *n = SLD_ARRAY_LEN(codes);
-    return codes;
-}
-
-static const struct sld_code_info *code_info(enum sld_code c)
+static const struct code_info *code_info(enum sld_code c)
 {
     for (size_t i = 0; i < SLD_ARRAY_LEN(codes); i++) {
         if (codes[i].code == c)
@@ -27,13 +28,13 @@ static const struct sld_code_info *code_info(enum sld_code c)
 
 const char *sld_code_title(enum sld_code c)
 {
-    const struct sld_code_info *i = code_info(c);
+    const struct code_info *i = code_info(c);
     return i ? i->title : NULL;
 }
 
 const char *sld_code_remedy(enum sld_code c)
 {
-    const struct sld_code_info *i = code_info(c);
+    const struct code_info *i = code_info(c);
     return i ? i->remedy : NULL;
 }
 
@@ -53,6 +54,32 @@ static struct sld_str join(struct sld_arena *a, struct sld_str prefix, struct sl
                          SLD_FMT(path));
 }
 
+// Whether one of severity SEV is kept: drops the last of the mildest ones when there are too many.
+static bool make_room(struct sld_report *r, enum sld_severity sev)
+{
+    if (r->count < SLD_REPORT_MAX)
+        return true;
+    size_t mildest = 0;
+    for (size_t i = 1; i < r->count; i++) {
+        if (r->items[i].severity <= r->items[mildest].severity)
+            mildest = i;
+    }
+    if (r->items[mildest].severity >= sev)
+        return false;
+    r->count--;
+    memmove(&r->items[mildest], &r->items[mildest + 1], (r->count - mildest) * sizeof(*r->items));
+    return true;
+}
+
+// The text of a finding, cut if it is too long.
+static struct sld_str text_of(struct sld_arena *a, const char *fmt, va_list ap)
+{
+    char text[TEXT_MAX + 4]; // so that the cut knows whether it is within a character
+    int n = vsnprintf(text, sizeof(text), fmt, ap);
+    SLD_INV(n >= 0);
+    return sld_arena_str(a, sld_str_utf8_cut(sld_str_c(text), TEXT_MAX));
+}
+
 void sld_report_add(struct sld_report *r, enum sld_severity sev, enum sld_code code,
                     struct sld_str path, const char *fmt, ...)
 {
@@ -60,21 +87,17 @@ void sld_report_add(struct sld_report *r, enum sld_severity sev, enum sld_code c
         r->errors++;
     else if (sev == SLD_WARNING)
         r->warnings++;
-    if (r->count >= SLD_REPORT_MAX)
+    if (!make_room(r, sev))
         return;
-    struct sld_buf text;
-    sld_buf_init(&text, 4096);
     va_list ap;
     va_start(ap, fmt);
-    sld_buf_vaddf(&text, fmt, ap);
-    va_end(ap);
     struct sld_finding f = {
         .code = code,
         .severity = sev,
         .path = join(r->arena, r->prefix, path),
-        .message = sld_arena_str(r->arena, sld_buf_str(&text)),
+        .message = text_of(r->arena, fmt, ap),
     };
-    sld_buf_fini(&text);
+    va_end(ap);
     SLD_PUSH(r->arena, r->items, r->count, f);
 }
 

@@ -35,8 +35,9 @@ struct sld_report {
     struct sld_str prefix;   // put in front of every path (see sld_report_enter)
 };
 
-// Adds a finding; PATH is relative to the report's prefix and copied, as is the text. Only the
-// first SLD_REPORT_MAX are kept, counts go on.
+// Adds a finding; PATH is relative to the report's prefix and copied, as is the text (cut to 4 KiB).
+// Only the first SLD_REPORT_MAX are kept, counts go on; a more severe one takes the place of the last
+// of the mildest.
 void sld_report_add(struct sld_report *r, enum sld_severity sev, enum sld_code code,
                     struct sld_str path, const char *fmt, ...) SLD_PRINTF(5, 6);
 #define SLD_REPORT_MAX 100
@@ -51,9 +52,3 @@ const char *sld_severity_name(enum sld_severity s);
 // Title and remedy of a code, or NULL.
 const char *sld_code_title(enum sld_code c);
 const char *sld_code_remedy(enum sld_code c);
-// All codes in ascending order; *N gets their count.
-struct sld_code_info {
-    enum sld_code code;
-    const char *id, *title, *remedy;
-};
-const struct sld_code_info *sld_code_table(size_t *n);

@@ -51,9 +51,8 @@ static bool use_json(void)
     return v == 1;
 }
 
-static void add_quoted(struct sld_buf *b, struct sld_str s)
+static void add_escaped(struct sld_buf *b, struct sld_str s)
 {
-    sld_buf_addc(b, '"');
     for (size_t i = 0; i < s.n; i++) {
         unsigned char c = (unsigned char)s.p[i];
         if (c == '"' || c == '\\') {
@@ -67,6 +66,18 @@ static void add_quoted(struct sld_buf *b, struct sld_str s)
             sld_buf_addc(b, (char)c);
         }
     }
+}
+
+static void add_quoted(struct sld_buf *b, struct sld_str s)
+{
+    size_t bad;
+    sld_buf_addc(b, '"');
+    while (!sld_str_utf8(s, &bad)) {
+        add_escaped(b, sld_str_sub(s, 0, bad));
+        sld_buf_addz(b, "\\ufffd");
+        s = sld_str_sub(s, bad + 1, s.n);
+    }
+    add_escaped(b, s);
     sld_buf_addc(b, '"');
 }
 
@@ -79,7 +90,7 @@ static bool plain(struct sld_str s)
         if (c <= ' ' || c == '"' || c == '=' || c == 0x7f)
             return false;
     }
-    return true;
+    return sld_str_utf8(s, NULL);
 }
 
 static void add_value(struct sld_buf *b, const struct sld_kv *kv, bool json)
@@ -89,13 +100,10 @@ static void add_value(struct sld_buf *b, const struct sld_kv *kv, bool json)
         if (!json && plain(kv->s))
             sld_buf_add(b, kv->s);
         else
-            add_quoted(b, sld_str_utf8(kv->s, NULL) ? kv->s : SLD_STR("(not UTF-8)"));
+            add_quoted(b, kv->s);
         break;
     case SLD_KV_INT:
         sld_buf_addf(b, "%lld", (long long)kv->i);
-        break;
-    case SLD_KV_DOUBLE:
-        sld_buf_addf(b, "%.6g", kv->d);
         break;
     case SLD_KV_BOOL:
         sld_buf_addz(b, kv->i ? "true" : "false");
@@ -115,8 +123,8 @@ void sld_log_kv(enum sld_level level, const char *room, const char *event, const
     sld_time_text(sld_wall_ms(), time);
     sld_buf_init(&b, LINE_MAX_BYTES);
     if (json)
-        sld_buf_addf(&b, "{\"ts\":\"%s\",\"level\":\"%s\",\"component\":\"%s\",\"event\":\"%s\"", time,
-                     level_names[level], room, event);
+        sld_buf_addf(&b, "{\"ts\":\"%s\",\"level\":\"%s\",\"component\":\"%s\",\"event\":\"%s\"",
+                     time, level_names[level], room, event);
     else
         sld_buf_addf(&b, "%s %-5s %s: %s", time, level_names[level], room, event);
     for (size_t i = 0; i < n; i++) {
@@ -126,7 +134,6 @@ void sld_log_kv(enum sld_level level, const char *room, const char *event, const
         if (b.full) { // this pair does not fit: leave it out, keep the line whole
             b.n = before;
             b.full = false;
-            break;
         }
     }
     b.max += 4;

@@ -11,20 +11,19 @@ enum sld_level { SLD_DEBUG, SLD_INFO, SLD_WARN, SLD_LOG_ERROR };
 // One key and value. Built by the macros below; keys are literals.
 struct sld_kv {
     const char *key;
-    enum { SLD_KV_STR, SLD_KV_INT, SLD_KV_DOUBLE, SLD_KV_BOOL } type;
+    enum { SLD_KV_STR, SLD_KV_INT, SLD_KV_BOOL } type;
     struct sld_str s;
     int64_t i;
-    double d;
 };
 
 #define SLD_KS(k, v) ((struct sld_kv){.key = (k), .type = SLD_KV_STR, .s = (v)})
 #define SLD_KC(k, v) ((struct sld_kv){.key = (k), .type = SLD_KV_STR, .s = sld_str_c(v)})
 #define SLD_KI(k, v) ((struct sld_kv){.key = (k), .type = SLD_KV_INT, .i = (int64_t)(v)})
-#define SLD_KD(k, v) ((struct sld_kv){.key = (k), .type = SLD_KV_DOUBLE, .d = (v)})
 #define SLD_KB(k, v) ((struct sld_kv){.key = (k), .type = SLD_KV_BOOL, .i = (v)})
 
 // Logs EVENT (a stable name, listed in the room's README) of ROOM with key=value pairs.
-// The message for people is the event name plus the pairs; put a sentence under key "msg".
+// The message for people is the event name plus the pairs; put a sentence under key "msg". A pair
+// that makes the line longer than 16 KiB is left out; bytes that are not UTF-8 become U+FFFD.
 void sld_log_kv(enum sld_level level, const char *room, const char *event, const struct sld_kv *kv,
                 size_t n);
 #define SLD_LOG(level, room, event, ...)                                                           \

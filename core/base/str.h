@@ -55,7 +55,8 @@ bool sld_str_cut(struct sld_str *s, char sep, struct sld_str *head);
 // Decimal numbers, the whole slice, no sign tricks; false on anything else or out of range.
 bool sld_str_u64(struct sld_str s, uint64_t *out);
 bool sld_str_i64(struct sld_str s, int64_t *out);
-// A finite decimal floating-point number (JSON's grammar plus a leading +), the whole slice.
+// A finite decimal floating-point number, the whole slice, below 64 bytes: JSON's grammar, and YAML's
+// "+1", "1." and ".5".
 bool sld_str_double(struct sld_str s, double *out);
 // True when S is valid UTF-8 (no surrogates, no overlong forms); *AT gets the offset of the first
 // bad byte otherwise (AT may be NULL).
