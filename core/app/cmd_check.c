@@ -1,6 +1,7 @@
 // solder check: reads resources with the server's own code and tells what is wrong with them.
 #include "app/builtin.h"
 #include "app/commands.h"
+#include "app/settings.h"
 #include "app/offline.h"
 
 #include <stdio.h>
@@ -188,14 +189,7 @@ static int run(struct sld_args *a)
 static const struct sld_flag flags[] = {
     {.name = "notes", .help = "tell of ignored documents and objects without effect too"},
     {.name = "output", .letter = 'o', .arg = "FORMAT", .help = "text (default) or json"},
-    {.name = "settings",
-     .arg = "FILE",
-     .env = "SOLDER_SETTINGS",
-     .help = "settings that win over the Settings resource"},
-    {.name = "settings-name",
-     .arg = "NS/NAME",
-     .env = "SOLDER_SETTINGS_NAME",
-     .help = "the Settings resource; default gloo-system/default"},
+    SLD_SETTINGS_FLAGS,
 };
 
 const struct sld_command sld_cmd_check = {

@@ -1,5 +1,6 @@
 // solder run: the control plane.
 #include "app/commands.h"
+#include "app/settings.h"
 #include "app/flags.h"
 #include "app/server.h"
 
@@ -75,14 +76,7 @@ static const struct sld_flag flags[] = {
      .env = "SOLDER_SECRETS",
      .help = "where Secrets are besides: a directory",
      .repeat = true},
-    {.name = "settings",
-     .arg = "FILE",
-     .env = "SOLDER_SETTINGS",
-     .help = "settings that win over the Settings resource"},
-    {.name = "settings-name",
-     .arg = "NS/NAME",
-     .env = "SOLDER_SETTINGS_NAME",
-     .help = "the Settings resource; default gloo-system/default"},
+    SLD_SETTINGS_FLAGS,
     {.name = "state-dir",
      .arg = "DIR",
      .env = "SOLDER_STATE_DIR",

@@ -1,6 +1,7 @@
 // solder translate: the resources for Envoy that a directory becomes.
 #include "app/builtin.h"
 #include "app/commands.h"
+#include "app/settings.h"
 #include "app/offline.h"
 
 #include <stdio.h>
@@ -126,14 +127,7 @@ static const struct sld_flag flags[] = {
     {.name = "role",
      .arg = "ROLE",
      .help = "only what Envoys of that role get, such as gloo-system~gateway-proxy"},
-    {.name = "settings",
-     .arg = "FILE",
-     .env = "SOLDER_SETTINGS",
-     .help = "settings that win over the Settings resource"},
-    {.name = "settings-name",
-     .arg = "NS/NAME",
-     .env = "SOLDER_SETTINGS_NAME",
-     .help = "the Settings resource; default gloo-system/default"},
+    SLD_SETTINGS_FLAGS,
     {.name = "type", .arg = "TYPE", .help = "only lds, rds, cds, eds or sds"},
 };
 

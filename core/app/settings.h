@@ -6,6 +6,17 @@
 
 #include "settings.pb-c.h"
 
+// Flags of every command that reads settings, for its table.
+#define SLD_SETTINGS_FLAGS                                                                         \
+    {.name = "settings",                                                                           \
+     .arg = "FILE",                                                                                \
+     .env = "SOLDER_SETTINGS",                                                                     \
+     .help = "settings that win over the Settings resource"},                                      \
+    {                                                                                              \
+        .name = "settings-name", .arg = "NS/NAME", .env = "SOLDER_SETTINGS_NAME",                  \
+        .help = "the Settings resource; default gloo-system/default"                               \
+    }
+
 // Reads --settings FILE (YAML or JSON; Kubernetes or flat form). The object is in *OUT (unref);
 // findings are in its `findings`; its errors make this SLD_INVALID with the first one as words.
 SLD_NODISCARD enum sld_rc sld_settings_read(const char *file, struct sld_object **out,
