@@ -165,6 +165,7 @@ void sld_admin_answer(const struct sld_admin_model *m, struct sld_admin_query *q
     struct job *j = (struct job *)(void *)q;
     j->answer.index = m->index;
     j->call.ep->model(m, &j->call, &j->answer);
+    sld_objects_rest(); // those that were woken to be shown
     if (j->answer.body.n == 0)
         answer_problem(&j->answer, PROBLEM_TOO_LARGE, NULL, "the answer is empty");
 }
