@@ -31,7 +31,7 @@ void sld_alloc_tune(void)
     // One heap: what one thread frees the others use, and what was needed once for the first load does
     // not stay behind in a heap per thread. Large blocks go back to the kernel when they are freed.
     (void)mallopt(M_ARENA_MAX, 1);
-    (void)mallopt(M_MMAP_THRESHOLD, 128 * 1024);
+    (void)mallopt(M_MMAP_THRESHOLD, 8 * 1024 * 1024);
     (void)mallopt(M_TRIM_THRESHOLD, 1024 * 1024);
 }
 

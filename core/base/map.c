@@ -233,3 +233,80 @@ struct sld_umap_slot *sld_umap_next(const struct sld_umap *m, size_t *at)
     }
     return NULL;
 }
+
+// What stands where an item was.
+static char tomb;
+
+void sld_set_fini(struct sld_set *s)
+{
+    if (!s)
+        return;
+    sld_xfree(s->v);
+    *s = (struct sld_set){.key = s->key};
+}
+
+static size_t set_place(const struct sld_set *s, struct sld_str key)
+{
+    return sld_hash64(key) & (s->cap - 1);
+}
+
+void *sld_set_get(const struct sld_set *s, struct sld_str key)
+{
+    if (s->cap == 0)
+        return NULL;
+    for (size_t i = set_place(s, key); s->v[i]; i = (i + 1) & (s->cap - 1)) {
+        if (s->v[i] != &tomb && sld_str_eq(s->key(s->v[i]), key))
+            return s->v[i];
+    }
+    return NULL;
+}
+
+static void set_rehash(struct sld_set *s, size_t cap)
+{
+    void **old = s->v;
+    size_t old_cap = s->cap;
+    s->v = sld_xcalloc(cap, sizeof(*s->v));
+    s->cap = cap;
+    s->used = s->live;
+    for (size_t i = 0; i < old_cap; i++) {
+        if (!old[i] || old[i] == &tomb)
+            continue;
+        size_t at = set_place(s, s->key(old[i]));
+        while (s->v[at])
+            at = (at + 1) & (cap - 1);
+        s->v[at] = old[i];
+    }
+    sld_xfree(old);
+}
+
+void sld_set_add(struct sld_set *s, void *item)
+{
+    if ((s->used + 1) * 4 > s->cap * 3)
+        set_rehash(s, s->cap == 0 ? 16 : s->live * 2 >= s->cap ? s->cap * 2 : s->cap);
+    size_t at = set_place(s, s->key(item));
+    while (s->v[at] && s->v[at] != &tomb)
+        at = (at + 1) & (s->cap - 1);
+    s->used += s->v[at] == NULL;
+    s->v[at] = item;
+    s->live++;
+}
+
+void sld_set_remove(struct sld_set *s, const void *item)
+{
+    SLD_PRE(s->cap > 0);
+    size_t at = set_place(s, s->key(item));
+    for (; s->v[at] != item; at = (at + 1) & (s->cap - 1))
+        SLD_PRE(s->v[at] != NULL);
+    s->v[at] = &tomb;
+    s->live--;
+}
+
+void *sld_set_next(const struct sld_set *s, size_t *at)
+{
+    while (*at < s->cap) {
+        void *item = s->v[(*at)++];
+        if (item && item != &tomb)
+            return item;
+    }
+    return NULL;
+}

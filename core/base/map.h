@@ -1,4 +1,4 @@
-// Hash maps: byte strings or 64-bit integers to pointers. Open addressing, not thread-safe.
+// Hash maps: byte strings or 64-bit integers to pointers, and sets of items with keys of their own. Open addressing, not thread-safe.
 //
 // Iteration order is unspecified and differs from run to run (seeded hash): sort before anything
 // that ends in output.
@@ -61,3 +61,27 @@ bool sld_umap_has(const struct sld_umap *m, uint64_t key);
 void *sld_umap_set(struct sld_umap *m, uint64_t key, void *value);
 void *sld_umap_remove(struct sld_umap *m, uint64_t key);
 struct sld_umap_slot *sld_umap_next(const struct sld_umap *m, size_t *at);
+
+// Items that hold their keys themselves: a pointer each, and no copy of the key. Set `key` first; the
+// rest of an empty set is zero. The key of an item in a set does not change.
+struct sld_set {
+    struct sld_str (*key)(const void *item);
+    void **v;
+    size_t cap, used, live;
+};
+
+// Frees the set's memory, not the items. It is empty again.
+void sld_set_fini(struct sld_set *s);
+// The item of KEY, or NULL.
+void *sld_set_get(const struct sld_set *s, struct sld_str key);
+// Adds ITEM, whose key is not there yet.
+void sld_set_add(struct sld_set *s, void *item);
+// Takes ITEM, which is there, out.
+void sld_set_remove(struct sld_set *s, const void *item);
+static inline size_t sld_set_count(const struct sld_set *s)
+{
+    return s->live;
+}
+// The next item from *AT on (start with *AT = 0), or NULL at the end. Removing the returned item while
+// iterating is allowed, adding is not.
+void *sld_set_next(const struct sld_set *s, size_t *at);

@@ -5,8 +5,8 @@
 
 struct sld_str sld_ident_key(struct sld_arena *a, struct sld_ident id)
 {
-    return sld_arena_fmt(a, "%s/%.*s/%.*s", sld_kind_info(id.kind)->plural, SLD_FMT(id.ns),
-                         SLD_FMT(id.name));
+    struct sld_str slash = SLD_STR("/");
+    return SLD_ARENA_JOIN(a, sld_str_c(sld_kind_info(id.kind)->plural), slash, id.ns, slash, id.name);
 }
 
 bool sld_ident_parse(struct sld_str key, struct sld_ident *out)

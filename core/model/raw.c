@@ -9,9 +9,19 @@ static void raw_free(struct sld_obj *o)
     sld_xfree(raw);
 }
 
-// Copies S behind *AT with a NUL; an absent S becomes empty.
-static struct sld_str put(char **at, struct sld_str s)
+// S within WHOLE, or absent. The names of most documents stand in their text, and the path ends the
+// origin: no copies of these.
+static struct sld_str within(struct sld_str whole, struct sld_str s)
 {
+    const char *p = s.n ? memmem(whole.p, whole.n, s.p, s.n) : NULL;
+    return p ? sld_str_n(p, s.n) : SLD_STR_NONE;
+}
+
+// Copies S behind *AT with a NUL, unless it is FOUND; an absent S becomes empty.
+static struct sld_str put(char **at, struct sld_str s, struct sld_str found)
+{
+    if (found.p)
+        return found;
     struct sld_str out = {*at, s.n};
     if (s.n)
         memcpy(*at, s.p, s.n);
@@ -22,10 +32,12 @@ static struct sld_str put(char **at, struct sld_str s)
 
 static struct sld_hash raw_hash(const struct sld_raw *raw)
 {
-    const struct sld_str parts[] = {raw->text,       raw->origin, raw->path,
-                                    raw->default_ns, raw->ns,     raw->name};
+    const struct sld_str parts[] = {raw->origin, raw->path, raw->default_ns, raw->ns, raw->name};
+    struct sld_hash text = sld_hash_bytes(raw->text);
     struct sld_hasher h;
     sld_hasher_init(&h);
+    sld_hasher_add_u64(&h, text.lo);
+    sld_hasher_add_u64(&h, text.hi);
     for (size_t i = 0; i < SLD_ARRAY_LEN(parts); i++) {
         sld_hasher_add_u64(&h, parts[i].n);
         sld_hasher_add(&h, parts[i]);
@@ -39,15 +51,20 @@ static struct sld_hash raw_hash(const struct sld_raw *raw)
 struct sld_raw *sld_raw_create(struct sld_ident id, struct sld_str text, int line, long item,
                                struct sld_str origin, const struct sld_doc_place *place)
 {
-    size_t n = text.n + origin.n + place->path.n + place->default_ns.n + id.ns.n + id.name.n + 6;
+    const struct sld_str parts[] = {text, origin, place->path, place->default_ns, id.ns, id.name};
+    size_t n = text.n + origin.n + 2;
+    for (size_t i = 2; i < SLD_ARRAY_LEN(parts); i++)
+        n += within(text, parts[i]).p || within(origin, parts[i]).p ? 0 : parts[i].n + 1;
     struct sld_raw *raw = sld_xcalloc(1, sizeof(*raw) + n);
+    struct sld_str *fields[] = {&raw->text,       &raw->origin, &raw->path,
+                                &raw->default_ns, &raw->ns,     &raw->name};
     char *at = (char *)(raw + 1);
-    raw->text = put(&at, text);
-    raw->origin = put(&at, origin);
-    raw->path = put(&at, place->path);
-    raw->default_ns = put(&at, place->default_ns);
-    raw->ns = put(&at, id.ns);
-    raw->name = put(&at, id.name);
+    for (size_t i = 0; i < SLD_ARRAY_LEN(parts); i++) {
+        struct sld_str found = i < 2 ? SLD_STR_NONE : within(raw->text, parts[i]);
+        if (i >= 2 && !found.p)
+            found = within(raw->origin, parts[i]);
+        *fields[i] = put(&at, parts[i], found);
+    }
     raw->kind = id.kind;
     raw->line = line;
     raw->item = item;

@@ -10,35 +10,39 @@ static int claim_cmp(const struct claim *a, const struct claim *b)
     return c ? c : strcmp(a->unit->path, b->unit->path);
 }
 
-static void object_key(struct sld_ident id, struct sld_buf *b)
+// The key of an object; most are short.
+struct object_key {
+    struct sld_arena arena;
+    char room[SLD_ARENA_HEADER + 256] __attribute__((aligned(8)));
+};
+
+static struct sld_str object_key(struct object_key *k, struct sld_ident id)
 {
-    sld_buf_init(b, 4096);
-    sld_buf_addf(b, "%s/%.*s/%.*s", sld_kind_info(id.kind)->plural, SLD_FMT(id.ns),
-                 SLD_FMT(id.name));
+    sld_arena_init_in(&k->arena, k->room, sizeof(k->room));
+    return sld_ident_key(&k->arena, id);
 }
 
 struct object *object_find(const struct sld_intake *in, struct sld_ident id)
 {
-    struct sld_buf key;
-    object_key(id, &key);
-    struct object *o = sld_map_get(&in->objects, sld_buf_str(&key));
-    sld_buf_fini(&key);
+    struct object_key k;
+    struct object *o = sld_set_get(&in->objects, object_key(&k, id));
+    sld_arena_fini(&k.arena);
     return o;
 }
 
 static struct object *object_get(struct sld_intake *in, struct sld_ident id)
 {
-    struct sld_buf key;
-    object_key(id, &key);
-    struct object *o = sld_map_get(&in->objects, sld_buf_str(&key));
+    struct object_key k;
+    struct sld_str key = object_key(&k, id);
+    struct object *o = sld_set_get(&in->objects, key);
     if (!o) {
         o = sld_xcalloc(1, sizeof(*o) + key.n + 1);
         memcpy(o->key, key.p, key.n);
         sld_list_init(&o->claims);
         sld_list_init(&o->in_contested);
-        sld_map_set(&in->objects, sld_buf_str(&key), o);
+        sld_set_add(&in->objects, o);
     }
-    sld_buf_fini(&key);
+    sld_arena_fini(&k.arena);
     return o;
 }
 
@@ -95,7 +99,7 @@ static void object_refresh(struct sld_intake *in, struct object *o)
         in->ev.on_object(in->ev.user, raw_ident(old), NULL);
     SLD_UNREF(old);
     if (sld_list_empty(&o->claims)) {
-        sld_map_remove(&in->objects, sld_str_c(o->key));
+        sld_set_remove(&in->objects, o);
         sld_xfree(o);
     }
 }

@@ -30,6 +30,16 @@ void sld_intake_options_default(struct sld_intake_options *o)
     };
 }
 
+static struct sld_str unit_key(const void *item)
+{
+    return sld_str_c(((const struct unit *)item)->path);
+}
+
+static struct sld_str object_key(const void *item)
+{
+    return sld_str_c(((const struct object *)item)->key);
+}
+
 struct sld_intake *sld_intake_create(const struct sld_intake_options *o,
                                      const struct sld_intake_events *ev)
 {
@@ -39,6 +49,7 @@ struct sld_intake *sld_intake_create(const struct sld_intake_options *o,
     if (o->default_ns.n)
         memcpy(in->default_ns, o->default_ns.p, o->default_ns.n);
     in->opt.default_ns = sld_str_c(in->default_ns);
+    in->objects.key = object_key;
     sld_list_init(&in->contested);
     sld_list_init(&in->remarked);
     return in;
@@ -47,8 +58,7 @@ struct sld_intake *sld_intake_create(const struct sld_intake_options *o,
 static void origin_free(struct origin *s)
 {
     size_t at = 0;
-    for (struct sld_map_slot *it; (it = sld_map_next(&s->units, &at));) {
-        struct unit *u = it->value;
+    for (struct unit *u; (u = sld_set_next(&s->units, &at));) {
         SLD_LIST_EACH (c, &u->claims) {
             struct claim *claim = SLD_CONTAINER_OF(c, struct claim, in_unit);
             SLD_UNREF(claim->raw);
@@ -58,7 +68,7 @@ static void origin_free(struct origin *s)
         remarks_clear(&u->trouble);
         sld_xfree(u);
     }
-    sld_map_fini(&s->units);
+    sld_set_fini(&s->units);
     remarks_clear(&s->trouble);
     sld_xfree(s);
 }
@@ -68,12 +78,11 @@ void sld_intake_destroy(struct sld_intake *in)
     if (!in)
         return;
     size_t at = 0;
-    for (struct sld_map_slot *s; (s = sld_map_next(&in->objects, &at));) {
-        struct object *o = s->value;
+    for (struct object *o; (o = sld_set_next(&in->objects, &at));) {
         SLD_UNREF(o->in_force);
         sld_xfree(o);
     }
-    sld_map_fini(&in->objects);
+    sld_set_fini(&in->objects);
     at = 0;
     for (struct sld_map_slot *s; (s = sld_map_next(&in->origins, &at));)
         origin_free(s->value);
@@ -89,6 +98,7 @@ void sld_intake_source(struct sld_intake *in, struct sld_str source, unsigned or
     s->in = in;
     s->order = order;
     s->only = SLD_KIND_COUNT;
+    s->units.key = unit_key;
     if (source.n)
         memcpy(s->name, source.p, source.n);
     sld_list_init(&s->lost);
@@ -113,7 +123,7 @@ static struct origin *origin_get(struct sld_intake *in, struct sld_str source)
 
 static struct unit *unit_get(struct origin *s, struct sld_str path)
 {
-    struct unit *u = sld_map_get(&s->units, path);
+    struct unit *u = sld_set_get(&s->units, path);
     if (u)
         return u;
     u = sld_xcalloc(1, sizeof(*u) + path.n + 1);
@@ -122,7 +132,7 @@ static struct unit *unit_get(struct origin *s, struct sld_str path)
     u->origin = s;
     sld_list_init(&u->claims);
     sld_list_init(&u->in_remarked);
-    sld_map_set(&s->units, path, u);
+    sld_set_add(&s->units, u);
     return u;
 }
 
@@ -132,7 +142,7 @@ static void unit_free(struct unit *u)
     sld_list_remove(&u->in_remarked);
     remarks_clear(&u->remarks);
     remarks_clear(&u->trouble);
-    sld_map_remove(&u->origin->units, sld_str_c(u->path));
+    sld_set_remove(&u->origin->units, u);
     sld_xfree(u);
 }
 
@@ -290,7 +300,7 @@ void sld_intake_gone(struct sld_intake *in, struct sld_str source, struct sld_st
                      uint64_t now)
 {
     struct origin *s = origin_get(in, source);
-    struct unit *u = sld_map_get(&s->units, path);
+    struct unit *u = sld_set_get(&s->units, path);
     if (!u || u->gone)
         return;
     s->changed_ns = now;
@@ -319,8 +329,7 @@ void sld_intake_synced(struct sld_intake *in, struct sld_str source, uint64_t no
     s->changed_ns = now;
     // What was restored and the source did not speak of, it does not have any more.
     size_t at = 0;
-    for (struct sld_map_slot *it; (it = sld_map_next(&s->units, &at));) {
-        struct unit *u = it->value;
+    for (struct unit *u; (u = sld_set_next(&s->units, &at));) {
         if (!u->seen)
             unit_lose_all(u, now);
     }
@@ -434,13 +443,12 @@ static uint64_t origin_tick(struct origin *s, uint64_t now)
 
 void sld_intake_stats(const struct sld_intake *in, struct sld_intake_stats *out)
 {
-    *out = (struct sld_intake_stats){.objects = sld_map_count(&in->objects)};
+    *out = (struct sld_intake_stats){.objects = sld_set_count(&in->objects)};
     size_t at = 0;
     for (struct sld_map_slot *s; (s = sld_map_next(&in->origins, &at));) {
         const struct origin *o = s->value;
         size_t unit_at = 0;
-        for (struct sld_map_slot *it; (it = sld_map_next(&o->units, &unit_at));) {
-            const struct unit *u = it->value;
+        for (const struct unit *u; (u = sld_set_next(&o->units, &unit_at));) {
             out->units += !u->gone;
             out->foreign += u->foreign;
             SLD_LIST_EACH (c, &u->claims) {

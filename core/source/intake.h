@@ -40,7 +40,7 @@ struct remark {
 
 struct remarks {
     struct remark *items;
-    size_t count, cap;
+    uint32_t count, cap;
 };
 
 struct unit {
@@ -66,7 +66,7 @@ struct origin {
     struct sld_intake *in;
     unsigned order;
     enum sld_kind only; // the kind that counts; SLD_KIND_COUNT: all do
-    struct sld_map units;
+    struct sld_set units;
     struct sld_list lost; // claims
     size_t claim_count;
     bool synced;
@@ -82,7 +82,8 @@ struct origin {
 struct sld_intake {
     struct sld_intake_options opt;
     struct sld_intake_events ev;
-    struct sld_map origins, objects;
+    struct sld_map origins;
+    struct sld_set objects;
     struct sld_list contested, remarked;
     uint64_t round;
     struct problem_list *problems;

@@ -23,7 +23,7 @@ struct dir_source {
     char *root;
     struct sld_fswatch *watch;
     struct sld_timer *net, *settle;
-    struct sld_map files;      // path -> struct sld_dir_file
+    struct sld_set files;      // struct sld_dir_file by path
     struct sld_map problems;   // path -> struct dir_problem
     struct sld_list unsettled; // files that wait to be quiet
     struct sld_map pending;    // paths to look at
@@ -52,6 +52,11 @@ void sld_dir_options_default(struct sld_dir_options *o)
     };
 }
 
+static struct sld_str file_key(const void *item)
+{
+    return sld_str_c(((const struct sld_dir_file *)item)->path);
+}
+
 static struct dir_source *dir_create(struct sld_str root, const struct sld_dir_options *o,
                                      const struct sld_source_events *ev)
 {
@@ -68,6 +73,7 @@ static struct dir_source *dir_create(struct sld_str root, const struct sld_dir_o
     memcpy(d->root, root.p, root.n);
     d->root[root.n] = 0;
     sld_list_init(&d->unsettled);
+    d->files.key = file_key;
     d->pending_full = true;
     return d;
 }
@@ -82,9 +88,9 @@ static void file_free(struct sld_dir_file *f)
 static void dir_free(struct dir_source *d)
 {
     size_t at = 0;
-    for (struct sld_map_slot *s; (s = sld_map_next(&d->files, &at));)
-        file_free(s->value);
-    sld_map_fini(&d->files);
+    for (struct sld_dir_file *f; (f = sld_set_next(&d->files, &at));)
+        file_free(f);
+    sld_set_fini(&d->files);
     at = 0;
     for (struct sld_map_slot *s; (s = sld_map_next(&d->problems, &at));)
         sld_xfree(s->value);
@@ -199,13 +205,13 @@ static void problem_clear(struct dir_source *d, struct sld_str path)
 
 static struct sld_dir_file *file_get(struct dir_source *d, struct sld_str path)
 {
-    struct sld_dir_file *f = sld_map_get(&d->files, path);
+    struct sld_dir_file *f = sld_set_get(&d->files, path);
     if (f)
         return f;
     f = sld_xcalloc(1, sizeof(*f) + path.n + 1);
     memcpy(f->path, path.p, path.n);
     sld_list_init(&f->link);
-    sld_map_set(&d->files, path, f);
+    sld_set_add(&d->files, f);
     return f;
 }
 
@@ -214,7 +220,7 @@ static void file_gone(struct dir_source *d, struct sld_dir_file *f)
     struct sld_str path = sld_str_c(f->path);
     problem_clear(d, path);
     d->ev.on_gone(d->ev.user, path);
-    sld_map_remove(&d->files, path);
+    sld_set_remove(&d->files, f);
     file_free(f);
 }
 
@@ -258,7 +264,7 @@ static void file_put(struct dir_source *d, struct sld_dir_result *r)
 
 static void file_bad(struct dir_source *d, const struct sld_dir_result *r)
 {
-    struct sld_dir_file *f = sld_map_get(&d->files, sld_str_c(r->path));
+    struct sld_dir_file *f = sld_set_get(&d->files, sld_str_c(r->path));
     if (f)
         f->reread = true;
     else if (sld_dir_is_unit(sld_str_c(r->path))) {
@@ -275,11 +281,11 @@ static void sweep(struct dir_source *d, struct sld_str prefix, const struct sld_
                   uint64_t number)
 {
     size_t at = 0;
-    for (struct sld_map_slot *s; (s = sld_map_next(&d->files, &at));) {
-        struct sld_dir_file *f = s->value;
-        bool stays = f->scan == number || !sld_dir_below(s->key, prefix);
+    for (struct sld_dir_file *f; (f = sld_set_next(&d->files, &at));) {
+        struct sld_str path = sld_str_c(f->path);
+        bool stays = f->scan == number || !sld_dir_below(path, prefix);
         for (size_t i = 0; !stays && failed && i < failed->count; i++)
-            stays = sld_dir_below(s->key, sld_str_c(failed->items[i]));
+            stays = sld_dir_below(path, sld_str_c(failed->items[i]));
         if (!stays)
             file_gone(d, f);
     }
@@ -296,7 +302,7 @@ static void sweep(struct dir_source *d, struct sld_str prefix, const struct sld_
 
 static void missing(struct dir_source *d, const char *rel)
 {
-    struct sld_dir_file *f = sld_map_get(&d->files, sld_str_c(rel));
+    struct sld_dir_file *f = sld_set_get(&d->files, sld_str_c(rel));
     if (f)
         file_gone(d, f);
     else
@@ -321,7 +327,7 @@ static struct sld_dir_scan *scan_create(struct dir_source *d)
         if (!s->full)
             sld_dir_paths_add(&s->targets, it->key);
         // A full scan reads what events named even when its signature is as before.
-        struct sld_dir_file *f = sld_map_get(&d->files, it->key);
+        struct sld_dir_file *f = sld_set_get(&d->files, it->key);
         if (f)
             f->reread = true;
     }
@@ -368,7 +374,7 @@ static void scan_finish(struct dir_source *d, struct sld_dir_scan *s)
         d->pending_full = true;
     if (s->full && !s->root_failed) {
         SLD_LOG(d->told ? SLD_DEBUG : SLD_INFO, "source", "directory_read", SLD_KC("directory", d->root),
-                SLD_KI("files", sld_map_count(&d->files)));
+                SLD_KI("files", sld_set_count(&d->files)));
         d->told = true;
         d->ev.on_synced(d->ev.user);
     } else if (s->root_failed) {
@@ -407,7 +413,7 @@ static void on_fs_event(enum sld_fs_event ev, struct sld_str path, void *user)
 {
     struct dir_source *d = user;
     if (ev == SLD_FS_WRITING) {
-        struct sld_dir_file *f = sld_map_get(&d->files, path);
+        struct sld_dir_file *f = sld_set_get(&d->files, path);
         if (f) {
             f->writing = true;
             f->due_ns = sld_mono_ns() + d->opt.writing_ms * MS;
@@ -419,7 +425,7 @@ static void on_fs_event(enum sld_fs_event ev, struct sld_str path, void *user)
     else
         sld_map_set(&d->pending, path, d);
     if (ev == SLD_FS_CHANGED) {
-        struct sld_dir_file *f = sld_map_get(&d->files, path);
+        struct sld_dir_file *f = sld_set_get(&d->files, path);
         if (f)
             f->writing = false;
     }

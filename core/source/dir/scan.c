@@ -227,7 +227,7 @@ static void file_open(struct sld_dir_scan *s, const char *rel, const char *full)
 // True when one more file may be known; otherwise that is told, once.
 static bool room_for_file(struct sld_dir_scan *s)
 {
-    if (sld_map_count(s->known) + s->new_files < s->max_files) {
+    if (sld_set_count(s->known) + s->new_files < s->max_files) {
         s->new_files++;
         return true;
     }
@@ -242,7 +242,7 @@ static bool room_for_file(struct sld_dir_scan *s)
 static void file_look(struct sld_dir_scan *s, const char *rel, const char *full,
                       const struct stat *st, bool force)
 {
-    struct sld_dir_file *f = sld_map_get(s->known, sld_str_c(rel));
+    struct sld_dir_file *f = sld_set_get(s->known, sld_str_c(rel));
     struct sld_dir_sig sig = sig_of(st);
     if (f) {
         f->scan = s->number;
@@ -382,7 +382,7 @@ static void file_step(struct sld_dir_scan *s, const char *rel)
     struct stat st;
     if (!path_full(s, rel, full))
         return;
-    if (!sld_map_has(s->known, sld_str_c(rel))) {
+    if (!sld_set_get(s->known, sld_str_c(rel))) {
         if (room_for_file(s))
             file_open(s, rel, full);
         return;

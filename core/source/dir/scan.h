@@ -57,7 +57,7 @@ void sld_dir_paths_fini(struct sld_dir_paths *l);
 struct sld_dir_scan {
     // input
     const char *root;
-    const struct sld_map *known; // path -> struct sld_dir_file
+    const struct sld_set *known; // struct sld_dir_file by path
     uint64_t number;             // of this scan, from 1
     uint64_t quiet_ms;
     size_t max_files;

@@ -245,6 +245,53 @@ static void test_intern_takes_any_text(void **unused)
     sld_intern_destroy(in);
 }
 
+// ---- Sets ----
+
+struct named {
+    bool in;
+    char name[8];
+};
+
+static struct sld_str name_of(const void *item)
+{
+    return sld_str_c(((const struct named *)item)->name);
+}
+
+static void test_set_does_as_an_array_would(void **unused)
+{
+    (void)unused;
+    enum { N = 200 };
+    static struct named all[N];
+    struct sld_set set = {.key = name_of};
+    size_t count = 0;
+    unsigned random = 7;
+    assert_null(sld_set_get(&set, SLD_STR("0")));
+    for (unsigned i = 0; i < N; i++)
+        snprintf(all[i].name, sizeof(all[i].name), "%u", i);
+    for (unsigned step = 0; step < 20000; step++) {
+        random = random * 1103515245 + 12345;
+        struct named *n = &all[random / 65536 % N];
+        if (n->in)
+            sld_set_remove(&set, n);
+        else
+            sld_set_add(&set, n);
+        n->in = !n->in;
+        count += n->in ? 1 : (size_t)-1;
+        assert_int_equal(sld_set_count(&set), count);
+        n = &all[random / 256 % N];
+        assert_ptr_equal(sld_set_get(&set, sld_str_c(n->name)), n->in ? n : NULL);
+    }
+    size_t at = 0, seen = 0;
+    for (struct named *n; (n = sld_set_next(&set, &at)); seen++) { // removing what is met is allowed
+        assert_true(n->in);
+        sld_set_remove(&set, n);
+    }
+    assert_int_equal(seen, count);
+    assert_int_equal(sld_set_count(&set), 0);
+    assert_true(set.cap <= 1024);
+    sld_set_fini(&set);
+}
+
 // ---- Lists ----
 
 struct item {
@@ -296,6 +343,7 @@ int main(void)
         cmocka_unit_test(test_maps_of_few_keys_stay_small),
         cmocka_unit_test(test_intern_ids_are_stable),
         cmocka_unit_test(test_intern_takes_any_text),
+        cmocka_unit_test(test_set_does_as_an_array_would),
         cmocka_unit_test(test_list_keeps_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
