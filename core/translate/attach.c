@@ -132,8 +132,7 @@ void tr_index_attach_domain(sld_id key, const void *value, void (*add)(void *arg
     const struct tr_attach *at = value;
     struct sld_translate *t = user;
     for (size_t i = 0; i < at->domain_count; i++)
-        add(arg,
-            sld_flow_keyf(t->flow, "%.*s\n%.*s", SLD_FMT(at->gateway), SLD_FMT(at->domains[i])));
+        add(arg, sld_flow_key(t->flow, at->domains[i]));
 }
 
 void tr_index_accepted_domain(sld_id key, const void *value, void (*add)(void *arg, sld_id entry),

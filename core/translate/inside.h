@@ -245,14 +245,13 @@ struct sld_translate {
     struct sld_table *status[SLD_KIND_COUNT]; // struct sld_status
 
     struct sld_index *rt_by_label; // of obj[ROUTE_TABLE]: "ns\n<ns>", "label\n<key>=<value>", "all"
-    struct sld_index *ports_by_bind;    // of ports: "<proxy>|<port>"
-    struct sld_index *accepted_by_bind; // of accepted[GATEWAY], the same
-    struct sld_index *attach_by_gateway,
-        *attach_by_domain;                // "<gateway key>", "<gateway key>\n<domain>"
+    struct sld_index *ports_by_bind;                        // of ports: "<proxy>|<port>"
+    struct sld_index *accepted_by_bind;                     // of accepted[GATEWAY], the same
+    struct sld_index *attach_by_gateway, *attach_by_domain; // "<gateway key>", "<domain>"
     struct sld_index *accepted_by_domain; // of accepted[VIRTUAL_SERVICE]: "<domain>"
     struct sld_index *placed_by_gateway, *vs_tls_by_gateway;
     struct sld_index *about; // of all tables whose rows carry findings: by object
-    // Of vhosts by each of `uses`.
+    // Of vhosts by those of `uses` that may be orphans.
     struct sld_index *vhost_users;
 
     struct tr_kind_slot slots[SLD_KIND_COUNT];
@@ -261,6 +260,7 @@ struct sld_translate {
     struct sld_umap orphans;  // keys of secrets without a document that were in use
     struct sld_umap places;   // row key -> the latest struct sld_raw, own reference
     struct nack *nack;        // nack.c
+    struct tr_tables *tables; // route_table.c
     struct changes *changes;  // translate.c: what watchers collected
 };
 
@@ -451,13 +451,18 @@ sld_step tr_step_refusals, tr_step_status; // status.c
 // lost a domain or a port to another object, or its certificate is not valid now.
 bool tr_keeps_out(enum sld_kind k, const struct sld_finding *f);
 
-sld_index_fn tr_index_about, tr_index_uses;                                             // row.c
+sld_index_fn tr_index_about, tr_index_uses; // row.c
+// Whether the object of KEY is of a kind that has no effect unless a virtual host is made of it:
+// tr_index_uses is of those.
+bool tr_may_be_orphan(struct sld_str key);
 sld_index_fn tr_index_rt;                                                               // object.c
 sld_index_fn tr_index_ports, tr_index_accepted_bind;                                    // gateway.c
 sld_index_fn tr_index_attach_gateway, tr_index_attach_domain, tr_index_accepted_domain; // attach.c
 sld_index_fn tr_index_vhost_gateway;  // vhost.c; of placed
 sld_index_fn tr_index_vs_tls_gateway; // tls_set.c
 
+// Where the document of KEY is now; NULL when there is none. (translate.c)
+struct sld_raw *tr_place(const struct sld_translate *t, enum sld_kind k, sld_id key);
 // ROW, the status of KEY, with the problem of its document's place if it has one. (translate.c)
 const struct sld_status *tr_told_status(const struct sld_translate *t, sld_id key,
                                         const struct sld_status *row);
@@ -465,6 +470,15 @@ const struct sld_status *tr_told_status(const struct sld_translate *t, sld_id ke
 // Validation of a document alone (validate.c): what decides whether it can be accepted.
 void tr_validate(const struct sld_translate *t, enum sld_kind k, const void *msg,
                  struct sld_report *r);
+
+// What route tables were made of, so that the next ones are made faster; route_table.c.
+struct tr_tables *tr_tables_create(void);
+void tr_tables_destroy(struct tr_tables *t);
+// The resource of KEY is gone.
+void tr_tables_forget(struct tr_tables *t, sld_id key);
+// Whether the bytes of all tables are those of their hosts one behind the other; for
+// sld_translate_verify.
+bool tr_tables_sound(const struct tr_tables *t);
 
 // nack.c
 sld_step tr_step_placed; // parent: vhosts

@@ -31,7 +31,8 @@ const struct sld_status *sld_translate_status(const struct sld_translate *t, str
 
 const struct sld_raw *sld_translate_raw(const struct sld_translate *t, struct sld_str key)
 {
-    return sld_umap_get(&t->places, sld_flow_key(t->flow, key));
+    struct sld_ident id;
+    return sld_ident_parse(key, &id) ? tr_place(t, id.kind, sld_flow_key(t->flow, key)) : NULL;
 }
 
 struct views {

@@ -149,7 +149,8 @@ void tr_emit_row(struct tr *tr, sld_id key, struct sld_out *out)
     row->out = out;
     struct sld_hash h = {0};
     if (out) {
-        out->content = sld_hash_bytes(out->bytes);
+        if (sld_hash_zero(out->content))
+            out->content = sld_hash_bytes(out->bytes);
         out->obj.hash = hash_of(out);
         h = out->obj.hash;
     }

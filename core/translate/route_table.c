@@ -25,27 +25,228 @@ static int by_str(const void *a, const void *b)
     return sld_str_cmp(*(const struct sld_str *)a, *(const struct sld_str *)b);
 }
 
-// The clusters of all hosts, sorted and distinct. Equal names are the same: the rows have them from
-// the flow.
-static struct sld_str *clusters_of(struct tr *tr, const struct sld_hit *hits, size_t n,
-                                   size_t *count)
+// ---- What a table was made of ----
+//
+// A table of thousands of hosts changes in one of them. What was made last is kept, so that the
+// next one copies the bytes before and behind the change as they are, and counts only the clusters
+// of the hosts that changed. This is memory, not input: the result is the same without.
+
+struct table {
+    struct sld_out *out;        // own reference: the bytes
+    struct tr_vhost_row **rows; // own references, in order
+    struct sld_hash *contents;  // of the rows
+    size_t *at;                 // where each begins in the bytes; one more: their end
+    size_t count;
+    struct sld_umap users; // address of a cluster's name -> how many of the rows have it
+    size_t secrets;        // rows with secrets
+};
+
+struct tr_tables {
+    struct sld_umap by_key; // id of the resource -> struct table
+};
+
+struct tr_tables *tr_tables_create(void)
 {
-    struct sld_umap seen = {0};
-    struct sld_str *out = NULL;
-    *count = 0;
-    for (size_t i = 0; i < n; i++) {
-        const struct tr_vhost_row *v = hits[i].value;
-        for (size_t k = 0; k < v->cluster_count; k++) {
-            uint64_t name = (uint64_t)(uintptr_t)v->clusters[k].p;
-            if (sld_umap_has(&seen, name))
-                continue;
-            sld_umap_set(&seen, name, tr);
-            SLD_PUSH(tr->arena, out, *count, v->clusters[k]);
-        }
+    return SLD_NEW(struct tr_tables);
+}
+
+static void table_free(struct table *t)
+{
+    if (!t)
+        return;
+    for (size_t i = 0; i < t->count; i++)
+        SLD_UNREF(t->rows[i]);
+    SLD_UNREF(t->out);
+    sld_xfree(t->rows);
+    sld_xfree(t->contents);
+    sld_xfree(t->at);
+    sld_umap_fini(&t->users);
+    sld_xfree(t);
+}
+
+void tr_tables_destroy(struct tr_tables *t)
+{
+    size_t at = 0;
+    for (struct sld_umap_slot *s; (s = sld_umap_next(&t->by_key, &at));)
+        table_free(s->value);
+    sld_umap_fini(&t->by_key);
+    sld_xfree(t);
+}
+
+void tr_tables_forget(struct tr_tables *t, sld_id key)
+{
+    table_free(sld_umap_remove(&t->by_key, key));
+}
+
+// ---- Making one ----
+
+// Counts the clusters of V up or down; true when one came or went.
+static bool count_users(struct table *t, const struct tr_vhost_row *v, bool up)
+{
+    bool other = false;
+    for (size_t i = 0; i < v->cluster_count; i++) {
+        // Equal names are the same: the rows have them from the flow.
+        uint64_t name = (uint64_t)(uintptr_t)v->clusters[i].p;
+        uintptr_t n = (uintptr_t)sld_umap_get(&t->users, name);
+        SLD_INV(up || n > 0);
+        n = up ? n + 1 : n - 1;
+        other |= up ? n == 1 : n == 0;
+        if (n)
+            sld_umap_set(&t->users, name, (void *)n);
+        else
+            sld_umap_remove(&t->users, name);
     }
-    sld_umap_fini(&seen);
+    return other;
+}
+
+// The clusters of all hosts, sorted and distinct.
+static struct sld_str *clusters_of(struct tr *tr, const struct table *t, size_t *count)
+{
+    struct sld_str *out = SLD_ARENA_ARRAY(tr->arena, struct sld_str, t->users.live);
+    size_t at = 0;
+    *count = 0;
+    for (struct sld_umap_slot *s; (s = sld_umap_next(&t->users, &at));)
+        out[(*count)++] = sld_str_c((const char *)(uintptr_t)s->key);
     if (*count)
         qsort(out, *count, sizeof(*out), by_str);
+    return out;
+}
+
+// Which hosts are not as they were: those from FROM on, but for the last TAIL.
+struct difference {
+    size_t from, tail;
+};
+
+static struct difference compare(const struct table *t, const struct sld_hit *hits, size_t n)
+{
+    struct difference d = {0};
+    size_t least = n < t->count ? n : t->count;
+    while (d.from < least && hits[d.from].value == t->rows[d.from])
+        d.from++;
+    while (d.tail < least - d.from && hits[n - 1 - d.tail].value == t->rows[t->count - 1 - d.tail])
+        d.tail++;
+    return d;
+}
+
+static struct tr_vhost_row *counted(const void *row)
+{
+    union {
+        const void *frozen;
+        void *own;
+    } u = {row}; // only the count of references changes
+    return sld_obj_ref(u.own);
+}
+
+// Brings rows, contents and clusters of T up to HITS; true when the clusters are others than
+// before. `at` follows.
+static bool replace(struct table *t, struct difference d, const struct sld_hit *hits, size_t n)
+{
+    bool others = false;
+    size_t old_end = t->count - d.tail, end = n - d.tail;
+    for (size_t i = d.from; i < end; i++) {
+        const struct tr_vhost_row *v = hits[i].value;
+        t->secrets += v->secret;
+        others |= count_users(t, v, true);
+    }
+    for (size_t i = d.from; i < old_end; i++) {
+        const struct tr_vhost_row *v = t->rows[i];
+        t->secrets -= v->secret;
+        others |= count_users(t, v, false);
+        SLD_UNREF(t->rows[i]);
+    }
+    if (n > t->count) {
+        t->rows = sld_xrealloc(t->rows, n * sizeof(*t->rows));
+        t->contents = sld_xrealloc(t->contents, n * sizeof(*t->contents));
+        t->at = sld_xrealloc(t->at, (n + 1) * sizeof(*t->at));
+    }
+    if (d.tail) {
+        memmove(t->rows + end, t->rows + old_end, d.tail * sizeof(*t->rows));
+        memmove(t->contents + end, t->contents + old_end, d.tail * sizeof(*t->contents));
+        memmove(t->at + end, t->at + old_end, d.tail * sizeof(*t->at));
+    }
+    for (size_t i = d.from; i < end; i++) {
+        t->rows[i] = counted(hits[i].value);
+        t->contents[i] = t->rows[i]->content;
+    }
+    t->count = n;
+    return others;
+}
+
+static size_t size_of(const struct tr_vhost_row *v)
+{
+    char h[HEAD_MAX];
+    return v->bytes.n ? head_of(h, v->bytes.n).n + v->bytes.n : 0;
+}
+
+static void add_host(struct sld_out *out, const struct tr_vhost_row *v)
+{
+    char h[HEAD_MAX];
+    if (!v->bytes.n)
+        return;
+    tr_out_add(out, head_of(h, v->bytes.n));
+    tr_out_add(out, v->bytes);
+}
+
+bool tr_tables_sound(const struct tr_tables *ts)
+{
+    size_t at = 0;
+    for (struct sld_umap_slot *s; (s = sld_umap_next(&ts->by_key, &at));) {
+        const struct table *t = s->value;
+        struct sld_str rest = sld_str_sub(t->out->bytes, t->at[0], t->out->bytes.n);
+        char h[HEAD_MAX];
+        for (size_t i = 0; i < t->count; i++) {
+            struct sld_str own = t->rows[i]->bytes, head = own.n ? head_of(h, own.n) : SLD_STR("");
+            if (t->at[i] != t->out->bytes.n - rest.n ||
+                !sld_str_eq(sld_str_sub(rest, 0, head.n), head) ||
+                !sld_str_eq(sld_str_sub(rest, head.n, own.n), own))
+                return false;
+            rest = sld_str_sub(rest, head.n + own.n, rest.n);
+        }
+        if (rest.n || t->at[t->count] != t->out->bytes.n)
+            return false;
+    }
+    return true;
+}
+
+static struct sld_hash content_of(const struct table *t, struct sld_str head)
+{
+    struct sld_hash members =
+        sld_hash_bytes(sld_str_n((const char *)t->contents, t->count * sizeof(*t->contents)));
+    return sld_hash_mix(sld_hash_bytes(head), members);
+}
+
+// The table of HITS, made from the one that T holds.
+static struct sld_out *remake(struct tr *tr, struct table *t, struct sld_out *proto,
+                              struct sld_str head, const struct sld_hit *hits, size_t n)
+{
+    struct difference d = compare(t, hits, n);
+    size_t old_end = t->count - d.tail, end = n - d.tail;
+    size_t before = t->count ? t->at[d.from] : head.n, behind = t->count ? t->at[old_end] : head.n;
+    size_t rest = t->out ? t->out->bytes.n - behind : 0, middle = 0;
+    for (size_t i = d.from; i < end; i++)
+        middle += size_of(hits[i].value);
+    bool others = replace(t, d, hits, n);
+    proto->secret = t->secrets > 0;
+    if (others || !t->out) {
+        proto->clusters = clusters_of(tr, t, &proto->cluster_count);
+    } else {
+        proto->clusters = t->out->clusters;
+        proto->cluster_count = t->out->cluster_count;
+    }
+    struct sld_out *out = tr_out_create(proto, before + middle + rest, 1);
+    tr_out_add(out, t->out ? sld_str_sub(t->out->bytes, 0, before) : head);
+    for (size_t i = d.from; i < end; i++) {
+        t->at[i] = out->bytes.n;
+        add_host(out, t->rows[i]);
+    }
+    size_t now = out->bytes.n;
+    if (rest)
+        tr_out_add(out, sld_str_sub(t->out->bytes, behind, rest));
+    for (size_t i = end; i <= n; i++)
+        t->at[i] = i == n ? out->bytes.n : t->at[i] - behind + now;
+    out->content = content_of(t, head);
+    SLD_UNREF(t->out);
+    t->out = sld_obj_ref(out);
     return out;
 }
 
@@ -58,29 +259,17 @@ static void emit_table(struct tr *tr, const struct tr_gateway *g, const struct t
     rc->name = SLD_MSG_STR(tr->arena, name);
     struct sld_str head = sld_msg_encode(tr->arena, &rc->base);
     struct sld_out proto = {.type = SLD_OUT_ROUTE, .view = b->view, .name = name};
-    char h[HEAD_MAX];
-    size_t bytes = head.n;
-    for (size_t i = 0; i < n; i++) {
-        const struct tr_vhost_row *v = hits[i].value;
-        proto.secret |= v->secret;
-        if (v->bytes.n)
-            bytes += head_of(h, v->bytes.n).n + v->bytes.n;
+    sld_id key = sld_flow_key(tr->t->flow, tr_out_key(tr->arena, SLD_OUT_ROUTE, b->view, name));
+    struct table *t = sld_umap_get(&tr->t->tables->by_key, key);
+    if (!t) {
+        t = SLD_NEW(struct table);
+        t->at = sld_xcalloc(1, sizeof(*t->at));
+        sld_umap_set(&tr->t->tables->by_key, key, t);
     }
-    proto.clusters = clusters_of(tr, hits, n, &proto.cluster_count);
-    struct sld_out *out = tr_out_create(&proto, bytes, 1);
-    tr_out_add(out, head);
-    for (size_t i = 0; i < n; i++) {
-        const struct tr_vhost_row *v = hits[i].value;
-        if (!v->bytes.n)
-            continue;
-        tr_out_add(out, head_of(h, v->bytes.n));
-        tr_out_add(out, v->bytes);
-    }
-    SLD_INV(out->bytes.n == bytes);
+    struct sld_out *out = remake(tr, t, &proto, head, hits, n);
     struct tr of = {.t = tr->t, .ctx = tr->ctx, .arena = tr->arena};
     tr_use(&of, g->key);
-    tr_emit_row(&of, sld_flow_key(tr->t->flow, tr_out_key(tr->arena, SLD_OUT_ROUTE, b->view, name)),
-                out);
+    tr_emit_row(&of, key, out);
 }
 
 void tr_step_out_routes(struct sld_ctx *ctx, sld_id key, const void *in, void *user)

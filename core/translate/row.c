@@ -183,14 +183,29 @@ void tr_index_about(sld_id key, const void *value, void (*add)(void *arg, sld_id
         add(arg, sld_flow_key(t->flow, row->about[i].key));
 }
 
+bool tr_may_be_orphan(struct sld_str key)
+{
+    static const enum sld_kind kinds[] = {SLD_KIND_VIRTUAL_SERVICE, SLD_KIND_ROUTE_TABLE,
+                                          SLD_KIND_ROUTE_OPTION, SLD_KIND_VIRTUAL_HOST_OPTION};
+    ptrdiff_t end = sld_str_index(key, '/');
+    for (size_t i = 0; end > 0 && i < SLD_ARRAY_LEN(kinds); i++) {
+        if (sld_str_eq(sld_str_sub(key, 0, (size_t)end),
+                       sld_str_c(sld_kind_info(kinds[i])->plural)))
+            return true;
+    }
+    return false;
+}
+
 void tr_index_uses(sld_id key, const void *value, void (*add)(void *arg, sld_id entry), void *arg,
                    void *user)
 {
     (void)key;
     const struct tr_row *row = value;
     struct sld_translate *t = user;
-    for (size_t i = 0; i < row->use_count; i++)
-        add(arg, sld_flow_key(t->flow, row->uses[i]));
+    for (size_t i = 0; i < row->use_count; i++) {
+        if (tr_may_be_orphan(row->uses[i]))
+            add(arg, sld_flow_key(t->flow, row->uses[i]));
+    }
 }
 
 // ---- Reading ----

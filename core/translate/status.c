@@ -114,8 +114,7 @@ static void note(struct gather *g, enum sld_severity severity, enum sld_code cod
 static void orphan(struct gather *g, struct sld_translate *t, enum sld_kind k)
 {
     bool vs = k == SLD_KIND_VIRTUAL_SERVICE;
-    if (!vs && k != SLD_KIND_ROUTE_TABLE && k != SLD_KIND_ROUTE_OPTION &&
-        k != SLD_KIND_VIRTUAL_HOST_OPTION)
+    if (!tr_may_be_orphan(g->key))
         return;
     size_t n;
     sld_ctx_lookup(g->ctx, t->vhost_users, g->id, &n);

@@ -149,6 +149,7 @@ static void declare(struct sld_translate *t)
 
 struct changes {
     struct sld_translate_result *into;
+    bool ran;      // a round took place
     bool gateways; // some gateway changed
     bool troubled; // a trouble came or went: `into` hears of it in the next run
     struct sld_id_list {
@@ -183,7 +184,6 @@ static void on_out(struct sld_table *table, sld_id key, const void *old, const v
                    void *user)
 {
     (void)table;
-    (void)key;
     struct sld_translate *t = user;
     struct sld_translate_result *r = t->changes->into;
     const struct tr_out *was = old, *is = new_value;
@@ -191,6 +191,8 @@ static void on_out(struct sld_table *table, sld_id key, const void *old, const v
     if ((!before && !now) || (before && now && sld_hash_eq(before->obj.hash, now->obj.hash)))
         return;
     const struct sld_out *any = now ? now : before;
+    if (!now && any->type == SLD_OUT_ROUTE)
+        tr_tables_forget(t->tables, key);
     struct sld_out_change c = {
         .type = any->type,
         .view = sld_arena_str(&r->arena, any->view),
@@ -315,6 +317,7 @@ struct sld_translate *sld_translate_create(const struct sld_translate_options *o
     t->flow = sld_flow_create();
     t->changes = SLD_NEW(struct changes);
     t->nack = tr_nack_create(t);
+    t->tables = tr_tables_create();
     declare(t);
     watch(t);
     struct sld_blob *seed = sld_blob_create(SLD_STR("seed"));
@@ -344,11 +347,25 @@ static void place_drop(struct sld_raw *raw)
     SLD_UNREF(raw);
 }
 
-// A document that only moved changes no row, but people are told where it is now.
+// A document that only moved changes no row, but people are told where it is now. Before the first
+// round the rows know.
 static void place_set(struct sld_translate *t, sld_id key, struct sld_raw *raw)
 {
-    place_drop(raw ? sld_umap_set(&t->places, key, sld_obj_ref(raw))
-                   : sld_umap_remove(&t->places, key));
+    if (!raw)
+        place_drop(sld_umap_remove(&t->places, key));
+    else if (t->changes->ran)
+        place_drop(sld_umap_set(&t->places, key, sld_obj_ref(raw)));
+}
+
+struct sld_raw *tr_place(const struct sld_translate *t, enum sld_kind k, sld_id key)
+{
+    struct sld_raw *place = sld_umap_get(&t->places, key);
+    if (place)
+        return place;
+    const struct sld_object *o = sld_flow_get(t->raw[k], key);
+    if (!o)
+        o = sld_flow_get(t->accepted[k], key);
+    return o ? o->raw : NULL;
 }
 
 void sld_translate_destroy(struct sld_translate *t)
@@ -357,6 +374,7 @@ void sld_translate_destroy(struct sld_translate *t)
         return;
     sld_objects_rest();
     tr_nack_destroy(t->nack);
+    tr_tables_destroy(t->tables);
     sld_flow_destroy(t->flow);
     size_t at = 0;
     for (struct sld_umap_slot *s; (s = sld_umap_next(&t->places, &at));)
@@ -414,7 +432,8 @@ static struct sld_object *decode(struct sld_translate *t, struct sld_raw *raw,
     return sld_object_decode_lean(raw, check, &c);
 }
 
-// What a refusal knows a document by. Another version of Solder makes something else of it, and tries it again.
+// What a refusal knows a document by. Another version of Solder makes something else of it, and
+// tries it again.
 static struct sld_hash refused_as(const struct sld_object *o)
 {
     return sld_hash_mix(o->obj.hash, sld_hash_bytes(SLD_STR(SLD_VERSION)));
@@ -450,7 +469,7 @@ bool tr_bar(struct sld_translate *t, struct sld_str key, const struct sld_object
     if (!sld_ident_parse(key, &who))
         return false;
     const struct sld_object *raw = sld_flow_get(t->raw[who.kind], id);
-    struct sld_raw *place = sld_umap_get(&t->places, id);
+    struct sld_raw *place = tr_place(t, who.kind, id);
     if (!raw || !raw->ok || !place || (doc && sld_hash_eq(doc->obj.hash, raw->obj.hash)))
         return false;
     struct barred *b = barred_set(t, id, refused_as(raw), words);
@@ -469,9 +488,9 @@ void tr_unbar(struct sld_translate *t, struct sld_str key)
 {
     struct sld_ident who;
     sld_id id = sld_flow_key(t->flow, key);
-    struct sld_raw *place = sld_umap_get(&t->places, id);
     struct barred *b = sld_umap_remove(&t->barred, id);
-    if (b && place && sld_ident_parse(key, &who)) {
+    struct sld_raw *place = b && sld_ident_parse(key, &who) ? tr_place(t, who.kind, id) : NULL;
+    if (place) {
         struct sld_object *o = decode(t, place, NULL);
         sld_flow_set(t->raw[who.kind], id, o);
         touch(t->changes, who.kind, id);
@@ -483,7 +502,11 @@ void tr_unbar(struct sld_translate *t, struct sld_str key)
 void sld_translate_set(struct sld_translate *t, struct sld_ident id, struct sld_raw *raw)
 {
     sld_id key = key_of(t, id);
+    const struct sld_object *now = sld_flow_get(t->raw[id.kind], key);
     place_set(t, key, raw);
+    // It only moved: in a file of many documents most do with each edit.
+    if (raw && now && now->raw->item == raw->item && sld_str_eq(now->raw->text, raw->text))
+        return;
     if (!raw) {
         sld_flow_delete(t->raw[id.kind], key);
         barred_free(sld_umap_remove(&t->barred, key));
@@ -727,6 +750,7 @@ void sld_translate_run(struct sld_translate *t, struct sld_translate_result *r)
     t->changes->into = r;
     while (sld_flow_pending(t->flow)) {
         add_round(&r->round, sld_flow_run(t->flow));
+        t->changes->ran = true;
         struct changes *c = t->changes;
         for (size_t i = 0; i < c->touched.count; i++)
             decide(t, c->touched.kinds[i], c->touched.ids[i], r);
@@ -766,8 +790,11 @@ static void build_fresh(struct sld_flow *fresh, void *arg)
 
 enum sld_rc sld_translate_verify(struct sld_translate *t, struct sld_err *err)
 {
-    struct sld_translate fresh = {.opt = t->opt};
+    struct sld_translate fresh = {.opt = t->opt, .tables = tr_tables_create()};
     enum sld_rc rc = sld_flow_verify(t->flow, build_fresh, &fresh, err);
+    tr_tables_destroy(fresh.tables);
+    if (rc == SLD_OK && !tr_tables_sound(t->tables))
+        rc = sld_err_set(err, SLD_INTERNAL, "a route table is not made of its virtual hosts");
     sld_objects_rest();
     return rc;
 }

@@ -83,7 +83,7 @@ struct sld_out {
     struct sld_str view; // node role "<write namespace>~<proxy>"; empty = every view
     struct sld_str name;
     struct sld_str bytes;     // the encoded message
-    struct sld_hash content;  // hash of bytes
+    struct sld_hash content;  // equal for equal bytes
     bool secret;              // bytes hold secrets: printed as ***, wiped when freed
     struct sld_str *clusters; // route, listener: clusters it sends requests to that exist, sorted
     size_t cluster_count;

@@ -13,12 +13,23 @@ struct form {
     bool conflict;
 };
 
+// The attachments to GATEWAY that claim DOMAIN. Their keys begin with the gateway's, so they are
+// neighbours in the entry.
 static const struct sld_hit *claims(struct tr *tr, struct sld_str gateway, struct sld_str domain,
                                     size_t *n)
 {
     struct sld_translate *t = tr->t;
-    sld_id entry = sld_flow_keyf(t->flow, "%.*s\n%.*s", SLD_FMT(gateway), SLD_FMT(domain));
-    return sld_ctx_lookup(tr->ctx, t->attach_by_domain, entry, n);
+    size_t all, from = 0;
+    const struct sld_hit *hits =
+        sld_ctx_lookup(tr->ctx, t->attach_by_domain, sld_flow_key(t->flow, domain), &all);
+    while (from < all &&
+           !sld_str_eq(((const struct tr_attach *)hits[from].value)->gateway, gateway))
+        from++;
+    *n = 0;
+    while (from + *n < all &&
+           sld_str_eq(((const struct tr_attach *)hits[from + *n].value)->gateway, gateway))
+        (*n)++;
+    return hits + from;
 }
 
 static struct sld_str claimer(const struct sld_hit *h)
@@ -240,7 +251,8 @@ static bool gate(struct tr_build *b, Env__Route__VirtualHost *vh)
 static Env__Route__VirtualHost *build(struct tr_build *b, const struct form *f, bool ssl)
 {
     struct tr *tr = b->tr;
-    const Gloo__VirtualHost *in = ((const Gloo__VirtualService *)sld_object_msg(f->object))->virtual_host;
+    const Gloo__VirtualHost *in =
+        ((const Gloo__VirtualService *)sld_object_msg(f->object))->virtual_host;
     Env__Route__VirtualHost *vh =
         SLD_MSG(tr->arena, Env__Route__VirtualHost, env__route__virtual_host);
     vh->name = SLD_MSG_STR(tr->arena, b->name);
