@@ -133,7 +133,8 @@ static void document_add(const struct sld_node *node, long index, void *arg)
     if (rc == SLD_OK && only != SLD_KIND_COUNT && s.id.kind != only) {
         rc = SLD_NOT_FOUND;
         code = SLD_DOC_FOREIGN;
-        sld_err_set(&err, rc, "a %s is not read here, only %s", sld_kind_info(s.id.kind)->name, sld_kind_info(only)->name);
+        sld_err_set(&err, rc, "a %s is not read here, only %s", sld_kind_info(s.id.kind)->name,
+                    sld_kind_info(only)->name);
     }
     if (rc == SLD_OK) {
         if (index >= 0)
@@ -151,13 +152,137 @@ static void document_add(const struct sld_node *node, long index, void *arg)
     }
 }
 
+static void documents_add(struct reading *r, const struct unit *u, const struct sld_document *docs,
+                          size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct each e = {.r = r, .doc = &docs[i], .unit = u, .line = docs[i].line};
+        if (docs[i].root)
+            sld_model_each(docs[i].root, document_add, &e);
+    }
+}
+
+// ---- Documents that are as they were ----
+//
+// An edit of a file of many documents is one of few: the others are known by their text and not
+// read again. A line that begins with "---" separates documents wherever it stands, so a file can
+// be cut without being read.
+
+// Above this the ceilings for all documents of a text together could matter, which are not counted
+// here.
+enum { PARTS_MAX_BYTES = 1024 * 1024 };
+
+struct parts {
+    struct sld_document *items; // without roots
+    size_t count;
+};
+
+static bool is_marker(struct sld_str line)
+{
+    return sld_str_starts(line, SLD_STR("---")) &&
+           (line.n == 3 || line.p[3] == ' ' || line.p[3] == '\t' || line.p[3] == '\n');
+}
+
+// Cuts TEXT; false when that is not so simple.
+static bool cut(struct sld_arena *a, struct sld_str text, struct parts *out)
+{
+    struct sld_str start = sld_str_trim(text);
+    if (text.n > PARTS_MAX_BYTES || memchr(text.p, '\r', text.n) ||
+        sld_str_find(text, SLD_STR("\xc2\x85")) >= 0 ||
+        sld_str_find(text, SLD_STR("\xe2\x80\xa8")) >= 0 ||
+        sld_str_find(text, SLD_STR("\xe2\x80\xa9")) >= 0 || start.p[0] == '{' ||
+        start.p[0] == '[' || (unsigned char)start.p[0] == 0xef)
+        return false;
+    struct sld_document doc = {.text = text, .line = 1};
+    bool begun = false; // the document has content or a marker
+    size_t at = 0;
+    for (int line = 1; at < text.n; line++) {
+        struct sld_str l = line_at(text, at), content = sld_str_trim(l);
+        if (l.p[0] == '%' || sld_str_starts(l, SLD_STR("...")))
+            return false;
+        bool marker = is_marker(l);
+        if (marker && begun) {
+            doc.text.n = (size_t)(l.p - doc.text.p);
+            SLD_PUSH(a, out->items, out->count, doc);
+            doc = (struct sld_document){.text = sld_str_sub(text, at, text.n), .line = line};
+        }
+        begun = begun || marker || (content.n && content.p[0] != '#');
+        at += l.n;
+    }
+    SLD_PUSH(a, out->items, out->count, doc);
+    return out->count <= sld_doc_limits_default.max_docs;
+}
+
+// Reads one part alone, with the places it has in the file.
+static bool part_read(struct reading *r, const struct unit *u, struct sld_document *part)
+{
+    size_t before = (size_t)part->line - 1;
+    char *padded = sld_arena_alloc(&r->arena, before + part->text.n + 1);
+    memset(padded, '\n', before);
+    memcpy(padded + before, part->text.p, part->text.n);
+    struct sld_document *docs = NULL;
+    size_t n = 0;
+    enum sld_code code;
+    if (sld_doc_read(&r->arena, sld_str_n(padded, before + part->text.n), &sld_doc_limits_default,
+                     &docs, &n, &code, NULL) != SLD_OK ||
+        n > 1)
+        return false;
+    if (n == 0)
+        return true;
+    part->root = docs[0].root;
+    documents_add(r, u, part, 1);
+    return true;
+}
+
+static const struct claim *claim_of(const struct sld_umap *known, struct sld_str text)
+{
+    const struct claim *c = sld_umap_get(known, sld_hash64(text));
+    return c && sld_str_eq(c->raw->text, text) ? c : NULL;
+}
+
+// True when R was made out of what unit U said and the parts of BYTES that are new.
+static bool reading_by_parts(struct reading *r, const struct unit *u, struct sld_str bytes)
+{
+    struct parts parts = {0};
+    if (sld_list_empty(&u->claims) || u->claims.next->next == &u->claims ||
+        !cut(&r->arena, bytes, &parts))
+        return false;
+    struct sld_umap known = {0};
+    SLD_LIST_EACH (it, &u->claims) {
+        struct claim *c = SLD_CONTAINER_OF(it, struct claim, in_unit);
+        if (c->raw->item < 0)
+            sld_umap_set(&known, sld_hash64(c->raw->text), c);
+    }
+    bool ok = true;
+    for (size_t i = 0; ok && i < parts.count; i++) {
+        struct sld_document *part = &parts.items[i];
+        const struct claim *c = claim_of(&known, part->text);
+        if (!c) {
+            ok = part_read(r, u, part);
+            continue;
+        }
+        // The claim may have another word by the time this one counts.
+        struct sld_ident id = {c->raw->kind, sld_arena_str(&r->arena, c->raw->ns),
+                               sld_arena_str(&r->arena, c->raw->name)};
+        struct said s = {.id = id, .text = part->text, .line = part->line, .item = -1};
+        SLD_PUSH(&r->arena, r->items, r->count, s);
+    }
+    sld_umap_fini(&known);
+    return ok;
+}
+
+// ---- All of a unit ----
+
 void reading_init(struct reading *r, const struct unit *u, struct sld_str bytes)
 {
     *r = (struct reading){0};
     r->blank = sld_str_trim(bytes).n == 0;
     r->unterminated = bytes.n > 0 && bytes.p[bytes.n - 1] != '\n';
-    if (r->blank)
+    if (r->blank || reading_by_parts(r, u, bytes))
         return;
+    // All of it, then, from the beginning.
+    remarks_clear(&r->remarks);
+    *r = (struct reading){.arena = r->arena, .unterminated = r->unterminated};
     struct sld_document *docs = NULL;
     size_t n = 0;
     enum sld_code code = SLD_YAML_SYNTAX;
@@ -167,11 +292,7 @@ void reading_init(struct reading *r, const struct unit *u, struct sld_str bytes)
         remarks_add(&r->remarks, SLD_ERROR, code, err.line, err.column, "%s", err.msg);
         return;
     }
-    for (size_t i = 0; i < n; i++) {
-        struct each e = {.r = r, .doc = &docs[i], .unit = u, .line = docs[i].line};
-        if (docs[i].root)
-            sld_model_each(docs[i].root, document_add, &e);
-    }
+    documents_add(r, u, docs, n);
 }
 
 void reading_fini(struct reading *r)

@@ -112,7 +112,7 @@ struct claim *object_winner(const struct object *o);
 // One object a unit says.
 struct said {
     struct sld_ident id;
-    const struct sld_node *node; // what the text says
+    const struct sld_node *node; // what the text says; NULL: what this text said before
     struct sld_str text;
     int line;
     long item;
