@@ -50,8 +50,7 @@ static struct sld_str join(struct sld_arena *a, struct sld_str prefix, struct sl
         return sld_arena_str(a, path.p ? path : SLD_STR(""));
     if (path.n == 0)
         return sld_arena_str(a, prefix);
-    return sld_arena_fmt(a, "%.*s%s%.*s", SLD_FMT(prefix), path.p[0] == '[' ? "" : ".",
-                         SLD_FMT(path));
+    return SLD_ARENA_JOIN(a, prefix, path.p[0] == '[' ? SLD_STR("") : SLD_STR("."), path);
 }
 
 // Whether one of severity SEV is kept: drops the last of the mildest ones when there are too many.
@@ -101,12 +100,26 @@ void sld_report_add(struct sld_report *r, enum sld_severity sev, enum sld_code c
     SLD_PUSH(r->arena, r->items, r->count, f);
 }
 
+// "[INDEX]", written into OUT.
+enum { INDEX_MAX = 24 };
+static struct sld_str bracketed(char out[INDEX_MAX], long index)
+{
+    size_t at = INDEX_MAX;
+    out[--at] = ']';
+    do
+        out[--at] = (char)('0' + index % 10);
+    while (index /= 10);
+    out[--at] = '[';
+    return sld_str_n(out + at, INDEX_MAX - at);
+}
+
 struct sld_str sld_report_enter(struct sld_report *r, const char *part, long index)
 {
-    struct sld_str before = r->prefix;
-    r->prefix = join(r->arena, before, sld_str_c(part));
-    if (index >= 0)
-        r->prefix = sld_arena_fmt(r->arena, "%.*s[%ld]", SLD_FMT(r->prefix), index);
+    struct sld_str before = r->prefix, p = sld_str_c(part), none = SLD_STR("");
+    char text[INDEX_MAX];
+    bool dot = before.n && p.n && p.p[0] != '[';
+    r->prefix = SLD_ARENA_JOIN(r->arena, before, dot ? SLD_STR(".") : none, p.p ? p : none,
+                               index >= 0 ? bracketed(text, index) : none);
     return before;
 }
 

@@ -114,10 +114,12 @@ static void check_enum(struct check *c, const struct path *at, const struct sld_
                        const ProtobufCEnumDescriptor *e, int v)
 {
     const ProtobufCEnumValue *known = protobuf_c_enum_descriptor_get_value(e, v);
-    char number[16];
-    snprintf(number, sizeof(number), "%d", v);
     if (u->defined_only && !known)
         fail(c, at, SLD_FIELD_ENUM, "%d is no value of %s", v, e->short_name);
+    if (!u->in && !u->not_in)
+        return;
+    char number[16];
+    snprintf(number, sizeof(number), "%d", v);
     // Lists name values of an enum by name or number.
     struct sld_str name = sld_str_c(known ? known->name : number);
     bool by_number = (u->in && listed(u->in, sld_str_c(number))) ||
@@ -188,9 +190,11 @@ static void check_value(struct check *c, const struct path *at, const struct sld
         check_enum(c, at, u, f->descriptor, (int)walk_u32(p));
     } else {
         double v = as_double(p, f->type);
+        check_bounds(c, at, u, v, "");
+        if (!u->in && !u->not_in)
+            return;
         char text[32];
         snprintf(text, sizeof(text), "%.15g", v);
-        check_bounds(c, at, u, v, "");
         check_lists(c, at, u, sld_str_c(text));
     }
 }
@@ -279,8 +283,10 @@ static void check_field(struct check *c, const struct path *up, const ProtobufCM
     const ProtobufCFieldDescriptor *f = &m->descriptor->fields[i];
     const struct sld_field_info *field = &info->fields[i];
     const struct sld_rules *u = info->unchecked ? NULL : field->rules;
-    struct path at = {up, sld_str_c(field->json_name), -1, false};
     bool set = walk_set(m, f);
+    if (!set && !u)
+        return; // most fields
+    struct path at = {up, sld_str_c(field->json_name), -1, false};
     if (set && field->state != SLD_STATE_BUILT)
         check_state(c, &at, field->state);
     if (walk_repeated(f)) {

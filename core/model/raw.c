@@ -17,11 +17,9 @@ static struct sld_str within(struct sld_str whole, struct sld_str s)
     return p ? sld_str_n(p, s.n) : SLD_STR_NONE;
 }
 
-// Copies S behind *AT with a NUL, unless it is FOUND; an absent S becomes empty.
-static struct sld_str put(char **at, struct sld_str s, struct sld_str found)
+// Copies S behind *AT with a NUL; an absent S becomes empty.
+static struct sld_str put(char **at, struct sld_str s)
 {
-    if (found.p)
-        return found;
     struct sld_str out = {*at, s.n};
     if (s.n)
         memcpy(*at, s.p, s.n);
@@ -51,19 +49,26 @@ static struct sld_hash raw_hash(const struct sld_raw *raw)
 struct sld_raw *sld_raw_create(struct sld_ident id, struct sld_str text, int line, long item,
                                struct sld_str origin, const struct sld_doc_place *place)
 {
-    const struct sld_str parts[] = {text, origin, place->path, place->default_ns, id.ns, id.name};
+    const struct sld_str parts[] = {place->path, place->default_ns, id.ns, id.name};
+    struct sld_str in_text[SLD_ARRAY_LEN(parts)], in_origin[SLD_ARRAY_LEN(parts)];
     size_t n = text.n + origin.n + 2;
-    for (size_t i = 2; i < SLD_ARRAY_LEN(parts); i++)
-        n += within(text, parts[i]).p || within(origin, parts[i]).p ? 0 : parts[i].n + 1;
-    struct sld_raw *raw = sld_xcalloc(1, sizeof(*raw) + n);
-    struct sld_str *fields[] = {&raw->text,       &raw->origin, &raw->path,
-                                &raw->default_ns, &raw->ns,     &raw->name};
-    char *at = (char *)(raw + 1);
     for (size_t i = 0; i < SLD_ARRAY_LEN(parts); i++) {
-        struct sld_str found = i < 2 ? SLD_STR_NONE : within(raw->text, parts[i]);
-        if (i >= 2 && !found.p)
-            found = within(raw->origin, parts[i]);
-        *fields[i] = put(&at, parts[i], found);
+        in_origin[i] = within(origin, parts[i]);
+        in_text[i] = in_origin[i].p ? SLD_STR_NONE : within(text, parts[i]);
+        n += in_origin[i].p || in_text[i].p ? 0 : parts[i].n + 1;
+    }
+    struct sld_raw *raw = sld_xcalloc(1, sizeof(*raw) + n);
+    struct sld_str *fields[] = {&raw->path, &raw->default_ns, &raw->ns, &raw->name};
+    char *at = (char *)(raw + 1);
+    raw->text = put(&at, text);
+    raw->origin = put(&at, origin);
+    for (size_t i = 0; i < SLD_ARRAY_LEN(parts); i++) {
+        if (in_origin[i].p)
+            *fields[i] = sld_str_n(raw->origin.p + (in_origin[i].p - origin.p), parts[i].n);
+        else if (in_text[i].p)
+            *fields[i] = sld_str_n(raw->text.p + (in_text[i].p - text.p), parts[i].n);
+        else
+            *fields[i] = put(&at, parts[i]);
     }
     raw->kind = id.kind;
     raw->line = line;
