@@ -332,7 +332,7 @@ def test_bombs(calm, name, make):
 
 
 def test_strange_files(calm):
-    """Symlink loops, a FIFO, an unreadable file: findings, nothing hangs."""
+    """Symlink loops, a FIFO: findings, nothing hangs. (A file without permission: unit source/test_dir.)"""
     strange = calm.config / "strange"
     strange.mkdir()
     (strange / "loop").symlink_to(".")

@@ -128,6 +128,8 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct fixture *f = *state;
+    if (getuid() == 0 && seteuid(0))
+        return -1;
     if (f->source)
         f->source->ops->close(f->source);
     sld_timer_destroy(f->limit);
@@ -547,8 +549,11 @@ static void test_fifo_and_giant(void **state)
 static void test_unreadable(void **state)
 {
     struct fixture *f = *state;
-    if (geteuid() == 0)
-        skip();
+    // Root reads everything; the teardown takes the privilege back.
+    if (geteuid() == 0) {
+        assert_int_equal(chown(tree_root, 65534, (gid_t)-1), 0);
+        assert_int_equal(seteuid(65534), 0);
+    }
     tree_write("a.yaml", "1");
     tree_mkdir("d");
     tree_write("d/b.yaml", "1");
