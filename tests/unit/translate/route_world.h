@@ -285,3 +285,33 @@ static inline void print_findings(struct world *w, const char *key)
     } while (0)
 
 #define WORLD_TEST(f) cmocka_unit_test(f)
+
+// ---- Resources ----
+
+struct find {
+    enum sld_out_type type;
+    const char *name, *view; // view NULL: any
+    const struct sld_out *found;
+};
+
+static inline void find_out(const struct sld_out *o, void *arg)
+{
+    struct find *f = arg;
+    if (o->type == f->type && sld_str_eq(o->name, sld_str_c(f->name)) &&
+        (!f->view || sld_str_eq(o->view, sld_str_c(f->view))))
+        f->found = o;
+}
+
+// NULL when there is none; borrowed until the next round.
+static inline const struct sld_out *out_of(struct world *w, enum sld_out_type type,
+                                           const char *name, const char *view)
+{
+    struct find f = {.type = type, .name = name, .view = view};
+    sld_translate_outs(w->t, find_out, &f);
+    return f.found;
+}
+
+static inline const struct sld_out *out(struct world *w, enum sld_out_type type, const char *name)
+{
+    return out_of(w, type, name, NULL);
+}

@@ -29,26 +29,6 @@ static const char *service(struct world *w, const char *name, const char *secret
                              name, secret, sni, name));
 }
 
-struct want {
-    enum sld_out_type type;
-    struct sld_str name;
-    const struct sld_out *found;
-};
-
-static void find_out(const struct sld_out *o, void *arg)
-{
-    struct want *f = arg;
-    if (o->type == f->type && sld_str_eq(o->name, f->name))
-        f->found = o;
-}
-
-static const struct sld_out *out(struct world *w, enum sld_out_type type, const char *name)
-{
-    struct want f = {.type = type, .name = sld_str_c(name)};
-    sld_translate_outs(w->t, find_out, &f);
-    return f.found;
-}
-
 // How many filter chains the listener has; -1: there is none.
 static int chains(struct world *w)
 {

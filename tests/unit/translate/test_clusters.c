@@ -21,26 +21,6 @@ static const char *upstream(struct world *w, const char *name, const char *body)
 #define HOST(addr) "static: {hosts: [{addr: " addr ", port: 8080}]}"
 #define CHECK "{timeout: 1s, interval: 5s, healthyThreshold: 1, unhealthyThreshold: 2, "
 
-struct want {
-    enum sld_out_type type;
-    struct sld_str name;
-    const struct sld_out *found;
-};
-
-static void find_out(const struct sld_out *o, void *arg)
-{
-    struct want *f = arg;
-    if (o->type == f->type && sld_str_eq(o->name, f->name))
-        f->found = o;
-}
-
-static const struct sld_out *out(struct world *w, enum sld_out_type type, const char *name)
-{
-    struct want f = {.type = type, .name = sld_str_c(name)};
-    sld_translate_outs(w->t, find_out, &f);
-    return f.found;
-}
-
 static const Env__Cluster__Cluster *cluster(struct world *w, const char *name)
 {
     const struct sld_out *o = out(w, SLD_OUT_CLUSTER, name);
