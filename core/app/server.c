@@ -52,7 +52,11 @@ static void on_problem(void *user, struct sld_str path, enum sld_code code, stru
 
 static enum sld_rc open_sources(struct server *s, struct sld_err *err)
 {
-    for (size_t i = 0; i < s->source_count; i++) {
+    struct sld_arena a = {0};
+    const struct sld_object *file = s->settings_file;
+    const Gloo__Settings *set = sld_settings_merge(&a, file ? sld_object_msg(file) : NULL, NULL);
+    enum sld_rc rc = SLD_OK;
+    for (size_t i = 0; i < s->source_count && !rc; i++) {
         struct source *c = &s->sources[i];
         struct sld_source_events ev = {.on_put = on_put,
                                        .on_gone = on_gone,
@@ -60,11 +64,12 @@ static enum sld_rc open_sources(struct server *s, struct sld_err *err)
                                        .on_problem = on_problem,
                                        .user = c};
         c->up = true;
-        enum sld_rc rc = c->ops->open(s->io, sld_str_c(c->address), &ev, &c->source, err);
+        rc = c->ops->open(s->io, sld_str_c(c->address), set, &ev, &c->source, err);
         if (rc)
-            return sld_err_wrap(err, "--config %s", c->address);
+            rc = sld_err_wrap(err, "--config %s", c->address);
     }
-    return SLD_OK;
+    sld_arena_fini(&a);
+    return rc;
 }
 
 static enum sld_rc add_source(struct server *s, const char *flag, const char *address, bool secrets,

@@ -27,19 +27,49 @@ struct sld_source {
     const struct sld_source_ops *ops;
 };
 
+struct Gloo__Settings;
+struct sld_store_ops; // store.h
+
+// One secret, token, lease or watch that a source holds; never a value. Strings are valid until the
+// next turn of the loop.
+struct sld_source_fact {
+    struct sld_str kind;    // "secret", "token", "lease", "certificate"
+    struct sld_str name;    // "gloo-system/my-cert", a token's accessor
+    struct sld_str version; // the store's version; absent: it has none
+    int64_t expires_s;      // Unix seconds; 0 = never
+    int64_t renews_s;       // when it is renewed, Unix seconds; 0 = it is not
+    struct sld_str problem; // absent: it is well
+};
+
 struct sld_source_ops {
     const char *name; // "directory"
     const char *help; // one line for --help
     // True when ADDRESS ("/etc/solder", "consul://...") is for this source.
     bool (*matches)(struct sld_str address);
-    // Starts reading; events begin after this returns. [io]
+    // Starts reading; events begin after this returns. SETTINGS: those in force, never NULL;
+    // borrowed during the call. [io]
     enum sld_rc (*open)(struct sld_loop *io, struct sld_str address,
-                        const struct sld_source_events *ev, struct sld_source **out,
-                        struct sld_err *err);
+                        const struct Gloo__Settings *settings, const struct sld_source_events *ev,
+                        struct sld_source **out, struct sld_err *err);
+    // The settings in force changed (borrowed). What cannot be used is told by on_problem and the
+    // former stays. NULL: they are none of its business. [io]
+    void (*configure)(struct sld_source *s, const struct Gloo__Settings *settings);
+    // Somebody refers to the object of KEY ("secrets/ns/name"), whether it exists or not, or nobody
+    // does any more. NULL: it tells everything anyway. [io]
+    void (*want)(struct sld_source *s, struct sld_str key, bool wanted);
+    // The status of object ID, which unit PATH of this source says, changed (NULL: the object is
+    // gone). STATUS is immutable; take a reference to keep it. REPORTER_NS: the namespace statuses
+    // are reported by. NULL: statuses are not kept there. [io]
+    void (*status)(struct sld_source *s, struct sld_str path, struct sld_ident id,
+                   struct sld_status *status, struct sld_str reporter_ns);
+    // Fills up to MAX entries of OUT and returns how many there are. NULL: none. [io]
+    size_t (*facts)(struct sld_source *s, struct sld_source_fact *out, size_t max);
     // Reads everything again (SIGHUP). [io]
     void (*reread)(struct sld_source *s);
     // Stops; no events after this. Not from within an event. NULL is fine. [io]
     void (*close)(struct sld_source *s);
+    // Reading and writing single documents from the command line. NULL: it is read only.
+    const struct sld_store_ops *store;
 };
 
 // ---- The intake ---- [model]

@@ -84,6 +84,7 @@ static bool matches(struct sld_str address)
 }
 
 static enum sld_rc open_store(struct sld_loop *io, struct sld_str address,
+                              const struct Gloo__Settings *settings,
                               const struct sld_source_events *ev, struct sld_source **out,
                               struct sld_err *err)
 {
@@ -95,7 +96,7 @@ static enum sld_rc open_store(struct sld_loop *io, struct sld_str address,
                                     .on_synced = on_synced,
                                     .on_problem = on_problem,
                                     .user = s};
-    enum sld_rc rc = sld_dir_source_ops.open(io, address, &own, &s->inner, err);
+    enum sld_rc rc = sld_dir_source_ops.open(io, address, settings, &own, &s->inner, err);
     if (rc)
         sld_xfree(s);
     else

@@ -128,9 +128,11 @@ enum sld_rc sld_dir_open(struct sld_loop *io, struct sld_str root, const struct 
 }
 
 static enum sld_rc dir_open(struct sld_loop *io, struct sld_str address,
+                            const struct Gloo__Settings *settings,
                             const struct sld_source_events *ev, struct sld_source **out,
                             struct sld_err *err)
 {
+    (void)settings;
     return sld_dir_open(io, address, NULL, ev, out, err);
 }
 

@@ -13,6 +13,8 @@
 #include "secret/dir/dir.h"
 #include "tree.h"
 
+#include "settings.pb-c.h"
+
 struct world {
     struct sld_loop *io;
     struct sld_source *store;
@@ -102,8 +104,10 @@ static void test_layouts(void **unused)
                                    .user = &w};
     struct sld_err err = {0};
     assert_true(sld_secret_dir_ops.source.matches(sld_str_c(root)));
-    assert_int_equal(sld_secret_dir_ops.source.open(w.io, sld_str_c(root), &ev, &w.store, &err),
-                     SLD_OK);
+    const Gloo__Settings settings = GLOO__SETTINGS__INIT;
+    assert_int_equal(
+        sld_secret_dir_ops.source.open(w.io, sld_str_c(root), &settings, &ev, &w.store, &err),
+        SLD_OK);
     sld_loop_run(w.io);
     assert_true(sld_map_has(&w.objects, SLD_STR("secrets/one/a")));
     assert_true(sld_map_has(&w.objects, SLD_STR("secrets/two/b")));
