@@ -89,6 +89,7 @@ void sld_flow_destroy(struct sld_flow *f)
     sld_xfree(f->tables);
     sld_xfree(f->indexes);
     sld_xfree(f->changes);
+    sld_xfree(f->asked);
     sld_xfree(f->ids_old.v);
     sld_xfree(f->ids_new.v);
     sld_xfree(f->ctx.reads);
@@ -209,6 +210,13 @@ void sld_flow_watch(struct sld_table *t, sld_watch_fn *fn, void *user)
     t->watch_user = user;
 }
 
+void sld_flow_demand(struct sld_table *t, sld_demand_fn *fn, void *user)
+{
+    SLD_PRE(t->flow->rounds == 0 && !t->demand);
+    t->demand = fn;
+    t->demand_user = user;
+}
+
 struct node *flow_node_get(struct sld_table *t, sld_id key)
 {
     SLD_PRE(key != 0);
@@ -225,7 +233,7 @@ struct node *flow_node_get(struct sld_table *t, sld_id key)
 void flow_node_drop(struct sld_flow *f, struct node *n)
 {
     struct sld_table *t = f->tables[n->table];
-    if (n->value || n->touched || n->held || n->probe.n > 0)
+    if (n->value || n->touched || n->held || n->asked || n->probe.n > 0)
         return;
     if (t->step && n->u.claims.n > 0)
         return;
@@ -242,6 +250,15 @@ void flow_node_touch(struct sld_flow *f, struct node *n)
     n->touched = true;
     FLOW_GROW(t->touched, t->touched_n, t->touched_cap);
     t->touched[t->touched_n++] = n;
+}
+
+void flow_node_asked(struct sld_flow *f, struct node *n)
+{
+    if (n->asked || !f->tables[n->table]->demand)
+        return;
+    n->asked = true;
+    FLOW_GROW(f->asked, f->asked_n, f->asked_cap);
+    f->asked[f->asked_n++] = n;
 }
 
 // What the outside sees of a row: of a source table the pending value.

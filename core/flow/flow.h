@@ -96,6 +96,14 @@ typedef void sld_watch_fn(struct sld_table *t, sld_id key, const void *old, cons
 // At most one watcher per table; set before the first round.
 void sld_flow_watch(struct sld_table *t, sld_watch_fn *fn, void *user);
 
+// Called for every key of a table in demand that some step has begun to read (WANTED), or that no step
+// reads any more, since this was told last; after the watchers of a round, in no order. Rows that do
+// not exist are read too; what a join reads of its parents under its own key does not count. Costs
+// what changed. It may set source rows (for the next round).
+typedef void sld_demand_fn(struct sld_table *t, sld_id key, bool wanted, void *user);
+// At most one per table; set before the first round.
+void sld_flow_demand(struct sld_table *t, sld_demand_fn *fn, void *user);
+
 // True when source changes are pending.
 bool sld_flow_pending(const struct sld_flow *f);
 // Applies all pending source changes, runs one wave, calls the watchers. Not re-entrant; watchers

@@ -86,8 +86,10 @@ struct claims {
 struct node {
     sld_id key;
     uint16_t table; // rank
-    bool touched;   // in table->touched
-    bool held;      // in flow->changes
+    bool touched : 1; // in table->touched
+    bool held : 1;    // in flow->changes
+    bool asked : 1;   // in flow->asked
+    bool wanted : 1;  // what was told last of its being read
     struct probe probe;
     struct sld_obj *value; // owned; NULL = no such row
     union {
@@ -153,6 +155,8 @@ struct sld_table {
     bool all_kept;
     sld_watch_fn *watch;
     void *watch_user;
+    sld_demand_fn *demand;
+    void *demand_user;
     // Of a derived table:
     sld_step *step;             // NULL = source
     void *user;
@@ -193,6 +197,8 @@ struct sld_flow {
     struct pool nodes, tasks, claims, entries;
     struct change *changes;    // of this round, by rank
     size_t changes_n, changes_cap;
+    struct node **asked;       // of tables in demand: those that got their first reader, or lost the last
+    size_t asked_n, asked_cap;
     size_t pending;            // touched source rows
     struct ids ids_old, ids_new; // reused by hits.c
     struct sld_ctx ctx;
@@ -239,6 +245,9 @@ struct node *flow_node_get(struct sld_table *t, sld_id key); // made when missin
 // Frees N when nothing needs it any more.
 void flow_node_drop(struct sld_flow *f, struct node *n);
 void flow_node_touch(struct sld_flow *f, struct node *n);
+// N got its first reader, or lost its last one: to be told at the end of the round if its table is in
+// demand.
+void flow_node_asked(struct sld_flow *f, struct node *n);
 
 // probe.c
 // Records that the running task read P, once.

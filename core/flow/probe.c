@@ -60,6 +60,11 @@ static void probe_remove(struct probe *p, uint32_t i)
     p->n--;
 }
 
+static bool of_node(uint8_t kind)
+{
+    return kind == SLD_READ_ROW || kind == SLD_READ_EXISTS;
+}
+
 void flow_probe_record(struct sld_ctx *ctx, struct probe *p, enum sld_read_kind kind)
 {
     bool exists_only = kind == SLD_READ_EXISTS;
@@ -79,6 +84,8 @@ void flow_probe_record(struct sld_ctx *ctx, struct probe *p, enum sld_read_kind 
     ctx->reads[ctx->reads_n] = (struct read){p, p->n, (uint8_t)kind};
     probe_add(p, (struct reader){ctx->task, ctx->reads_n & IDX_MASK, exists_only});
     ctx->reads_n++;
+    if (p->n == 1 && of_node((uint8_t)kind))
+        flow_node_asked(ctx->flow, SLD_CONTAINER_OF(p, struct node, probe));
 }
 
 struct read *flow_task_reads(struct task *task)
@@ -103,8 +110,11 @@ static void probe_drop(struct sld_flow *f, struct probe *p, uint8_t kind)
 {
     if (kind == SLD_READ_ENTRY)
         flow_entry_drop(f, SLD_CONTAINER_OF(p, struct entry, probe));
-    else if (kind != SLD_READ_TABLE)
-        flow_node_drop(f, SLD_CONTAINER_OF(p, struct node, probe));
+    if (!of_node(kind))
+        return;
+    struct node *n = SLD_CONTAINER_OF(p, struct node, probe);
+    flow_node_asked(f, n);
+    flow_node_drop(f, n);
 }
 
 void flow_task_forget(struct sld_flow *f, struct task *task)

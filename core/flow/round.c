@@ -128,6 +128,24 @@ static void round_tell(struct sld_flow *f)
     FLOW_SHRINK(f->changes, f->changes_cap);
 }
 
+// Tells whose demand changed. Nodes that lost their last reader were kept for this.
+static void demand_tell(struct sld_flow *f)
+{
+    for (size_t i = 0; i < f->asked_n; i++) {
+        struct node *n = f->asked[i];
+        struct sld_table *t = f->tables[n->table];
+        bool wanted = n->probe.n > 0;
+        n->asked = false;
+        if (n->wanted != wanted) {
+            n->wanted = wanted;
+            t->demand(t, n->key, wanted, t->demand_user);
+        }
+        flow_node_drop(f, n);
+    }
+    f->asked_n = 0;
+    FLOW_SHRINK(f->asked, f->asked_cap);
+}
+
 struct sld_round sld_flow_run(struct sld_flow *f)
 {
     SLD_PRE(!f->running);
@@ -144,6 +162,7 @@ struct sld_round sld_flow_run(struct sld_flow *f)
             round.sources += changed;
     }
     round_tell(f);
+    demand_tell(f);
     f->running = false;
     round.duration_ns = sld_mono_ns() - start_ns;
     return round;

@@ -472,6 +472,56 @@ static void test_watch(void **state)
     sld_flow_destroy(x.f);
 }
 
+static void on_demand(struct sld_table *t, sld_id key, bool wanted, void *user)
+{
+    (void)user;
+    size_t n = strlen(told);
+    struct sld_str k = sld_flow_key_str(x.f, key);
+    snprintf(told + n, sizeof told - n, "%s/%.*s%c ", sld_table_name(t), SLD_FMT(k),
+             wanted ? '+' : '-');
+    if (wanted)
+        put(t, key, "found");
+}
+
+static void test_demand(void **state)
+{
+    (void)state;
+    make(get_named);
+    sld_flow_demand(x.b, on_demand, NULL);
+    told[0] = 0;
+    put(x.b, x.k1, "nobody asks");
+    sld_flow_run(x.f);
+    assert_string_equal(told, "");
+    put(x.a, x.k1, "k2"); // reads a row that is not there
+    sld_flow_run(x.f);
+    assert_string_equal(told, "b/k2+ ");
+    assert_row(x.out, x.k1, "absent");
+    assert_true(sld_flow_pending(x.f));
+    sld_flow_run(x.f); // read again: no news
+    assert_row(x.out, x.k1, "found");
+    assert_string_equal(told, "b/k2+ ");
+    put(x.a, x.k2, "k2"); // a second reader
+    sld_flow_run(x.f);
+    put(x.a, x.k1, "k3");
+    sld_flow_run(x.f);
+    assert_string_equal(told, "b/k2+ b/k3+ ");
+    told[0] = 0;
+    sld_flow_delete(x.a, x.k1);
+    sld_flow_delete(x.a, x.k2);
+    sld_flow_run(x.f);
+    assert_true(strstr(told, "b/k2- ") && strstr(told, "b/k3- "));
+    told[0] = 0;
+    put(x.a, x.k1, "k2"); // again, by another task in one round
+    put(x.a, x.k2, "k3");
+    sld_flow_run(x.f);
+    told[0] = 0;
+    put(x.a, x.k1, "k3");
+    put(x.a, x.k2, "k2");
+    sld_flow_run(x.f);
+    assert_string_equal(told, "");
+    sld_flow_destroy(x.f);
+}
+
 static void build_impure(struct sld_flow *f, void *arg)
 {
     (void)arg;
@@ -591,6 +641,7 @@ int main(void)
         cmocka_unit_test(test_claims),
         cmocka_unit_test(test_join),
         cmocka_unit_test(test_watch),
+        cmocka_unit_test(test_demand),
         cmocka_unit_test(test_verify_sees_a_difference),
         cmocka_unit_test(test_misuse_aborts),
     };

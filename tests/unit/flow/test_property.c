@@ -185,6 +185,29 @@ static void on_change(struct sld_table *t, sld_id key, const void *old, const vo
         sld_umap_remove(&m->values, key);
 }
 
+// Follows the demand: who was told as wanted has readers, and nobody else.
+static void on_demand(struct sld_table *t, sld_id key, bool wanted, void *user)
+{
+    struct sld_umap *told = user;
+    assert_int_equal(sld_umap_has(told, key), !wanted);
+    assert_int_equal(sld_flow_has_readers(t, key), wanted);
+    if (wanted)
+        sld_umap_set(told, key, told);
+    else
+        sld_umap_remove(told, key);
+}
+
+// END is above the ids of all keys.
+static void assert_demand(struct sld_table *t, sld_id end, const struct sld_umap *told)
+{
+    size_t read = 0;
+    for (sld_id key = 1; key < end; key++) {
+        read += sld_flow_has_readers(t, key);
+        assert_int_equal(sld_umap_has(told, key), sld_flow_has_readers(t, key));
+    }
+    assert_int_equal(told->live, read);
+}
+
 static void edit(struct sld_flow *f, struct world *w)
 {
     for (uint64_t n = rnd(4) ? 1 + rnd(3) : rnd(40); n > 0; n--) {
@@ -224,8 +247,11 @@ static void play(uint64_t seed, unsigned rounds)
     struct sld_flow *f = sld_flow_create();
     build(f, &mine);
     struct mirror mirrors[3 + DERIVED_MAX] = {0};
-    for (size_t i = 0; i < 3 + g.n; i++)
+    struct sld_umap told[3 + DERIVED_MAX] = {0};
+    for (size_t i = 0; i < 3 + g.n; i++) {
         sld_flow_watch(worlds[0].tables[i], on_change, &mirrors[i]);
+        sld_flow_demand(worlds[0].tables[i], on_demand, &told[i]);
+    }
     for (unsigned r = 0; r < rounds; r++) {
         edit(f, &worlds[0]);
         sld_flow_run(f);
@@ -234,11 +260,16 @@ static void play(uint64_t seed, unsigned rounds)
         struct sld_err err = {0};
         if (sld_flow_verify(f, build, &oracle, &err) != SLD_OK)
             fail_msg("SLD_SEED=%llu, round %u: %s", (unsigned long long)seed, r, err.msg);
-        for (size_t i = 0; i < 3 + g.n; i++)
+        sld_id end = sld_flow_keyf(f, "end %u", r); // ids are counted up
+        for (size_t i = 0; i < 3 + g.n; i++) {
             assert_int_equal(mirrors[i].values.live, sld_flow_count(worlds[0].tables[i]));
+            assert_demand(worlds[0].tables[i], end, &told[i]);
+        }
     }
-    for (size_t i = 0; i < 3 + g.n; i++)
+    for (size_t i = 0; i < 3 + g.n; i++) {
         sld_umap_fini(&mirrors[i].values);
+        sld_umap_fini(&told[i]);
+    }
     sld_flow_destroy(f);
 }
 
