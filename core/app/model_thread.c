@@ -117,7 +117,7 @@ static void on_object(void *user, struct sld_ident id, struct sld_raw *raw)
     if (id.kind == SLD_KIND_SETTINGS) {
         struct sld_arena a = {0};
         if (sld_str_eq(sld_ident_key(&a, id), m->opt.settings_key)) {
-            struct sld_object *o = raw ? sld_object_decode(raw, NULL, NULL) : NULL;
+            struct sld_object *o = raw ? sld_object_decode(raw, NULL) : NULL;
             if (!o || o->ok) { // a broken document leaves the former one in force
                 SLD_UNREF(m->settings);
                 m->settings = o;

@@ -46,7 +46,7 @@ static void on_object(void *user, struct sld_ident id, struct sld_raw *raw)
         struct sld_arena a = {0};
         if (sld_str_eq(sld_ident_key(&a, id), l->settings_key)) {
             SLD_UNREF(l->settings);
-            l->settings = sld_object_decode(raw, NULL, NULL);
+            l->settings = sld_object_decode(raw, NULL);
         }
         sld_arena_fini(&a);
     }

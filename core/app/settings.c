@@ -17,7 +17,7 @@ enum sld_rc sld_settings_read(const char *file, struct sld_object **out, struct 
     struct sld_ident id = {SLD_KIND_SETTINGS, SLD_STR("gloo-system"), SLD_STR("default")};
     struct sld_doc_place place = {.path = sld_str_c(file), .default_ns = id.ns};
     struct sld_raw *raw = sld_raw_create(id, text, 1, -1, sld_str_c(file), &place);
-    struct sld_object *o = sld_object_decode(raw, NULL, NULL);
+    struct sld_object *o = sld_object_decode(raw, NULL);
     SLD_UNREF(raw);
     for (size_t i = 0; i < o->finding_count && !o->ok; i++) {
         if (o->findings[i].severity != SLD_ERROR)

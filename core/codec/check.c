@@ -12,6 +12,7 @@
 struct check {
     struct sld_report *r;
     enum sld_code override;
+    const struct sld_umap *served; // or NULL
 };
 
 static void check_message(struct check *c, const struct path *at, const ProtobufCMessage *m);
@@ -265,8 +266,11 @@ static void check_repeated(struct check *c, const struct path *at, const struct 
     }
 }
 
-static void check_state(struct check *c, const struct path *at, enum sld_state state)
+static void check_state(struct check *c, const struct path *at, const struct sld_field_info *f)
 {
+    enum sld_state state = f->state;
+    if (state == SLD_STATE_OPTION && !(c->served && sld_umap_has(c->served, (uintptr_t)f)))
+        state = SLD_STATE_KNOWN;
     if (state == SLD_STATE_KNOWN)
         path_finding(c->r, at, SLD_WARNING, SLD_FIELD_NOT_BUILT,
                      "this field is understood but has no effect yet");
@@ -288,7 +292,7 @@ static void check_field(struct check *c, const struct path *up, const ProtobufCM
         return; // most fields
     struct path at = {up, sld_str_c(field->json_name), -1, false};
     if (set && field->state != SLD_STATE_BUILT)
-        check_state(c, &at, field->state);
+        check_state(c, &at, field);
     if (walk_repeated(f)) {
         if (u && u->required && !set)
             fail(c, &at, SLD_FIELD_REQUIRED, "is required");
@@ -371,8 +375,9 @@ static void check_message(struct check *c, const struct path *at, const Protobuf
         check_field(c, at, m, info, i);
 }
 
-void sld_msg_check(struct sld_report *r, const ProtobufCMessage *m, enum sld_code code_override)
+void sld_msg_check(struct sld_report *r, const ProtobufCMessage *m, enum sld_code code_override,
+                   const struct sld_umap *served)
 {
-    struct check c = {r, code_override};
+    struct check c = {r, code_override, served};
     check_message(&c, NULL, m);
 }

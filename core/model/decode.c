@@ -226,7 +226,7 @@ static void drop_follow_ups(struct sld_report *r, size_t from)
 }
 
 void *sld_model_decode(struct sld_arena *a, struct sld_ident id, const struct sld_node *root,
-                       struct sld_report *r)
+                       const struct sld_umap *served, struct sld_report *r)
 {
     bool secret = id.kind == SLD_KIND_SECRET;
     struct sld_arena scratch = {0};
@@ -235,7 +235,7 @@ void *sld_model_decode(struct sld_arena *a, struct sld_ident id, const struct sl
     struct sld_node *flat = doc_flatten(&scratch, id, root, r);
     void *msg = sld_doc_decode(a, sld_kind_info(id.kind)->desc, flat, false, schema);
     size_t decoded = schema->count;
-    sld_msg_check(schema, msg, 0);
+    sld_msg_check(schema, msg, 0, served);
     drop_follow_ups(schema, decoded);
     if (secret)
         report_redacted(r, &unredacted);

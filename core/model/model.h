@@ -86,9 +86,9 @@ void sld_model_each(const struct sld_node *root,
 // accepts the Kubernetes form (spec below "spec", Secret with data and stringData, ConfigMap) and the
 // flat form; drops statuses and what only the store has to know (resourceVersion, uid, ...). Findings
 // (schema, types, constraints, fields without effect) go to R with paths in the flat form; those of
-// Secrets never show a value. NULL never.
+// Secrets never show a value. SERVED: the options that have an effect, as of sld_msg_check. NULL never.
 void *sld_model_decode(struct sld_arena *a, struct sld_ident id, const struct sld_node *root,
-                       struct sld_report *r);
+                       const struct sld_umap *served, struct sld_report *r);
 
 // The metadata of a decoded message of any kind (never NULL after sld_model_decode).
 const Gloo__Metadata *sld_model_metadata(enum sld_kind k, const void *msg);
@@ -120,8 +120,10 @@ struct sld_raw {
 struct sld_raw *sld_raw_create(struct sld_ident id, struct sld_str text, int line, long item,
                                struct sld_str origin, const struct sld_doc_place *place);
 // Reads and decodes RAW into A (to be freed with sld_arena_fini_secret when RAW->secret). Findings go
-// to R. NULL never: text that cannot be read gives a message that holds the metadata alone.
-void *sld_raw_decode(struct sld_arena *a, const struct sld_raw *raw, struct sld_report *r);
+// to R. NULL never: text that cannot be read gives a message that holds the metadata alone. SERVED: as
+// of sld_model_decode.
+void *sld_raw_decode(struct sld_arena *a, const struct sld_raw *raw, const struct sld_umap *served,
+                     struct sld_report *r);
 // Fills line and column of a finding from its path, in the file's numbering, and origin (a slice of
 // RAW). The nearest ancestor of a field that is not there counts; a finding that has a line keeps it,
 // one with another origin is left alone.
@@ -151,12 +153,18 @@ struct sld_object {
 
 // What else is checked of a decoded message before the object is complete; pure. Findings go to R.
 typedef void sld_object_check_fn(void *user, struct sld_ident id, const void *msg, struct sld_report *r);
-// Reads, decodes and checks RAW (referenced, not taken). CHECK may be NULL. Never NULL.
-struct sld_object *sld_object_decode(struct sld_raw *raw, sld_object_check_fn *check, void *user);
+struct sld_object_checks {
+    const struct sld_umap *served; // options that have an effect, as of sld_model_decode
+    sld_object_check_fn *check;    // NULL: nothing else is checked
+    void *user;                    // CHECK's
+};
+// Reads, decodes and checks RAW (referenced, not taken). C may be NULL: no options, no checks. Never
+// NULL.
+struct sld_object *sld_object_decode(struct sld_raw *raw, const struct sld_object_checks *c);
 // The same for an object of which there are many: its message sleeps, as encoded bytes, when nobody
 // needs it. Such an object belongs to the thread that decoded it. Kinds whose messages others keep
 // pointers to, and Secrets, do not sleep.
-struct sld_object *sld_object_decode_lean(struct sld_raw *raw, sld_object_check_fn *check, void *user);
+struct sld_object *sld_object_decode_lean(struct sld_raw *raw, const struct sld_object_checks *c);
 // The message of O, of sld_kind_info(O->id.kind)->desc, and its metadata; never NULL. Valid as long as
 // O, or, of one that sleeps, until sld_objects_rest.
 const void *sld_object_msg(const struct sld_object *o);

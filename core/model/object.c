@@ -78,16 +78,19 @@ static void keep_findings(struct sld_object *o, const struct sld_report *r)
     o->finding_count = (uint32_t)r->count;
 }
 
-static struct sld_object *decode(struct sld_raw *raw, bool lean, sld_object_check_fn *check, void *user)
+static struct sld_object *decode(struct sld_raw *raw, bool lean, const struct sld_object_checks *c)
 {
+    static const struct sld_object_checks none;
+    if (!c)
+        c = &none;
     struct sld_arena scratch = {0}, own = {0};
     struct sld_arena *a = lean ? &awake.arena : &own;
     struct sld_report r = {.arena = &scratch};
     struct sld_ident id = {.kind = raw->kind, .ns = raw->ns, .name = raw->name};
-    ProtobufCMessage *msg = sld_raw_decode(a, raw, &r);
+    ProtobufCMessage *msg = sld_raw_decode(a, raw, c->served, &r);
     sld_msg_sort_maps(msg);
-    if (check)
-        check(user, id, msg, &r);
+    if (c->check)
+        c->check(c->user, id, msg, &r);
     struct sld_str bytes = sld_msg_encode(&scratch, msg);
     struct sld_object *o = sld_xcalloc(1, sizeof(*o) + (lean ? bytes.n : 0));
     o->raw = sld_obj_ref(raw);
@@ -115,14 +118,14 @@ static struct sld_object *decode(struct sld_raw *raw, bool lean, sld_object_chec
     return o;
 }
 
-struct sld_object *sld_object_decode(struct sld_raw *raw, sld_object_check_fn *check, void *user)
+struct sld_object *sld_object_decode(struct sld_raw *raw, const struct sld_object_checks *c)
 {
-    return decode(raw, false, check, user);
+    return decode(raw, false, c);
 }
 
-struct sld_object *sld_object_decode_lean(struct sld_raw *raw, sld_object_check_fn *check, void *user)
+struct sld_object *sld_object_decode_lean(struct sld_raw *raw, const struct sld_object_checks *c)
 {
-    return decode(raw, sleeps(raw->kind), check, user);
+    return decode(raw, sleeps(raw->kind), c);
 }
 
 const void *sld_object_msg(const struct sld_object *o)
@@ -134,7 +137,7 @@ const void *sld_object_msg(const struct sld_object *o)
     const void *msg = sld_msg_decode(a, sld_kind_info(o->id.kind)->desc, o->bytes, DEPTH_MAX, &err);
     if (!msg) { // a message with errors need not survive its encoding
         struct sld_report said = {.arena = a};
-        ProtobufCMessage *again = sld_raw_decode(a, o->raw, &said);
+        ProtobufCMessage *again = sld_raw_decode(a, o->raw, NULL, &said);
         sld_msg_sort_maps(again);
         msg = again;
     }

@@ -123,7 +123,8 @@ static const struct sld_node *raw_read(struct sld_arena *a, const struct sld_raw
     return p.node;
 }
 
-void *sld_raw_decode(struct sld_arena *a, const struct sld_raw *raw, struct sld_report *r)
+void *sld_raw_decode(struct sld_arena *a, const struct sld_raw *raw, const struct sld_umap *served,
+                     struct sld_report *r)
 {
     struct sld_arena tree = {0};
     enum sld_code code = SLD_YAML_SYNTAX;
@@ -131,11 +132,11 @@ void *sld_raw_decode(struct sld_arena *a, const struct sld_raw *raw, struct sld_
     void *msg;
     const struct sld_node *root = raw_read(&tree, raw, &code, &err);
     if (root) {
-        msg = sld_model_decode(a, raw_ident(raw), root, r);
+        msg = sld_model_decode(a, raw_ident(raw), root, served, r);
     } else {
         struct sld_report unsaid = {.arena = &tree}; // what an empty document lacks
         sld_report_add(r, SLD_ERROR, code, SLD_STR(""), "%s", err.msg);
-        msg = sld_model_decode(a, raw_ident(raw), sld_node_map(&tree), &unsaid);
+        msg = sld_model_decode(a, raw_ident(raw), sld_node_map(&tree), NULL, &unsaid);
     }
     tree_fini(&tree, raw);
     return msg;

@@ -97,10 +97,15 @@ struct sld_feature_check {
         *route_object; // with route: the route that carries the options, when known
 };
 
+enum { SLD_FEATURE_OPTIONS_MAX = 8 };
+
 // Any function may be NULL.
 struct sld_feature {
     const char *name; // the option as users write it: "prefixRewrite"
     const char *help; // one line for the manual
+    // The fields it serves, "<Message>.<field>" as users write it, then NULL. They are of state OPTION
+    // in model/proto, and no other feature's; one that nobody serves gives whoever sets it a warning.
+    const char *options[SLD_FEATURE_OPTIONS_MAX];
     void (*check)(const struct sld_feature_check *c);
     // Called for every listener; L->http or L->gateway->options tell whether the option is set.
     void (*listener)(struct tr_listener *l);

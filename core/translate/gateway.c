@@ -20,7 +20,7 @@ static void emit_default(struct tr *tr, const char *name, int port, bool ssl)
     struct sld_ident id = {SLD_KIND_GATEWAY, ns, sld_str_c(name)};
     struct sld_doc_place place = {.path = SLD_STR("(default)"), .default_ns = ns};
     struct sld_raw *raw = sld_raw_create(id, text, 1, -1, SLD_STR("default gateway"), &place);
-    struct sld_object *o = sld_object_decode(raw, NULL, NULL);
+    struct sld_object *o = sld_object_decode(raw, NULL);
     SLD_UNREF(raw);
     SLD_INV(o->ok);
     struct sld_str key = tr_key(tr->arena, SLD_KIND_GATEWAY, ns, id.name);

@@ -218,6 +218,7 @@ struct tr_clock {
 
 struct sld_translate {
     struct sld_translate_options opt;
+    struct sld_umap served; // the options that features serve, as of sld_msg_check
     struct sld_flow *flow;
     // source tables
     struct sld_table *raw[SLD_KIND_COUNT], *accepted[SLD_KIND_COUNT]; // struct sld_object
@@ -470,6 +471,8 @@ const struct sld_status *tr_told_status(const struct sld_translate *t, sld_id ke
 // Validation of a document alone (validate.c): what decides whether it can be accepted.
 void tr_validate(const struct sld_translate *t, enum sld_kind k, const void *msg,
                  struct sld_report *r);
+// Fills t->served from the features; at the start.
+void tr_serve_options(struct sld_translate *t);
 
 // What route tables were made of, so that the next ones are made faster; route_table.c.
 struct tr_tables *tr_tables_create(void);

@@ -172,7 +172,7 @@ bool tr_emit_out(struct tr *tr, sld_id key, const ProtobufCMessage *msg,
     }
     SLD_PRE(msg->descriptor == types[proto->type].desc);
     struct sld_report check = {.arena = tr->arena};
-    sld_msg_check(&check, msg, SLD_ENVOY_CONSTRAINT);
+    sld_msg_check(&check, msg, SLD_ENVOY_CONSTRAINT, NULL);
     if (check.errors) {
         for (size_t i = 0; i < check.count; i++) {
             if (check.items[i].severity == SLD_ERROR)

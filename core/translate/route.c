@@ -108,7 +108,7 @@ static Env__Route__Route *invalid_route(struct tr_build *b, const Env__Route__Ro
 static Env__Route__Route *gate(struct tr_build *b, struct sld_report *r, Env__Route__Route *route)
 {
     struct sld_report check = {.arena = b->tr->arena};
-    sld_msg_check(&check, &route->base, SLD_ENVOY_CONSTRAINT);
+    sld_msg_check(&check, &route->base, SLD_ENVOY_CONSTRAINT, NULL);
     if (!check.errors)
         return route;
     for (size_t i = 0; i < check.count; i++) {
@@ -120,7 +120,7 @@ static Env__Route__Route *gate(struct tr_build *b, struct sld_report *r, Env__Ro
                 SLD_FMT(check.items[i].path), SLD_FMT(check.items[i].message), route->name);
     }
     struct sld_report again = {.arena = b->tr->arena};
-    sld_msg_check(&again, &route->match->base, SLD_ENVOY_CONSTRAINT);
+    sld_msg_check(&again, &route->match->base, SLD_ENVOY_CONSTRAINT, NULL);
     return again.errors ? NULL : invalid_route(b, route);
 }
 

@@ -314,6 +314,7 @@ struct sld_translate *sld_translate_create(const struct sld_translate_options *o
 {
     struct sld_translate *t = SLD_NEW(struct sld_translate);
     t->opt = *o;
+    tr_serve_options(t);
     t->flow = sld_flow_create();
     t->changes = SLD_NEW(struct changes);
     t->nack = tr_nack_create(t);
@@ -389,6 +390,7 @@ void sld_translate_destroy(struct sld_translate *t)
     for (struct sld_umap_slot *s; (s = sld_umap_next(&t->barred, &at));)
         barred_free(s->value);
     sld_umap_fini(&t->barred);
+    sld_umap_fini(&t->served);
     sld_xfree(t->changes->touched.ids);
     sld_xfree(t->changes->touched.kinds);
     sld_xfree(t->changes);
@@ -429,7 +431,8 @@ static struct sld_object *decode(struct sld_translate *t, struct sld_raw *raw,
                                  const struct barred *b)
 {
     struct checks c = {t, b};
-    return sld_object_decode_lean(raw, check, &c);
+    return sld_object_decode_lean(
+        raw, &(struct sld_object_checks){.served = &t->served, .check = check, .user = &c});
 }
 
 // What a refusal knows a document by. Another version of Solder makes something else of it, and

@@ -21,6 +21,30 @@ static void check_settings(const Gloo__Settings *s, struct sld_report *r)
     }
 }
 
+static const struct sld_field_info *option_find(struct sld_str name)
+{
+    struct sld_str message = SLD_STR_NONE;
+    sld_str_cut(&name, '.', &message);
+    struct sld_arena a = {0};
+    const struct sld_msg_info *m = sld_msg_find(sld_arena_fmt(&a, "gloo.%.*s", SLD_FMT(message)));
+    sld_arena_fini(&a);
+    int i = m ? sld_msg_field_index(m, name) : -1;
+    return i < 0 ? NULL : &m->fields[i];
+}
+
+void tr_serve_options(struct sld_translate *t)
+{
+    for (size_t i = 0; i < t->opt.feature_count; i++) {
+        const char *const *o = t->opt.features[i]->options;
+        for (size_t k = 0; k < SLD_FEATURE_OPTIONS_MAX && o[k]; k++) {
+            const struct sld_field_info *f = option_find(sld_str_c(o[k]));
+            SLD_INV(f && f->state == SLD_STATE_OPTION);
+            SLD_INV(!sld_umap_has(&t->served, (uintptr_t)f));
+            sld_umap_set(&t->served, (uintptr_t)f, NULL);
+        }
+    }
+}
+
 void tr_validate(const struct sld_translate *t, enum sld_kind k, const void *msg,
                  struct sld_report *r)
 {

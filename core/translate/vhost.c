@@ -225,7 +225,7 @@ static void apply_features(struct tr_build *b)
 static bool gate(struct tr_build *b, Env__Route__VirtualHost *vh)
 {
     struct sld_report check = {.arena = b->tr->arena};
-    sld_msg_check(&check, &vh->base, SLD_ENVOY_CONSTRAINT);
+    sld_msg_check(&check, &vh->base, SLD_ENVOY_CONSTRAINT, NULL);
     bool ok = true;
     for (size_t i = 0; i < check.count; i++) {
         const struct sld_finding *f = &check.items[i];

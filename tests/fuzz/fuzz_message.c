@@ -25,7 +25,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         SLD_INV(sld_msg_equal(m, sld_msg_copy(&work, m)));
         sld_msg_diff(&work, m, again, &changes);
         SLD_INV(changes == 0);
-        sld_msg_check(&r, m, 0);
+        sld_msg_check(&r, m, 0, NULL);
         sld_buf_init(&out, 1 << 24);
         sld_doc_print(&out, m, SLD_TEXT_JSON, true);
         sld_buf_fini(&out);

@@ -40,7 +40,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (size_t i = 0; i < n; i++) {
         struct sld_report r = {.arena = &a};
         void *m = sld_doc_decode(&a, &sldtest__tree__descriptor, docs[i].root, false, &r);
-        sld_msg_check(&r, m, 0);
+        sld_msg_check(&r, m, 0, NULL);
         for (size_t k = 0; k < r.count; k++) {
             int line, column;
             sld_doc_locate(docs[i].text, docs[i].line, r.items[k].path, &line, &column);

@@ -54,10 +54,14 @@ SENSITIVE = """TlsSecret.private_key AwsSecret.access_key AwsSecret.secret_key A
                ConsulConfiguration.password""".split()
 STATES = {
     "Gateway.http_gateway": "BUILT", "Gateway.hybrid_gateway": "KNOWN", "Upstream.kube": "KNOWN",
-    "Upstream.gcp": "ENTERPRISE", "RouteOptions.faults": "BUILT", "RouteOptions.jwt": "ENTERPRISE",
+    "Upstream.gcp": "ENTERPRISE", "Upstream.dns_refresh_rate": "OPTION", "RouteOptions.jwt": "ENTERPRISE",
     "RouteOptions.extensions": "IGNORED", "SslConfig.sds": "KNOWN", "SslConfig.ssl_files": "BUILT",
-    "HttpConnectionManagerSettings.tracing": "KNOWN", "DelegateAction.name": "DEPRECATED",
+    "HttpConnectionManagerSettings.tracing": "OPTION", "DelegateAction.name": "DEPRECATED",
 }
+
+
+OPTIONS = """HttpListenerOptions ListenerOptions RouteConfigurationOptions RouteOptions TcpListenerOptions
+             VirtualHostOptions WeightedDestinationOptions""".split()
 
 
 class Model:
@@ -137,6 +141,16 @@ def test_sensitive(model):
 @pytest.mark.parametrize("field", STATES)
 def test_state(model, field):
     assert model.options.State.Name(model.rules(field).state) == STATES[field]
+
+
+def test_options_are_served_by_features_alone(model):
+    """Whether an option has an effect is told by the table of features, not by the schema beside it."""
+    marked = [n for n, m in model.messages.items() if m.options.Extensions[model.options.message].options]
+    assert sorted(marked) == OPTIONS
+    for name in marked:
+        for f in model.messages[name].field:
+            state = model.options.State.Name(model.rules(f"{name}.{f.name}").state)
+            assert state in ("BUILT", "ENTERPRISE", "IGNORED", "DEPRECATED"), f"{name}.{f.name}: {state}"
 
 
 def test_everything_is_documented(model):

@@ -24,7 +24,7 @@ OPTIONS = "solder/options.proto"
 DROPPED = {"envoy", "config", "extensions", "filters", "service"}
 # protobuf-c's options, as bytes: extension 1019 of FileOptions and MessageOptions.
 PB_C = 1019
-STATES = ["BUILT", "KNOWN", "ENTERPRISE", "IGNORED", "DEPRECATED"]
+STATES = ["BUILT", "KNOWN", "ENTERPRISE", "IGNORED", "DEPRECATED", "OPTION"]
 WKT = {
     "Any": "ANY", "Duration": "DURATION", "Timestamp": "TIMESTAMP", "Empty": "EMPTY",
     "FieldMask": "FIELD_MASK", "Struct": "STRUCT", "Value": "VALUE", "ListValue": "LIST",
@@ -77,7 +77,8 @@ class Side:
     def __init__(self, full_name, message, path, comments, options):
         self.name = full_name
         self.doc = comments.get(path, "")
-        self.unchecked = message.options.Extensions[options.message].disabled
+        own = message.options.Extensions[options.message]
+        self.unchecked = own.disabled
         entries = {m.name for m in message.nested_type if m.options.map_entry}
         self.oneofs = [(o.name, o.options.Extensions[options.oneof_required])
                        for o in message.oneof_decl]
@@ -86,6 +87,8 @@ class Side:
         for i, f in enumerate(message.field):
             rules = options.FieldRules()
             rules.CopyFrom(f.options.Extensions[options.field])
+            if own.options and rules.state == options.BUILT:
+                rules.state = options.OPTION
             f.json_name = rules.json_name or f.json_name
             self.fields.append({
                 "number": f.number,

@@ -148,6 +148,7 @@ static void listener(struct tr_listener *l)
 const struct sld_feature sld_feature_access_logging_service = {
     .name = "accessLoggingService",
     .help = "Writes logs of requests, or of TCP connections, to files.",
+    .options = {"ListenerOptions.accessLoggingService"},
     .check = check,
     .listener = listener,
 };

@@ -26,6 +26,7 @@ static void route(struct tr_route *r)
 const struct sld_feature sld_feature_auto_host_rewrite = {
     .name = "autoHostRewrite",
     .help = "Lets the upstream see the host name of the chosen endpoint.",
+    .options = {"RouteOptions.autoHostRewrite"},
     .check = check,
     .route = route,
 };

@@ -196,6 +196,9 @@ static void route(struct tr_route *r)
 const struct sld_feature sld_feature_cors = {
     .name = "cors",
     .help = "Tells browsers which pages of other origins may send requests.",
+    .options = {"VirtualHostOptions.cors",
+                "VirtualHostOptions.corsPolicyMergeSettings",
+                "RouteOptions.cors"},
     .check = check,
     .listener = listener,
     .virtual_host = virtual_host,

@@ -53,6 +53,7 @@ static void route(struct tr_route *r)
 const struct sld_feature sld_feature_faults = {
     .name = "faults",
     .help = "Answers with an error, or delays, a share of requests.",
+    .options = {"RouteOptions.faults"},
     .listener = listener,
     .route = route,
 };

@@ -24,5 +24,6 @@ static void listener(struct tr_listener *l)
 const struct sld_feature sld_feature_grpc_web = {
     .name = "grpcWeb",
     .help = "Translates gRPC-Web of browsers to gRPC; on unless switched off.",
+    .options = {"HttpListenerOptions.grpcWeb"},
     .listener = listener,
 };

@@ -74,5 +74,6 @@ static void listener(struct tr_listener *l)
 const struct sld_feature sld_feature_gzip = {
     .name = "gzip",
     .help = "Compresses answers.",
+    .options = {"HttpListenerOptions.gzip"},
     .listener = listener,
 };

@@ -85,6 +85,9 @@ static void weighted(struct tr_weighted *w)
 const struct sld_feature sld_feature_header_manipulation = {
     .name = "headerManipulation",
     .help = "Adds headers to requests and answers, and removes them.",
+    .options = {"VirtualHostOptions.headerManipulation",
+                "RouteOptions.headerManipulation",
+                "WeightedDestinationOptions.headerManipulation"},
     .check = check,
     .virtual_host = virtual_host,
     .route = route,

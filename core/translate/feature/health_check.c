@@ -38,6 +38,7 @@ static void listener(struct tr_listener *l)
 const struct sld_feature sld_feature_health_check = {
     .name = "healthCheck",
     .help = "Answers a path for health checks of Envoy itself.",
+    .options = {"HttpListenerOptions.healthCheck"},
     .check = check,
     .listener = listener,
 };

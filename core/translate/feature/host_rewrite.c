@@ -21,6 +21,7 @@ static void route(struct tr_route *r)
 const struct sld_feature sld_feature_host_rewrite = {
     .name = "hostRewrite",
     .help = "Sets the host that the upstream sees.",
+    .options = {"RouteOptions.hostRewrite"},
     .check = check,
     .route = route,
 };

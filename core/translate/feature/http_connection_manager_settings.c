@@ -355,6 +355,7 @@ static void listener(struct tr_listener *l)
 const struct sld_feature sld_feature_http_connection_manager_settings = {
     .name = "httpConnectionManagerSettings",
     .help = "Sets how HTTP is served: limits, headers, protocols, paths, client certificates.",
+    .options = {"HttpListenerOptions.httpConnectionManagerSettings"},
     .check = check,
     .listener = listener,
 };

@@ -73,6 +73,7 @@ static void route(struct tr_route *r)
 const struct sld_feature sld_feature_lb_hash = {
     .name = "lbHash",
     .help = "Sets what decides which endpoint a request goes to.",
+    .options = {"RouteOptions.lbHash"},
     .check = check,
     .route = route,
 };

@@ -27,6 +27,7 @@ static void route(struct tr_route *r)
 const struct sld_feature sld_feature_prefix_rewrite = {
     .name = "prefixRewrite",
     .help = "Puts another prefix, or a whole path, in the place of the one that matched.",
+    .options = {"RouteOptions.prefixRewrite"},
     .check = check,
     .route = route,
 };

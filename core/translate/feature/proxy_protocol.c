@@ -43,5 +43,6 @@ static void listener(struct tr_listener *l)
 const struct sld_feature sld_feature_proxy_protocol = {
     .name = "proxyProtocol",
     .help = "Expects the PROXY protocol of clients.",
+    .options = {"ListenerOptions.proxyProtocol"},
     .listener = listener,
 };

@@ -19,6 +19,7 @@ static void route(struct tr_route *r)
 const struct sld_feature sld_feature_regex_rewrite = {
     .name = "regexRewrite",
     .help = "Replaces parts of the path by a regular expression.",
+    .options = {"RouteOptions.regexRewrite"},
     .check = check,
     .route = route,
 };

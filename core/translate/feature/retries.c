@@ -102,6 +102,7 @@ static void route(struct tr_route *r)
 const struct sld_feature sld_feature_retries = {
     .name = "retries",
     .help = "Retries failed requests.",
+    .options = {"VirtualHostOptions.retries", "RouteOptions.retries"},
     .check = check,
     .virtual_host = virtual_host,
     .route = route,

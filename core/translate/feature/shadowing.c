@@ -43,6 +43,7 @@ static void route(struct tr_route *r)
 const struct sld_feature sld_feature_shadowing = {
     .name = "shadowing",
     .help = "Sends copies of requests to another upstream.",
+    .options = {"RouteOptions.shadowing"},
     .check = check,
     .route = route,
 };

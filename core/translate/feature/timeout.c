@@ -16,6 +16,7 @@ static void route(struct tr_route *r)
 const struct sld_feature sld_feature_timeout = {
     .name = "timeout",
     .help = "Limits how long a request may take.",
+    .options = {"RouteOptions.timeout"},
     .check = check,
     .route = route,
 };

@@ -33,6 +33,7 @@ static void route(struct tr_route *r)
 const struct sld_feature sld_feature_upgrades = {
     .name = "upgrades",
     .help = "Sets the protocols that requests may change to: WebSocket, CONNECT.",
+    .options = {"RouteOptions.upgrades"},
     .check = check,
     .route = route,
 };

@@ -222,7 +222,7 @@ static void check(struct fixture *f, const char *text, enum sld_code code)
 {
     void *m = DECODE(f, rules, text);
     assert_clean(f);
-    sld_msg_check(&f->r, m, code);
+    sld_msg_check(&f->r, m, code, NULL);
 }
 
 #define GOOD "required: x\nnamed: abc\nhosts: [a.b]\nneeds: {a: x}\n"
@@ -288,6 +288,33 @@ static void test_states(void **state)
     assert_int_equal(f->r.errors, 0);
     assert_int_equal(f->r.warnings, 2);
     assert_int_equal(f->r.items[2].severity, SLD_NOTE);
+}
+
+static const struct sld_field_info *field(const ProtobufCMessageDescriptor *desc, const char *name)
+{
+    const struct sld_msg_info *info = sld_msg_info(desc);
+    int i = sld_msg_field_index(info, sld_str_c(name));
+    assert_true(i >= 0);
+    return &info->fields[i];
+}
+
+static void test_options_are_served_or_warned_of(void **state)
+{
+    struct fixture *f = *state;
+    const char *text = GOOD "option: x\noptions: {plain: a, limited: b, ignored: c}\n";
+    check(f, text, 0);
+    assert_finding(f, 0, SLD_FIELD_NOT_BUILT, "option", "no effect yet");
+    assert_finding(f, 1, SLD_FIELD_NOT_BUILT, "options.plain", "no effect yet");
+    assert_finding(f, 2, SLD_FIELD_NOT_BUILT, "options.limited", "no effect yet");
+    assert_int_equal(f->r.count, 3);
+    f->r.count = 0;
+    struct sld_umap served = {0};
+    sld_umap_set(&served, (uintptr_t)field(&sldtest__rules__descriptor, "option"), NULL);
+    sld_umap_set(&served, (uintptr_t)field(&sldtest__options__descriptor, "limited"), NULL);
+    sld_msg_check(&f->r, DECODE(f, rules, text), 0, &served);
+    assert_finding(f, 0, SLD_FIELD_NOT_BUILT, "options.plain", "no effect yet");
+    assert_int_equal(f->r.count, 1);
+    sld_umap_fini(&served);
 }
 
 static void assert_change(struct sld_change c, const char *path, const char *before,
@@ -357,6 +384,7 @@ int main(void)
         TEST(test_constraints_broken),
         TEST(test_constraints_below),
         TEST(test_states),
+        TEST(test_options_are_served_or_warned_of),
         TEST(test_differences),
         TEST(test_differences_hide_secrets),
     };

@@ -147,7 +147,7 @@ static void test_json_schema(void **state)
     assert_text(AT(rules, "additionalProperties"), "false");
     assert_text(AT(root, "$defs", "sldtest.Scalars", "properties", "aInt32", "description"),
                 "The first field. In two lines.");
-    assert_int_equal(AT(root, "$defs")->count, 4);
+    assert_int_equal(AT(root, "$defs")->count, 5);
     sld_buf_fini(&out);
 }
 

@@ -11,7 +11,7 @@ static void *decode(struct fixture *f, enum sld_kind kind, const char *text)
 {
     struct sld_ident id = {kind, SLD_STR("ns"), SLD_STR("a")};
     f->r = (struct sld_report){.arena = &f->a};
-    return sld_model_decode(&f->a, id, tree(f, text), &f->r);
+    return sld_model_decode(&f->a, id, tree(f, text), NULL, &f->r);
 }
 
 // Decodes without an error or a warning.
@@ -35,7 +35,7 @@ static const struct sld_finding *told(struct fixture *f, enum sld_code code, con
     "  routes:\n"                                                                                  \
     "  - matchers: [{exact: /x}]\n"                                                                \
     "    routeAction: {single: {upstream: {name: u, namespace: n}}}\n"                             \
-    "    options: {prefixRewrite: /api/pets}\n"
+    "    name: /api/pets\n"
 
 #define INDENTED                                                                                   \
     "spec:\n  virtualHost:\n"                                                                      \
@@ -43,13 +43,13 @@ static const struct sld_finding *told(struct fixture *f, enum sld_code code, con
     "    routes:\n"                                                                                \
     "    - matchers: [{exact: /x}]\n"                                                              \
     "      routeAction: {single: {upstream: {name: u, namespace: n}}}\n"                           \
-    "      options: {prefixRewrite: /api/pets}\n"
+    "      name: /api/pets\n"
 
 static void check_body(const Gloo__VirtualService *vs)
 {
     assert_string_equal(vs->virtual_host->domains[0], "*");
     assert_string_equal(vs->virtual_host->routes[0]->matchers[0]->exact, "/x");
-    assert_string_equal(vs->virtual_host->routes[0]->options->prefix_rewrite->value, "/api/pets");
+    assert_string_equal(vs->virtual_host->routes[0]->name, "/api/pets");
 }
 
 static void test_all_forms_give_one_message(void **state)
@@ -241,20 +241,6 @@ static void check_states(struct fixture *f, const struct state_case *c, size_t n
 static void test_fields_that_are_built_give_no_finding(void **state)
 {
     static const struct state_case cases[] = {
-        {SLD_KIND_ROUTE_OPTION, 0, "",
-         RO("prefixRewrite: /x, regexRewrite: {pattern: {regex: a}, substitution: b}, "
-            "timeout: 1s, retries: {retryOn: 5xx}, headerManipulation: {requestHeadersToRemove: "
-            "[x]}, cors: {allowOrigin: [a]}, faults: {abort: {percentage: 1, httpStatus: 500}}, "
-            "shadowing: {upstream: {name: u}, percentage: 5}, lbHash: {hashPolicies: "
-            "[{header: x}]}, upgrades: [{websocket: {}}, {connect: {}}], hostRewrite: h")},
-        {SLD_KIND_ROUTE_OPTION, 0, "", RO("autoHostRewrite: true")},
-        {SLD_KIND_VIRTUAL_SERVICE, 0, "",
-         VS("retries: {numRetries: 2}, cors: {}, corsPolicyMergeSettings: {exposeHeaders: UNION}, "
-            "headerManipulation: {}")},
-        {SLD_KIND_GATEWAY, 0, "",
-         GW("healthCheck: {path: /h}, gzip: {}, httpConnectionManagerSettings: "
-            "{useRemoteAddress: true, serverName: x, http2ProtocolOptions: {}, "
-            "earlyHeaderManipulation: {}}")},
         {SLD_KIND_UPSTREAM, 0, "",
          US("useHttp2: true\nconnectionConfig: {connectTimeout: 1s}\ncircuitBreakers: "
             "{maxRequests: 1}\nloadBalancerConfig: {maglev: {}}\noutlierDetection: "

@@ -46,7 +46,7 @@ static struct sld_raw *raw_of(enum sld_kind kind, const char *text)
 static struct sld_object *object_of(enum sld_kind kind, const char *text)
 {
     struct sld_raw *raw = raw_of(kind, text);
-    struct sld_object *o = sld_object_decode(raw, NULL, NULL);
+    struct sld_object *o = sld_object_decode(raw, NULL);
     SLD_UNREF(raw);
     return o;
 }
@@ -102,7 +102,7 @@ static void test_decode_picks_the_item(void **state)
                                  "- kind: Upstream\n  metadata: {name: a}\n"
                                  "  spec: {pipe: {path: /run/x}}\n",
                                  1, 1);
-    const Gloo__Upstream *us = sld_raw_decode(&f->a, raw, &f->r);
+    const Gloo__Upstream *us = sld_raw_decode(&f->a, raw, NULL, &f->r);
     assert_string_equal(us->pipe->path, "/run/x");
     assert_int_equal(f->r.count, 0);
     SLD_UNREF(raw);
@@ -115,7 +115,7 @@ static void test_text_that_cannot_be_read(void **state)
     for (size_t i = 0; i < SLD_ARRAY_LEN(texts); i++) {
         struct sld_raw *raw = raw_at(SLD_KIND_UPSTREAM, texts[i], 5, i == 3 ? 7 : -1);
         f->r = (struct sld_report){.arena = &f->a};
-        const Gloo__Upstream *us = sld_raw_decode(&f->a, raw, &f->r);
+        const Gloo__Upstream *us = sld_raw_decode(&f->a, raw, NULL, &f->r);
         assert_string_equal(us->metadata->name, "a");
         assert_int_equal(f->r.count, 1);
         assert_int_equal(f->r.items[0].code, SLD_YAML_SYNTAX);
@@ -222,7 +222,7 @@ static void test_object(void **state)
 {
     (void)state;
     struct sld_raw *raw = raw_of(SLD_KIND_UPSTREAM, US);
-    struct sld_object *o = sld_object_decode(raw, NULL, NULL);
+    struct sld_object *o = sld_object_decode(raw, NULL);
     const Gloo__Upstream *us = sld_object_msg(o);
     assert_true(o->ok);
     assert_int_equal(o->finding_count, 0);
@@ -259,7 +259,7 @@ static void test_object_with_findings(void **state)
 static struct sld_object *lean_of(enum sld_kind kind, const char *text)
 {
     struct sld_raw *raw = raw_of(kind, text);
-    struct sld_object *o = sld_object_decode_lean(raw, NULL, NULL);
+    struct sld_object *o = sld_object_decode_lean(raw, NULL);
     SLD_UNREF(raw);
     return o;
 }
@@ -315,8 +315,9 @@ static void test_findings_of_a_further_check_belong_to_the_object(void **state)
     (void)state;
     char words[] = "too far away";
     struct sld_raw *raw = raw_of(SLD_KIND_UPSTREAM, US);
-    struct sld_object *plain = sld_object_decode(raw, NULL, NULL);
-    struct sld_object *o = sld_object_decode(raw, check_more, words);
+    struct sld_object *plain = sld_object_decode(raw, NULL);
+    struct sld_object *o = sld_object_decode(
+        raw, &(struct sld_object_checks){.check = check_more, .user = words});
     SLD_UNREF(raw);
     memset(words, 'x', 3);
     assert_false(o->ok);
@@ -356,7 +357,7 @@ static void test_objects_hash_by_content_not_place(void **state)
         last = o;
     }
     struct sld_raw *moved = raw_at(SLD_KIND_UPSTREAM, US, 99, -1);
-    struct sld_object *o = sld_object_decode(moved, NULL, NULL);
+    struct sld_object *o = sld_object_decode(moved, NULL);
     assert_true(sld_hash_eq(o->obj.hash, first->obj.hash));
     SLD_UNREF(moved);
     SLD_UNREF(o);
@@ -402,7 +403,7 @@ static void test_secrets_are_wiped(void **state)
                                                   "hunter2}\n");
     assert_true(raw->secret);
     sld_buf_init(&wiped, 1 << 20);
-    struct sld_object *o = sld_object_decode(raw, NULL, NULL);
+    struct sld_object *o = sld_object_decode(raw, NULL);
     size_t scratch = times_wiped("hunter2");
     assert_true(scratch > 0); // the tree
     SLD_UNREF(raw);

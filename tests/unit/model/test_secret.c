@@ -7,7 +7,7 @@ static Gloo__Secret *decode(struct fixture *f, const char *text)
 {
     struct sld_ident id = {SLD_KIND_SECRET, SLD_STR("ns"), SLD_STR("s")};
     f->r = (struct sld_report){.arena = &f->a};
-    return sld_model_decode(&f->a, id, tree(f, text), &f->r);
+    return sld_model_decode(&f->a, id, tree(f, text), NULL, &f->r);
 }
 
 static Gloo__Secret *clean(struct fixture *f, const char *text)

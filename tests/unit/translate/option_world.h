@@ -3,35 +3,12 @@
 
 #include "route_world.h"
 
+#include "app/builtin.h"
 #include "translate/feature.h"
-
-#define OPTIONS(X)                                                                                 \
-    X(access_logging_service)                                                                      \
-    X(auto_host_rewrite)                                                                           \
-    X(cors)                                                                                        \
-    X(faults)                                                                                      \
-    X(grpc_web)                                                                                    \
-    X(gzip)                                                                                        \
-    X(header_manipulation)                                                                         \
-    X(health_check)                                                                                \
-    X(host_rewrite)                                                                                \
-    X(http_connection_manager_settings)                                                            \
-    X(lb_hash)                                                                                     \
-    X(prefix_rewrite)                                                                              \
-    X(proxy_protocol)                                                                              \
-    X(regex_rewrite)                                                                               \
-    X(retries)                                                                                     \
-    X(shadowing)                                                                                   \
-    X(timeout)                                                                                     \
-    X(upgrades)
-#define DECLARE_OPTION(name) extern const struct sld_feature sld_feature_##name;
-OPTIONS(DECLARE_OPTION)
-#define ENTRY_OF_OPTION(name) &sld_feature_##name,
-static const struct sld_feature *const all_options[] = {OPTIONS(ENTRY_OF_OPTION)};
 
 static inline struct world *option_world(void)
 {
-    return world_create(all_options, SLD_ARRAY_LEN(all_options));
+    return world_create(sld_builtin_features, sld_builtin_feature_count);
 }
 
 // ---- Documents ----

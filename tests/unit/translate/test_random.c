@@ -11,20 +11,9 @@
 
 #include <cmocka.h>
 
+#include "app/builtin.h"
 #include "translate/feature.h"
 #include "translate/translate.h"
-
-#define FEATURES(X)                                                                                \
-    X(access_logging_service)                                                                      \
-    X(auto_host_rewrite) X(cors) X(faults) X(grpc_web) X(gzip) X(header_manipulation)              \
-        X(health_check) X(host_rewrite) X(http_connection_manager_settings) X(lb_hash)             \
-            X(prefix_rewrite) X(proxy_protocol) X(regex_rewrite) X(retries) X(shadowing)           \
-                X(timeout) X(upgrades)
-#define DECLARE(name) extern const struct sld_feature sld_feature_##name;
-FEATURES(DECLARE)
-static const struct sld_feature *const features[] = {
-#define ENTRY(name) &sld_feature_##name,
-    FEATURES(ENTRY)};
 
 // ---- Chance ----
 
@@ -327,7 +316,7 @@ static void check_constraints(const struct sld_out *o, void *arg)
     if (!m)
         fail_msg("%s %.*s: %s", sld_out_type_name(o->type), SLD_FMT(o->name), err.msg);
     struct sld_report r = {.arena = &a};
-    sld_msg_check(&r, m, 0);
+    sld_msg_check(&r, m, 0, NULL);
     if (r.errors)
         fail_msg("%s %.*s: %.*s: %.*s", sld_out_type_name(o->type), SLD_FMT(o->name),
                  SLD_FMT(r.items[0].path), SLD_FMT(r.items[0].message));
@@ -351,7 +340,9 @@ static void test_random_lives(void **unused)
     print_message("SLD_SEED=%llu\n", (unsigned long long)state);
     struct world w = {.now_s = 1790000000};
     struct sld_translate_options o = {
-        .features = features, .feature_count = SLD_ARRAY_LEN(features), .now_s = w.now_s};
+        .features = sld_builtin_features,
+        .feature_count = sld_builtin_feature_count,
+        .now_s = w.now_s};
     w.t = sld_translate_create(&o);
     for (unsigned round = 0; round < n; round++) {
         unsigned edits = 1 + pick(round < 5 ? 30 : 4);
@@ -397,7 +388,9 @@ static void test_listeners_stay(void **unused)
     state = (uint64_t)time(NULL) * 2654435761U + 1;
     print_message("SLD_SEED=%llu\n", (unsigned long long)state);
     struct sld_translate_options o = {
-        .features = features, .feature_count = SLD_ARRAY_LEN(features), .now_s = 1790000000};
+        .features = sld_builtin_features,
+        .feature_count = sld_builtin_feature_count,
+        .now_s = 1790000000};
     struct sld_translate *t = sld_translate_create(&o);
     struct sld_map seen = {0};
     for (unsigned round = 0; round < 300; round++) {

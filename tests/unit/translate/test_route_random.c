@@ -150,7 +150,7 @@ static void check_table(const struct sld_out *o, void *arg)
         sld_msg_decode(&a, sld_out_type_desc(o->type), o->bytes, 100, &err);
     assert_non_null(rc);
     struct sld_report r = {.arena = &a};
-    sld_msg_check(&r, &rc->base, 0);
+    sld_msg_check(&r, &rc->base, 0, NULL);
     assert_int_equal(r.errors, 0);
     struct sld_map seen = {0};
     for (size_t i = 0; i < rc->n_virtual_hosts; i++) {
