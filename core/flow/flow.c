@@ -166,6 +166,12 @@ struct sld_table *sld_flow_derive(struct sld_flow *f, const char *name, struct s
     return t;
 }
 
+void sld_flow_filter(struct sld_table *t, sld_filter_fn *fn)
+{
+    SLD_PRE(t->step && !t->join && !t->filter && t->flow->rounds == 0);
+    t->filter = fn;
+}
+
 struct sld_table *sld_flow_join(struct sld_flow *f, const char *name,
                                 struct sld_table *const *parents,
                                 sld_step *step, void *user)

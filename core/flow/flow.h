@@ -44,6 +44,11 @@ typedef void sld_step(struct sld_ctx *ctx, sld_id key, const void *in, void *use
 struct sld_table *sld_flow_derive(struct sld_flow *f, const char *name, struct sld_table *parent,
                                   sld_step *step, void *user);
 
+// Rows of T's parent for which FN is false are none to T: its step is not run for them, and nothing
+// is kept of them. For tables that are about few of many rows. FN is pure in the value.
+typedef bool sld_filter_fn(const void *value);
+void sld_flow_filter(struct sld_table *t, sld_filter_fn *fn);
+
 // A derived table whose row keys are demanded, not driven by one parent: it has a row for every key
 // that any table in PARENTS (NULL-terminated) has. STEP gets IN = NULL and reads what it needs by
 // sld_ctx_get; it runs whenever a row of that key changes in a parent, so reading those costs nothing.

@@ -163,6 +163,7 @@ struct sld_table {
     struct sld_table **parents; // owned
     size_t parents_n;
     bool join;
+    sld_filter_fn *filter;      // NULL = all rows of the parent
     struct idtab tasks;         // struct task; by parent key
     struct task **dirty;
     size_t dirty_n, dirty_cap;

@@ -13,6 +13,12 @@ static struct task *task_get(struct sld_table *t, sld_id key)
     return task;
 }
 
+// Whether VALUE, of a parent of T, is a row to T.
+static bool counts(const struct sld_table *t, const void *value)
+{
+    return value && (!t->filter || t->filter(value));
+}
+
 // Row N becomes NEW_VALUE (a reference is taken), and all that depends on it is marked.
 static void node_change(struct sld_table *t, struct node *n, struct sld_obj *new_value)
 {
@@ -25,8 +31,10 @@ static void node_change(struct sld_table *t, struct node *n, struct sld_obj *new
     n->value = sld_obj_ref(new_value);
     flow_probe_wake(f, &n->probe, old && new_value);
     flow_index_change(t, n, old, new_value);
-    for (struct child *c = t->children; c; c = c->next)
-        flow_task_mark(f, task_get(c->table, n->key));
+    for (struct child *c = t->children; c; c = c->next) {
+        if (counts(c->table, old) || counts(c->table, new_value))
+            flow_task_mark(f, task_get(c->table, n->key));
+    }
 }
 
 // Settles the touched nodes of T; returns how many rows changed.
@@ -66,7 +74,7 @@ static const void *parent_value(const struct sld_table *parent, sld_id key)
 static bool task_lives(const struct sld_table *t, const struct task *task)
 {
     for (size_t i = 0; i < t->parents_n; i++) {
-        if (parent_value(t->parents[i], task->key))
+        if (counts(t, parent_value(t->parents[i], task->key)))
             return true;
     }
     return false;

@@ -84,11 +84,13 @@ static void attach(struct tr *tr, const struct tr_select *s, const struct sld_ob
     struct tr_attach *row = tr_row_create_with(sizeof(*row), n * sizeof(*domains));
     row->gateway = tr_keep_key(tr->t, s->key);
     row->vs = vs_key;
+    row->ssl = s->ssl;
     row->domains = SLD_ARENA_ARRAY(&row->row.arena, struct sld_str, n);
     for (size_t i = 0; i < n; i++)
         row->domains[row->domain_count++] = tr_keep_key(tr->t, domains[i]);
     struct sld_hasher h;
     sld_hasher_init(&h);
+    sld_hasher_add_u64(&h, row->ssl);
     for (size_t i = 0; i < row->domain_count; i++) {
         sld_hasher_add_u64(&h, row->domains[i].n);
         sld_hasher_add(&h, row->domains[i]);

@@ -111,6 +111,7 @@ struct tr_attach {
     struct sld_str gateway, vs; // keys
     struct sld_str *domains;    // see tr_domains
     size_t domain_count;
+    bool ssl; // both ask for TLS
 };
 
 // An encoded virtual host; key as its attach row.
@@ -237,9 +238,8 @@ struct sld_translate {
     struct sld_table *upstreams, *groups;
     struct sld_table *default_gateways, *ports, *gateways, *gw_select;
     struct sld_table *attach, *vhosts, *vs_tls, *tls_sets;
-    struct sld_table
-        *placed; // vhosts as they go into route tables: a held form in the place of a refused one
-    struct sld_table *live; // struct tr_live
+    struct sld_table *placed; // held forms that go into route tables in the place of refused hosts
+    struct sld_table *live;   // struct tr_live
     struct sld_table *out_secrets, *out_clusters, *out_endpoints, *out_listeners, *out_routes,
         *out_fixed;                           // struct tr_out
     struct sld_table *refusals;               // struct tr_row: findings from refused
@@ -250,7 +250,7 @@ struct sld_translate {
     struct sld_index *accepted_by_bind;                     // of accepted[GATEWAY], the same
     struct sld_index *attach_by_gateway, *attach_by_domain; // "<gateway key>", "<domain>"
     struct sld_index *accepted_by_domain; // of accepted[VIRTUAL_SERVICE]: "<domain>"
-    struct sld_index *placed_by_gateway, *vs_tls_by_gateway;
+    struct sld_index *vhosts_by_gateway, *placed_by_gateway, *vs_tls_by_gateway;
     struct sld_index *about; // of all tables whose rows carry findings: by object
     // Of vhosts by those of `uses` that may be orphans.
     struct sld_index *vhost_users;
@@ -442,6 +442,7 @@ sld_step tr_step_out_clusters, tr_step_out_endpoints; // cluster.c, endpoint.c
 sld_step tr_step_default_gateways, tr_step_ports, tr_step_gateways, tr_step_gw_select,
     tr_step_live;                          // gateway.c
 sld_step tr_step_attach;                   // attach.c
+sld_filter_fn tr_has_tls;                  // of attach rows; tls_set.c
 sld_step tr_step_vs_tls, tr_step_tls_sets; // tls_set.c
 sld_step tr_step_vhosts;                   // vhost.c
 sld_step tr_step_out_routes;               // route_table.c
@@ -459,7 +460,7 @@ bool tr_may_be_orphan(struct sld_str key);
 sld_index_fn tr_index_rt;                                                               // object.c
 sld_index_fn tr_index_ports, tr_index_accepted_bind;                                    // gateway.c
 sld_index_fn tr_index_attach_gateway, tr_index_attach_domain, tr_index_accepted_domain; // attach.c
-sld_index_fn tr_index_vhost_gateway;  // vhost.c; of placed
+sld_index_fn tr_index_vhost_gateway;  // vhost.c; of vhosts and placed
 sld_index_fn tr_index_vs_tls_gateway; // tls_set.c
 
 // Where the document of KEY is now; NULL when there is none. (translate.c)
@@ -484,7 +485,7 @@ void tr_tables_forget(struct tr_tables *t, sld_id key);
 bool tr_tables_sound(const struct tr_tables *t);
 
 // nack.c
-sld_step tr_step_placed; // parent: vhosts
+sld_step tr_step_placed; // parent: held
 struct nack *tr_nack_create(struct sld_translate *t);
 void tr_nack_destroy(struct nack *n);
 // Takes the present document of KEY out of force, because an Envoy refused what was made of it:

@@ -166,16 +166,10 @@ void tr_step_placed(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
 {
     struct tr tr;
     tr_begin(&tr, user, ctx);
-    const struct tr_held *h = sld_ctx_get(ctx, tr.t->held, key);
-    const struct tr_vhost_row *v = in;
-    if (!h || !sld_hash_eq(h->refused, v->content)) {
-        union {
-            const void *frozen;
-            void *counted;
-        } u = {in}; // only the count of references changes
-        sld_ctx_emit(ctx, key, sld_obj_ref(u.counted));
+    const struct tr_held *h = in;
+    const struct tr_vhost_row *v = sld_ctx_get(ctx, tr.t->vhosts, key);
+    if (!v || !sld_hash_eq(h->refused, v->content))
         return;
-    }
     struct tr_vhost_row *row = tr_row_create(sizeof(*row));
     struct sld_arena *a = &row->row.arena;
     row->gateway = v->gateway;
@@ -198,19 +192,6 @@ void tr_step_placed(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
 }
 
 // ---- Watchers ----
-
-// A host that changed is free of what its former content was held for.
-void tr_nack_on_vhost(struct sld_table *table, sld_id key, const void *old, const void *new_value,
-                      void *user)
-{
-    (void)table;
-    (void)old;
-    struct sld_translate *t = user;
-    const struct tr_held *h = sld_flow_get(t->held, key);
-    const struct tr_vhost_row *v = new_value;
-    if (h && (!v || !sld_hash_eq(h->refused, v->content)))
-        sld_flow_delete(t->held, key);
-}
 
 static struct sld_object *counted(const void *frozen)
 {
@@ -258,11 +239,9 @@ static void add_docs(struct sld_translate *t, struct old *o, const struct tr_vho
 
 // Remembers the form a host had before its first change since the table was taken, and what it was
 // made of. Called behind the wave and before anything of it is accepted.
-void tr_nack_on_placed(struct sld_table *table, sld_id key, const void *old, const void *new_value,
-                       void *user)
+static void remember(struct sld_translate *t, sld_id key, const struct tr_vhost_row *old,
+                     const struct tr_vhost_row *new_value)
 {
-    (void)table;
-    struct sld_translate *t = user;
     const struct tr_vhost_row *v = old ? old : new_value;
     struct trial *tr = trial_of(t->nack, v->gateway);
     struct sld_str name = sld_flow_key_str(t->flow, key);
@@ -278,6 +257,32 @@ void tr_nack_on_placed(struct sld_table *table, sld_id key, const void *old, con
     }
     add_docs(t, o, old);
     add_docs(t, o, new_value);
+}
+
+// A host that changed is free of what its former content was held for.
+void tr_nack_on_vhost(struct sld_table *table, sld_id key, const void *old, const void *new_value,
+                      void *user)
+{
+    (void)table;
+    struct sld_translate *t = user;
+    const struct tr_held *h = sld_flow_get(t->held, key);
+    const struct tr_vhost_row *was = old, *is = new_value;
+    // In the place of a held one another form was in the table: that one's change is told below.
+    if (!h || !was || !sld_hash_eq(h->refused, was->content))
+        remember(t, key, was, is);
+    if (h && (!is || !sld_hash_eq(h->refused, is->content)))
+        sld_flow_delete(t->held, key);
+}
+
+void tr_nack_on_placed(struct sld_table *table, sld_id key, const void *old, const void *new_value,
+                       void *user)
+{
+    (void)table;
+    struct sld_translate *t = user;
+    const struct tr_vhost_row *plain = sld_flow_get(t->vhosts, key);
+    const struct tr_vhost_row *was = old ? old : plain, *is = new_value ? new_value : plain;
+    if (was || is)
+        remember(t, key, was, is);
 }
 
 // ---- Holding ----

@@ -272,6 +272,22 @@ static void emit_table(struct tr *tr, const struct tr_gateway *g, const struct t
     tr_emit_row(&of, key, out);
 }
 
+// The virtual hosts of a gateway in order of keys, with held forms in the place of refused ones.
+static const struct sld_hit *hosts_of(struct tr *tr, sld_id gateway, size_t *n)
+{
+    size_t held, k = 0;
+    const struct sld_hit *hosts = sld_ctx_lookup(tr->ctx, tr->t->vhosts_by_gateway, gateway, n);
+    const struct sld_hit *instead =
+        sld_ctx_lookup(tr->ctx, tr->t->placed_by_gateway, gateway, &held);
+    if (!held)
+        return hosts;
+    struct sld_hit *out = SLD_ARENA_ARRAY(tr->arena, struct sld_hit, *n);
+    for (size_t i = 0; i < *n; i++)
+        out[i] = k < held && instead[k].key == hosts[i].key ? instead[k++] : hosts[i];
+    SLD_INV(k == held); // each stands for a host that is there
+    return out;
+}
+
 void tr_step_out_routes(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
 {
     const struct tr_gateway *g = in;
@@ -282,7 +298,7 @@ void tr_step_out_routes(struct sld_ctx *ctx, sld_id key, const void *in, void *u
     if (!tr_gateway_live(&tr, key))
         return;
     size_t n;
-    const struct sld_hit *hits = sld_ctx_lookup(ctx, tr.t->placed_by_gateway, key, &n);
+    const struct sld_hit *hits = hosts_of(&tr, key, &n);
     for (size_t i = 0; i < g->bind_count; i++) {
         if (!g->binds[i].lost)
             emit_table(&tr, g, &g->binds[i], hits, n);

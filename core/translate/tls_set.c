@@ -40,6 +40,11 @@ static struct sld_hash hash_without_names(const Gloo__SslConfig *c)
     return sld_msg_hash(&copy.base);
 }
 
+bool tr_has_tls(const void *value)
+{
+    return ((const struct tr_attach *)value)->ssl;
+}
+
 void tr_step_vs_tls(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
 {
     const struct tr_attach *at = in;

@@ -108,6 +108,7 @@ static void declare_gateways(struct sld_translate *t)
     t->live = derive(t, "live", t->gateways, tr_step_live);
     sld_flow_index_add(t->about, t->live);
     t->vs_tls = derive(t, "vs_tls", t->attach, tr_step_vs_tls);
+    sld_flow_filter(t->vs_tls, tr_has_tls);
     t->vs_tls_by_gateway = index_of(t, "vs_tls_by_gateway", t->vs_tls, tr_index_vs_tls_gateway);
     t->tls_sets = derive(t, "tls_sets", t->gateways, tr_step_tls_sets);
     sld_flow_index_add(t->about, t->tls_sets);
@@ -118,7 +119,8 @@ static void declare_outs(struct sld_translate *t)
     t->vhosts = derive(t, "vhosts", t->attach, tr_step_vhosts);
     sld_flow_index_add(t->about, t->vhosts);
     t->vhost_users = index_of(t, "vhost_users", t->vhosts, tr_index_uses);
-    t->placed = derive(t, "placed", t->vhosts, tr_step_placed);
+    t->vhosts_by_gateway = index_of(t, "vhosts_by_gateway", t->vhosts, tr_index_vhost_gateway);
+    t->placed = derive(t, "placed", t->held, tr_step_placed);
     sld_flow_index_add(t->about, t->placed);
     t->placed_by_gateway = index_of(t, "placed_by_gateway", t->placed, tr_index_vhost_gateway);
     t->out_secrets = derive(t, "out.secrets", t->secrets, tr_step_out_secrets);

@@ -168,6 +168,33 @@ static void test_cut(void **state)
     sld_flow_destroy(x.f);
 }
 
+static bool begins_with_a(const void *value)
+{
+    return text_of(value)[0] == 'a';
+}
+
+static void test_filter(void **state)
+{
+    (void)state;
+    make(copy);
+    sld_flow_filter(x.out, begins_with_a);
+    put(x.a, x.k1, "a1");
+    put(x.a, x.k2, "b1");
+    assert_int_equal(sld_flow_run(x.f).computed, 1);
+    assert_row(x.out, x.k1, "a1");
+    assert_row(x.out, x.k2, NULL);
+    put(x.a, x.k1, "b2"); // out
+    put(x.a, x.k2, "a2"); // in
+    assert_int_equal(sld_flow_run(x.f).computed, 1);
+    assert_row(x.out, x.k1, NULL);
+    assert_row(x.out, x.k2, "a2");
+    put(x.a, x.k1, "b3");
+    sld_flow_delete(x.a, x.k2);
+    assert_int_equal(sld_flow_run(x.f).computed, 0);
+    assert_int_equal(sld_flow_count(x.out), 0);
+    sld_flow_destroy(x.f);
+}
+
 // The row of b that the parent's value names.
 static void get_named(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
 {
@@ -633,6 +660,7 @@ int main(void)
         cmocka_unit_test(test_sources),
         cmocka_unit_test(test_equal_set),
         cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_filter),
         cmocka_unit_test(test_absence_and_forgotten_reads),
         cmocka_unit_test(test_existence),
         cmocka_unit_test(test_index),

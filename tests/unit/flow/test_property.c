@@ -143,6 +143,11 @@ static void step(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
     sld_ctx_emit(ctx, key, number(x));
 }
 
+static bool odd(const void *value)
+{
+    return value_of(value) % 2;
+}
+
 static void build(struct sld_flow *f, void *arg)
 {
     static const char *const names[] = {"d0", "d1", "d2", "d3", "d4", "d5", "d6", "d7", "d8"};
@@ -161,6 +166,8 @@ static void build(struct sld_flow *f, void *arg)
                                         : sld_flow_derive(f, names[i - 3], w->tables[s->parent],
                                                           step, so);
         }
+        if (i >= 3 && w->graph->shapes[i - 3].kind != 6 && w->graph->shapes[i - 3].salt % 4 == 0)
+            sld_flow_filter(w->tables[i], odd);
         w->indexes[i] = sld_flow_index(f, "by value", w->tables[i], index_value, f);
         if (i % 3 == 2) // one index over several tables
             sld_flow_index_add(w->indexes[i], w->tables[i / 2]);
