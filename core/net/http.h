@@ -81,9 +81,11 @@ struct sld_http_call {
     uint64_t timeout_ms;        // whole call; 0 = none
     size_t max_body_bytes;      // ceiling of the answer; 0 = 16 MiB
     struct sld_str ca_file;     // absent = SSL_CERT_FILE, or the system's authorities
+    struct sld_str ca_path;     // directory of PEM files, all of which count; with ca_file absent these alone
     struct sld_str cert_file, key_file; // PEM; absent = no client certificate
     struct sld_str server_name; // in TLS and verification, instead of the URL's host
     bool insecure;              // takes any certificate
+    bool gzip;                  // asks for a compressed answer; max_body_bytes is of what it unpacks to
 };
 // Borrowed during DONE.
 struct sld_http_answer {
@@ -98,7 +100,8 @@ struct sld_http_answer {
 typedef void sld_http_done(const struct sld_http_answer *a, void *user);
 
 // MAX_PER_HOST connections to one host and port at a time (further calls wait for one; a call that waits for news takes
-// one all the time); 0 = no limit. No redirects are followed. Proxy variables are obeyed, except for loopback.
+// one all the time); 0 = no limit. A peer whose machine is gone is noticed after 30 s. No redirects are followed. Proxy
+// variables are obeyed, except for loopback.
 struct sld_http_client *sld_http_client_create(struct sld_loop *l, unsigned max_per_host);
 // Cancels all calls. The loop has to turn once more before it can be destroyed. NULL is fine.
 void sld_http_client_destroy(struct sld_http_client *c);

@@ -206,7 +206,9 @@ struct sld_http_client *sld_http_client_create(struct sld_loop *l, unsigned max_
     curl_multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, on_curl_timer);
     curl_multi_setopt(c->multi, CURLMOPT_TIMERDATA, c);
     curl_multi_setopt(c->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)max_per_host);
-    curl_multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, (long)IDLE_CONNECTIONS_MAX);
+    // Those in use count too: with fewer than calls at a time each would connect anew.
+    unsigned kept = max_per_host > IDLE_CONNECTIONS_MAX ? max_per_host : IDLE_CONNECTIONS_MAX;
+    curl_multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, (long)kept);
     return c;
 }
 

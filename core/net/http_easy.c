@@ -10,6 +10,9 @@ enum {
     DEFAULT_BODY_BYTES = 16 * 1024 * 1024,
     HEADERS_MAX_BYTES = 256 * 1024,
     CONNECT_TIMEOUT_MS = 10 * 1000,
+    KEEPALIVE_IDLE_S = 15, // with the two below: a dead peer is noticed within 30 s
+    KEEPALIVE_EACH_S = 5,
+    KEEPALIVE_COUNT = 3,
 };
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -124,9 +127,13 @@ static void set_server_name(struct sld_http_easy *e, const char *url, const char
 
 static void set_tls(struct sld_http_easy *e, const struct sld_http_call *call)
 {
-    const char *ca = call->ca_file.p ? sld_arena_cstr(&e->arena, call->ca_file) : system_ca();
+    const char *ca = call->ca_file.p   ? sld_arena_cstr(&e->arena, call->ca_file)
+                     : call->ca_path.p ? NULL
+                                       : system_ca();
     if (ca)
         curl_easy_setopt(e->easy, CURLOPT_CAINFO, ca);
+    if (call->ca_path.p)
+        curl_easy_setopt(e->easy, CURLOPT_CAPATH, sld_arena_cstr(&e->arena, call->ca_path));
     if (call->cert_file.p)
         curl_easy_setopt(e->easy, CURLOPT_SSLCERT, sld_arena_cstr(&e->arena, call->cert_file));
     if (call->key_file.p)
@@ -211,6 +218,9 @@ struct sld_http_easy *sld_http_easy_create(const struct sld_http_call *call)
     curl_easy_setopt(e->easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(e->easy, CURLOPT_PATH_AS_IS, 1L);
     curl_easy_setopt(e->easy, CURLOPT_TCP_KEEPALIVE, 1L);
+    curl_easy_setopt(e->easy, CURLOPT_TCP_KEEPIDLE, (long)KEEPALIVE_IDLE_S);
+    curl_easy_setopt(e->easy, CURLOPT_TCP_KEEPINTVL, (long)KEEPALIVE_EACH_S);
+    curl_easy_setopt(e->easy, CURLOPT_TCP_KEEPCNT, (long)KEEPALIVE_COUNT);
     curl_easy_setopt(e->easy, CURLOPT_ERRORBUFFER, e->text);
     curl_easy_setopt(e->easy, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(e->easy, CURLOPT_WRITEDATA, e);
@@ -223,6 +233,8 @@ struct sld_http_easy *sld_http_easy_create(const struct sld_http_call *call)
                          sld_arena_cstr(&e->arena, call->unix_socket));
     if (call->unix_socket.p || is_loopback(call->url))
         curl_easy_setopt(e->easy, CURLOPT_PROXY, ""); // whatever the environment says
+    if (call->gzip)
+        curl_easy_setopt(e->easy, CURLOPT_ACCEPT_ENCODING, "gzip");
     set_tls(e, call);
     set_method(e, call);
     if (call->server_name.p)
@@ -264,9 +276,11 @@ enum sld_rc sld_http_easy_result(struct sld_http_easy *e, CURLcode rc, struct sl
     if (e->status == 0 || !e->headers_done)
         return sld_err_set(err, SLD_IO, "%s: the answer ended within its headers", e->url);
     bool bodiless = e->bodiless || e->status == 204 || e->status == 304;
-    if (e->has_length && !bodiless && e->body.n != e->length)
-        return sld_err_set(err, SLD_IO, "%s: the answer ended after %zu of %llu bytes", e->url,
-                           e->body.n, (unsigned long long)e->length);
+    curl_off_t came = 0; // as it was sent: the length is that of the packed body
+    curl_easy_getinfo(e->easy, CURLINFO_SIZE_DOWNLOAD_T, &came);
+    if (e->has_length && !bodiless && (uint64_t)came != e->length)
+        return sld_err_set(err, SLD_IO, "%s: the answer ended after %llu of %llu bytes", e->url,
+                           (unsigned long long)came, (unsigned long long)e->length);
     return SLD_OK;
 }
 

@@ -28,6 +28,30 @@ static void on_gone(void *user)
     sem_post(&f->gone);
 }
 
+// "hello " 40 times, and 100,000 times "a".
+static const unsigned char packed[] = {
+    0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02, 0x03, 0xcb, 0x48, 0xcd, 0xc9, 0xc9,
+    0x57, 0xc8, 0x18, 0x31, 0x24, 0x00, 0x9e, 0x50, 0x94, 0x7d, 0xf0, 0x00, 0x00, 0x00,
+};
+static const unsigned char bomb[] = {
+    0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02, 0x03, 0xed, 0xc1, 0x31, 0x01, 0x00,
+    0x00, 0x00, 0xc2, 0xa0, 0xac, 0xeb, 0x5f, 0xc2, 0x1a, 0x1e, 0x40, 0x01, 0x00, 0x00, 0x00,
+    0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+    0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+    0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+    0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+    0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+    0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+    0x00, 0x00, 0x00, 0xaf, 0x06, 0x87, 0xfa, 0xe2, 0x1b, 0xa0, 0x86, 0x01, 0x00,
+};
+
+static void answer_packed(struct sld_http_request *rq, const unsigned char *p, size_t n)
+{
+    const struct sld_http_header extra[] = {{SLD_STR("Content-Encoding"), SLD_STR("gzip")}};
+    assert_true(sld_str_eq(sld_http_header(rq, SLD_STR("accept-encoding")), SLD_STR("gzip")));
+    sld_http_respond(rq, 200, SLD_STR("text/plain"), extra, 1, sld_str_n((const char *)p, n));
+}
+
 static void handle(struct sld_http_request *rq, void *user)
 {
     struct fixture *f = user;
@@ -36,6 +60,14 @@ static void handle(struct sld_http_request *rq, void *user)
         f->waiting[f->waiting_count++] = rq;
         sld_http_on_gone(rq, on_gone, f);
         sem_post(&f->arrived);
+        return;
+    }
+    if (sld_str_eq(sld_http_path(rq), SLD_STR("/packed"))) {
+        answer_packed(rq, packed, sizeof(packed));
+        return;
+    }
+    if (sld_str_eq(sld_http_path(rq), SLD_STR("/bomb"))) {
+        answer_packed(rq, bomb, sizeof(bomb));
         return;
     }
     struct sld_str type = sld_http_header(rq, SLD_STR("content-type"));
@@ -386,6 +418,30 @@ static void test_cut_answers_on_the_loop(void **state)
     stop(&f);
 }
 
+static void test_packed_answers(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *path;
+        enum sld_rc rc;
+        size_t n;
+    } rows[] = {{"packed", SLD_OK, 240}, {"bomb", SLD_LIMIT, 0}};
+    struct fixture f = {0};
+    char url[64];
+    start(&f, "127.0.0.1:0", NULL);
+    for (size_t i = 0; i < SLD_ARRAY_LEN(rows); i++) {
+        snprintf(url, sizeof(url), "http://127.0.0.1:%d/%s", f.port, rows[i].path);
+        struct outcome o = {
+            .call = {.url = sld_str_c(url), .gzip = true, .max_body_bytes = 50000}};
+        run(&f, &o);
+        if (o.rc != rows[i].rc)
+            fail_msg("%s: rc %d, %s", rows[i].path, o.rc, o.msg);
+        assert_int_equal(o.body_n, rows[i].n);
+        assert_true(o.rc != SLD_OK || strncmp(o.body, "hello hello ", 12) == 0);
+    }
+    stop(&f);
+}
+
 static void test_fetch(void **state)
 {
     (void)state;
@@ -471,6 +527,7 @@ int main(void)
         cmocka_unit_test(test_connections_per_host),
         cmocka_unit_test(test_unix_socket),
         cmocka_unit_test(test_cut_answers_on_the_loop),
+        cmocka_unit_test(test_packed_answers),
         cmocka_unit_test(test_fetch),
         cmocka_unit_test(test_tls),
     };
