@@ -9,12 +9,24 @@ void sld_buf_init(struct sld_buf *b, size_t max)
     *b = (struct sld_buf){.max = max};
 }
 
+void sld_buf_init_secret(struct sld_buf *b, size_t max)
+{
+    *b = (struct sld_buf){.max = max, .secret = true};
+}
+
+static void let_go(struct sld_buf *b)
+{
+    if (b->secret && b->p)
+        sld_wipe(b->p, b->cap);
+    sld_xfree(b->p);
+}
+
 void sld_buf_fini(struct sld_buf *b)
 {
     if (!b)
         return;
-    sld_xfree(b->p);
-    *b = (struct sld_buf){.max = b->max};
+    let_go(b);
+    *b = (struct sld_buf){.max = b->max, .secret = b->secret};
 }
 
 void sld_buf_reset(struct sld_buf *b)
@@ -35,7 +47,15 @@ static char *reserve(struct sld_buf *b, size_t n, size_t spare)
         size_t cap = b->cap ? b->cap * 2 : 256;
         while (cap < need)
             cap *= 2;
-        b->p = sld_xrealloc(b->p, cap);
+        if (b->secret) { // realloc would leave the old bytes behind
+            char *p = sld_xalloc(cap);
+            if (b->n)
+                memcpy(p, b->p, b->n);
+            let_go(b);
+            b->p = p;
+        } else {
+            b->p = sld_xrealloc(b->p, cap);
+        }
         b->cap = cap;
     }
     return b->p + b->n;

@@ -74,10 +74,13 @@ struct sld_buf {
     size_t cap;   // bytes allocated
     size_t max;   // ceiling of n
     bool full;    // an append was refused
+    bool secret;  // memory is overwritten before it is let go
 };
 
 // An empty buffer with ceiling MAX bytes.
 void sld_buf_init(struct sld_buf *b, size_t max);
+// The same for secrets.
+void sld_buf_init_secret(struct sld_buf *b, size_t max);
 // Frees the memory; NULL and zeroed are fine.
 void sld_buf_fini(struct sld_buf *b);
 // Empties it, keeps the memory.

@@ -17,9 +17,58 @@ enum {
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
+// libcurl's memory may hold tokens and secrets (request heads, received bytes): it is wiped when let
+// go. In front of each piece stands its size.
+enum { SIZE_BYTES = 16 }; // keeps the alignment of malloc
+
+static size_t *size_of(void *p)
+{
+    return (size_t *)(void *)((char *)p - SIZE_BYTES);
+}
+
+static void *curl_take(size_t n)
+{
+    if (n > SIZE_MAX - SIZE_BYTES)
+        return NULL;
+    size_t *size = sld_xcalloc(1, n + SIZE_BYTES);
+    *size = n;
+    return (char *)size + SIZE_BYTES;
+}
+
+static void curl_let_go(void *p)
+{
+    if (!p)
+        return;
+    size_t *size = size_of(p);
+    sld_wipe(p, *size);
+    sld_xfree(size);
+}
+
+static void *curl_resize(void *p, size_t n)
+{
+    void *to = curl_take(n);
+    if (p && to)
+        memcpy(to, p, n < *size_of(p) ? n : *size_of(p));
+    if (to)
+        curl_let_go(p);
+    return to;
+}
+
+static char *curl_text(const char *s)
+{
+    size_t n = strlen(s) + 1;
+    return memcpy(curl_take(n), s, n);
+}
+
+static void *curl_array(size_t n, size_t size)
+{
+    return size && n > SIZE_MAX / size ? NULL : curl_take(n * size);
+}
+
 static void init_curl(void)
 {
-    CURLcode rc = curl_global_init(CURL_GLOBAL_DEFAULT);
+    CURLcode rc = curl_global_init_mem(CURL_GLOBAL_DEFAULT, curl_take, curl_let_go, curl_resize,
+                                       curl_text, curl_array);
     SLD_INV(rc == CURLE_OK);
 }
 
@@ -207,7 +256,9 @@ struct sld_http_easy *sld_http_easy_create(const struct sld_http_call *call)
     sld_http_easy_init();
     struct sld_http_easy *e = SLD_NEW(struct sld_http_easy);
     sld_arena_init(&e->arena);
+    e->secret = call->secret;
     sld_buf_init(&e->body, call->max_body_bytes ? call->max_body_bytes : DEFAULT_BODY_BYTES);
+    e->body.secret = call->secret;
     e->easy = curl_easy_init();
     SLD_INV(e->easy);
     const char *url = sld_arena_cstr(&e->arena, call->url);
@@ -251,7 +302,10 @@ void sld_http_easy_destroy(struct sld_http_easy *e)
     curl_slist_free_all(e->headers);
     curl_slist_free_all(e->connect_to);
     sld_buf_fini(&e->body);
-    sld_arena_fini(&e->arena);
+    if (e->secret)
+        sld_arena_fini_secret(&e->arena);
+    else
+        sld_arena_fini(&e->arena);
     sld_xfree(e);
 }
 

@@ -19,6 +19,7 @@ struct sld_http_easy {
     int status;                      // of the last status line
     bool headers_done;               // the empty line behind the headers came
     bool has_length;
+    bool secret;                     // everything is wiped at the end
     bool bodiless;                   // HEAD, 204, 304: the length speaks of a body that does not come
     uint64_t length;
     enum sld_rc refused;             // why a callback of ours ended the call; SLD_OK = it did not

@@ -227,6 +227,23 @@ static void test_secret_blobs_are_wiped_with_the_last_reference(void **unused)
     assert_true(was_wiped(SLD_STR("hunter2")));
 }
 
+static void test_secret_buffers_leave_no_bytes_behind(void **unused)
+{
+    (void)unused;
+    struct sld_buf b;
+    sld_buf_init_secret(&b, 1 << 16);
+    sld_buf_addz(&b, "hunter2");
+    for (int i = 0; i < 300; i++) // it moves
+        sld_buf_addc(&b, '.');
+    assert_true(was_wiped(SLD_STR("hunter2")));
+    assert_true(sld_str_starts(sld_buf_str(&b), SLD_STR("hunter2..")));
+    wiped_bytes = 0;
+    sld_buf_fini(&b);
+    assert_true(was_wiped(SLD_STR("hunter2")));
+    assert_true(b.secret);
+    sld_buf_fini(&b);
+}
+
 // ---- Objects ----
 
 struct thing {
@@ -333,6 +350,7 @@ int main(void)
         T(test_secret_arenas_are_wiped),
         T(test_wipe),
         T(test_secret_blobs_are_wiped_with_the_last_reference),
+        T(test_secret_buffers_leave_no_bytes_behind),
         T(test_the_last_reference_frees),
         T(test_references_of_many_threads),
         T(test_blobs_are_copies_with_the_hash_of_their_bytes),

@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include "memory.h"
 #include "net/support.h"
 
 struct fixture {
@@ -464,6 +465,30 @@ static void test_fetch(void **state)
     sld_arena_fini(&a);
 }
 
+// ---- Secrets ----
+
+static const char secret_answer[] = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+                                    "20\r\n{\"password\": \"swordfish-417822\"}\r\n0\r\n\r\n";
+
+static void test_secrets_leave_no_copy(void **state)
+{
+    (void)state;
+    struct sld_arena a = {0};
+    struct sld_err err = {0};
+    struct peer p;
+    struct sld_str body = SLD_STR("");
+    char url[64];
+    int status = 0;
+    peer_open(&p, secret_answer, url);
+    const struct sld_http_call call = {.url = sld_str_c(url), .secret = true};
+    assert_int_equal(sld_http_fetch(&a, &call, &status, &body, &err), SLD_OK);
+    peer_close(&p);
+    assert_true(sld_str_find(body, SLD_STR("swordfish-417822")) >= 0);
+    assert_true(memory_has(SLD_STR("swordfish-417822")));
+    sld_arena_fini_secret(&a);
+    assert_false(memory_has(SLD_STR("swordfish-417822")));
+}
+
 // ---- TLS ----
 
 static void test_tls(void **state)
@@ -529,6 +554,7 @@ int main(void)
         cmocka_unit_test(test_cut_answers_on_the_loop),
         cmocka_unit_test(test_packed_answers),
         cmocka_unit_test(test_fetch),
+        cmocka_unit_test(test_secrets_leave_no_copy),
         cmocka_unit_test(test_tls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
