@@ -67,3 +67,4 @@ SLD_CODE(SOURCE_STALE, 902, "the source cannot be read", "mend the cause named; 
 SLD_CODE(MASS_DELETION, 903, "most objects vanished at once", "confirm by leaving it so; the last state stays until the second look")
 SLD_CODE(STATE_DIR, 904, "the state directory cannot be written or read", "mend the cause named")
 SLD_CODE(SETTINGS_OTHER, 905, "this Settings document is not the one in use", "put the settings into the document named")
+SLD_CODE(EXPIRES_SOON, 906, "what a source lives by ends soon", "renew it")

@@ -192,6 +192,7 @@ static const struct format {
     {"ip", is_ip, "is not an IPv4 or IPv6 address"},
     {"ipv4", is_ipv4, "is not an IPv4 address"},
     {"ipv6", is_ipv6, "is not an IPv6 address"},
+    {"object_name", sld_is_object_name, "is not a name of at most 253 lower-case letters, digits, - and ."},
     {"regex", is_regex, "is not a regular expression in RE2 syntax"},
     {"uri", is_uri, "is not a URI"},
     {"uuid", is_uuid, "is not a UUID"},

@@ -192,6 +192,41 @@ bool sld_is_dns1123(struct sld_str s)
     return true;
 }
 
+// Behind a scheme: segments that are not empty, "." or "..", then '?' and '#' once each.
+bool sld_is_store_ref(struct sld_str s)
+{
+    const struct sld_str scheme = SLD_STR("vault:");
+    if (!sld_str_starts(s, scheme) || s.n == scheme.n || s.n > SLD_STORE_REF_MAX)
+        return false;
+    struct sld_str rest = sld_str_sub(s, scheme.n, s.n), path, segment;
+    for (size_t i = 0; i < rest.n; i++) {
+        char c = rest.p[i];
+        bool alnum = is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        if (!alnum && (!c || !strchr("-._~/!$&()*+,;=:@%?#", c)))
+            return false;
+    }
+    size_t n = 0, query, key;
+    while (n < rest.n && rest.p[n] != '?' && rest.p[n] != '#')
+        n++;
+    path = sld_str_sub(rest, 0, n);
+    for (query = key = 0; n < rest.n; n++) {
+        query += rest.p[n] == '?' && !key;
+        key += rest.p[n] == '#';
+    }
+    if (query > 1 || key > 1 || !path.n || sld_str_ends(rest, SLD_STR("#")) || sld_str_ends(rest, SLD_STR("?")))
+        return false;
+    while (sld_str_cut(&path, '/', &segment)) {
+        if (!segment.n || sld_str_eq(segment, SLD_STR(".")) || sld_str_eq(segment, SLD_STR("..")))
+            return false;
+    }
+    return true;
+}
+
+bool sld_is_object_name(struct sld_str s)
+{
+    return sld_is_dns1123(s) || sld_is_store_ref(s);
+}
+
 bool sld_is_ip(struct sld_str s, bool *v6)
 {
     char text[INET6_ADDRSTRLEN];

@@ -13,5 +13,11 @@ struct sld_str sld_hex_encode(struct sld_arena *a, struct sld_str s);
 bool sld_duration_parse(struct sld_str s, int64_t *seconds, int32_t *nanos);
 // A DNS-1123 subdomain of at most 253 characters.
 bool sld_is_dns1123(struct sld_str s);
+// A reference to what a secret store holds, which stands as the name of a Secret: "vault:" and then a path, maybe
+// "?name=value&..." and maybe "#key", in the characters of URLs; at most SLD_STORE_REF_MAX bytes.
+enum { SLD_STORE_REF_MAX = 1024 };
+bool sld_is_store_ref(struct sld_str s);
+// The name of an object: of DNS-1123, or a reference to a secret store.
+bool sld_is_object_name(struct sld_str s);
 // An IPv4 or IPv6 address in text form; *V6 tells which (may be NULL).
 bool sld_is_ip(struct sld_str s, bool *v6);

@@ -9,13 +9,19 @@ struct sld_str sld_ident_key(struct sld_arena *a, struct sld_ident id)
     return SLD_ARENA_JOIN(a, sld_str_c(sld_kind_info(id.kind)->plural), slash, id.ns, slash, id.name);
 }
 
+// Secrets may have a reference to a store as their name.
+static bool name_fits(enum sld_kind k, struct sld_str name)
+{
+    return k == SLD_KIND_SECRET ? sld_is_object_name(name) : sld_is_dns1123(name);
+}
+
 bool sld_ident_parse(struct sld_str key, struct sld_ident *out)
 {
     struct sld_str plural, ns;
     if (!sld_str_cut(&key, '/', &plural) || !sld_str_cut(&key, '/', &ns))
         return false;
     const struct sld_kind_info *k = sld_kind_by_plural(plural);
-    if (!k || !sld_is_dns1123(ns) || !sld_is_dns1123(key))
+    if (!k || !sld_is_dns1123(ns) || !name_fits(k->kind, key))
         return false;
     *out = (struct sld_ident){.kind = k->kind, .ns = ns, .name = key};
     return true;
@@ -258,7 +264,7 @@ enum sld_rc sld_model_identify(const struct sld_node *root, const struct sld_doc
     const struct sld_node *ns_node = sld_node_get(h.metadata, SLD_STR("namespace"));
     struct sld_str name = sld_node_text(sld_node_get(h.metadata, SLD_STR("name")));
     struct sld_str ns = sld_node_text(ns_node);
-    if (!sld_is_dns1123(name))
+    if (!name_fits(k->kind, name))
         return bad_identity(code, err, "metadata.name", name);
     if (ns_node && ns_node->type != SLD_NODE_NULL && ns_node->type != SLD_NODE_SCALAR)
         return bad_identity(code, err, "metadata.namespace", SLD_STR_NONE);

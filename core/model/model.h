@@ -90,6 +90,28 @@ void sld_model_each(const struct sld_node *root,
 void *sld_model_decode(struct sld_arena *a, struct sld_ident id, const struct sld_node *root,
                        const struct sld_umap *served, struct sld_report *r);
 
+// ---- References to secret stores ----
+
+// The name of a Secret that refers to what Vault holds ("vault:kv/team/web#tls"; see ResourceRef in
+// common.proto), in its parts. Slices of the name, still percent-encoded.
+struct sld_store_ref {
+    struct sld_str path;  // "kv/team/web": mount and path
+    struct sld_str query; // "common_name=a&ttl=1h"; absent: data is read; else a certificate is issued
+    struct sld_str key;   // absent: all of it
+};
+// True when NAME is meant as such a reference, be it well formed or not.
+bool sld_store_ref_meant(struct sld_str name);
+// SLD_INVALID with words on how to write it when it is not well formed.
+SLD_NODISCARD enum sld_rc sld_store_ref_parse(struct sld_str name, struct sld_store_ref *out,
+                                              struct sld_err *err);
+// The value of parameter NAME of R's query, decoded into A; absent when it is not there.
+struct sld_str sld_store_ref_param(struct sld_arena *a, const struct sld_store_ref *r, const char *name);
+// S with %XX decoded, in A; absent when it is not well formed.
+struct sld_str sld_store_ref_decode(struct sld_arena *a, struct sld_str s);
+struct Gloo__VaultPki;
+// The reference that means the certificate P asks for: equal ones have equal names.
+struct sld_str sld_store_ref_of_pki(struct sld_arena *a, const struct Gloo__VaultPki *p);
+
 // The metadata of a decoded message of any kind (never NULL after sld_model_decode).
 const Gloo__Metadata *sld_model_metadata(enum sld_kind k, const void *msg);
 // The value of label or annotation KEY, or an absent slice. M may be NULL.

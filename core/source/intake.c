@@ -343,7 +343,8 @@ void sld_intake_problem(struct sld_intake *in, struct sld_str source, struct sld
     struct remarks *r = u ? &u->trouble : &s->trouble;
     remarks_clear(r);
     if (message.p)
-        remarks_add(r, SLD_ERROR, code, 0, 0, "%.*s", SLD_FMT(message));
+        remarks_add(r, code == SLD_EXPIRES_SOON ? SLD_WARNING : SLD_ERROR, code, 0, 0, "%.*s",
+                    SLD_FMT(message));
     if (!u) {
         s->changed_ns = now; // it starts to be quiet anew
         problems_changed(in);

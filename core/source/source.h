@@ -18,7 +18,8 @@ struct sld_source_events {
     void (*on_gone)(void *user, struct sld_str path);
     // Everything there is was told: once, and again after each full reading.
     void (*on_synced)(void *user);
-    // PATH ("" = the source itself) cannot be read; the same with MESSAGE absent: it can again.
+    // PATH ("" = the source itself) cannot be read; the same with MESSAGE absent: it can again. With
+    // code SLD_EXPIRES_SOON it is a warning.
     void (*on_problem)(void *user, struct sld_str path, enum sld_code code, struct sld_str message);
     void *user;
 };

@@ -331,7 +331,7 @@ struct sld_str tr_cluster_name(struct sld_arena *a, struct sld_str ns, struct sl
 // Names of SDS resources.
 struct sld_str tr_sds_cert_name(struct sld_arena *a, struct sld_str ns, struct sld_str name);
 struct sld_str tr_sds_ca_name(struct sld_arena *a, struct sld_str ns, struct sld_str name);
-// "ns.name" as messages have it.
+// "ns.name" as messages have it; a reference to a secret store alone.
 struct sld_str tr_ref_text(struct sld_arena *a, struct sld_str ns, struct sld_str name);
 // A reference's namespace, or OWNER when it has none.
 struct sld_str tr_ref_ns(const Gloo__ResourceRef *ref, struct sld_str owner);

@@ -221,6 +221,13 @@ const struct sld_object *tr_object(struct tr *tr, enum sld_kind k, struct sld_st
 
 const char *tr_mend_ref(struct tr *tr, enum sld_kind k, struct sld_str ns, struct sld_str name)
 {
+    if (k == SLD_KIND_SECRET && sld_store_ref_meant(name)) {
+        struct sld_store_ref parts;
+        struct sld_err err = {0};
+        return sld_store_ref_parse(name, &parts, &err) == SLD_OK
+                   ? "solder get secrets shows what Vault says of it"
+                   : sld_arena_cstr(tr->arena, sld_str_c(err.msg));
+    }
     sld_id key = sld_flow_key(tr->t->flow, tr_key(tr->arena, k, ns, name));
     return sld_ctx_has(tr->ctx, tr->t->raw[k], key)
                ? "its document has errors and was never accepted, see its status"
@@ -313,6 +320,8 @@ struct sld_str tr_sds_ca_name(struct sld_arena *a, struct sld_str ns, struct sld
 
 struct sld_str tr_ref_text(struct sld_arena *a, struct sld_str ns, struct sld_str name)
 {
+    if (sld_store_ref_meant(name)) // its namespace says nothing to people
+        return sld_arena_str(a, name);
     return sld_arena_fmt(a, "%.*s.%.*s", SLD_FMT(ns), SLD_FMT(name));
 }
 

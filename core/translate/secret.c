@@ -10,8 +10,9 @@
 #include "codec/x509.h"
 #include "envoy/extensions/transport_sockets/tls/v3/secret.pb-c.h"
 
-// A certificate that ends within this time gets a warning.
-enum { SOON_S = 14 * 86400 };
+// A certificate that ends within this time gets a warning; a short-lived one, such as Vault issues and
+// renews after two thirds, in the last fifth of its life.
+enum { SOON_S = 14 * 86400, SOON_PART = 5 };
 
 // ---- Reading certificates ----
 
@@ -216,7 +217,7 @@ static void judge_cert(struct tr *tr, const struct tr_cert *c, int64_t now, stru
     out->usable = !out->why.n;
     if (why.n)
         tell_time(tr, out, why, in_service);
-    else if (c->not_after - now < SOON_S)
+    else if (c->not_after - now < SOON_S && (c->not_after - now) * SOON_PART < c->not_after - c->not_before)
         sld_report_add(r, SLD_WARNING, SLD_TLS_EXPIRES_SOON, path,
                        "the certificate expires on %.*s; renew it",
                        SLD_FMT(date(tr->arena, c->not_after)));

@@ -17,51 +17,65 @@ static bool warn_missing(struct tr *tr)
     return v && v->warn_missing_tls_secret && v->warn_missing_tls_secret->value;
 }
 
-static void missing_secret(struct tr *tr, struct sld_str ns, struct sld_str name,
-                           struct sld_report *r)
+// Which secret a configuration means.
+struct wanted {
+    struct sld_str ns, name;
+    struct sld_str field; // that says it: "secretRef"
+};
+
+static struct wanted by_ref(const Gloo__ResourceRef *ref, struct sld_str owner_ns)
 {
-    sld_report_add(r, warn_missing(tr) ? SLD_WARNING : SLD_ERROR, SLD_REF_SECRET,
-                   SLD_STR("secretRef"), "TLS secret %.*s.%.*s not found; %s", SLD_FMT(ns),
-                   SLD_FMT(name), tr_mend_ref(tr, SLD_KIND_SECRET, ns, name));
+    return (struct wanted){tr_ref_ns(ref, owner_ns), sld_str_c(ref->name), SLD_STR("secretRef")};
 }
 
-static void wrong_secret(struct sld_report *r, struct sld_str ns, struct sld_str name,
-                         const char *problem)
+// The same certificate for everybody who asks for the same.
+static struct wanted by_pki(struct tr *tr, const Gloo__VaultPki *p)
 {
-    sld_report_add(r, SLD_ERROR, SLD_TLS_SECRET_KIND, SLD_STR("secretRef"), "secret %.*s.%.*s %s",
-                   SLD_FMT(ns), SLD_FMT(name), problem);
+    return (struct wanted){tr_write_ns(tr), sld_store_ref_of_pki(tr->arena, p), SLD_STR("vaultPki")};
+}
+
+static void missing_secret(struct tr *tr, const struct wanted *w, struct sld_report *r)
+{
+    sld_report_add(r, warn_missing(tr) ? SLD_WARNING : SLD_ERROR, SLD_REF_SECRET, w->field,
+                   "TLS secret %.*s not found; %s", SLD_FMT(tr_ref_text(tr->arena, w->ns, w->name)),
+                   tr_mend_ref(tr, SLD_KIND_SECRET, w->ns, w->name));
+}
+
+static void wrong_secret(struct tr *tr, struct sld_report *r, const struct wanted *w, const char *problem)
+{
+    sld_report_add(r, SLD_ERROR, SLD_TLS_SECRET_KIND, w->field, "secret %.*s %s",
+                   SLD_FMT(tr_ref_text(tr->arena, w->ns, w->name)), problem);
 }
 
 // The facts of a TLS secret, or NULL with a finding. CERT: its certificate is wanted when it has
 // one.
-static const struct tr_secret *find_secret(struct tr *tr, const Gloo__ResourceRef *ref,
-                                           struct sld_str owner_ns, bool cert, struct sld_report *r,
-                                           bool *missing)
+static const struct tr_secret *find_secret(struct tr *tr, const struct wanted *w, bool cert,
+                                           struct sld_report *r, bool *missing)
 {
-    struct sld_str ns = tr_ref_ns(ref, owner_ns), name = sld_str_c(ref->name);
-    const struct tr_secret *s = tr_secret(tr, ns, name);
+    const struct tr_secret *s = tr_secret(tr, w->ns, w->name);
     if (!s) {
         *missing = true;
-        missing_secret(tr, ns, name, r);
+        missing_secret(tr, w, r);
         return NULL;
     }
     if (s->kind != TR_SECRET_TLS) {
         wrong_secret(
-            r, ns, name,
+            tr, r, w,
             "is not a TLS secret; refer to one with a certificate chain and its private key");
         return NULL;
     }
+    struct sld_str text = tr_ref_text(tr->arena, w->ns, w->name);
     if (!s->usable && (cert || !s->has_ca)) {
         *missing = true;
-        sld_report_add(r, warn_missing(tr) ? SLD_WARNING : SLD_ERROR, SLD_TLS_EXPIRED,
-                       SLD_STR("secretRef"), "TLS secret %.*s.%.*s cannot be used: %.*s; renew it",
-                       SLD_FMT(ns), SLD_FMT(name), SLD_FMT(s->why));
+        sld_report_add(r, warn_missing(tr) ? SLD_WARNING : SLD_ERROR, SLD_TLS_EXPIRED, w->field,
+                       "TLS secret %.*s cannot be used: %.*s; renew it", SLD_FMT(text),
+                       SLD_FMT(s->why));
         return NULL;
     }
     if (s->deleted)
-        sld_report_add(r, SLD_WARNING, SLD_REF_SECRET, SLD_STR("secretRef"),
-                       "TLS secret %.*s.%.*s was deleted; its last form stays in service; create it again, or change the reference",
-                       SLD_FMT(ns), SLD_FMT(name));
+        sld_report_add(r, SLD_WARNING, SLD_REF_SECRET, w->field,
+                       "TLS secret %.*s was deleted; its last form stays in service; create it again, or change the reference",
+                       SLD_FMT(text));
     return s;
 }
 
@@ -213,15 +227,15 @@ static bool check_ocsp(const Gloo__SslConfig *c, bool has_ocsp, bool must_staple
     return false;
 }
 
-static bool downstream_secret(struct tr *tr, const Gloo__SslConfig *c, struct sld_str owner_ns,
+static bool downstream_secret(struct tr *tr, const Gloo__SslConfig *c, const struct wanted *w,
                               struct sld_report *r, struct tr_tls_source *out, bool *missing)
 {
-    const struct tr_secret *s = find_secret(tr, c->secret_ref, owner_ns, true, r, missing);
+    const struct tr_secret *s = find_secret(tr, w, true, r, missing);
     if (!s)
         return false;
     if (!s->has_cert) {
         wrong_secret(
-            r, s->ns, s->name,
+            tr, r, w,
             "has root certificates only; a gateway needs a certificate chain and its private key");
         return false;
     }
@@ -255,9 +269,15 @@ static bool downstream_resolve(struct tr *tr, const Gloo__SslConfig *c, struct s
                                struct sld_report *r, struct tr_tls_source *out, bool *missing)
 {
     bool ok = false;
+    struct wanted w;
     switch (c->ssl_secrets_case) {
     case GLOO__SSL_CONFIG__SSL_SECRETS_SECRET_REF:
-        ok = downstream_secret(tr, c, owner_ns, r, out, missing);
+        w = by_ref(c->secret_ref, owner_ns);
+        ok = downstream_secret(tr, c, &w, r, out, missing);
+        break;
+    case GLOO__SSL_CONFIG__SSL_SECRETS_VAULT_PKI:
+        w = by_pki(tr, c->vault_pki);
+        ok = downstream_secret(tr, c, &w, r, out, missing);
         break;
     case GLOO__SSL_CONFIG__SSL_SECRETS_SSL_FILES:
         ok = downstream_files(c, r, out);
@@ -267,7 +287,7 @@ static bool downstream_resolve(struct tr *tr, const Gloo__SslConfig *c, struct s
         break;
     default:
         sld_report_add(r, SLD_ERROR, SLD_TLS_CONFIG, SLD_STR(""),
-                       "there is no certificate; set secretRef or sslFiles");
+                       "there is no certificate; set secretRef, sslFiles or vaultPki");
         break;
     }
     if (ok && c->n_verify_subject_alt_name && !out->ca.p) {
@@ -324,12 +344,11 @@ Env__Core__TransportSocket *tr_downstream_tls(struct tr *tr, const Gloo__SslConf
 
 static const Gloo__UpstreamSslConfig no_config = GLOO__UPSTREAM_SSL_CONFIG__INIT;
 
-static bool upstream_secret(struct tr *tr, const Gloo__UpstreamSslConfig *c,
-                            struct sld_str owner_ns, struct sld_report *r,
-                            struct tr_tls_source *out, bool *missing)
+static bool upstream_secret(struct tr *tr, const Gloo__UpstreamSslConfig *c, const struct wanted *w,
+                            struct sld_report *r, struct tr_tls_source *out, bool *missing)
 {
     bool own = !one_way(c->one_way_tls);
-    const struct tr_secret *s = find_secret(tr, c->secret_ref, owner_ns, own, r, missing);
+    const struct tr_secret *s = find_secret(tr, w, own, r, missing);
     if (!s)
         return false;
     if (own && s->has_cert)
@@ -346,10 +365,16 @@ bool tr_upstream_tls_resolve(struct tr *tr, const Gloo__UpstreamSslConfig *c,
     bool ok = true;
     *missing = false;
     *out = (struct tr_tls_source){0};
+    struct wanted w;
     c = c ? c : &no_config;
     switch (c->ssl_secrets_case) {
     case GLOO__UPSTREAM_SSL_CONFIG__SSL_SECRETS_SECRET_REF:
-        ok = upstream_secret(tr, c, owner_ns, r, out, missing);
+        w = by_ref(c->secret_ref, owner_ns);
+        ok = upstream_secret(tr, c, &w, r, out, missing);
+        break;
+    case GLOO__UPSTREAM_SSL_CONFIG__SSL_SECRETS_VAULT_PKI:
+        w = by_pki(tr, c->vault_pki);
+        ok = upstream_secret(tr, c, &w, r, out, missing);
         break;
     case GLOO__UPSTREAM_SSL_CONFIG__SSL_SECRETS_SSL_FILES:
         out->files = c->ssl_files;

@@ -105,6 +105,8 @@ static void test_formats(void **state)
         {"dns_name", "A_b.example.", "a..b"},
         {"dns_name", "x", "-a"},
         {"host", "10.0.0.1", "a b"},
+        {"object_name", "a.b-c", "A"},
+        {"object_name", "vault:kv/A_b#c", "vault:kv//b"},
         {"dns1123", "a.b-c", "A"},
         {"dns1123", "0", "a-"},
         {"domain", "*", "a*b"},

@@ -87,9 +87,14 @@ static void test_keys(void **state)
     assert_str(out.name, "a.b");
     static const char *const bad[] = {"",        "virtualservices",      "virtualservices/a",
                                       "vs/a/b",  "virtualservices/a/",   "virtualservices//b",
-                                      "a/b/c/d", "virtualservices/a/b/c"};
+                                      "a/b/c/d", "virtualservices/a/b/c",
+                                      "virtualservices/a/vault:kv/x", "secrets/a/b/c"};
     for (size_t i = 0; i < SLD_ARRAY_LEN(bad); i++)
         assert_false(sld_ident_parse(sld_str_c(bad[i]), &out));
+    assert_true(sld_ident_parse(SLD_STR("secrets/a/vault:kv/x#y"), &out));
+    assert_int_equal(out.kind, SLD_KIND_SECRET);
+    assert_str(out.ns, "a");
+    assert_str(out.name, "vault:kv/x#y");
 }
 
 int main(void)

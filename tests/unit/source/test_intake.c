@@ -400,6 +400,18 @@ static void test_unreadable_unit_keeps(void **state)
     assert_int_equal(problem_count(f), 0);
 }
 
+// What a store lives by and will not be renewed is told of while everything is well.
+static void test_what_expires_soon_is_a_warning(void **state)
+{
+    struct fixture *f = *state;
+    put(f, "a.yaml", "a=1");
+    synced(f);
+    sld_intake_problem(f->in, SRC, SLD_STR("token"), SLD_EXPIRES_SOON, SLD_STR("the token ends"), f->now);
+    assert_int_equal(problem(f, "token", SLD_EXPIRES_SOON)->severity, SLD_WARNING);
+    sld_intake_problem(f->in, SRC, SLD_STR("token"), SLD_EXPIRES_SOON, SLD_STR_NONE, f->now);
+    assert_int_equal(problem_count(f), 0);
+}
+
 static void test_document_that_lost_its_name_holds_the_unsaid(void **state)
 {
     struct fixture *f = *state;
@@ -839,6 +851,7 @@ int main(void)
         T(test_cut_within_a_line_never_counts),
         T(test_cut_at_a_line_counts_when_settled),
         T(test_unreadable_unit_keeps),
+        T(test_what_expires_soon_is_a_warning),
         T(test_document_that_lost_its_name_holds_the_unsaid),
         T(test_lost_document_waits_for_quiet),
         T(test_unsettled_loss_waits_for_the_settled_word),

@@ -124,6 +124,21 @@ static void test_time_ends_a_certificate_in_service(void **state)
     assert_clean(w, key);
 }
 
+// One that lives a day would be told of all its life: the warning comes with the last fifth.
+static void test_a_short_life_is_warned_of_late(void **state)
+{
+    struct world *w = *state;
+    const char *key = "secrets/gloo-system/cert";
+    struct pair p = pair_make(&w->a, "one", NOW, NOW + DAY);
+    put_pair(w, "cert", &p);
+    put(w, service(w, "one", "cert", "one.example"));
+    assert_clean(w, key);
+    at(w, NOW + DAY * 79 / 100);
+    assert_clean(w, key);
+    at(w, NOW + DAY * 81 / 100);
+    assert_finding(w, key, SLD_TLS_EXPIRES_SOON, SLD_WARNING, "tls.certChain");
+}
+
 // One that is not valid when it comes never reaches Envoy, and does not take the place of one in service.
 static void test_a_certificate_out_of_time(void **state)
 {
@@ -281,6 +296,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(test_rotation_leaves_the_listener_alone),
         CASE(test_time_ends_a_certificate_in_service),
+        CASE(test_a_short_life_is_warned_of_late),
         CASE(test_a_certificate_out_of_time),
         CASE(test_time_costs_little),
         CASE(test_a_key_that_does_not_fit_leaves_the_last_pair),

@@ -1,0 +1,147 @@
+// Names of Secrets that refer to what a secret store holds, instead of naming an object.
+#include "model/model.h"
+
+#include "codec/text.h"
+
+#include "tls.pb-c.h"
+
+#define SCHEME SLD_STR("vault:")
+
+bool sld_store_ref_meant(struct sld_str name)
+{
+    return sld_str_starts(name, SCHEME);
+}
+
+static enum sld_rc refuse(struct sld_str name, struct sld_err *err, const char *why)
+{
+    return sld_err_set(err, SLD_INVALID,
+                       "\"%.*s\" is no reference to Vault: %s; write vault:<mount>/<path>, "
+                       "vault:<mount>/<path>#<key>, or vault:<mount>/issue/<role>?common_name=<name>",
+                       SLD_FMT(sld_str_sub(name, 0, 200)), why);
+}
+
+static bool query_fits(struct sld_str query, const char **why)
+{
+    static const char *const known[] = {"alt_names", "common_name", "trust_issuer", "ttl"};
+    struct sld_str pair, name;
+    bool named = false;
+    while (sld_str_cut(&query, '&', &pair)) {
+        bool ok = false;
+        sld_str_cut(&pair, '=', &name);
+        for (size_t i = 0; i < SLD_ARRAY_LEN(known); i++)
+            ok |= sld_str_eq(name, sld_str_c(known[i]));
+        named |= sld_str_eq(name, SLD_STR("common_name")) && pair.n;
+        if (!ok || !pair.n) {
+            *why = "its parameters are common_name, alt_names, ttl and trust_issuer, each with a value";
+            return false;
+        }
+    }
+    *why = "common_name is missing";
+    return named;
+}
+
+enum sld_rc sld_store_ref_parse(struct sld_str name, struct sld_store_ref *out, struct sld_err *err)
+{
+    struct sld_store_ref r = {0};
+    const char *why = NULL;
+    if (name.n > SLD_STORE_REF_MAX)
+        return refuse(name, err, "it is longer than 1024 bytes");
+    if (!sld_is_store_ref(name))
+        return refuse(name, err, "it has an empty part or characters that must be percent-encoded");
+    struct sld_str rest = sld_str_sub(name, SCHEME.n, name.n);
+    struct sld_str before_key;
+    sld_str_cut(&rest, '#', &before_key);
+    r.key = rest;
+    sld_str_cut(&before_key, '?', &r.path);
+    r.query = before_key;
+    struct sld_arena a = {0};
+    if (!sld_store_ref_decode(&a, name).p)
+        why = "a % is not followed by two hexadecimal digits";
+    else if (sld_str_index(r.path, '/') < 0)
+        why = "it has no path behind the mount";
+    else if (r.query.p && r.key.p)
+        why = "a certificate that is issued has no #key";
+    else if (r.query.p && sld_str_find(r.path, SLD_STR("/issue/")) < 0)
+        why = "only <mount>/issue/<role> takes parameters";
+    else if (r.query.p)
+        (void)(query_fits(r.query, &why) && (why = NULL));
+    sld_arena_fini(&a);
+    if (why)
+        return refuse(name, err, why);
+    *out = r;
+    return SLD_OK;
+}
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+struct sld_str sld_store_ref_decode(struct sld_arena *a, struct sld_str s)
+{
+    char *out = sld_arena_alloc(a, s.n + 1);
+    size_t n = 0;
+    for (size_t i = 0; i < s.n; i++) {
+        if (s.p[i] != '%') {
+            out[n++] = s.p[i];
+            continue;
+        }
+        int hi = s.n - i > 2 ? hex_digit(s.p[i + 1]) : -1, lo = s.n - i > 2 ? hex_digit(s.p[i + 2]) : -1;
+        if (hi < 0 || lo < 0 || (hi == 0 && lo == 0))
+            return SLD_STR_NONE;
+        out[n++] = (char)(hi << 4 | lo);
+        i += 2;
+    }
+    return (struct sld_str){out, n};
+}
+
+struct sld_str sld_store_ref_param(struct sld_arena *a, const struct sld_store_ref *r, const char *name)
+{
+    struct sld_str rest = r->query, pair, key;
+    while (sld_str_cut(&rest, '&', &pair)) {
+        sld_str_cut(&pair, '=', &key);
+        if (sld_str_eq(key, sld_str_c(name)) && pair.p)
+            return sld_store_ref_decode(a, pair);
+    }
+    return SLD_STR_NONE;
+}
+
+// Appends S with everything percent-encoded that means something in a reference.
+static void add_encoded(struct sld_buf *b, struct sld_str s, const char *plain)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        unsigned char c = (unsigned char)s.p[i];
+        bool alnum = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        if (alnum || strchr(plain, c))
+            sld_buf_addc(b, (char)c);
+        else
+            sld_buf_addf(b, "%%%02X", c);
+    }
+}
+
+struct sld_str sld_store_ref_of_pki(struct sld_arena *a, const Gloo__VaultPki *p)
+{
+    const char *in_path = "-._~/", *in_value = "-._~/:@*";
+    struct sld_buf b;
+    sld_buf_init(&b, (size_t)64 * 1024);
+    sld_buf_addz(&b, "vault:");
+    add_encoded(&b, p->mount[0] ? sld_str_c(p->mount) : SLD_STR("pki"), in_path);
+    sld_buf_addz(&b, "/issue/");
+    add_encoded(&b, sld_str_c(p->role), "-._~");
+    sld_buf_addz(&b, "?common_name=");
+    add_encoded(&b, sld_str_c(p->common_name), in_value);
+    for (size_t i = 0; i < p->n_alt_names; i++) {
+        sld_buf_addz(&b, i ? "," : "&alt_names=");
+        add_encoded(&b, sld_str_c(p->alt_names[i]), in_value);
+    }
+    if (p->ttl && p->ttl->seconds > 0)
+        sld_buf_addf(&b, "&ttl=%llds", (long long)p->ttl->seconds);
+    if (p->trust_issuer)
+        sld_buf_addz(&b, "&trust_issuer=true");
+    struct sld_str out = sld_arena_str(a, sld_buf_str(&b));
+    sld_buf_fini(&b);
+    return out;
+}
