@@ -10,18 +10,18 @@ int flow_key_cmp(const struct sld_flow *f, sld_id a, sld_id b)
 
 static struct sld_hit *hits_v(struct hits *h)
 {
-    return h->cap ? h->u.v : &h->u.one;
+    return h->cap ? h->u.many.v : &h->u.one;
 }
 
 const struct sld_hit *flow_hits_rows(const struct hits *h)
 {
-    return h->cap ? h->u.v : &h->u.one;
+    return h->cap ? h->u.many.v : &h->u.one;
 }
 
 void flow_hits_fini(struct hits *h)
 {
     if (h->cap)
-        sld_xfree(h->u.v);
+        sld_xfree(h->u.many.v);
     *h = (struct hits){0};
 }
 
@@ -30,10 +30,12 @@ void flow_hits_add(struct hits *h, struct sld_hit hit)
     if (h->cap == 0 && h->n == 1) {
         struct sld_hit one = h->u.one;
         h->cap = 2;
-        h->u.v = sld_xcalloc(h->cap, sizeof(*h->u.v));
-        h->u.v[0] = one;
+        h->u.many.v = sld_xcalloc(h->cap, sizeof(*h->u.many.v));
+        h->u.many.v[0] = one;
+        h->u.many.sorted = 1;
+        h->u.many.dead = one.value == NULL;
     } else if (h->cap) {
-        FLOW_GROW(h->u.v, h->n, h->cap);
+        FLOW_GROW(h->u.many.v, h->n, h->cap);
     }
     hits_v(h)[h->n++] = hit;
 }
@@ -64,11 +66,11 @@ static uint32_t hits_place(const struct sld_flow *f, const struct sld_hit *v, ui
 static void hits_set(const struct sld_flow *f, struct hits *h, struct sld_hit hit)
 {
     struct sld_hit *v = hits_v(h);
-    uint32_t at = hits_place(f, v, h->sorted, &hit);
-    SLD_INV(at < h->sorted && v[at].key == hit.key && v[at].rank == hit.rank && v[at].value);
+    uint32_t sorted = h->cap ? h->u.many.sorted : h->n, at = hits_place(f, v, sorted, &hit);
+    SLD_INV(at < sorted && v[at].key == hit.key && v[at].rank == hit.rank && v[at].value);
     v[at].value = hit.value;
-    if (!hit.value)
-        h->dead++;
+    if (!hit.value && h->cap)
+        h->u.many.dead++;
 }
 
 static int by_text(const void *a, const void *b, void *arg)
@@ -78,44 +80,46 @@ static int by_text(const void *a, const void *b, void *arg)
 
 void flow_hits_settle(const struct sld_flow *f, struct hits *h)
 {
-    struct sld_hit *v = hits_v(h);
-    if (h->dead) {
+    if (h->cap == 0) {
+        if (h->n && !h->u.one.value)
+            flow_hits_fini(h);
+        return;
+    }
+    struct sld_hit *v = h->u.many.v;
+    if (h->u.many.dead) {
         uint32_t to = 0, sorted = 0;
         for (uint32_t i = 0; i < h->n; i++) {
             if (!v[i].value)
                 continue;
-            sorted += i < h->sorted;
+            sorted += i < h->u.many.sorted;
             v[to++] = v[i];
         }
         h->n = to;
-        h->sorted = sorted;
-        h->dead = 0;
+        h->u.many.sorted = sorted;
+        h->u.many.dead = 0;
         if (to == 0) {
             flow_hits_fini(h);
             return;
         }
     }
-    uint32_t added = h->n - h->sorted;
-    if (h->sorted == 0 && added > 1) {
+    uint32_t left = h->u.many.sorted, added = h->n - left;
+    h->u.many.sorted = h->n;
+    if (added == 0)
+        return;
+    if (left == 0) {
         qsort_r(v, added, sizeof(*v), by_text, (void *)(uintptr_t)f);
-        h->sorted = h->n;
-    }
-    if (h->sorted == h->n || h->n == 1) {
-        h->sorted = h->n;
         return;
     }
     struct sld_hit *tail = sld_xalloc(added * sizeof(*tail));
-    memcpy(tail, v + h->sorted, added * sizeof(*tail));
+    memcpy(tail, v + left, added * sizeof(*tail));
     qsort_r(tail, added, sizeof(*tail), by_text, (void *)(uintptr_t)f);
     // From the back: each added row pushes the sorted ones behind it to their final place.
-    uint32_t left = h->sorted;
     for (uint32_t j = added; j-- > 0;) {
         uint32_t at = hits_place(f, v, left, &tail[j]);
         memmove(v + at + j + 1, v + at, (left - at) * sizeof(*v));
         v[at + j] = tail[j];
         left = at;
     }
-    h->sorted = h->n;
     sld_xfree(tail);
 }
 

@@ -102,10 +102,13 @@ struct node {
 // ones stay with a NULL value, until hits_settle.
 struct hits {
     union {
-        struct sld_hit one; // cap == 0 and n <= 1
-        struct sld_hit *v;  // cap > 0
+        struct sld_hit one; // cap == 0 and n <= 1: it is sorted, and dead without a value
+        struct {
+            struct sld_hit *v;
+            uint32_t sorted, dead;
+        } many; // cap > 0
     } u;
-    uint32_t n, sorted, dead, cap;
+    uint32_t n, cap;
 };
 
 struct entry {

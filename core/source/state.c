@@ -69,7 +69,7 @@ struct sld_state_dir {
     char *dir;
     int dir_fd, lock_fd;
     unsigned history;
-    struct sld_map entries; // key -> struct state_entry
+    struct sld_set entries; // struct state_entry
     bool dirty;
     struct sld_timer *timer;
     struct job *job;
@@ -142,28 +142,50 @@ static void entry_key(struct sld_buf *b, enum sld_kind kind, struct sld_str ns, 
     sld_buf_addf(b, "%s/%.*s/%.*s", sld_kind_info(kind)->plural, SLD_FMT(ns), SLD_FMT(name));
 }
 
-static void entry_set(struct sld_state_dir *s, struct sld_str key, struct state_entry *e)
+static struct sld_str key_of(const void *item)
 {
-    struct state_entry *old = sld_map_set(&s->entries, key, e);
+    return ((const struct state_entry *)item)->key;
+}
+
+// Takes E over, in the place of OLD, the entry of its key (or NULL).
+static void entry_set(struct sld_state_dir *s, struct state_entry *old, struct state_entry *e)
+{
+    if (old)
+        sld_set_remove(&s->entries, old);
     SLD_UNREF(old);
+    sld_set_add(&s->entries, e);
 }
 
 static void on_loaded(struct state_entry *e, void *arg)
 {
-    struct sld_buf key;
-    entry_key(&key, e->id.kind, e->id.ns, e->id.name);
-    entry_set(arg, sld_buf_str(&key), e);
-    sld_buf_fini(&key);
+    struct sld_state_dir *s = arg;
+    entry_set(s, sld_set_get(&s->entries, e->key), e);
 }
 
 static void entries_clear(struct sld_state_dir *s)
 {
     size_t at = 0;
-    for (struct sld_map_slot *it; (it = sld_map_next(&s->entries, &at));) {
-        struct state_entry *e = it->value;
+    for (struct state_entry *e; (e = sld_set_next(&s->entries, &at));)
         SLD_UNREF(e);
-    }
-    sld_map_fini(&s->entries);
+    sld_set_fini(&s->entries);
+}
+
+static int by_key(const void *a, const void *b)
+{
+    return sld_str_cmp(key_of(*(void *const *)a), key_of(*(void *const *)b));
+}
+
+// All entries in order of their keys, borrowed; to be freed with sld_xfree.
+static struct state_entry **entries_sorted(const struct sld_state_dir *s, size_t *n)
+{
+    struct state_entry **out = sld_xcalloc(sld_set_count(&s->entries), sizeof(struct state_entry *));
+    size_t at = 0;
+    *n = 0;
+    for (struct state_entry *e; (e = sld_set_next(&s->entries, &at));)
+        out[(*n)++] = e;
+    if (*n)
+        qsort(out, *n, sizeof(struct state_entry *), by_key);
+    return out;
 }
 
 // Reads what there is. A file that cannot be used is set aside and its predecessor tried.
@@ -218,6 +240,7 @@ enum sld_rc sld_state_open(struct sld_loop *io, struct sld_str dir, unsigned his
     sld_loop_assert_owner(io);
     struct sld_state_dir *s = SLD_NEW(struct sld_state_dir);
     s->io = io;
+    s->entries.key = key_of;
     s->dir_fd = s->lock_fd = -1;
     s->history = history < HISTORY_MAX ? history : HISTORY_MAX;
     while (dir.n > 1 && dir.p[dir.n - 1] == '/')
@@ -254,13 +277,12 @@ void sld_state_each(struct sld_state_dir *s,
 {
     sld_loop_assert_owner(s->io);
     size_t n;
-    struct sld_str *keys = sld_map_sorted_keys(&s->entries, &n);
+    struct state_entry **all = entries_sorted(s, &n);
     for (size_t i = 0; i < n; i++) {
-        struct state_entry *e = sld_map_get(&s->entries, keys[i]);
-        if (e->count)
-            fn(e->source, e->forms[0].raw, arg);
+        if (all[i]->count)
+            fn(all[i]->source, all[i]->forms[0].raw, arg);
     }
-    sld_xfree(keys);
+    sld_xfree(all);
 }
 
 void sld_state_each_refusal(struct sld_state_dir *s,
@@ -270,13 +292,13 @@ void sld_state_each_refusal(struct sld_state_dir *s,
 {
     sld_loop_assert_owner(s->io);
     size_t n;
-    struct sld_str *keys = sld_map_sorted_keys(&s->entries, &n);
+    struct state_entry **all = entries_sorted(s, &n);
     for (size_t i = 0; i < n; i++) {
-        struct state_entry *e = sld_map_get(&s->entries, keys[i]);
-        if (e->refusal.words.p)
-            fn(e->id, e->refusal.hash, e->refusal.words, arg);
+        const struct state_refusal *r = all[i]->refusal;
+        if (r)
+            fn(state_entry_id(all[i]), r->hash, r->words, arg);
     }
-    sld_xfree(keys);
+    sld_xfree(all);
 }
 
 void sld_state_set_history(struct sld_state_dir *s, unsigned history)
@@ -290,7 +312,7 @@ void sld_state_history(struct sld_state_dir *s, struct sld_ident id,
     sld_loop_assert_owner(s->io);
     struct sld_buf key;
     entry_key(&key, id.kind, id.ns, id.name);
-    struct state_entry *e = sld_map_get(&s->entries, sld_buf_str(&key));
+    struct state_entry *e = sld_set_get(&s->entries, sld_buf_str(&key));
     sld_buf_fini(&key);
     for (size_t i = 0; e && i < e->count; i++)
         fn(e->forms[i].wall_ms, e->forms[i].raw, arg);
@@ -367,7 +389,7 @@ static void on_wake(struct sld_message *m)
 static void change_accept(struct sld_state_dir *s, const struct change *c)
 {
     struct sld_str key = sld_str_c(c->key), source = sld_str_c(c->text);
-    struct state_entry *old = sld_map_get(&s->entries, key);
+    struct state_entry *old = sld_set_get(&s->entries, key);
     struct state_refusal refusal = {0};
     struct state_form forms[HISTORY_MAX + 1] = {{.raw = c->raw, .wall_ms = sld_wall_ms()}};
     size_t n = 1, from = 0;
@@ -375,27 +397,29 @@ static void change_accept(struct sld_state_dir *s, const struct change *c)
         // The same words: at most the place changed.
         if (sld_hash_eq(old->obj.hash, c->raw->obj.hash) && sld_str_eq(old->source, source))
             return;
-        refusal = old->refusal;
+        if (old->refusal)
+            refusal = *old->refusal;
         forms[0].wall_ms = old->forms[0].wall_ms;
         from = 1;
     }
     for (size_t i = from; old && i < old->count && n <= s->history; i++)
         forms[n++] = old->forms[i];
-    entry_set(s, key, state_entry_create((struct sld_ident){0}, source, forms, n, refusal));
+    struct sld_ident id = {.kind = c->raw->kind, .ns = c->raw->ns, .name = c->raw->name};
+    entry_set(s, old, state_entry_create(id, source, forms, n, refusal));
     s->dirty = true;
 }
 
 static void change_refuse(struct sld_state_dir *s, const struct change *c)
 {
     struct sld_str key = sld_str_c(c->key);
-    struct state_entry *old = sld_map_get(&s->entries, key);
+    struct state_entry *old = sld_set_get(&s->entries, key);
     struct state_refusal r = {c->hash, sld_str_c(c->text)};
     struct sld_ident id;
     if (!sld_ident_parse(key, &id) ||
-        (old && old->refusal.words.p && sld_hash_eq(old->refusal.hash, r.hash) &&
-         sld_str_eq(old->refusal.words, r.words)))
+        (old && old->refusal && sld_hash_eq(old->refusal->hash, r.hash) &&
+         sld_str_eq(old->refusal->words, r.words)))
         return;
-    entry_set(s, key,
+    entry_set(s, old,
               state_entry_create(id, old ? old->source : SLD_STR(""), old ? old->forms : NULL,
                                  old ? old->count : 0, r));
     s->dirty = true;
@@ -403,8 +427,11 @@ static void change_refuse(struct sld_state_dir *s, const struct change *c)
 
 static void change_forget(struct sld_state_dir *s, const struct change *c)
 {
-    struct state_entry *e = sld_map_remove(&s->entries, sld_str_c(c->key));
-    s->dirty |= e != NULL;
+    struct state_entry *e = sld_set_get(&s->entries, sld_str_c(c->key));
+    if (!e)
+        return;
+    sld_set_remove(&s->entries, e);
+    s->dirty = true;
     SLD_UNREF(e);
 }
 
@@ -449,12 +476,9 @@ static struct job *job_create(struct sld_state_dir *s)
     j->state = s;
     j->dir_fd = s->dir_fd;
     sem_init(&j->done, 0, 0);
-    size_t n;
-    struct sld_str *keys = sld_map_sorted_keys(&s->entries, &n);
-    j->entries = sld_xcalloc(n, sizeof(*j->entries));
-    for (; j->count < n; j->count++)
-        j->entries[j->count] = sld_obj_ref(sld_map_get(&s->entries, keys[j->count]));
-    sld_xfree(keys);
+    j->entries = entries_sorted(s, &j->count);
+    for (size_t i = 0; i < j->count; i++)
+        sld_obj_ref(j->entries[i]);
     s->dirty = false;
     return j;
 }

@@ -31,17 +31,21 @@ struct state_refusal {
 
 // What is known of one object. Immutable, refcounted.
 struct state_entry {
-    struct sld_obj obj;    // hash of the present form
-    struct sld_ident id;   // of the present form or, without one, behind the forms
-    struct sld_str source; // behind the forms
-    struct state_refusal refusal;
+    struct sld_obj obj; // hash of the present form
+    // Behind the forms:
+    const struct state_refusal *refusal; // NULL: none was refused
+    struct sld_str key;                  // "virtualservices/ns/name"
+    struct sld_str source;
     size_t count;              // 0: nothing was ever accepted, there is a refusal alone
     struct state_form forms[]; // the present one first
 };
-// Takes a reference on each raw, copies the rest, words up to their ceiling. ID counts when N is 0.
+// Takes a reference on each raw, copies the rest, words up to their ceiling; without words there is
+// no refusal.
 struct state_entry *state_entry_create(struct sld_ident id, struct sld_str source,
                                        const struct state_form *forms, size_t n,
                                        struct state_refusal refusal);
+// Who the object is; slices of the key.
+struct sld_ident state_entry_id(const struct state_entry *e);
 
 // Reads file NAME of directory DIR_FD and calls ADD (which takes the entry over) for each entry,
 // after the hash was proved. SLD_NOT_FOUND: no file; SLD_INVALID: torn; SLD_LIMIT: written by a

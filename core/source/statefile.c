@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "codec/text.h"
 #include "source/state.h"
 
 #define MAGIC "solder-state"
@@ -52,9 +53,12 @@ struct state_entry *state_entry_create(struct sld_ident id, struct sld_str sourc
                                        struct state_refusal refusal)
 {
     SLD_PRE(n > 0 || refusal.words.p);
+    struct sld_arena a = {0};
+    struct sld_str key = sld_ident_key(&a, id);
     struct sld_str words = sld_str_utf8_cut(refusal.words, SLD_STATE_MAX_WORDS);
-    size_t bytes = source.n + words.n + (n ? 0 : id.ns.n + id.name.n);
-    struct state_entry *e = sld_xcalloc(1, sizeof(*e) + n * sizeof(*forms) + bytes);
+    size_t refused = words.p ? sizeof(refusal) + words.n : 0;
+    struct state_entry *e =
+        sld_xcalloc(1, sizeof(*e) + n * sizeof(*forms) + refused + key.n + source.n);
     sld_obj_init(&e->obj, entry_free, n ? forms[0].raw->obj.hash : (struct sld_hash){0});
     e->count = n;
     for (size_t i = 0; i < n; i++) {
@@ -62,13 +66,24 @@ struct state_entry *state_entry_create(struct sld_ident id, struct sld_str sourc
         sld_obj_ref(forms[i].raw);
     }
     char *at = (char *)&e->forms[n];
+    if (words.p) {
+        struct state_refusal *r = (struct state_refusal *)(void *)at;
+        at += sizeof(*r);
+        *r = (struct state_refusal){refusal.hash, put(&at, words)};
+        e->refusal = r;
+    }
+    e->key = put(&at, key);
     e->source = put(&at, source);
-    e->refusal = (struct state_refusal){refusal.hash, put(&at, words)};
-    if (n)
-        e->id = (struct sld_ident){forms[0].raw->kind, forms[0].raw->ns, forms[0].raw->name};
-    else
-        e->id = (struct sld_ident){id.kind, put(&at, id.ns), put(&at, id.name)};
+    sld_arena_fini(&a);
     return e;
+}
+
+struct sld_ident state_entry_id(const struct state_entry *e)
+{
+    struct sld_ident id;
+    bool ok = sld_ident_parse(e->key, &id);
+    SLD_INV(ok);
+    return id;
 }
 
 // ---- Writing ----
@@ -170,10 +185,11 @@ static void writer_refusal(struct writer *w, const struct state_refusal *r)
 
 static void writer_entry(struct writer *w, const struct state_entry *e, size_t forms)
 {
-    struct sld_str kind = sld_str_c(sld_kind_info(e->id.kind)->plural);
-    size_t n = 4 * FIELD_HEAD + e->source.n + kind.n + e->id.ns.n + e->id.name.n;
-    if (e->refusal.words.p)
-        n += FIELD_HEAD + HASH_BYTES + e->refusal.words.n;
+    struct sld_ident id = state_entry_id(e);
+    struct sld_str kind = sld_str_c(sld_kind_info(id.kind)->plural);
+    size_t n = 4 * FIELD_HEAD + e->source.n + kind.n + id.ns.n + id.name.n;
+    if (e->refusal)
+        n += FIELD_HEAD + HASH_BYTES + e->refusal->words.n;
     for (size_t i = 0; i < forms; i++)
         n += form_bytes(&e->forms[i]);
     if (!forms)
@@ -183,10 +199,10 @@ static void writer_entry(struct writer *w, const struct state_entry *e, size_t f
     writer_add(w, sld_str_n(head, sizeof(head)));
     writer_field(w, TAG_SOURCE, e->source);
     writer_field(w, forms ? TAG_KIND : TAG_REFUSED_KIND, kind);
-    writer_field(w, TAG_NS, e->id.ns);
-    writer_field(w, TAG_NAME, e->id.name);
-    if (e->refusal.words.p)
-        writer_refusal(w, &e->refusal);
+    writer_field(w, TAG_NS, id.ns);
+    writer_field(w, TAG_NAME, id.name);
+    if (e->refusal)
+        writer_refusal(w, e->refusal);
     // A reader that does not know refusals wants a form in every record, and passes over those of
     // kinds it does not know.
     if (!forms)
@@ -369,6 +385,8 @@ static bool record_read(struct sld_arena *a, struct sld_str s, struct record *r)
             return false;
         }
     }
+    if (r->kind && !(sld_is_dns1123(r->ns) && sld_is_dns1123(r->name)))
+        return false; // no object has such a name
     if (r->never_good)
         r->count = 0; // what is there is for other readers
     return r->never_good ? r->refusal.words.p != NULL : r->count > 0;

@@ -105,7 +105,7 @@ void tr_step_attach(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
 {
     struct tr tr;
     tr_begin(&tr, user, ctx);
-    const struct tr_object *o = in;
+    const struct sld_object *o = in;
     size_t n;
     const struct sld_hit *hits = sld_ctx_all(ctx, tr.t->gw_select, &n);
     for (size_t i = 0; i < n; i++) {
@@ -113,8 +113,8 @@ void tr_step_attach(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
         struct sld_ident gw;
         bool ok = sld_ident_parse(s->key, &gw);
         SLD_INV(ok);
-        if (selects(s, gw.ns, o->object))
-            attach(&tr, s, o->object, sld_flow_key_str(tr.t->flow, key));
+        if (selects(s, gw.ns, o))
+            attach(&tr, s, o, sld_flow_key_str(tr.t->flow, key));
     }
 }
 

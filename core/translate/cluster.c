@@ -252,7 +252,7 @@ static bool fill(struct tr_build *b, enum tr_discovery d)
 
 void tr_step_out_clusters(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
 {
-    const struct sld_object *o = ((const struct tr_object *)in)->object;
+    const struct sld_object *o = in;
     const Gloo__Upstream *u = sld_object_msg(o);
     enum tr_discovery d = tr_discovery_of(u);
     if (d == TR_DISCOVERY_NONE)

@@ -126,7 +126,7 @@ Env__Endpoint__ClusterLoadAssignment *tr_static_assignment(struct tr *tr, const 
 
 void tr_step_out_endpoints(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
 {
-    const struct sld_object *o = ((const struct tr_object *)in)->object;
+    const struct sld_object *o = in;
     if (tr_discovery_of(sld_object_msg(o)) != TR_DISCOVERY_EDS)
         return;
     struct tr tr;

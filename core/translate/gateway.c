@@ -49,9 +49,9 @@ void tr_step_default_gateways(struct sld_ctx *ctx, sld_id key, const void *in, v
 static const struct sld_object *gateway_object(struct sld_translate *t, struct sld_ctx *ctx,
                                                sld_id key, bool *is_virtual)
 {
-    const struct tr_object *o = sld_ctx_get(ctx, t->obj[SLD_KIND_GATEWAY], key);
+    const struct sld_object *o = sld_ctx_get(ctx, t->obj[SLD_KIND_GATEWAY], key);
     *is_virtual = !o;
-    return o ? o->object : sld_ctx_get(ctx, t->default_gateways, key);
+    return o ? o : sld_ctx_get(ctx, t->default_gateways, key);
 }
 
 static size_t proxy_count(const Gloo__Gateway *gw)

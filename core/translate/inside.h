@@ -54,13 +54,6 @@ struct tr_row {
     size_t use_count;
 };
 
-// A row of obj[K]. The same object as long as the content is the same.
-struct tr_object {
-    struct sld_obj obj;
-    struct sld_object *object; // own reference
-    bool last_good;            // not the present document
-};
-
 // A listener that a gateway has in one proxy.
 struct tr_bind {
     struct sld_str view;  // "<write namespace>~<proxy>"
@@ -231,7 +224,7 @@ struct sld_translate {
     struct sld_table *clock;        // one row "now": struct tr_clock
     struct sld_table *refused, *held;
     // derived
-    struct sld_table *obj[SLD_KIND_COUNT]; // struct tr_object
+    struct sld_table *obj[SLD_KIND_COUNT]; // struct sld_object, of raw or accepted
     struct sld_table *validity;            // struct tr_validity, from raw[SECRET]
     struct sld_table *certs;               // struct tr_cert, from obj[SECRET]
     struct sld_table *secrets; // struct tr_secret, from obj[SECRET]; reads certs and clock

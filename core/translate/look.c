@@ -14,8 +14,7 @@ static const void *row_of(const struct sld_translate *t, struct sld_table *const
 
 const struct sld_object *sld_translate_object(const struct sld_translate *t, struct sld_str key)
 {
-    const struct tr_object *o = row_of(t, t->obj, key);
-    return o ? o->object : NULL;
+    return row_of(t, t->obj, key);
 }
 
 const struct sld_object *sld_translate_document(const struct sld_translate *t, struct sld_str key)

@@ -1,13 +1,6 @@
 // The form of each object that is in force, and the index of route tables.
 #include "translate/inside.h"
 
-static void object_free(struct sld_obj *o)
-{
-    struct tr_object *t = (struct tr_object *)o;
-    SLD_UNREF(t->object);
-    sld_xfree(t);
-}
-
 // A certificate that is not valid now does not take the place of one that is in service.
 static bool not_now(struct sld_translate *t, struct sld_ctx *ctx, sld_id key)
 {
@@ -30,15 +23,11 @@ void tr_step_object(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
         use = accepted;
     if (!use)
         return;
-    struct tr_object *o = SLD_NEW(struct tr_object);
-    sld_obj_init(&o->obj, object_free, use->obj.hash);
     union {
         const struct sld_object *frozen;
         struct sld_object *counted;
     } u = {use}; // only the count of references changes
-    o->object = sld_obj_ref(u.counted);
-    o->last_good = use != raw;
-    sld_ctx_emit(ctx, key, o);
+    sld_ctx_emit(ctx, key, sld_obj_ref(u.counted));
 }
 
 void tr_index_rt(sld_id key, const void *value, void (*add)(void *arg, sld_id entry), void *arg,
@@ -46,10 +35,10 @@ void tr_index_rt(sld_id key, const void *value, void (*add)(void *arg, sld_id en
 {
     (void)key;
     struct sld_translate *t = user;
-    const struct tr_object *o = value;
-    const Gloo__Metadata *m = sld_object_meta(o->object);
+    const struct sld_object *o = value;
+    const Gloo__Metadata *m = sld_object_meta(o);
     add(arg, sld_flow_key(t->flow, SLD_STR("all")));
-    add(arg, sld_flow_keyf(t->flow, "ns\n%.*s", SLD_FMT(o->object->id.ns)));
+    add(arg, sld_flow_keyf(t->flow, "ns\n%.*s", SLD_FMT(o->id.ns)));
     for (size_t i = 0; i < m->n_labels; i++)
         add(arg, sld_flow_keyf(t->flow, "label\n%s=%s", m->labels[i]->key, m->labels[i]->value));
 }

@@ -215,8 +215,7 @@ const struct sld_object *tr_object(struct tr *tr, enum sld_kind k, struct sld_st
 {
     struct sld_str key = tr_key(tr->arena, k, ns, name);
     tr_use(tr, key);
-    const struct tr_object *o = sld_ctx_get(tr->ctx, tr->t->obj[k], sld_flow_key(tr->t->flow, key));
-    return o ? o->object : NULL;
+    return sld_ctx_get(tr->ctx, tr->t->obj[k], sld_flow_key(tr->t->flow, key));
 }
 
 const char *tr_mend_ref(struct tr *tr, enum sld_kind k, struct sld_str ns, struct sld_str name)

@@ -159,7 +159,7 @@ void tr_step_validity(struct sld_ctx *ctx, sld_id key, const void *in, void *use
 
 void tr_step_certs(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
 {
-    const Gloo__Secret *s = sld_object_msg(((const struct tr_object *)in)->object);
+    const Gloo__Secret *s = sld_object_msg(in);
     if (s->kind_case != GLOO__SECRET__KIND_TLS)
         return;
     struct tr tr;
@@ -278,7 +278,7 @@ static void tell_present(struct tr *tr, const struct tr_secret *s, sld_id key)
 
 void tr_step_secrets(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
 {
-    const struct sld_object *o = ((const struct tr_object *)in)->object;
+    const struct sld_object *o = in;
     const Gloo__Secret *s = sld_object_msg(o);
     struct tr tr;
     tr_begin(&tr, user, ctx);
@@ -367,12 +367,12 @@ void tr_step_out_secrets(struct sld_ctx *ctx, sld_id key, const void *in, void *
     struct tr tr;
     tr_begin(&tr, user, ctx);
     const struct tr_cert *c = sld_ctx_get(ctx, tr.t->certs, key);
-    const struct tr_object *o = sld_ctx_get(ctx, tr.t->obj[SLD_KIND_SECRET], key);
+    const struct sld_object *o = sld_ctx_get(ctx, tr.t->obj[SLD_KIND_SECRET], key);
     if (!c || !o)
         return;
     tr_use(&tr, s->key);
     if (c->has_ca)
         emit_ca(&tr, s, c);
     if (c->has_cert && s->usable)
-        emit_cert(&tr, s, c, ((const Gloo__Secret *)sld_object_msg(o->object))->tls);
+        emit_cert(&tr, s, c, ((const Gloo__Secret *)sld_object_msg(o))->tls);
 }

@@ -59,7 +59,7 @@ static void look(struct search *q, struct sld_str entry)
     const struct sld_hit *hits =
         sld_ctx_lookup(tr->ctx, tr->t->rt_by_label, sld_flow_key(tr->t->flow, entry), &n);
     for (size_t i = 0; i < n; i++) {
-        const struct sld_object *o = ((const struct tr_object *)hits[i].value)->object;
+        const struct sld_object *o = hits[i].value;
         if (ns_matches(q, o->id.ns) &&
             sld_selector_labels_match(q->s->labels, q->s->n_labels, sld_object_meta(o)) &&
             sld_expressions_match(q->s->expressions, q->s->n_expressions, sld_object_meta(o)))

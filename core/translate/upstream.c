@@ -18,7 +18,7 @@ static const Gloo__SubsetSpec *subset_spec(const Gloo__Upstream *u)
 
 void tr_step_upstreams(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
 {
-    const struct sld_object *o = ((const struct tr_object *)in)->object;
+    const struct sld_object *o = in;
     const Gloo__Upstream *u = sld_object_msg(o);
     struct tr tr;
     tr_begin(&tr, user, ctx);
@@ -69,7 +69,7 @@ void tr_step_groups(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
     union {
         const struct sld_object *frozen;
         struct sld_object *counted;
-    } u = {((const struct tr_object *)in)->object}; // only the count of references changes
+    } u = {in}; // only the count of references changes
     struct tr tr;
     tr_begin(&tr, user, ctx);
     struct tr_group *row = tr_row_create(sizeof(*row));

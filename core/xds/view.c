@@ -168,10 +168,14 @@ struct sld_xds_resource *sld_xds_entry_empty(struct sld_xds_entry *e)
         struct sld_buf b;
         sld_buf_init(&b, e->name.n + 16);
         sld_wire_put_str(&b, 1, e->name); // ClusterLoadAssignment.cluster_name
-        e->empty = sld_xds_resource_create(SLD_XDS_ENDPOINT, e->name);
-        e->empty->bytes = sld_arena_str(&e->empty->arena, sld_buf_str(&b));
-        sld_xds_resource_seal(e->empty);
+        struct sld_blob *bytes = sld_blob_create(sld_buf_str(&b)); // they end with the name
         sld_buf_fini(&b);
+        e->empty = sld_xds_resource_create_on(
+            SLD_XDS_ENDPOINT,
+            sld_str_sub(bytes->data, bytes->data.n - e->name.n, bytes->data.n), bytes);
+        e->empty->bytes = bytes->data;
+        sld_xds_resource_seal(e->empty);
+        SLD_UNREF(bytes);
     }
     return e->empty;
 }

@@ -487,6 +487,32 @@ static void test_damaged_file_is_set_aside(void **state)
     assert_string_equal(list(f), "a=1 "); // its predecessor
 }
 
+// A name that no object can have, under a checksum that is right.
+static void test_impossible_name_is_damage(void **state)
+{
+    struct fixture *f = *state;
+    open_state(f);
+    accept(f, "name-1", "1");
+    close_state(f);
+    struct sld_str s = slurp("state/accepted");
+    char copy[65536];
+    memcpy(copy, s.p, s.n);
+    size_t body = s.n - 16;
+    ptrdiff_t at = sld_str_find(sld_str_n(copy, body), SLD_STR("name-1"));
+    assert_true(at > 0);
+    copy[at] = '/';
+    struct sld_hash h =
+        sld_hash_mix((struct sld_hash){0}, sld_hash_bytes(sld_str_n(copy, body)));
+    for (size_t i = 0; i < 8; i++) {
+        copy[body + i] = (char)(h.lo >> (8 * i));
+        copy[body + 8 + i] = (char)(h.hi >> (8 * i));
+    }
+    spit("state/accepted", copy, s.n);
+    open_state(f);
+    assert_non_null(strstr(f->warn.msg, "a record cannot be read"));
+    assert_string_equal(list(f), "");
+}
+
 static void test_every_cut_is_noticed(void **state)
 {
     struct fixture *f = *state;
@@ -686,6 +712,7 @@ int main(void)
         T(test_older_readers_pass_over_refusals),
         T(test_second_opener_is_refused),
         T(test_damaged_file_is_set_aside),
+        T(test_impossible_name_is_damage),
         T(test_every_cut_is_noticed),
         T(test_missing_file_falls_back),
         T(test_leftover_of_a_crash_is_ignored),
