@@ -1,5 +1,7 @@
-// Any text as JSON: what is read prints as JSON that reads to the same tree.
+// Any text as JSON: what is read prints as JSON that reads to the same tree; it is
+// read from one end to the other too.
 #include "codec/read.h"
+#include "codec/scan.h"
 
 #include "test.pb-c.h"
 
@@ -22,6 +24,39 @@ static void print(struct sld_buf *out, const struct sld_node *root)
     sld_doc_print_node(out, root, SLD_TEXT_JSON);
 }
 
+static void read_all(struct sld_scan *s)
+{
+    struct sld_str key;
+    switch (sld_scan_type(s)) {
+    case SLD_SCAN_STRING:
+        sld_scan_str(s);
+        break;
+    case SLD_SCAN_ARRAY:
+        sld_scan_array(s);
+        while (sld_scan_item(s))
+            read_all(s);
+        break;
+    case SLD_SCAN_OBJECT:
+        sld_scan_object(s);
+        while (sld_scan_member(s, &key))
+            read_all(s);
+        break;
+    default:
+        sld_scan_skip(s);
+    }
+}
+
+static void scan(struct sld_arena *a, struct sld_str text)
+{
+    struct sld_scan s;
+    sld_scan_init(&s, text, a);
+    read_all(&s);
+    bool whole = sld_scan_end(&s);
+    sld_scan_init(&s, text, a);
+    sld_scan_skip(&s);
+    SLD_INV(sld_scan_end(&s) || !whole);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct sld_arena a = {0};
@@ -29,6 +64,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct sld_str text = {(const char *)data, size};
     // The encoding is checked before a reader sees the text.
     bool readable = size && sld_str_utf8(text, NULL) && !memchr(data, 0, size);
+    scan(&a, text);
     if (readable && read_tree(&a, text, &limits, &root)) {
         struct sld_buf first, second;
         struct sld_report r = {.arena = &a};
