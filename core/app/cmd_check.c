@@ -163,6 +163,7 @@ static int run(struct sld_args *a)
         .paths = a->pos,
         .settings_file = sld_args_get(a, "settings"),
         .settings_name = sld_args_get(a, "settings-name"),
+        .services = sld_args_get(a, "services"),
     };
     struct sld_err err = {0};
     struct report r = {.least = sld_args_has(a, "notes") ? SLD_NOTE : SLD_WARNING};
@@ -189,6 +190,7 @@ static int run(struct sld_args *a)
 static const struct sld_flag flags[] = {
     {.name = "notes", .help = "tell of ignored documents and objects without effect too"},
     {.name = "output", .letter = 'o', .arg = "FORMAT", .help = "text (default) or json"},
+    {.name = "services", .arg = "FILE", .help = "services and instances that discovery would find"},
     SLD_SETTINGS_FLAGS,
 };
 

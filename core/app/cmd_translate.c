@@ -95,6 +95,7 @@ static int run(struct sld_args *a)
         .paths = a->pos,
         .settings_file = sld_args_get(a, "settings"),
         .settings_name = sld_args_get(a, "settings-name"),
+        .services = sld_args_get(a, "services"),
     };
     struct sld_err err = {0};
     int code = SLD_EXIT_OK;
@@ -127,6 +128,7 @@ static const struct sld_flag flags[] = {
     {.name = "role",
      .arg = "ROLE",
      .help = "only what Envoys of that role get, such as gloo-system~gateway-proxy"},
+    {.name = "services", .arg = "FILE", .help = "services and instances that discovery would find"},
     SLD_SETTINGS_FLAGS,
     {.name = "type", .arg = "TYPE", .help = "only lds, rds, cds, eds or sds"},
 };
@@ -135,7 +137,12 @@ const struct sld_command sld_cmd_translate = {
     .name = "translate",
     .args = "PATH...",
     .help = "Prints the resources for Envoy that directories or files become, offline.",
-    .more = "Secrets are printed as ***. What is wrong with the input is told by solder check.",
+    .more = "Secrets are printed as ***. What is wrong with the input is told by solder check.\n\n"
+            "A file for --services lists what Consul would tell, where Settings ask for it:\n\n"
+            "  services:\n"
+            "  - name: web\n"
+            "    instances:\n"
+            "    - {address: 10.0.0.1, port: 8080, tags: [v1], dataCenter: dc1, weight: 1}",
     .flags = flags,
     .flag_count = SLD_ARRAY_LEN(flags),
     .min_pos = 1,

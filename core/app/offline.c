@@ -111,6 +111,38 @@ static enum sld_rc apply_settings(struct load *l, const struct sld_offline_optio
     return SLD_OK;
 }
 
+// ---- Services ----
+
+// What the file says counts as found by the discovery of this name.
+#define REGISTRY SLD_STR("consul")
+
+static void on_service(void *user, struct sld_str name, struct sld_service *s)
+{
+    struct load *l = user;
+    sld_translate_set_service(l->o->translate, REGISTRY, name, s);
+}
+
+static void on_synced_services(void *user)
+{
+    (void)user;
+}
+
+static void on_instances(void *user, struct sld_str service, struct sld_instances *i)
+{
+    struct load *l = user;
+    sld_translate_set_instances(l->o->translate, REGISTRY, service, i);
+}
+
+static enum sld_rc read_services(struct load *l, const struct sld_offline_options *opt,
+                                 struct sld_err *err)
+{
+    struct sld_discovery_events ev = {.on_service = on_service,
+                                      .on_instances = on_instances,
+                                      .on_synced = on_synced_services,
+                                      .user = l};
+    return opt->services ? sld_discovery_read(sld_str_c(opt->services), &ev, err) : SLD_OK;
+}
+
 enum sld_rc sld_offline_load(struct sld_offline *o, const struct sld_offline_options *opt,
                              struct sld_err *err)
 {
@@ -134,6 +166,8 @@ enum sld_rc sld_offline_load(struct sld_offline *o, const struct sld_offline_opt
     rc = read_all(&l, opt, err);
     if (!rc)
         rc = apply_settings(&l, opt, err);
+    if (!rc)
+        rc = read_services(&l, opt, err);
     SLD_UNREF(l.settings);
     if (!rc)
         sld_translate_run(o->translate, &o->result);

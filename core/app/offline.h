@@ -16,6 +16,7 @@ struct sld_offline_options {
     const char *const *paths;  // directories or files, NULL-terminated
     const char *settings_file; // or NULL
     const char *settings_name; // "gloo-system/default" when NULL
+    const char *services;      // file of sld_discovery_read, or NULL
     int64_t now_s;             // 0 = the clock's
 };
 

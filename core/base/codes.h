@@ -27,6 +27,7 @@ SLD_CODE(REF_OPTION, 204, "the option resource does not exist", "create it, or c
 SLD_CODE(REF_VIRTUAL_SERVICE, 205, "the virtual service does not exist", "create it, or correct the reference")
 SLD_CODE(REF_SECRET, 206, "the secret does not exist", "create it, or correct the reference")
 SLD_CODE(REF_ORPHAN, 207, "nothing refers to this object", "refer to it, or remove it")
+SLD_CODE(REF_SERVICE, 208, "the service does not exist", "register it, or correct the name")
 SLD_CODE(GW_PORT_CONFLICT, 301, "two gateways use one port", "give one of them another bindPort")
 SLD_CODE(GW_SELECTOR, 304, "the selector expression is not valid", "correct operator and values")
 SLD_CODE(GW_EMPTY, 305, "the gateway serves nothing", "add a virtual service that it selects")

@@ -15,7 +15,7 @@ const char *sld_format_check(const char *format, struct sld_str s);
 //   dns_name      a host name: labels of letters, digits, - and _, at most 253 characters
 //   host          a dns_name or an ip
 //   dns1123       a Kubernetes name
-//   object_name   the same, or a reference to a secret store
+//   object_name   the same, a reference to a secret store, or a service of Consul
 //   domain        a virtual host's domain: host, host:port, *.suffix, prefix.*, *
 //   regex         RE2 syntax
 //   duration, base64

@@ -222,9 +222,22 @@ bool sld_is_store_ref(struct sld_str s)
     return true;
 }
 
+bool sld_is_service_upstream(struct sld_str s)
+{
+    enum { SERVICE_MAX_BYTES = 253 };
+    const struct sld_str prefix = SLD_STR(SLD_CONSUL_UPSTREAM);
+    if (!sld_str_starts(s, prefix) || s.n == prefix.n || s.n > prefix.n + SERVICE_MAX_BYTES)
+        return false;
+    for (size_t i = prefix.n; i < s.n; i++) {
+        if ((unsigned char)s.p[i] < ' ' || s.p[i] == 0x7f)
+            return false;
+    }
+    return true;
+}
+
 bool sld_is_object_name(struct sld_str s)
 {
-    return sld_is_dns1123(s) || sld_is_store_ref(s);
+    return sld_is_dns1123(s) || sld_is_store_ref(s) || sld_is_service_upstream(s);
 }
 
 bool sld_is_ip(struct sld_str s, bool *v6)

@@ -8,6 +8,8 @@
 struct sld_str sld_base64_encode(struct sld_arena *a, struct sld_str s);
 bool sld_base64_decode(struct sld_arena *a, struct sld_str s, struct sld_str *out);
 struct sld_str sld_hex_encode(struct sld_arena *a, struct sld_str s);
+// MD5 of S as 32 hexadecimal digits; only for names that others made so.
+struct sld_str sld_md5_hex(struct sld_arena *a, struct sld_str s);
 // "1.5s", "1m", "1h30m", "500ms", "-1s", "0": Go's ParseDuration and proto3's form. Seconds and
 // nanoseconds have the same sign. False on anything else or out of proto3's range.
 bool sld_duration_parse(struct sld_str s, int64_t *seconds, int32_t *nanos);
@@ -17,7 +19,11 @@ bool sld_is_dns1123(struct sld_str s);
 // "?name=value&..." and maybe "#key", in the characters of URLs; at most SLD_STORE_REF_MAX bytes.
 enum { SLD_STORE_REF_MAX = 1024 };
 bool sld_is_store_ref(struct sld_str s);
-// The name of an object: of DNS-1123, or a reference to a secret store.
+// The name of an upstream that stands for a service of Consul: SLD_CONSUL_UPSTREAM and the service's
+// name, of at most 253 bytes without control characters.
+#define SLD_CONSUL_UPSTREAM "consul-svc:"
+bool sld_is_service_upstream(struct sld_str s);
+// The name of an object: of DNS-1123, a reference to a secret store, or that of such an upstream.
 bool sld_is_object_name(struct sld_str s);
 // An IPv4 or IPv6 address in text form; *V6 tells which (may be NULL).
 bool sld_is_ip(struct sld_str s, bool *v6);

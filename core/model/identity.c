@@ -12,7 +12,7 @@ struct sld_str sld_ident_key(struct sld_arena *a, struct sld_ident id)
 // Secrets may have a reference to a store as their name.
 static bool name_fits(enum sld_kind k, struct sld_str name)
 {
-    return k == SLD_KIND_SECRET ? sld_is_object_name(name) : sld_is_dns1123(name);
+    return sld_is_dns1123(name) || (k == SLD_KIND_SECRET && sld_is_store_ref(name));
 }
 
 bool sld_ident_parse(struct sld_str key, struct sld_ident *out)
@@ -21,7 +21,9 @@ bool sld_ident_parse(struct sld_str key, struct sld_ident *out)
     if (!sld_str_cut(&key, '/', &plural) || !sld_str_cut(&key, '/', &ns))
         return false;
     const struct sld_kind_info *k = sld_kind_by_plural(plural);
-    if (!k || !sld_is_dns1123(ns) || !name_fits(k->kind, key))
+    // Upstreams in memory stand for services; no document has such a name.
+    bool in_memory = k && k->kind == SLD_KIND_UPSTREAM && sld_is_service_upstream(key);
+    if (!k || !sld_is_dns1123(ns) || !(in_memory || name_fits(k->kind, key)))
         return false;
     *out = (struct sld_ident){.kind = k->kind, .ns = ns, .name = key};
     return true;

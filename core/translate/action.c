@@ -74,9 +74,9 @@ static struct target resolve(struct tr_build *b, struct sld_report *r, const Glo
     struct tr_dest dest;
     tr_destination(b->tr, d, owner_ns, r, &dest);
     struct target t = {.cluster = dest.cluster, .upstream = dest.upstream};
-    bool fits = subset_fits(b, r, d->subset, dest.upstream);
+    bool fits = dest.chosen || subset_fits(b, r, d->subset, dest.upstream);
     if (fits && dest.served) {
-        t.match = tr_subset_match(b->tr->arena, d->subset);
+        t.match = dest.match;
         tr_clusters_add(b->tr, &b->clusters, t.cluster);
         return t;
     }
@@ -215,6 +215,7 @@ static void forward(struct tr_build *b, const struct tr_leaf *leaf, struct tr_ro
         r->action->cluster_specifier_case =
             ENV__ROUTE__ROUTE_ACTION__CLUSTER_SPECIFIER_CLUSTER_HEADER;
         r->action->cluster_header = in->cluster_header;
+        tr_want_all(b->tr);
         break;
     default:
         // What is known but not built, of which the schema warns: answered as a missing

@@ -3,6 +3,7 @@
 #include "translate/cluster.h"
 
 #include "codec/text.h"
+#include "translate/service.h"
 
 // ---- What kind of cluster ----
 
@@ -10,6 +11,8 @@ enum tr_discovery tr_discovery_of(const Gloo__Upstream *u)
 {
     if (u->upstream_type_case == GLOO__UPSTREAM__UPSTREAM_TYPE_PIPE)
         return TR_DISCOVERY_PIPE;
+    if (u->upstream_type_case == GLOO__UPSTREAM__UPSTREAM_TYPE_CONSUL)
+        return TR_DISCOVERY_EDS;
     if (u->upstream_type_case != GLOO__UPSTREAM__UPSTREAM_TYPE_STATIC)
         return TR_DISCOVERY_NONE;
     for (size_t i = 0; i < u->static_->n_hosts; i++) {
@@ -253,12 +256,12 @@ static bool fill(struct tr_build *b, enum tr_discovery d)
 void tr_step_out_clusters(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
 {
     const struct sld_object *o = in;
-    const Gloo__Upstream *u = sld_object_msg(o);
-    enum tr_discovery d = tr_discovery_of(u);
+    enum tr_discovery d = tr_discovery_of(sld_object_msg(o));
     if (d == TR_DISCOVERY_NONE)
         return;
     struct tr tr;
     tr_begin(&tr, user, ctx);
+    const Gloo__Upstream *u = tr_upstream_msg(&tr, o);
     struct sld_str owner = sld_flow_key_str(tr.t->flow, key);
     tr_use(&tr, owner);
     struct sld_str name = tr_cluster_name(tr.arena, o->id.ns, o->id.name);

@@ -36,6 +36,16 @@ Google__Protobuf__Struct *tr_sni_metadata(struct sld_arena *a, struct sld_str sn
 Env__Endpoint__ClusterLoadAssignment *tr_static_assignment(struct tr *tr, const Gloo__Upstream *u,
                                                            struct sld_str cluster);
 
+// The endpoints of upstream U of a service with instances SET (instance.c).
+struct sld_instances;
+Env__Endpoint__ClusterLoadAssignment *tr_service_assignment(struct tr *tr, const Gloo__Upstream *u,
+                                                            struct sld_str cluster,
+                                                            const struct sld_instances *set);
+// Whether the first health check by HTTP of U names a host of its own (endpoint.c).
+bool tr_check_names_host(const Gloo__Upstream *u);
+// Whether localities share by weight: then one without weight gets nothing (endpoint.c).
+bool tr_shares_by_locality(const Gloo__Upstream *u);
+
 // loadBalancerConfig and subsets (cluster_lb.c).
 void tr_cluster_lb(struct tr_build *b);
 // Connections and HTTP (cluster_http.c).

@@ -1,5 +1,6 @@
 // loadBalancerConfig and subsets of clusters (gloo-compat 1.7, 3.9).
 #include "translate/cluster.h"
+#include "translate/service.h"
 
 typedef Env__Cluster__Cluster__CommonLbConfig common_lb;
 
@@ -113,7 +114,9 @@ static void common_settings(struct tr_build *b, const Gloo__LoadBalancerConfig *
     if (from->close_connections_on_host_set_change)
         common(b)->close_connections_on_host_set_change = true;
     bool by_name = from->use_hostname_for_hashing && from->use_hostname_for_hashing->value;
-    if (by_name && b->c->type != ENV__CLUSTER__CLUSTER__DISCOVERY_TYPE__STRICT_DNS) {
+    bool named = b->c->type == ENV__CLUSTER__CLUSTER__DISCOVERY_TYPE__STRICT_DNS ||
+                 b->u->upstream_type_case == GLOO__UPSTREAM__UPSTREAM_TYPE_CONSUL;
+    if (by_name && !named) {
         sld_report_add(b->report, SLD_NOTE, SLD_OPTION_UNUSED,
                        SLD_STR("loadBalancerConfig.useHostnameForHashing"),
                        "the hosts have no names to hash, so their addresses are hashed; remove it, "
@@ -191,7 +194,7 @@ void tr_cluster_lb(struct tr_build *b)
         policy(b, from);
         common_settings(b, from);
     }
-    bool is_static = b->u->upstream_type_case == GLOO__UPSTREAM__UPSTREAM_TYPE_STATIC;
-    if (is_static && b->u->static_->subset_spec && b->u->static_->subset_spec->n_selectors)
-        subsets(b, b->u->static_->subset_spec);
+    const Gloo__SubsetSpec *spec = tr_subset_spec(b->tr->arena, b->u);
+    if (spec && spec->n_selectors)
+        subsets(b, spec);
 }

@@ -1,5 +1,5 @@
 // Destinations: which cluster they lead to, and whether it exists.
-#include "translate/inside.h"
+#include "translate/service.h"
 
 #include <stdlib.h>
 
@@ -38,6 +38,71 @@ static void to_upstream(struct tr *tr, const Gloo__ResourceRef *ref, struct sld_
                        SLD_FMT(name), until_then(tr, r));
 }
 
+// Why a service has no upstream, and how to mend it.
+static const char *why_no_service(struct tr *tr, struct sld_str service)
+{
+    if (!tr_consul_on(tr_settings(tr)))
+        return "Settings do not ask for services of Consul; set consul.serviceDiscovery: {} in Settings";
+    sld_id key = sld_flow_keyf(tr->t->flow, "consul\n%.*s", SLD_FMT(service));
+    if (sld_ctx_has(tr->ctx, tr->t->services, key))
+        return "Consul has the service, but consulDiscovery in Settings leaves it out or gives it another "
+               "name: with TLS tagging -tls is added; correct the name, or the Settings";
+    return "Consul has no such service; register it, or correct the name";
+}
+
+static void check_tags(const Gloo__ConsulServiceDestination *d, const struct tr_upstream *u,
+                       struct sld_report *r)
+{
+    for (size_t i = 0; i < d->n_tags; i++) {
+        bool known = false;
+        for (size_t k = 0; k < u->consul.tag_count && !known; k++)
+            known = !strcmp(u->consul.tags[k] + strlen("tag_"), d->tags[i]);
+        if (!known)
+            sld_report_add(r, SLD_WARNING, SLD_ROUTE_SUBSET,
+                           sld_arena_fmt(r->arena, "consul.tags[%zu]", i),
+                           "no instance of service %s has the tag %s, so it is not looked at; correct "
+                           "it, or tag instances with it", d->service_name, d->tags[i]);
+    }
+    for (size_t i = 0; i < d->n_data_centers; i++) {
+        bool known = false;
+        for (size_t k = 0; k < u->consul.datacenter_count && !known; k++)
+            known = !strcmp(u->consul.datacenters[k] + strlen("dc_"), d->data_centers[i]);
+        if (!known)
+            sld_report_add(r, SLD_WARNING, SLD_ROUTE_SUBSET,
+                           sld_arena_fmt(r->arena, "consul.dataCenters[%zu]", i),
+                           "service %s has no instance in data center %s, so it is not looked at; "
+                           "correct it, or register instances there", d->service_name,
+                           d->data_centers[i]);
+    }
+}
+
+static void to_consul(struct tr *tr, const Gloo__ConsulServiceDestination *d, struct sld_report *r,
+                      struct tr_dest *out)
+{
+    struct sld_str name = sld_arena_fmt(tr->arena, SLD_CONSUL_UPSTREAM "%s", d->service_name);
+    out->upstream = tr_upstream(tr, SLD_STR(TR_CONSUL_NS), name);
+    out->cluster = tr_cluster_name(tr->arena, SLD_STR(TR_CONSUL_NS), name);
+    out->served = out->upstream && out->upstream->served;
+    if (!out->upstream) {
+        sld_report_add(r, SLD_WARNING, SLD_REF_SERVICE, SLD_STR("consul"),
+                       "%s Warning: InvalidDestinationWarning. Reason: *v1.Upstream { " TR_CONSUL_NS
+                       ".%.*s } not found; %s%s",
+                       of_tcp(r) ? "TcpHost" : "Route", SLD_FMT(name),
+                       why_no_service(tr, sld_str_c(d->service_name)), until_then(tr, r));
+        return;
+    }
+    if (!out->served)
+        sld_report_add(r, SLD_WARNING, SLD_REF_SERVICE, SLD_STR("consul"),
+                       "service %s cannot be served now; see the status of upstream " TR_CONSUL_NS
+                       ".%.*s%s",
+                       d->service_name, SLD_FMT(name), until_then(tr, r));
+    out->chosen = d->n_tags || d->n_data_centers;
+    if (!out->chosen)
+        return;
+    check_tags(d, out->upstream, r);
+    out->match = tr_consul_match(tr->arena, out->upstream, d);
+}
+
 void tr_destination(struct tr *tr, const Gloo__Destination *d, struct sld_str owner_ns,
                     struct sld_report *r, struct tr_dest *out)
 {
@@ -54,14 +119,14 @@ void tr_destination(struct tr *tr, const Gloo__Destination *d, struct sld_str ow
         out->cluster = tr_cluster_name(tr->arena, ns, name);
         break;
     }
-    case GLOO__DESTINATION__DESTINATION_TYPE_CONSUL: {
-        struct sld_str name = sld_arena_fmt(tr->arena, "consul-svc:%s", d->consul->service_name);
-        out->cluster = tr_cluster_name(tr->arena, tr_write_ns(tr), name);
+    case GLOO__DESTINATION__DESTINATION_TYPE_CONSUL:
+        to_consul(tr, d->consul, r, out);
         break;
-    }
     default:
         break;
     }
+    if (!out->chosen)
+        out->match = tr_subset_match(tr->arena, d->subset);
 }
 
 void tr_findings_here(struct sld_report *r, size_t from)

@@ -1,5 +1,6 @@
 // Endpoints: an assignment for each cluster that takes them by EDS (gloo-compat 3.9, 4.6).
 #include "translate/cluster.h"
+#include "translate/service.h"
 
 typedef Env__Core__Metadata__FilterMetadataEntry metadata_entry;
 
@@ -71,7 +72,7 @@ static Env__Core__Metadata *metadata(struct tr *tr, const Gloo__StaticUpstream *
 }
 
 // What health checks name the host: its own name, unless the first check by HTTP says another.
-static bool check_names_host(const Gloo__Upstream *u)
+bool tr_check_names_host(const Gloo__Upstream *u)
 {
     for (size_t i = 0; i < u->n_health_checks; i++) {
         const Gloo__HealthCheck *h = u->health_checks[i];
@@ -91,7 +92,7 @@ static Env__Endpoint__LbEndpoint *endpoint(struct tr *tr, const Gloo__Upstream *
     e->endpoint = SLD_MSG(a, Env__Endpoint__Endpoint, env__endpoint__endpoint);
     e->endpoint->address = tr_address(a, sld_str_c(host->addr), host->port);
     e->endpoint->hostname = host->addr;
-    if (!check_names_host(u)) {
+    if (!tr_check_names_host(u)) {
         e->endpoint->health_check_config = SLD_MSG(a, Env__Endpoint__Endpoint__HealthCheckConfig,
                                                    env__endpoint__endpoint__health_check_config);
         e->endpoint->health_check_config->hostname = host->addr;
@@ -99,6 +100,13 @@ static Env__Endpoint__LbEndpoint *endpoint(struct tr *tr, const Gloo__Upstream *
     e->load_balancing_weight = host->load_balancing_weight;
     e->metadata = metadata(tr, u->static_, host, sni);
     return e;
+}
+
+bool tr_shares_by_locality(const Gloo__Upstream *u)
+{
+    const Gloo__LoadBalancerConfig *lb = u->load_balancer_config;
+    return lb && lb->locality_config_case ==
+                     GLOO__LOAD_BALANCER_CONFIG__LOCALITY_CONFIG_LOCALITY_WEIGHTED_LB_CONFIG;
 }
 
 Env__Endpoint__ClusterLoadAssignment *tr_static_assignment(struct tr *tr, const Gloo__Upstream *u,
@@ -114,14 +122,29 @@ Env__Endpoint__ClusterLoadAssignment *tr_static_assignment(struct tr *tr, const 
     l->lb_endpoints = SLD_ARENA_ARRAY(a, Env__Endpoint__LbEndpoint *, s->n_hosts);
     for (size_t i = 0; i < s->n_hosts; i++)
         l->lb_endpoints[l->n_lb_endpoints++] = endpoint(tr, u, s->hosts[i], sni);
-    // A locality without weight gets nothing where localities share by weight.
-    const Gloo__LoadBalancerConfig *lb = u->load_balancer_config;
-    if (lb && lb->locality_config_case ==
-                  GLOO__LOAD_BALANCER_CONFIG__LOCALITY_CONFIG_LOCALITY_WEIGHTED_LB_CONFIG)
+    if (tr_shares_by_locality(u))
         l->load_balancing_weight = sld_msg_u32(a, 1);
     m->cluster_name = sld_arena_cstr(a, cluster);
     SLD_PUSH(a, m->endpoints, m->n_endpoints, l);
     return m;
+}
+
+// The instances of the service behind U, or NULL; tells why there are none.
+static const struct sld_instances *instances(struct tr *tr, const Gloo__Upstream *u,
+                                             struct sld_report *r)
+{
+    const char *service = u->consul->service_name;
+    sld_id key = sld_flow_keyf(tr->t->flow, "consul\n%s", service);
+    const struct tr_instances *row = sld_ctx_get(tr->ctx, tr->t->instances, key);
+    if (!tr_consul_on(tr_settings(tr)))
+        sld_report_add(r, SLD_WARNING, SLD_REF_SERVICE, SLD_STR("consul"),
+                       "Settings do not ask for services of Consul, so it has no endpoints and "
+                       "requests get 503; set consul.serviceDiscovery: {} in Settings");
+    else if (!sld_ctx_has(tr->ctx, tr->t->services, key))
+        sld_report_add(r, SLD_WARNING, SLD_REF_SERVICE, SLD_STR("consul.serviceName"),
+                       "Consul has no service %s, so there are no endpoints and requests get 503; "
+                       "register it, or correct the name", service);
+    return row ? row->set : NULL;
 }
 
 void tr_step_out_endpoints(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
@@ -131,11 +154,19 @@ void tr_step_out_endpoints(struct sld_ctx *ctx, sld_id key, const void *in, void
         return;
     struct tr tr;
     tr_begin(&tr, user, ctx);
+    const Gloo__Upstream *u = tr_upstream_msg(&tr, o);
     struct sld_str owner = sld_flow_key_str(tr.t->flow, key);
     tr_use(&tr, owner);
+    struct sld_report *r = tr_report(&tr, owner);
     struct sld_str name = tr_cluster_name(tr.arena, o->id.ns, o->id.name);
+    Env__Endpoint__ClusterLoadAssignment *m = NULL;
+    if (u->upstream_type_case == GLOO__UPSTREAM__UPSTREAM_TYPE_CONSUL) {
+        const struct sld_instances *set = instances(&tr, u, r);
+        m = set ? tr_service_assignment(&tr, u, name, set) : NULL;
+    } else {
+        m = tr_static_assignment(&tr, u, name);
+    }
     struct sld_out proto = {.type = SLD_OUT_ENDPOINT, .name = name};
     sld_id id = sld_flow_key(tr.t->flow, tr_out_key(tr.arena, SLD_OUT_ENDPOINT, SLD_STR(""), name));
-    tr_emit_out(&tr, id, &tr_static_assignment(&tr, sld_object_msg(o), name)->base, &proto,
-                tr_report(&tr, owner));
+    tr_emit_out(&tr, id, m ? &m->base : NULL, &proto, r);
 }

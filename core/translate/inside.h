@@ -120,12 +120,22 @@ struct tr_vhost_row {
     bool conflict; // a domain belongs to another: the present form is not in force
 };
 
+// Keys of endpoint metadata, by tag and by data center, that routes to a service of Consul may choose
+// by; without repetitions.
+struct tr_consul_keys {
+    char **tags; // "tag_v1"
+    size_t tag_count;
+    char **datacenters; // "dc_dc1"
+    size_t datacenter_count;
+};
+
 // The part of an upstream that routes and others need.
 struct tr_upstream {
     struct tr_row row;
     struct sld_str key, cluster;     // "upstreams/ns/name", "name_ns"
     bool served;                     // it has a cluster (no errors)
     const Gloo__SubsetSpec *subsets; // in the arena, or NULL
+    struct tr_consul_keys consul;    // in the arena; of a service of Consul
 };
 
 struct tr_group {
@@ -223,6 +233,8 @@ struct sld_translate {
     struct sld_table *defaults;     // one row "served" while the default gateways are in service
     struct sld_table *clock;        // one row "now": struct tr_clock
     struct sld_table *refused, *held;
+    struct sld_table *services, *instances; // struct tr_service, struct tr_instances (service.h)
+    struct sld_table *wanted; // keys of upstreams without a document that somebody refers to
     // derived
     struct sld_table *obj[SLD_KIND_COUNT]; // struct sld_object, of raw or accepted
     struct sld_table *validity;            // struct tr_validity, from raw[SECRET]
@@ -233,6 +245,7 @@ struct sld_translate {
     struct sld_table *attach, *vhosts, *vs_tls, *tls_sets;
     struct sld_table *placed; // held forms that go into route tables in the place of refused hosts
     struct sld_table *live;   // struct tr_live
+    struct sld_table *asks; // "<registry>\n<service>[\n<how>]" for services that are needed
     struct sld_table *out_secrets, *out_clusters, *out_endpoints, *out_listeners, *out_routes,
         *out_fixed;                           // struct tr_out
     struct sld_table *refusals;               // struct tr_row: findings from refused
@@ -244,6 +257,7 @@ struct sld_translate {
     struct sld_index *attach_by_gateway, *attach_by_domain; // "<gateway key>", "<domain>"
     struct sld_index *accepted_by_domain; // of accepted[VIRTUAL_SERVICE]: "<domain>"
     struct sld_index *vhosts_by_gateway, *placed_by_gateway, *vs_tls_by_gateway;
+    struct sld_index *services_by_name; // of services, by the names of their upstreams
     struct sld_index *about; // of all tables whose rows carry findings: by object
     // Of vhosts by those of `uses` that may be orphans.
     struct sld_index *vhost_users;
@@ -251,6 +265,7 @@ struct sld_translate {
     struct tr_kind_slot slots[SLD_KIND_COUNT];
     struct sld_umap barred;   // row key -> struct barred: documents that Envoys refused
     struct sld_umap troubles; // row key -> struct trouble: problems of the places of documents
+    bool want_all;            // a route leaves the choice of the cluster to the request
     struct sld_umap orphans;  // keys of secrets without a document that were in use
     struct sld_umap places;   // row key -> the latest struct sld_raw, own reference
     struct nack *nack;        // nack.c
@@ -352,6 +367,8 @@ struct tr_dest {
     struct sld_str cluster;
     bool served;
     const struct tr_upstream *upstream; // NULL when there is none
+    bool chosen;                        // by tags or data centers of Consul, instead of a subset
+    struct Env__Core__Metadata *match;  // which of its endpoints; NULL = any
 };
 void tr_destination(struct tr *tr, const Gloo__Destination *d, struct sld_str owner_ns,
                     struct sld_report *r, struct tr_dest *out);
@@ -431,6 +448,7 @@ struct sld_table *tr_out_table(const struct sld_translate *t, struct sld_str key
 sld_step tr_step_object;                                                        // object.c
 sld_step tr_step_validity, tr_step_certs, tr_step_secrets, tr_step_out_secrets; // secret.c
 sld_step tr_step_upstreams, tr_step_groups;                                     // upstream.c
+sld_step tr_step_asks;                                                          // demand.c
 sld_step tr_step_out_clusters, tr_step_out_endpoints; // cluster.c, endpoint.c
 sld_step tr_step_default_gateways, tr_step_ports, tr_step_gateways, tr_step_gw_select,
     tr_step_live;                          // gateway.c
@@ -450,6 +468,7 @@ sld_index_fn tr_index_about, tr_index_uses; // row.c
 // Whether the object of KEY is of a kind that has no effect unless a virtual host is made of it:
 // tr_index_uses is of those.
 bool tr_may_be_orphan(struct sld_str key);
+sld_index_fn tr_index_services;                                                         // service.c
 sld_index_fn tr_index_rt;                                                               // object.c
 sld_index_fn tr_index_ports, tr_index_accepted_bind;                                    // gateway.c
 sld_index_fn tr_index_attach_gateway, tr_index_attach_domain, tr_index_accepted_domain; // attach.c
@@ -461,6 +480,19 @@ struct sld_raw *tr_place(const struct sld_translate *t, enum sld_kind k, sld_id 
 // ROW, the status of KEY, with the problem of its document's place if it has one. (translate.c)
 const struct sld_status *tr_told_status(const struct sld_translate *t, sld_id key,
                                         const struct sld_status *row);
+
+// RAW decoded and checked as a document of a user's is. (translate.c)
+struct sld_object *tr_decode(struct sld_translate *t, struct sld_raw *raw);
+
+// Demand (demand.c): what the outside is to fetch because somebody reads it.
+void tr_demand_watch(struct sld_translate *t);
+// The document of upstream KEY is gone: if somebody refers to it, a service may take its place.
+void tr_demand_undocumented(struct sld_translate *t, sld_id key);
+// Told with the changes of a run. (translate.c)
+void tr_tell_want(struct sld_translate *t, enum sld_want_kind kind, struct sld_str key, bool wanted);
+// Read by routes that leave the choice of the cluster to the request: all services are wanted then.
+// (demand.c)
+void tr_want_all(struct tr *tr);
 
 // Validation of a document alone (validate.c): what decides whether it can be accepted.
 void tr_validate(const struct sld_translate *t, enum sld_kind k, const void *msg,

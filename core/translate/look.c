@@ -20,7 +20,9 @@ const struct sld_object *sld_translate_object(const struct sld_translate *t, str
 const struct sld_object *sld_translate_document(const struct sld_translate *t, struct sld_str key)
 {
     const struct sld_object *raw = row_of(t, t->raw, key);
-    return raw ? raw : row_of(t, t->accepted, key);
+    if (!raw)
+        raw = row_of(t, t->accepted, key);
+    return raw ? raw : sld_translate_object(t, key);
 }
 
 const struct sld_status *sld_translate_status(const struct sld_translate *t, struct sld_str key)

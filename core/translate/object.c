@@ -1,5 +1,5 @@
 // The form of each object that is in force, and the index of route tables.
-#include "translate/inside.h"
+#include "translate/service.h"
 
 // A certificate that is not valid now does not take the place of one that is in service.
 static bool not_now(struct sld_translate *t, struct sld_ctx *ctx, sld_id key)
@@ -7,6 +7,14 @@ static bool not_now(struct sld_translate *t, struct sld_ctx *ctx, sld_id key)
     const struct tr_validity *v = sld_ctx_get(ctx, t->validity, key);
     int64_t now = v ? tr_now(t, ctx) : 0;
     return now && (now > v->not_after || now < v->not_before);
+}
+
+// What discovery has in the place of an upstream that somebody refers to.
+static struct sld_object *found(struct sld_translate *t, struct sld_ctx *ctx, sld_id key)
+{
+    struct tr tr;
+    tr_begin(&tr, t, ctx);
+    return tr_found_upstream(&tr, sld_flow_key_str(t->flow, key));
 }
 
 // USER is the kind's slot: which of the tables this is.
@@ -21,13 +29,15 @@ void tr_step_object(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
     if (use && use == raw && accepted && slot->kind == SLD_KIND_SECRET &&
         not_now(slot->t, ctx, key))
         use = accepted;
-    if (!use)
-        return;
     union {
         const struct sld_object *frozen;
         struct sld_object *counted;
     } u = {use}; // only the count of references changes
-    sld_ctx_emit(ctx, key, sld_obj_ref(u.counted));
+    struct sld_object *own = use ? sld_obj_ref(u.counted) : NULL;
+    if (!own && slot->kind == SLD_KIND_UPSTREAM)
+        own = found(slot->t, ctx, key);
+    if (own)
+        sld_ctx_emit(ctx, key, own);
 }
 
 void tr_index_rt(sld_id key, const void *value, void (*add)(void *arg, sld_id entry), void *arg,

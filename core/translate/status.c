@@ -148,6 +148,9 @@ void tr_step_status(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
     const struct sld_object *raw = sld_ctx_get(ctx, t->raw[slot->kind], key);
     const struct sld_object *accepted = sld_ctx_get(ctx, t->accepted[slot->kind], key);
     const struct sld_object *doc = raw ? raw : accepted;
+    bool found = !doc && slot->kind == SLD_KIND_UPSTREAM;
+    if (found)
+        doc = sld_ctx_get(ctx, t->obj[slot->kind], key);
     if (!doc)
         return;
     struct gather g = {.ctx = ctx,
@@ -159,10 +162,10 @@ void tr_step_status(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
     gather(&g, t);
     if (slot->kind == SLD_KIND_SETTINGS)
         other_settings(&g, t);
-    if (accepted || raw->ok)
+    if (found || accepted || raw->ok)
         orphan(&g, t, slot->kind);
     bool same = raw && accepted && sld_hash_eq(raw->obj.hash, accepted->obj.hash);
-    bool present = raw && raw->ok && (same || !g.conflict);
+    bool present = found || (raw && raw->ok && (same || !g.conflict));
     bool last_good = !present && accepted;
     if (last_good && raw)
         note(&g, SLD_NOTE, SLD_LAST_GOOD, SLD_STR(""),

@@ -35,7 +35,7 @@ static bool single(struct host *h, const Gloo__Destination *d, struct sld_str ow
 {
     struct tr_dest dest = lead_to(h, d, owner_ns);
     to_cluster(h, dest.cluster);
-    h->proxy->metadata_match = tr_subset_match(h->l->tr->arena, d->subset);
+    h->proxy->metadata_match = dest.match;
     return true;
 }
 
@@ -51,7 +51,7 @@ static void add_weight(struct host *h, weighted_msg *w, const Gloo__WeightedDest
                             env__network_tcp_proxy__tcp_proxy__weighted_cluster__cluster_weight);
     c->name = SLD_MSG_STR(a, dest.cluster);
     c->weight = in->weight->value;
-    c->metadata_match = tr_subset_match(a, in->destination->subset);
+    c->metadata_match = dest.match;
     SLD_PUSH(a, w->clusters, w->n_clusters, c);
 }
 

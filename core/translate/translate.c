@@ -26,6 +26,15 @@ static struct sld_table *join(struct sld_translate *t, const char *name, struct 
     return sld_flow_join(t->flow, name, parents, step, user);
 }
 
+// A join over all there may be of objects of kind K.
+static struct sld_table *join_kind(struct sld_translate *t, const char *name, size_t k,
+                                   sld_step *step)
+{
+    struct sld_table *found = k == SLD_KIND_UPSTREAM ? t->wanted : NULL;
+    struct sld_table *parents[] = {t->raw[k], t->accepted[k], found, NULL};
+    return sld_flow_join(t->flow, name, parents, step, &t->slots[k]);
+}
+
 // Names of tables are literals that outlive the flow.
 struct names {
     const char *raw, *accepted, *object, *status;
@@ -72,14 +81,17 @@ static void declare_sources(struct sld_translate *t)
     t->clock = sld_flow_source(t->flow, "clock");
     t->refused = sld_flow_source(t->flow, "refused");
     t->held = sld_flow_source(t->flow, "held");
+    t->services = sld_flow_source(t->flow, "services");
+    t->services_by_name = index_of(t, "services_by_name", t->services, tr_index_services);
+    t->instances = sld_flow_source(t->flow, "instances");
+    t->wanted = sld_flow_source(t->flow, "wanted");
 }
 
 static void declare_facts(struct sld_translate *t)
 {
     t->validity = derive(t, "validity", t->raw[SLD_KIND_SECRET], tr_step_validity);
     for (size_t k = 0; k < SLD_KIND_COUNT; k++) {
-        t->obj[k] =
-            join(t, names[k].object, t->raw[k], t->accepted[k], tr_step_object, &t->slots[k]);
+        t->obj[k] = join_kind(t, names[k].object, k, tr_step_object);
         if (k == SLD_KIND_ROUTE_TABLE)
             t->rt_by_label = index_of(t, "route_tables_by_label", t->obj[k], tr_index_rt);
     }
@@ -88,6 +100,7 @@ static void declare_facts(struct sld_translate *t)
     t->about = index_of(t, "about", t->secrets, tr_index_about);
     t->upstreams = derive(t, "upstreams", t->obj[SLD_KIND_UPSTREAM], tr_step_upstreams);
     sld_flow_index_add(t->about, t->upstreams);
+    t->asks = derive(t, "asks", t->obj[SLD_KIND_UPSTREAM], tr_step_asks);
     t->groups = derive(t, "groups", t->obj[SLD_KIND_UPSTREAM_GROUP], tr_step_groups);
     sld_flow_index_add(t->about, t->groups);
 }
@@ -135,8 +148,7 @@ static void declare_outs(struct sld_translate *t)
     t->refusals = derive(t, "refusals", t->refused, tr_step_refusals);
     sld_flow_index_add(t->about, t->refusals);
     for (size_t k = 0; k < SLD_KIND_COUNT; k++)
-        t->status[k] =
-            join(t, names[k].status, t->raw[k], t->accepted[k], tr_step_status, &t->slots[k]);
+        t->status[k] = join_kind(t, names[k].status, k, tr_step_status);
 }
 
 static void declare(struct sld_translate *t)
@@ -272,6 +284,13 @@ static void on_status(struct sld_table *table, sld_id key, const void *old, cons
     tell_status(t, key, before, p->status);
 }
 
+void tr_tell_want(struct sld_translate *t, enum sld_want_kind kind, struct sld_str key, bool wanted)
+{
+    struct sld_translate_result *r = t->changes->into;
+    struct sld_want_change c = {kind, sld_arena_str(&r->arena, key), wanted};
+    SLD_PUSH(&r->arena, r->wants, r->want_count, c);
+}
+
 static void on_gateway(struct sld_table *table, sld_id key, const void *old, const void *new_value,
                        void *user)
 {
@@ -294,6 +313,7 @@ static void watch(struct sld_translate *t)
     sld_flow_watch(t->gateways, on_gateway, t);
     sld_flow_watch(t->vhosts, tr_nack_on_vhost, t);
     sld_flow_watch(t->placed, tr_nack_on_placed, t);
+    tr_demand_watch(t);
 }
 
 // ---- Life ----
@@ -368,6 +388,8 @@ struct sld_raw *tr_place(const struct sld_translate *t, enum sld_kind k, sld_id 
     const struct sld_object *o = sld_flow_get(t->raw[k], key);
     if (!o)
         o = sld_flow_get(t->accepted[k], key);
+    if (!o)
+        o = sld_flow_get(t->obj[k], key);
     return o ? o->raw : NULL;
 }
 
@@ -435,6 +457,11 @@ static struct sld_object *decode(struct sld_translate *t, struct sld_raw *raw,
     struct checks c = {t, b};
     return sld_object_decode_lean(
         raw, &(struct sld_object_checks){.served = &t->served, .check = check, .user = &c});
+}
+
+struct sld_object *tr_decode(struct sld_translate *t, struct sld_raw *raw)
+{
+    return decode(t, raw, NULL);
 }
 
 // What a refusal knows a document by. Another version of Solder makes something else of it, and
@@ -520,6 +547,8 @@ void sld_translate_set(struct sld_translate *t, struct sld_ident id, struct sld_
             sld_umap_set(&t->orphans, key, t);
         else
             sld_flow_delete(t->accepted[id.kind], key);
+        if (id.kind == SLD_KIND_UPSTREAM)
+            tr_demand_undocumented(t, key);
         return;
     }
     struct sld_object *o = decode_present(t, key, raw);

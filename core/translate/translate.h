@@ -7,6 +7,7 @@
 
 #include "flow/flow.h"
 #include "model/model.h"
+#include "source/discovery.h"
 
 struct sld_translate;
 struct sld_feature; // feature.h
@@ -46,6 +47,13 @@ void sld_translate_restore_refusal(struct sld_translate *t, struct sld_ident id,
 void sld_translate_set_settings(struct sld_translate *t, const struct Gloo__Settings *s);
 // Key of the Settings document in use, or absent.
 void sld_translate_settings_in_use(struct sld_translate *t, struct sld_str key);
+// What the catalog of REGISTRY ("consul") says of service NAME (a reference is taken); NULL: it is not
+// there.
+void sld_translate_set_service(struct sld_translate *t, struct sld_str registry, struct sld_str name,
+                               struct sld_service *s);
+// The instances of a service; NULL: not known.
+void sld_translate_set_instances(struct sld_translate *t, struct sld_str registry,
+                                 struct sld_str service, struct sld_instances *i);
 // Where object KEY stands has a problem (F, copied), so the form in force may not be the present
 // one: its status says so and is Rejected. F NULL: no problem any more.
 void sld_translate_set_trouble(struct sld_translate *t, struct sld_str key,
@@ -125,6 +133,18 @@ struct sld_accept_change {
     struct sld_raw *raw; // owns a reference
 };
 
+// Something outside of the documents that somebody began to need, or that nobody needs any more.
+enum sld_want_kind {
+    SLD_WANT_SECRET,  // key "secrets/ns/name", whether there is one or not
+    SLD_WANT_SERVICE, // key "<registry>\n<service>", or "<registry>\n<service>\n<how>": what is behind
+                      // the registry is for the discovery's `want`
+};
+struct sld_want_change {
+    enum sld_want_kind kind;
+    struct sld_str key;
+    bool wanted;
+};
+
 // What one call of sld_translate_run did.
 struct sld_translate_result {
     struct sld_arena arena;
@@ -137,6 +157,8 @@ struct sld_translate_result {
     size_t accept_count;
     struct sld_refusal *refusals;
     size_t refusal_count;
+    struct sld_want_change *wants; // in the order they came about
+    size_t want_count;
     bool views_changed; // then the roles of all gateways, whether they serve anything or not:
     struct sld_str *views;
     size_t view_count;
@@ -171,8 +193,9 @@ const struct sld_object *sld_translate_object(const struct sld_translate *t, str
 const struct sld_object *sld_translate_document(const struct sld_translate *t, struct sld_str key);
 const struct sld_status *sld_translate_status(const struct sld_translate *t, struct sld_str key);
 // Where the present document of KEY stands now, or NULL. An equal object may have been decoded from
-// another place, so this, not the object's own raw, tells lines. Borrowed until the next
-// sld_translate_set.
+// another place, so this, not the object's own raw, tells lines. Of an upstream that was found: what a
+// user would write to get it, with an origin like "consul:web". Borrowed until the next
+// sld_translate_set or round.
 const struct sld_raw *sld_translate_raw(const struct sld_translate *t, struct sld_str key);
 // Calls FN with the views ("<write namespace>~<proxy>") that gateway or virtual service KEY is part
 // of, and a route table when SCAN (which looks at every virtual host). Distinct, in no order.

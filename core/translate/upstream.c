@@ -1,34 +1,24 @@
 // Facts of upstreams and upstream groups that routes need; the rest of an upstream can change
 // without waking them.
-#include "translate/inside.h"
+#include "translate/service.h"
 
 // ---- Upstreams ----
-
-static const Gloo__SubsetSpec *subset_spec(const Gloo__Upstream *u)
-{
-    switch (u->upstream_type_case) {
-    case GLOO__UPSTREAM__UPSTREAM_TYPE_STATIC:
-        return u->static_->subset_spec;
-    case GLOO__UPSTREAM__UPSTREAM_TYPE_KUBE:
-        return u->kube->subset_spec;
-    default:
-        return NULL;
-    }
-}
 
 void tr_step_upstreams(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
 {
     const struct sld_object *o = in;
-    const Gloo__Upstream *u = sld_object_msg(o);
     struct tr tr;
     tr_begin(&tr, user, ctx);
+    const Gloo__Upstream *u = tr_upstream_msg(&tr, o);
     struct tr_upstream *row = tr_row_create(sizeof(*row));
     struct sld_arena *a = &row->row.arena;
     row->key = sld_arena_str(a, sld_flow_key_str(tr.t->flow, key));
     row->cluster = tr_cluster_name(a, o->id.ns, o->id.name);
     row->served = tr_upstream_served(&tr, u, o->id.ns);
     struct sld_hash h = {row->served, 1};
-    const Gloo__SubsetSpec *subsets = subset_spec(u);
+    const Gloo__SubsetSpec *subsets = tr_subset_spec(tr.arena, u);
+    if (u->upstream_type_case == GLOO__UPSTREAM__UPSTREAM_TYPE_CONSUL)
+        tr_consul_keys_of(a, u->consul, &row->consul); // the subsets are made of these
     if (subsets) {
         row->subsets = sld_msg_copy(a, &subsets->base);
         h = sld_hash_mix(h, sld_msg_hash(&subsets->base));

@@ -1,10 +1,19 @@
 // What is checked of a document alone, before it counts. Its errors keep it from being accepted.
 #include "translate/validate.h"
 
+static void check_consul(const Gloo__ConsulUpstreamDiscoveryConfiguration *c, struct sld_report *r)
+{
+    if (c && c->usetlstagging && (!c->rootca || !c->rootca->name[0]))
+        sld_report_add(r, SLD_ERROR, SLD_FIELD_REQUIRED, SLD_STR("consulDiscovery.rootCa"),
+                       "useTlsTagging needs the root certificates of these services, so until then "
+                       "they get no requests; set rootCa to a TLS secret with rootCa");
+}
+
 // What is needed before any document is read cannot come from one.
 static void check_settings(const Gloo__Settings *s, struct sld_report *r)
 {
     const Gloo__SolderSettings *own = s->solder;
+    check_consul(s->consuldiscovery, r);
     if (!own)
         return;
     const struct {

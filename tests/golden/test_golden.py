@@ -3,6 +3,7 @@
 Each <area>/<case>.yaml is translated and checked; <area>/<case>.out.yaml holds the resources and, in
 comment lines behind them, the exit code and the findings of `solder check --notes`. The first line of a
 case names the sentences of Gloo's behaviour that it shows: "# gloo-compat 3.4, 3.15: <the rule>".
+<area>/<case>.services.yaml, if there is one, holds what discovery finds.
 
 SLD_GOLDEN_UPDATE=1 writes the outputs anew: read the difference before it is committed.
 """
@@ -17,16 +18,21 @@ import pytest
 HERE = pathlib.Path(__file__).resolve().parent
 SOLDER = pathlib.Path(os.environ.get("SLD_BUILD", "build")).resolve() / "solder"
 UPDATE = os.environ.get("SLD_GOLDEN_UPDATE") == "1"
-CASES = sorted(p.relative_to(HERE) for p in HERE.glob("*/*.yaml") if not p.name.endswith(".out.yaml"))
+BESIDE = (".out.yaml", ".services.yaml")
+CASES = sorted(p.relative_to(HERE) for p in HERE.glob("*/*.yaml") if not p.name.endswith(BESIDE))
 HEAD = re.compile(r"# gloo-compat (\d+(?:\.\d+)*(?:, \d+(?:\.\d+)*)*): (\S.+)")
 # What is built of translation (but for hybrid gateways, 3.5, the memory of 3.7 and the webhook, 3.13) and of options.
-SECTIONS = {f"3.{i}" for i in (1, 2, 3, 4, 6, 8, 9, 10, 11, 12, 14, 15)} | {"5.2", "5.3", "5.4", "5.8"}
+SECTIONS = {f"3.{i}" for i in (1, 2, 3, 4, 6, 8, 9, 10, 11, 12, 14, 15)}
+SECTIONS |= {"4.1", "4.2", "4.4", "5.2", "5.3", "5.4", "5.8"}
 
 built = pytest.mark.skipif(not SOLDER.exists(), reason="no binary: run tests/run unit, or set SLD_BUILD")
 
 
 def solder(case, *args):
     """Runs in the case's folder, so that no path of this machine is in the output."""
+    services = case.with_suffix(".services.yaml")
+    if (HERE / services).exists():
+        args += ("--services", services.name)
     env = {k: v for k, v in os.environ.items() if not k.startswith("SOLDER_")}
     return subprocess.run([SOLDER, *args, case.name], cwd=HERE / case.parent, env=env, text=True,
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
@@ -87,7 +93,8 @@ def test_every_section_has_a_case():
 
 
 def test_every_output_has_its_case():
-    left = [p for p in HERE.glob("*/*.out.yaml") if not p.with_name(p.name.replace(".out.yaml", ".yaml")).exists()]
+    left = [p for end in BESIDE for p in HERE.glob(f"*/*{end}")
+            if not p.with_name(p.name.replace(end, ".yaml")).exists()]
     assert left == []
 
 

@@ -51,6 +51,17 @@ static void name(struct sld_buf *b, const char *prefix)
 
 static void add_destination(struct sld_buf *b)
 {
+    if (chance(20)) {
+        sld_buf_addf(
+            b, "{consul: {serviceName: svc%u%s%s}}", pick(NAMES + 1), chance(15) ? "-tls" : "",
+            chance(40) ? ONE_OF(", tags: [v1]", ", tags: [v1, v2]", ", dataCenters: [dc2]") : "");
+        return;
+    }
+    if (chance(10)) {
+        sld_buf_addf(b, "{upstream: {name: svc%u%s, namespace: gloo-system}}", pick(NAMES),
+                     chance(20) ? "-tls" : "");
+        return;
+    }
     sld_buf_addf(b, "{upstream: {name: us%u, namespace: %s}%s}", pick(NAMES + 1),
                  ONE_OF("gloo-system", "other"), chance(10) ? ", subset: {values: {v: a}}" : "");
 }
@@ -153,9 +164,14 @@ static void virtual_service(struct sld_buf *b)
 
 static void upstream(struct sld_buf *b)
 {
-    sld_buf_addf(b, "static: {hosts: [{addr: %s, port: %u}]%s}\n",
-                 ONE_OF("127.0.0.1", "10.0.0.1", "example.org", "not a host"), 80 + pick(3),
-                 chance(20) ? ", subsetSpec: {selectors: [{keys: [v]}]}" : "");
+    if (chance(25))
+        sld_buf_addf(b, "consul: {serviceName: svc%u%s}\n", pick(NAMES),
+                     ONE_OF("", ", subsetTags: [v1]", ", instanceTags: [v1]",
+                            ", instanceBlacklistTags: [v1]", ", consistencyMode: StaleMode"));
+    else
+        sld_buf_addf(b, "static: {hosts: [{addr: %s, port: %u}]%s}\n",
+                     ONE_OF("127.0.0.1", "10.0.0.1", "example.org", "not a host"), 80 + pick(3),
+                     chance(20) ? ", subsetSpec: {selectors: [{keys: [v]}]}" : "");
     if (chance(20))
         sld_buf_addf(b, "sslConfig: {secretRef: {name: sec%u, namespace: gloo-system}}\n",
                      pick(NAMES));
@@ -172,10 +188,10 @@ static void gateway(struct sld_buf *b)
         sld_buf_addz(b, "tcpGateway: {tcpHosts: [{name: t, destination: {single: {upstream: {name: "
                         "us0, namespace: gloo-system}}}}]}\n");
     else
-        sld_buf_addf(
-            b, "httpGateway: {%s}\n",
-            ONE_OF("", "virtualServiceSelector: {team: t0}", "options: {healthCheck: {path: /h}}",
-                   "options: {grpcWeb: {disable: true}}"));
+        sld_buf_addf(b, "httpGateway: {%s}\n",
+                     ONE_OF("", "virtualServiceSelector: {team: t0}",
+                            "options: {healthCheck: {path: /h}}",
+                            "options: {grpcWeb: {disable: true}}"));
     if (chance(15))
         sld_buf_addz(b, ONE_OF("useProxyProto: true\n", "options: {proxyProtocol: {}}\n"));
 }
@@ -217,17 +233,12 @@ static const struct {
     enum sld_kind kind;
     const char *prefix;
 } kinds[] = {
-    {SLD_KIND_VIRTUAL_SERVICE, "vs"},
-    {SLD_KIND_VIRTUAL_SERVICE, "vs"},
-    {SLD_KIND_VIRTUAL_SERVICE, "vs"},
-    {SLD_KIND_ROUTE_TABLE, "rt"},
-    {SLD_KIND_ROUTE_TABLE, "rt"},
-    {SLD_KIND_UPSTREAM, "us"},
-    {SLD_KIND_UPSTREAM, "us"},
-    {SLD_KIND_UPSTREAM_GROUP, "ug"},
-    {SLD_KIND_GATEWAY, "gw"},
-    {SLD_KIND_ROUTE_OPTION, "ro"},
-    {SLD_KIND_VIRTUAL_HOST_OPTION, "vho"},
+    {SLD_KIND_VIRTUAL_SERVICE, "vs"}, {SLD_KIND_VIRTUAL_SERVICE, "vs"},
+    {SLD_KIND_VIRTUAL_SERVICE, "vs"}, {SLD_KIND_ROUTE_TABLE, "rt"},
+    {SLD_KIND_ROUTE_TABLE, "rt"},     {SLD_KIND_UPSTREAM, "us"},
+    {SLD_KIND_UPSTREAM, "us"},        {SLD_KIND_UPSTREAM, "svc"},
+    {SLD_KIND_UPSTREAM_GROUP, "ug"},  {SLD_KIND_GATEWAY, "gw"},
+    {SLD_KIND_ROUTE_OPTION, "ro"},    {SLD_KIND_VIRTUAL_HOST_OPTION, "vho"},
     {SLD_KIND_SECRET, "sec"},
 };
 
@@ -273,6 +284,37 @@ static void edit(struct world *w)
     sld_buf_fini(&n);
 }
 
+static void change_service(struct world *w)
+{
+    static const struct sld_str tags[] = {SLD_STR_INIT("v1"), SLD_STR_INIT("v2"),
+                                          SLD_STR_INIT("glooUseTls")};
+    static const struct sld_str dcs[] = {SLD_STR_INIT("dc1"), SLD_STR_INIT("dc2")};
+    char text[16];
+    snprintf(text, sizeof(text), "svc%u", pick(NAMES));
+    struct sld_str consul = SLD_STR("consul"), service = sld_str_c(text);
+    if (chance(50)) {
+        struct sld_service *s =
+            sld_service_create(service, tags + pick(2), pick(3), dcs, 1 + pick(2));
+        sld_translate_set_service(w->t, consul, service, chance(20) ? NULL : s);
+        SLD_UNREF(s);
+        return;
+    }
+    struct sld_instances *set = sld_instances_create();
+    for (unsigned n = pick(4); n > 0; n--) {
+        struct sld_instance it = {.address = sld_str_c(ONE_OF("10.0.0.1", "10.0.0.2", "::1")),
+                                  .port = 80 + pick(2),
+                                  .weight = pick(3),
+                                  .draining = chance(30),
+                                  .tags = (struct sld_str *)tags + pick(2),
+                                  .tag_count = pick(3),
+                                  .datacenter = dcs[pick(2)]};
+        sld_instances_add(set, &it);
+    }
+    sld_instances_seal(set);
+    sld_translate_set_instances(w->t, consul, service, chance(10) ? NULL : set);
+    SLD_UNREF(set);
+}
+
 static void change_settings(struct world *w)
 {
     Gloo__Settings s = GLOO__SETTINGS__INIT;
@@ -284,6 +326,22 @@ static void change_settings(struct world *w)
     g.disable_grpc_web = &no_grpc_web;
     g.invalid_config_policy = &p;
     s.gloo = &g;
+    Gloo__ConsulConfiguration consul = GLOO__CONSUL_CONFIGURATION__INIT;
+    Gloo__ConsulConfiguration__ServiceDiscoveryOptions on =
+        GLOO__CONSUL_CONFIGURATION__SERVICE_DISCOVERY_OPTIONS__INIT;
+    Gloo__ConsulUpstreamDiscoveryConfiguration how =
+        GLOO__CONSUL_UPSTREAM_DISCOVERY_CONFIGURATION__INIT;
+    Gloo__ResourceRef root = GLOO__RESOURCE_REF__INIT;
+    char *allowed[] = {"v1"};
+    consul.service_discovery = chance(90) ? &on : NULL;
+    how.usetlstagging = chance(50);
+    how.splittlsservices = chance(50);
+    how.rootca = &root;
+    root.name = "sec0";
+    how.service_tags_allowlist = allowed;
+    how.n_service_tags_allowlist = chance(20);
+    s.consul = &consul;
+    s.consuldiscovery = &how;
     sld_translate_set_settings(w->t, chance(30) ? NULL : &s);
 }
 
@@ -339,15 +397,16 @@ static void test_random_lives(void **unused)
     unsigned n = rounds ? (unsigned)strtoul(rounds, NULL, 10) : 400;
     print_message("SLD_SEED=%llu\n", (unsigned long long)state);
     struct world w = {.now_s = 1790000000};
-    struct sld_translate_options o = {
-        .features = sld_builtin_features,
-        .feature_count = sld_builtin_feature_count,
-        .now_s = w.now_s};
+    struct sld_translate_options o = {.features = sld_builtin_features,
+                                      .feature_count = sld_builtin_feature_count,
+                                      .now_s = w.now_s};
     w.t = sld_translate_create(&o);
     for (unsigned round = 0; round < n; round++) {
         unsigned edits = 1 + pick(round < 5 ? 30 : 4);
         for (unsigned i = 0; i < edits; i++)
             edit(&w);
+        for (unsigned i = pick(3); i > 0; i--)
+            change_service(&w);
         if (chance(5))
             change_settings(&w);
         if (chance(5))
@@ -387,10 +446,9 @@ static void test_listeners_stay(void **unused)
         {SLD_KIND_VIRTUAL_SERVICE, "vs"}, {SLD_KIND_ROUTE_TABLE, "rt"}, {SLD_KIND_UPSTREAM, "us"}};
     state = (uint64_t)time(NULL) * 2654435761U + 1;
     print_message("SLD_SEED=%llu\n", (unsigned long long)state);
-    struct sld_translate_options o = {
-        .features = sld_builtin_features,
-        .feature_count = sld_builtin_feature_count,
-        .now_s = 1790000000};
+    struct sld_translate_options o = {.features = sld_builtin_features,
+                                      .feature_count = sld_builtin_feature_count,
+                                      .now_s = 1790000000};
     struct sld_translate *t = sld_translate_create(&o);
     struct sld_map seen = {0};
     for (unsigned round = 0; round < 300; round++) {

@@ -1,0 +1,41 @@
+// Private to the files that make upstreams of services, and endpoints of their instances.
+#pragma once
+
+#include "codec/text.h"
+#include "source/discovery.h"
+#include "translate/inside.h"
+
+// The namespace of upstreams that stand for services of Consul and are never written down.
+#define TR_CONSUL_NS "gloo-system"
+
+// A source row of `services` and `instances`; key "<registry>\n<service>".
+struct tr_service {
+    struct sld_obj obj;
+    struct sld_service *service; // own reference
+};
+struct tr_instances {
+    struct sld_obj obj;
+    struct sld_instances *set; // own reference
+};
+
+// NAME as Gloo makes names of objects (gloo-compat 4.1).
+struct sld_str tr_sanitise(struct sld_arena *a, struct sld_str name);
+// The upstream that KEY ("upstreams/ns/name") names if a service found stands behind it, as an
+// object of its own, or NULL. Recorded.
+struct sld_object *tr_found_upstream(struct tr *tr, struct sld_str key);
+// The message of upstream O as it counts: a document with the name of a discovered upstream and its
+// service is an edit of it, so what it does not say comes from the registry; and where Gloo wrote
+// it, what it says of the service too.
+const Gloo__Upstream *tr_upstream_msg(struct tr *tr, const struct sld_object *o);
+// Whether Settings ask for services of Consul.
+bool tr_consul_on(const Gloo__Settings *s);
+
+// The subsets of U, whatever its type; NULL: none. In the arena, or U's own.
+const Gloo__SubsetSpec *tr_subset_spec(struct sld_arena *a, const Gloo__Upstream *u);
+// What routes may choose instances of C by.
+void tr_consul_keys_of(struct sld_arena *a, const Gloo__ConsulUpstream *c,
+                       struct tr_consul_keys *out);
+// The metadata that chooses exactly the instances with the tags and data centers of D (gloo-compat
+// 4.4); NULL when D asks for nothing or there is nothing to choose by.
+struct Env__Core__Metadata *tr_consul_match(struct sld_arena *a, const struct tr_upstream *u,
+                                            const Gloo__ConsulServiceDestination *d);

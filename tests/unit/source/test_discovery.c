@@ -1,0 +1,213 @@
+// Services and instances as objects, and from a file.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "source/discovery.h"
+
+static void test_services_are_sets(void **state)
+{
+    (void)state;
+    struct sld_str a[] = {SLD_STR("v2"), SLD_STR("v1"), SLD_STR("v2")},
+                   b[] = {SLD_STR("v1"), SLD_STR("v2")}, dc = SLD_STR("dc1");
+    struct sld_service *x = sld_service_create(SLD_STR("web"), a, 3, &dc, 1),
+                       *y = sld_service_create(SLD_STR("web"), b, 2, &dc, 1),
+                       *z = sld_service_create(SLD_STR("web"), &dc, 1, b, 2);
+    assert_int_equal(x->tag_count, 2);
+    assert_true(sld_str_eq(x->tags[0], SLD_STR("v1")));
+    assert_true(sld_hash_eq(x->obj.hash, y->obj.hash));
+    assert_false(sld_hash_eq(x->obj.hash, z->obj.hash));
+    SLD_UNREF(x);
+    SLD_UNREF(y);
+    SLD_UNREF(z);
+}
+
+static struct sld_instances *set_of(const struct sld_instance *items, size_t n)
+{
+    struct sld_instances *s = sld_instances_create();
+    for (size_t i = 0; i < n; i++)
+        sld_instances_add(s, &items[i]);
+    sld_instances_seal(s);
+    return s;
+}
+
+// Equal sets have equal hashes whatever their order was; every field makes a difference.
+static void test_instances_have_content(void **state)
+{
+    (void)state;
+    struct sld_str tags[] = {SLD_STR("b"), SLD_STR("a")}, sorted[] = {SLD_STR("a"), SLD_STR("b")};
+    struct sld_label meta = {SLD_STR("k"), SLD_STR("v")}, other = {SLD_STR("k"), SLD_STR("w")};
+    struct sld_instance one = {.address = SLD_STR("10.0.0.1"), .port = 80},
+                        two = {.address = SLD_STR("10.0.0.2"),
+                               .port = 80,
+                               .tags = tags,
+                               .tag_count = 2};
+    struct sld_instance ab[] = {one, two}, ba[] = {two, one};
+    ba[0].tags = sorted;
+    struct sld_instances *x = set_of(ab, 2), *y = set_of(ba, 2);
+    assert_int_equal(x->count, 2);
+    assert_true(sld_hash_eq(x->obj.hash, y->obj.hash));
+    struct sld_instance changed[] = {one, one, one, one, one, one, one, one, one, one, one, one};
+    changed[1].port = 81;
+    changed[2].weight = 2;
+    changed[3].draining = true;
+    changed[4].hostname = SLD_STR("h");
+    changed[5].datacenter = SLD_STR("h");
+    changed[6].node = SLD_STR("h");
+    changed[7].id = SLD_STR("h");
+    changed[8].tags = tags, changed[8].tag_count = 1;
+    changed[9].meta = &meta, changed[9].meta_count = 1;
+    changed[10].meta = &other, changed[10].meta_count = 1;
+    changed[11].node_meta = &meta, changed[11].node_meta_count = 1;
+    struct sld_instances *sets[SLD_ARRAY_LEN(changed)];
+    for (size_t i = 0; i < SLD_ARRAY_LEN(changed); i++) {
+        sets[i] = set_of(&changed[i], 1);
+        for (size_t k = 0; k < i; k++) {
+            if (sld_hash_eq(sets[i]->obj.hash, sets[k]->obj.hash))
+                fail_msg("%zu and %zu count as equal", i, k);
+        }
+    }
+    for (size_t i = 0; i < SLD_ARRAY_LEN(changed); i++)
+        SLD_UNREF(sets[i]);
+    SLD_UNREF(x);
+    SLD_UNREF(y);
+}
+
+static void test_unusable_instances_are_left_out(void **state)
+{
+    (void)state;
+    struct sld_instances *s = sld_instances_create();
+    assert_false(
+        sld_instances_add(s, &(struct sld_instance){.address = SLD_STR("a.b"), .port = 1}));
+    assert_false(sld_instances_add(s, &(struct sld_instance){.address = SLD_STR("::1")}));
+    assert_false(
+        sld_instances_add(s, &(struct sld_instance){.address = SLD_STR("::1"), .port = 65536}));
+    assert_true(
+        sld_instances_add(s, &(struct sld_instance){.address = SLD_STR("::1"), .port = 65535}));
+    sld_instances_seal(s);
+    assert_int_equal(s->count, 1);
+    SLD_UNREF(s);
+}
+
+// ---- Files ----
+
+struct seen {
+    char text[1024];
+    size_t n;
+};
+
+static void add(struct seen *s, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    s->n += (size_t)vsnprintf(s->text + s->n, sizeof(s->text) - s->n, fmt, ap);
+    va_end(ap);
+}
+
+static void on_service(void *user, struct sld_str name, struct sld_service *s)
+{
+    add(user, "%.*s", SLD_FMT(name));
+    for (size_t i = 0; i < s->tag_count; i++)
+        add(user, " %.*s", SLD_FMT(s->tags[i]));
+    for (size_t i = 0; i < s->datacenter_count; i++)
+        add(user, " @%.*s", SLD_FMT(s->datacenters[i]));
+    add(user, "\n");
+}
+
+static void on_instances(void *user, struct sld_str service, struct sld_instances *set)
+{
+    (void)service;
+    for (size_t i = 0; i < set->count; i++)
+        add(user, "  %.*s:%u w%u%s %zu %zu\n", SLD_FMT(set->items[i].address), set->items[i].port,
+            set->items[i].weight, set->items[i].draining ? " ends" : "", set->items[i].meta_count,
+            set->items[i].node_meta_count);
+}
+
+static void on_synced(void *user)
+{
+    add(user, "synced\n");
+}
+
+static enum sld_rc read_file(const char *text, struct seen *seen, struct sld_err *err)
+{
+    char path[] = "/tmp/solder-services-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    close(fd);
+    struct sld_discovery_events ev = {on_service, on_instances, on_synced, NULL, seen};
+    enum sld_rc rc = sld_discovery_read(sld_str_c(path), &ev, err);
+    unlink(path);
+    return rc;
+}
+
+static void test_file(void **state)
+{
+    (void)state;
+    struct seen seen = {0};
+    struct sld_err err = {0};
+    assert_int_equal(
+        read_file("services:\n"
+                  "- name: web\n"
+                  "  tags: [extra]\n"
+                  "  instances:\n"
+                  "  - {address: 10.0.0.2, port: 80, tags: [v1], weight: 3, meta: {a: b}}\n"
+                  "  - {address: 10.0.0.1, port: 80, draining: true, dataCenter: dc2,\n"
+                  "     nodeMeta: {a: b, c: d}}\n"
+                  "- name: none\n"
+                  "  dataCenters: [dc3]\n",
+                  &seen, &err),
+        SLD_OK);
+    assert_string_equal(seen.text, "web extra v1 @dc1 @dc2\n"
+                                   "  10.0.0.1:80 w0 ends 0 2\n"
+                                   "  10.0.0.2:80 w3 1 0\n"
+                                   "none @dc3\n"
+                                   "synced\n");
+}
+
+static void test_mistakes_in_files(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *place, *words;
+    } cases[] = {
+        {"services: [", ":1:", ""},
+        {"services:\n- name: web\n  instnces: []\n", ":3:3: services[0].instnces", "unknown"},
+        {"services:\n- instances: []\n", ":2:3: services[0].name", ""},
+        {"services:\n- name: a\n  instances:\n  - {address: a.b, port: 1}\n",
+         ":4:6: services[0].instances[0].address", "IPv4"},
+        {"services:\n- name: a\n  instances:\n  - {address: 1.2.3.4, port: 0}\n",
+         ": services[0].instances[0].port", ""},
+    };
+    for (size_t i = 0; i < SLD_ARRAY_LEN(cases); i++) {
+        struct seen seen = {0};
+        struct sld_err err = {0};
+        assert_int_equal(read_file(cases[i].text, &seen, &err), SLD_INVALID);
+        if (!strstr(err.msg, cases[i].place) || !strstr(err.msg, cases[i].words))
+            fail_msg("%s", err.msg);
+        assert_string_equal(seen.text, "");
+    }
+    struct seen seen = {0};
+    struct sld_err err = {0};
+    struct sld_discovery_events ev = {on_service, on_instances, on_synced, NULL, &seen};
+    assert_int_equal(sld_discovery_read(SLD_STR("/nonexistent"), &ev, &err), SLD_IO);
+    assert_int_equal(sld_discovery_read(SLD_STR("/dev"), &ev, &err), SLD_INVALID);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_services_are_sets),
+        cmocka_unit_test(test_instances_have_content),
+        cmocka_unit_test(test_unusable_instances_are_left_out),
+        cmocka_unit_test(test_file),
+        cmocka_unit_test(test_mistakes_in_files),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
