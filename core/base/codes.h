@@ -69,3 +69,5 @@ SLD_CODE(MASS_DELETION, 903, "most objects vanished at once", "confirm by leavin
 SLD_CODE(STATE_DIR, 904, "the state directory cannot be written or read", "mend the cause named")
 SLD_CODE(SETTINGS_OTHER, 905, "this Settings document is not the one in use", "put the settings into the document named")
 SLD_CODE(EXPIRES_SOON, 906, "what a source lives by ends soon", "renew it")
+SLD_CODE(SOURCE_CLOSED, 907, "the source is not named any more", "nothing to do: its objects go when every other source has been read")
+SLD_CODE(NAMESPACE_UNWATCHED, 908, "the namespace is not watched", "name it in watchNamespaces of the Settings, or leave it so")

@@ -40,6 +40,7 @@ static struct object *object_get(struct sld_intake *in, struct sld_ident id)
         memcpy(o->key, key.p, key.n);
         sld_list_init(&o->claims);
         sld_list_init(&o->in_contested);
+        sld_list_init(&o->in_unwatched);
         sld_set_add(&in->objects, o);
     }
     sld_arena_fini(&k.arena);
@@ -74,8 +75,24 @@ static struct sld_ident raw_ident(const struct sld_raw *raw)
     return (struct sld_ident){.kind = raw->kind, .ns = raw->ns, .name = raw->name};
 }
 
-// Brings what is told about object O in line with its claims; frees it when there are none.
-static void object_refresh(struct sld_intake *in, struct object *o)
+// Whether objects of O's namespace count; keeps the list of those that do not.
+static bool object_watched(struct sld_intake *in, struct object *o)
+{
+    struct sld_ident id;
+    bool yes = sld_map_count(&in->watched) == 0 || sld_list_empty(&o->claims) ||
+               !sld_ident_parse(sld_str_c(o->key), &id) || id.kind == SLD_KIND_SETTINGS ||
+               sld_map_has(&in->watched, id.ns);
+    if (yes == sld_list_empty(&o->in_unwatched))
+        return yes;
+    if (yes)
+        sld_list_remove(&o->in_unwatched);
+    else
+        sld_list_push(&in->unwatched, &o->in_unwatched);
+    problems_changed(in);
+    return yes;
+}
+
+void object_refresh(struct sld_intake *in, struct object *o)
 {
     bool contested = o->standing > 1;
     if (contested != !sld_list_empty(&o->in_contested)) {
@@ -87,7 +104,7 @@ static void object_refresh(struct sld_intake *in, struct object *o)
     } else if (contested) {
         problems_changed(in);
     }
-    struct claim *c = object_winner(o);
+    struct claim *c = object_watched(in, o) ? object_winner(o) : NULL;
     struct sld_raw *raw = c ? c->raw : NULL;
     if (raw == o->in_force && raw)
         return;
@@ -110,6 +127,13 @@ static void object_insert(struct object *o, struct claim *c)
     while (at != &o->claims && claim_cmp(SLD_CONTAINER_OF(at, struct claim, in_object), c) < 0)
         at = at->next;
     sld_list_push(at, &c->in_object); // before AT
+}
+
+void claim_move(struct claim *c)
+{
+    sld_list_remove(&c->in_object);
+    object_insert(c->object, c);
+    object_refresh(c->unit->origin->in, c->object);
 }
 
 static void claim_stand(struct claim *c)

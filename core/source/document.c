@@ -137,6 +137,7 @@ static void document_add(const struct sld_node *node, long index, void *arg)
                     sld_kind_info(only)->name);
     }
     if (rc == SLD_OK) {
+        r->relative |= s.id.ns.p == place.default_ns.p;
         if (index >= 0)
             item_text(e, node, &s);
         SLD_PUSH(&r->arena, r->items, r->count, s);
@@ -273,12 +274,12 @@ static bool reading_by_parts(struct reading *r, const struct unit *u, struct sld
 
 // ---- All of a unit ----
 
-void reading_init(struct reading *r, const struct unit *u, struct sld_str bytes)
+void reading_init(struct reading *r, const struct unit *u, struct sld_str bytes, bool anew)
 {
-    *r = (struct reading){0};
+    *r = (struct reading){.relative = u->bytes != NULL};
     r->blank = sld_str_trim(bytes).n == 0;
     r->unterminated = bytes.n > 0 && bytes.p[bytes.n - 1] != '\n';
-    if (r->blank || reading_by_parts(r, u, bytes))
+    if (r->blank || (!anew && reading_by_parts(r, u, bytes)))
         return;
     // All of it, then, from the beginning.
     remarks_clear(&r->remarks);

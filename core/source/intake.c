@@ -18,7 +18,9 @@ static void unit_apply(struct unit *u, struct reading *r, uint64_t now);
 static void unit_regain(struct unit *u);
 static void unit_free(struct unit *u);
 static enum cut reading_cut(struct unit *u, const struct reading *r);
+static void unit_read(struct unit *u, struct sld_blob *bytes, bool anew, uint64_t now);
 static uint64_t origin_tick(struct origin *s, uint64_t now);
+static uint64_t closing_tick(struct origin *s, uint64_t now);
 
 void sld_intake_options_default(struct sld_intake_options *o)
 {
@@ -40,18 +42,26 @@ static struct sld_str object_key(const void *item)
     return sld_str_c(((const struct object *)item)->key);
 }
 
+static void default_ns_set(struct sld_intake *in, struct sld_str ns)
+{
+    sld_xfree(in->default_ns);
+    in->default_ns = sld_xcalloc(1, ns.n + 1);
+    if (ns.n)
+        memcpy(in->default_ns, ns.p, ns.n);
+    in->opt.default_ns = sld_str_c(in->default_ns);
+}
+
 struct sld_intake *sld_intake_create(const struct sld_intake_options *o,
                                      const struct sld_intake_events *ev)
 {
-    struct sld_intake *in = sld_xcalloc(1, sizeof(*in) + o->default_ns.n + 1);
+    struct sld_intake *in = SLD_NEW(struct sld_intake);
     in->opt = *o;
     in->ev = *ev;
-    if (o->default_ns.n)
-        memcpy(in->default_ns, o->default_ns.p, o->default_ns.n);
-    in->opt.default_ns = sld_str_c(in->default_ns);
+    default_ns_set(in, o->default_ns);
     in->objects.key = object_key;
     sld_list_init(&in->contested);
     sld_list_init(&in->remarked);
+    sld_list_init(&in->unwatched);
     return in;
 }
 
@@ -66,6 +76,7 @@ static void origin_free(struct origin *s)
         }
         remarks_clear(&u->remarks);
         remarks_clear(&u->trouble);
+        SLD_UNREF(u->bytes);
         sld_xfree(u);
     }
     sld_set_fini(&s->units);
@@ -87,14 +98,36 @@ void sld_intake_destroy(struct sld_intake *in)
     for (struct sld_map_slot *s; (s = sld_map_next(&in->origins, &at));)
         origin_free(s->value);
     sld_map_fini(&in->origins);
+    sld_map_fini(&in->watched);
     problems_fini(in);
+    sld_xfree(in->default_ns);
     sld_xfree(in);
+}
+
+// A source comes back before its objects went.
+static void origin_revive(struct origin *s, unsigned order)
+{
+    SLD_PRE(s->closing);
+    s->closing = false;
+    problems_changed(s->in);
+    s->only = SLD_KIND_COUNT;
+    s->order = order;
+    size_t at = 0;
+    for (struct unit *u; (u = sld_set_next(&s->units, &at));) {
+        u->seen = false;
+        SLD_LIST_EACH (it, &u->claims)
+            claim_move(SLD_CONTAINER_OF(it, struct claim, in_unit));
+    }
 }
 
 void sld_intake_source(struct sld_intake *in, struct sld_str source, unsigned order)
 {
-    SLD_PRE(!sld_map_has(&in->origins, source));
-    struct origin *s = sld_xcalloc(1, sizeof(*s) + source.n + 1);
+    struct origin *s = sld_map_get(&in->origins, source);
+    if (s) {
+        origin_revive(s, order);
+        return;
+    }
+    s = sld_xcalloc(1, sizeof(*s) + source.n + 1);
     s->in = in;
     s->order = order;
     s->only = SLD_KIND_COUNT;
@@ -142,6 +175,7 @@ static void unit_free(struct unit *u)
     sld_list_remove(&u->in_remarked);
     remarks_clear(&u->remarks);
     remarks_clear(&u->trouble);
+    SLD_UNREF(u->bytes);
     sld_set_remove(&u->origin->units, u);
     sld_xfree(u);
 }
@@ -161,23 +195,33 @@ void sld_intake_put(struct sld_intake *in, struct sld_str source, struct sld_str
         return;
     if (!same)
         s->changed_ns = now;
+    unit_read(u, bytes, false, now);
+}
+
+// ANEW: the same bytes may say something else now.
+static void unit_read(struct unit *u, struct sld_blob *bytes, bool anew, uint64_t now)
+{
     u->hash = bytes->obj.hash;
     struct reading r;
-    reading_init(&r, u, bytes->data);
+    reading_init(&r, u, bytes->data, anew);
     enum cut cut = r.failed ? WHOLE : reading_cut(u, &r);
     if (cut == CUT)
         remarks_add(&r.remarks, SLD_ERROR, SLD_YAML_SYNTAX, 0, 0,
                     "the file was %s; what it said before stays in force (remove the file to "
                     "remove its objects)",
                     r.blank ? "emptied" : "cut");
-    u->pending = !settled && (cut != WHOLE || r.failed);
+    u->pending = !u->settled && (cut != WHOLE || r.failed);
     if (!u->pending) {
         unit_keep(u, &r);
         u->broken = cut == CUT || r.failed;
-        if (u->broken)
+        if (u->broken) {
             unit_regain(u);
-        else
+        } else {
             unit_apply(u, &r, now);
+            struct sld_blob *kept = r.relative ? sld_obj_ref(bytes) : NULL;
+            SLD_UNREF(u->bytes);
+            u->bytes = kept;
+        }
     }
     reading_fini(&r);
 }
@@ -285,6 +329,7 @@ static void unit_lose_all(struct unit *u, uint64_t now)
     u->pending = u->broken = u->partial = u->settled = false;
     u->foreign = 0;
     u->hash = (struct sld_hash){0};
+    SLD_UNREF(u->bytes);
     if (u->remarks.count || u->trouble.count) {
         remarks_clear(&u->remarks);
         remarks_clear(&u->trouble);
@@ -306,6 +351,20 @@ void sld_intake_gone(struct sld_intake *in, struct sld_str source, struct sld_st
     s->changed_ns = now;
     u->seen = true;
     unit_lose_all(u, now);
+}
+
+void sld_intake_source_gone(struct sld_intake *in, struct sld_str source, uint64_t now)
+{
+    struct origin *s = origin_get(in, source);
+    remarks_clear(&s->trouble);
+    s->mass = false;
+    s->synced = false;
+    s->closing = true;
+    s->changed_ns = now;
+    size_t at = 0;
+    for (struct unit *u; (u = sld_set_next(&s->units, &at));)
+        unit_lose_all(u, now);
+    problems_changed(in);
 }
 
 void sld_intake_restore(struct sld_intake *in, struct sld_str source, struct sld_raw *raw)
@@ -363,11 +422,29 @@ uint64_t sld_intake_tick(struct sld_intake *in, uint64_t now)
     uint64_t next = 0;
     size_t at = 0;
     for (struct sld_map_slot *s; (s = sld_map_next(&in->origins, &at));) {
-        uint64_t due = origin_tick(s->value, now);
+        struct origin *o = s->value;
+        uint64_t due = o->closing ? closing_tick(o, now) : origin_tick(o, now);
         if (due && (!next || due < next))
             next = due;
+        if (o->closing && sld_set_count(&o->units) == 0) {
+            sld_map_remove(&in->origins, s->key);
+            origin_free(o);
+            problems_changed(in);
+        }
     }
     return next;
+}
+
+// True when every source that is named was read once.
+static bool all_synced(const struct sld_intake *in)
+{
+    size_t at = 0;
+    for (struct sld_map_slot *s; (s = sld_map_next(&in->origins, &at));) {
+        const struct origin *o = s->value;
+        if (!o->closing && !o->synced)
+            return false;
+    }
+    return true;
 }
 
 static void mass_set(struct origin *s, bool mass, uint64_t now)
@@ -411,6 +488,18 @@ static void lost_remove(struct origin *s, uint64_t now)
         if (u->gone && sld_list_empty(&u->claims))
             unit_free(u);
     }
+}
+
+// The same of a source that is not read any more.
+static uint64_t closing_tick(struct origin *s, uint64_t now)
+{
+    if (!all_synced(s->in))
+        return 0; // sld_intake_synced will come
+    uint64_t due = s->changed_ns + s->in->opt.quiet_ns;
+    if (now < due)
+        return due;
+    lost_remove(s, now);
+    return 0;
 }
 
 // Removes what may go; the time to look again, or 0.
@@ -497,7 +586,7 @@ void sld_intake_held(const struct sld_intake *in,
             bool stale = u->broken || u->trouble.count || claim->lost ||
                          (u->partial && claim->round != u->round);
             struct sld_ident id;
-            if (stale && object_winner(claim->object) == claim &&
+            if (stale && claim->object->in_force && object_winner(claim->object) == claim &&
                 sld_ident_parse(sld_str_c(claim->object->key), &id))
                 fn(id, &p, arg);
         }
@@ -508,4 +597,45 @@ void sld_intake_set_waits(struct sld_intake *in, uint64_t quiet_ns, unsigned mas
 {
     in->opt.quiet_ns = quiet_ns;
     in->opt.mass_percent = mass_percent;
+}
+
+void sld_intake_set_default_ns(struct sld_intake *in, struct sld_str ns, uint64_t now)
+{
+    if (sld_str_eq(ns, in->opt.default_ns))
+        return;
+    default_ns_set(in, ns);
+    size_t at = 0;
+    for (struct sld_map_slot *s; (s = sld_map_next(&in->origins, &at));) {
+        const struct origin *o = s->value;
+        size_t unit_at = 0;
+        for (struct unit *u; (u = sld_set_next(&o->units, &unit_at));) {
+            struct sld_blob *bytes = sld_obj_ref(u->bytes);
+            if (bytes)
+                unit_read(u, bytes, true, now);
+            SLD_UNREF(bytes);
+        }
+    }
+}
+
+void sld_intake_watch(struct sld_intake *in, const struct sld_str *namespaces, size_t n)
+{
+    size_t same = 0;
+    for (size_t i = 0; i < n; i++)
+        same += sld_map_has(&in->watched, namespaces[i]);
+    if (same == n && sld_map_count(&in->watched) == n)
+        return;
+    sld_map_fini(&in->watched);
+    for (size_t i = 0; i < n; i++)
+        sld_map_set(&in->watched, namespaces[i], in);
+    size_t at = 0;
+    for (struct object *o; (o = sld_set_next(&in->objects, &at));)
+        object_refresh(in, o);
+}
+
+size_t sld_intake_unwatched(const struct sld_intake *in)
+{
+    size_t n = 0;
+    SLD_LIST_EACH (it, &in->unwatched)
+        n++;
+    return n;
 }

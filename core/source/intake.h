@@ -27,6 +27,7 @@ struct object {
     struct sld_raw *in_force;     // own reference; NULL: not told yet
     size_t standing;              // claims that are not lost
     struct sld_list in_contested; // of the intake: standing > 1
+    struct sld_list in_unwatched; // of the intake: its namespace does not count
     char key[];                   // "virtualservices/ns/name"
 };
 
@@ -47,6 +48,7 @@ struct unit {
     struct origin *origin;
     struct sld_list claims;
     struct sld_hash hash; // of the bytes last told; zero: none
+    struct sld_blob *bytes; // those, when what they say depends on the default namespace; else NULL
     bool settled;
     bool pending; // its last bytes do not count in full before they are settled
     bool broken;  // its last bytes do not count: it keeps what it said
@@ -70,6 +72,7 @@ struct origin {
     struct sld_list lost; // claims
     size_t claim_count;
     bool synced;
+    bool closing; // not read any more; is freed with its last claim
     bool mass;   // most of it vanished; waits for the second look
     bool looked; // the second look took place
     size_t mass_count;
@@ -84,10 +87,11 @@ struct sld_intake {
     struct sld_intake_events ev;
     struct sld_map origins;
     struct sld_set objects;
-    struct sld_list contested, remarked;
+    struct sld_list contested, remarked, unwatched;
+    struct sld_map watched; // namespaces that count; empty: all do
     uint64_t round;
     struct problem_list *problems;
-    char default_ns[];
+    char *default_ns;
 };
 
 // claim.c
@@ -106,6 +110,10 @@ void claim_remove(struct claim *c);
 struct object *object_find(const struct sld_intake *in, struct sld_ident id);
 // The claim in force.
 struct claim *object_winner(const struct object *o);
+// Brings what is told about O in line with its claims; frees it when there are none.
+void object_refresh(struct sld_intake *in, struct object *o);
+// The order of C's source changed.
+void claim_move(struct claim *c);
 
 // document.c
 
@@ -125,13 +133,15 @@ struct reading {
     size_t count;
     size_t foreign;     // documents of other kinds
     size_t nameless;    // documents whose object cannot be told
+    bool relative;      // some object is in the default namespace because its document names none
     size_t whole_lists; // bytes of Lists kept whole with their items
     bool blank;         // nothing but white space
     bool failed;        // the text cannot be read
     bool unterminated;  // the last line has no end
     struct remarks remarks;
 };
-void reading_init(struct reading *r, const struct unit *u, struct sld_str bytes);
+// ANEW: what the unit said before is no help.
+void reading_init(struct reading *r, const struct unit *u, struct sld_str bytes, bool anew);
 void reading_fini(struct reading *r);
 
 // problem.c

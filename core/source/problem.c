@@ -133,9 +133,54 @@ static void list_contested(struct problem_list *l, const struct object *o)
     }
 }
 
+// One line for each source and namespace that does not count. Few of each, so pairs are looked up
+// in a map by a text made of both.
+static void list_unwatched(struct problem_list *l, const struct sld_intake *in)
+{
+    struct sld_map counts = {0};
+    SLD_LIST_EACH (it, &in->unwatched) {
+        const struct object *o = SLD_CONTAINER_OF(it, struct object, in_unwatched);
+        const struct claim *c = object_winner(o);
+        struct sld_str key = sld_arena_fmt(&l->arena, "%s\n%.*s", c->unit->origin->name,
+                                           SLD_FMT(c->raw->ns));
+        uintptr_t before = (uintptr_t)sld_map_get(&counts, key);
+        sld_map_set(&counts, key, (void *)(before + 1)); // a number, not an address
+    }
+    size_t at = 0;
+    for (struct sld_map_slot *s; (s = sld_map_next(&counts, &at));) {
+        struct sld_str ns = sld_arena_str(&l->arena, s->key), source;
+        sld_str_cut(&ns, '\n', &source);
+        size_t n = (uintptr_t)s->value;
+        list_add(l, (struct sld_problem){
+                        .source = source,
+                        .path = SLD_STR(""),
+                        .severity = SLD_NOTE,
+                        .code = SLD_NAMESPACE_UNWATCHED,
+                        .message = sld_arena_fmt(
+                            &l->arena,
+                            "%zu object%s of namespace %.*s %s not count, because watchNamespaces "
+                            "of the Settings does not name it",
+                            n, n == 1 ? "" : "s", SLD_FMT(ns), n == 1 ? "does" : "do"),
+                    });
+    }
+    sld_map_fini(&counts);
+}
+
 static void list_origin(struct problem_list *l, const struct origin *s)
 {
     list_remarks(l, s->name, "", &s->trouble);
+    if (s->closing && s->claim_count)
+        list_add(l, (struct sld_problem){
+                        .source = sld_str_c(s->name),
+                        .path = SLD_STR(""),
+                        .severity = SLD_WARNING,
+                        .code = SLD_SOURCE_CLOSED,
+                        .message = sld_arena_fmt(
+                            &l->arena,
+                            "nothing names this source any more; its %zu objects go when every "
+                            "other source has been read",
+                            s->claim_count),
+                    });
     if (!s->mass)
         return;
     list_add(l,
@@ -183,6 +228,7 @@ const struct sld_problem *sld_intake_problems(const struct sld_intake *in, size_
         size_t at = 0;
         for (struct sld_map_slot *s; (s = sld_map_next(&in->origins, &at));)
             list_origin(l, s->value);
+        list_unwatched(l, in);
         if (l->count)
             qsort(l->items, l->count, sizeof(*l->items), problem_cmp);
         l->valid = true;

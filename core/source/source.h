@@ -113,7 +113,13 @@ struct sld_intake *sld_intake_create(const struct sld_intake_options *o,
                                      const struct sld_intake_events *ev);
 void sld_intake_destroy(struct sld_intake *in);
 // Tells of a source before its first unit; lower ORDER wins when two sources hold the same object.
+// A source that was told gone may come again, also while its objects still stay: what it says from
+// now on counts, and what it does not say by its next sld_intake_synced goes.
 void sld_intake_source(struct sld_intake *in, struct sld_str source, unsigned order);
+// SOURCE is not read any more, because nobody names it. Its objects go after the quiet period,
+// whatever share of all they are, but not before every other source has been read once: what takes
+// their place may be on its way. Until then SOURCE is known, and may be told of again.
+void sld_intake_source_gone(struct sld_intake *in, struct sld_str source, uint64_t now);
 // From now on only documents of KIND count in SOURCE, which was told; others are ignored like foreign ones.
 void sld_intake_source_only(struct sld_intake *in, struct sld_str source, enum sld_kind kind);
 // Objects known from the state directory, given before the sources' units: they count as said by
@@ -137,6 +143,13 @@ void sld_intake_held(const struct sld_intake *in,
                      void *arg);
 // Settings that may change while it runs; as in the options.
 void sld_intake_set_waits(struct sld_intake *in, uint64_t quiet_ns, unsigned mass_percent);
+// Documents without a namespace belong to NS from now on; those that were read are read again.
+void sld_intake_set_default_ns(struct sld_intake *in, struct sld_str ns, uint64_t now);
+// Only objects of these N namespaces count from now on (copied; 0 = all of them), and Settings
+// everywhere. What does not count is a note among the problems.
+void sld_intake_watch(struct sld_intake *in, const struct sld_str *namespaces, size_t n);
+// How many objects are said in namespaces that do not count.
+size_t sld_intake_unwatched(const struct sld_intake *in);
 struct sld_intake_stats {
     size_t units, objects, foreign, duplicates,
         held; // held: objects in force that their unit does not say any more
