@@ -52,10 +52,14 @@ struct sld_admin_check {
 
 struct sld_admin_source {
     struct sld_str name;    // its address, as in --config
+    const char *holds;      // "configuration", "artifacts", "secrets"
+    const char *setting;    // the field of Settings that names it; NULL: a flag does
+    struct sld_str store;   // its address for another process on this machine; absent: it is read only
     const char *type;       // "directory", ...; "state" is the state directory: up while it can be written
     bool up;                // it can be read
     bool synced;            // everything there is was told once
     int64_t last_sync_ms;   // Unix time of its last complete reading; 0 = none
+    int64_t stale_since_ms; // Unix time since when it cannot be read; 0 = it can
     struct sld_str problem; // why it cannot be read; absent when it can
 };
 

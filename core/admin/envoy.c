@@ -78,9 +78,13 @@ void v1_sources(struct sld_admin *a, const struct call *c, struct answer *out)
         sld_json_begin(&j, '{');
         put_str(&j, "name", s[i].name);
         put_c(&j, "type", s[i].type);
+        put_c(&j, "holds", s[i].holds);
+        put_c(&j, "setting", s[i].setting);
+        put_str(&j, "store", s[i].store);
         put_bool(&j, "up", s[i].up);
         put_bool(&j, "synced", s[i].synced);
         put_time(&j, "lastSync", s[i].last_sync_ms);
+        put_time(&j, "staleSince", s[i].stale_since_ms);
         put_str(&j, "problem", s[i].problem);
         sld_json_end(&j, '}');
     }

@@ -17,6 +17,25 @@ static void put_check(struct answer *out, const struct sld_admin_check *c, bool 
         sld_buf_addf(&out->body, "[-]%s failed: %.*s\n", c->name, SLD_FMT(c->reason));
 }
 
+// A source that cannot be read is no reason to be unready, for its last state is served; but people
+// who ask are told.
+static void put_sources(struct sld_admin *a, const struct call *c, struct answer *out, bool verbose)
+{
+    struct sld_admin_source *s =
+        SLD_ARENA_ARRAY(c->arena, struct sld_admin_source, SLD_ADMIN_SOURCES_MAX);
+    size_t n = a->opt.host.sources(s, SLD_ADMIN_SOURCES_MAX, a->opt.host.user);
+    for (size_t i = 0; i < n; i++) {
+        char since[32] = "the beginning";
+        if (s[i].stale_since_ms)
+            sld_time_text(s[i].stale_since_ms, since);
+        if (!s[i].up)
+            sld_buf_addf(&out->body, "[!]source %.*s stale since %s: %.*s\n", SLD_FMT(s[i].name), since,
+                         SLD_FMT(s[i].problem));
+        else if (verbose)
+            sld_buf_addf(&out->body, "[+]source %.*s ok\n", SLD_FMT(s[i].name));
+    }
+}
+
 // Only checks that count for LIVE when that is asked.
 static void health(struct sld_admin *a, const struct call *c, struct answer *out, bool live,
                    const char *what)
@@ -44,10 +63,12 @@ static void health(struct sld_admin *a, const struct call *c, struct answer *out
         return;
     }
     text_answer(out, ok);
+    if (!verbose && ok)
+        sld_buf_addz(&out->body, "ok\n");
+    if (!live)
+        put_sources(a, c, out, verbose);
     if (verbose || !ok)
         sld_buf_addf(&out->body, "%s check %s\n", what, ok ? "passed" : "failed");
-    else
-        sld_buf_addz(&out->body, "ok\n");
 }
 
 void health_live(struct sld_admin *a, const struct call *c, struct answer *out)

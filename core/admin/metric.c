@@ -169,6 +169,13 @@ static void put_sources(struct sld_buf *b, const struct sld_admin *a)
             metric_put(b, "solder_source_last_sync_timestamp_seconds", &(struct metric_label){"source", s[i].name}, 1,
                        (double)s[i].last_sync_ms / 1000);
     }
+    metric_family(b, "solder_source_stale_since_timestamp_seconds", "gauge",
+                  "Unix time since when a source cannot be read, so that its last state stays; 0 when it can.");
+    for (size_t i = 0; i < n; i++) {
+        if (!is_state(&s[i]))
+            metric_put(b, "solder_source_stale_since_timestamp_seconds",
+                       &(struct metric_label){"source", s[i].name}, 1, (double)s[i].stale_since_ms / 1000);
+    }
     metric_family(b, "solder_state_directory_up", "gauge", "Whether the state directory can be written.");
     for (size_t i = 0; i < n; i++) {
         if (is_state(&s[i]))

@@ -14,6 +14,23 @@ static void put_origin(struct sld_json *j, struct sld_arena *a, const struct sld
         put_str(j, "origin", sld_arena_fmt(a, "%.*s:%d", SLD_FMT(raw->origin), raw->line));
 }
 
+// Since when the source of RAW cannot be read, and why where WORDS. Its document may be another by
+// now.
+static void put_stale(struct sld_json *j, const struct sld_admin_model *m, const struct sld_raw *raw,
+                      bool words)
+{
+    uint64_t since_ns = 0;
+    struct sld_str why = SLD_STR_NONE;
+    // The intake names an origin "<source>/<path>".
+    if (!m->intake || !raw || raw->origin.n <= raw->path.n ||
+        !sld_intake_stale(m->intake, sld_str_sub(raw->origin, 0, raw->origin.n - raw->path.n - 1),
+                          &since_ns, &why))
+        return;
+    put_time(j, "staleSince", sld_wall_ms() - (int64_t)((sld_mono_ns() - since_ns) / 1000000));
+    if (words)
+        put_str(j, "staleReason", why);
+}
+
 // State and what goes with it; S may be NULL before the first round.
 static void put_state(struct sld_json *j, const struct sld_status *s)
 {
@@ -91,6 +108,7 @@ static void list_one(const struct sld_object *o, const struct sld_status *s, voi
     put_state(&l->j, s);
     put_int(&l->j, "findings", s ? s->count : 0);
     put_origin(&l->j, &a, object_raw(l->m, o, key));
+    put_stale(&l->j, l->m, object_raw(l->m, o, key), false);
     if (l->spec) {
         struct sld_node *n = resource_tree(&a, l->m, o, s, false);
         if (n)
@@ -247,6 +265,7 @@ void v1_object(const struct sld_admin_model *m, const struct call *c, struct ans
     put_int(&j, "index", m->index);
     put_state(&j, s);
     put_origin(&j, c->arena, raw);
+    put_stale(&j, m, raw, true);
     put_findings(&j, c->arena, raw, s);
     put_node(&j, "object", n);
     if (d)

@@ -50,6 +50,10 @@ static void print(const struct sld_kind_info *k, struct sld_str ns, const char *
     printf("In force:  %s\n", last_good ? "the last accepted form, not the present document"
                               : served  ? "the present document"
                                         : "nothing");
+    if (text(root, "staleSince").n)
+        printf("Stale:     its source cannot be read since %.*s, so this may not be its last word:\n"
+               "           %.*s\n",
+               SLD_FMT(text(root, "staleSince")), SLD_FMT(text(root, "staleReason")));
     print_findings(sld_node_get(root, SLD_STR("findings")));
     const struct sld_node *object = sld_node_get(root, SLD_STR("object"));
     if (object)

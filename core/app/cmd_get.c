@@ -80,17 +80,24 @@ static struct sld_str one_line(struct sld_arena *a, struct sld_str s)
     return sld_str_n(p, s.n);
 }
 
+// The state as people are told it: also whether it is that of the present document.
+static struct sld_str state_text(struct sld_arena *a, const struct sld_node *o)
+{
+    bool last_good = sld_str_eq(text(o, "lastGood"), SLD_STR("true"));
+    bool stale = text(o, "staleSince").n > 0;
+    return sld_arena_fmt(a, "%.*s%s%s", SLD_FMT(text(o, "state")), last_good ? " (last good)" : "",
+                         stale ? " (stale)" : "");
+}
+
 static void add_rows(struct get *g, const struct sld_node *items, struct row **rows, size_t *n)
 {
     for (size_t i = 0; items && i < items->count; i++) {
         const struct sld_node *o = items->items[i];
-        bool last_good = sld_str_eq(text(o, "lastGood"), SLD_STR("true"));
         struct row r = {{
             text(o, "namespace"),
             text(o, "name"),
             text(o, "kind"),
-            last_good ? sld_arena_fmt(&g->arena, "%.*s (last good)", SLD_FMT(text(o, "state")))
-                      : text(o, "state"),
+            state_text(&g->arena, o),
             text(o, "origin"),
             one_line(&g->arena, text(o, "reason")),
         }};
@@ -193,7 +200,7 @@ static int one(struct get *g, struct sld_str name)
         printf("%s/%.*s/%.*s\n", g->kind->plural, SLD_FMT(ns), SLD_FMT(name));
         return SLD_EXIT_OK;
     }
-    struct row r = {{ns, name, sld_str_c(g->kind->name), text(root, "state"), text(root, "origin"),
+    struct row r = {{ns, name, sld_str_c(g->kind->name), state_text(a, root), text(root, "origin"),
                      one_line(a, text(root, "reason"))}};
     print_rows(&r, 1, COLUMNS, !sld_args_has(g->args, "no-headers"));
     return SLD_EXIT_OK;

@@ -31,8 +31,6 @@ static int run(struct sld_args *a)
         return sld_usage("--log-format takes json or text, not %s", format);
     if (format)
         sld_log_set_json(!strcmp(format, "json"));
-    if (!o.configs[0])
-        return sld_usage("run needs --config DIRECTORY, where the resources are");
     return sld_server_run(&o);
 }
 

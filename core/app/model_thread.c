@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "app/builtin.h"
+#include "app/model_place.h"
 #include "app/publish.h"
 #include "app/settings.h"
 
@@ -16,8 +17,10 @@ enum letter_kind {
     RESTORE,
     RESTORE_REFUSAL,
     SOURCE,
+    SOURCE_GONE,
     PLACE,
     SETTINGS,
+    SETTINGS_TAKEN,
     PUT,
     GONE,
     SYNCED,
@@ -32,8 +35,9 @@ struct letter {
     enum letter_kind kind;
     char *source, *path, *text, *build; // own
     struct sld_obj *object;             // reference: raw or blob
-    unsigned order;
-    bool flag; // settled, taken, of secrets
+    struct sld_model_source about;
+    uint64_t version;
+    bool flag; // settled, taken
     enum sld_code code;
     enum sld_out_type type;
     struct sld_hash hash;
@@ -45,6 +49,18 @@ struct news {
     struct sld_model_news n;
 };
 
+struct settings_news {
+    struct sld_message msg;
+    struct sld_model_thread *m;
+    struct sld_arena_obj *settings;
+    uint64_t version;
+};
+
+// A source that was told.
+struct known {
+    bool on_demand, synced;
+};
+
 struct sld_model_thread {
     struct sld_model_options opt;
     struct sld_loop *io, *loop;
@@ -53,13 +69,17 @@ struct sld_model_thread {
     struct sld_translate *translate;
     struct sld_object *settings_file; // --settings
     struct sld_object *settings;      // the resource in use
+    struct sld_arena_obj *in_force;   // both merged: Gloo__Settings
+    uint64_t version, taken;          // of those; the one io has looked at
     struct sld_timer *tick, *clock, *trim;
-    size_t sources, synced;
-    struct sld_map synced_names;
+    struct sld_map sources; // address -> struct known
+    struct model_places places;
     struct sld_map held;     // keys of objects whose place has a problem -> the look that saw it
     struct sld_map problems; // told of -> the look that saw it
     uintptr_t looks;
     bool ready, serve_restored, settings_dirty, any_restored, problems_dirty;
+    bool was_all;      // every source had been read, once
+    bool was_complete; // the same of those that tell by themselves
     uint64_t index, batches;
     uint64_t since_ns;       // mono: the first letter since the last round; 0 = none
     uint64_t held_ns;        // mono: until then no round shows what is not served yet
@@ -70,31 +90,59 @@ struct sld_model_thread {
 
 // ---- Settings ----
 
-static void apply_settings(struct sld_model_thread *m)
+static void settings_news_free(struct settings_news *n)
 {
-    struct sld_arena a = {0};
-    bool use = m->settings && m->settings->ok;
-    const struct sld_object *file = m->settings_file;
-    Gloo__Settings *s = sld_settings_merge(&a, file ? sld_object_msg(file) : NULL,
-                                           use ? sld_object_msg(m->settings) : NULL);
-    sld_translate_set_settings(m->translate, s);
-    m->settings_dirty = false;
-    sld_arena_fini(&a);
+    SLD_UNREF(n->settings);
+    sld_xfree(n);
 }
 
-static const Gloo__SolderSettings *own_settings(struct sld_model_thread *m, struct sld_arena *a)
+static void settings_news_run(struct sld_message *msg)
+{
+    struct settings_news *n = SLD_CONTAINER_OF(msg, struct settings_news, msg);
+    if (!n->m->stopped)
+        n->m->opt.on_settings(n->m->opt.user, n->settings, n->version);
+    settings_news_free(n);
+}
+
+static void settings_news_drop(struct sld_message *msg)
+{
+    settings_news_free(SLD_CONTAINER_OF(msg, struct settings_news, msg));
+}
+
+static void tell_settings(struct sld_model_thread *m)
+{
+    struct settings_news *n = SLD_NEW(struct settings_news);
+    n->msg = (struct sld_message){.run = settings_news_run, .drop = settings_news_drop};
+    n->m = m;
+    n->settings = sld_obj_ref(m->in_force);
+    n->version = ++m->version;
+    sld_loop_post(m->io, &n->msg);
+}
+
+static void apply_settings(struct sld_model_thread *m)
 {
     bool use = m->settings && m->settings->ok;
     const struct sld_object *file = m->settings_file;
-    return sld_settings_merge(a, file ? sld_object_msg(file) : NULL,
-                              use ? sld_object_msg(m->settings) : NULL)
-        ->solder;
+    struct sld_arena_obj *o = sld_arena_obj_create();
+    Gloo__Settings *s = sld_settings_merge(&o->arena, file ? sld_object_msg(file) : NULL,
+                                           use ? sld_object_msg(m->settings) : NULL);
+    o->root = s;
+    o->obj.hash = sld_msg_hash(&s->base);
+    m->settings_dirty = false;
+    sld_translate_set_settings(m->translate, s);
+    sld_intake_set_default_ns(m->intake, sld_settings_own_ns(s), sld_mono_ns());
+    sld_settings_watch(m->intake, s);
+    bool same = m->in_force && sld_hash_eq(m->in_force->obj.hash, o->obj.hash);
+    SLD_UNREF(m->in_force);
+    m->in_force = o;
+    if (!same)
+        tell_settings(m);
 }
 
 static void fill_settings(struct sld_model_thread *m, struct sld_model_news *n)
 {
-    struct sld_arena a = {0};
-    const Gloo__SolderSettings *s = own_settings(m, &a);
+    const Gloo__Settings *all = m->in_force->root;
+    const Gloo__SolderSettings *s = all->solder;
     n->linger_ns =
         s && s->linger ? (uint64_t)sld_duration_ms(s->linger) * 1000000 : 30 * UINT64_C(1000000000);
     n->log_level = m->opt.log_level;
@@ -106,7 +154,6 @@ static void fill_settings(struct sld_model_thread *m, struct sld_model_news *n)
         m->intake,
         s && s->quiet_period ? (uint64_t)sld_duration_ms(s->quiet_period) * 1000000 : o->quiet_ns,
         s && s->mass_deletion_percent ? s->mass_deletion_percent : o->mass_percent);
-    sld_arena_fini(&a);
 }
 
 // ---- Intake's events ----
@@ -131,6 +178,7 @@ static void on_object(void *user, struct sld_ident id, struct sld_raw *raw)
     // A certificate made a moment ago must not be judged by the time of the last tick.
     if (id.kind == SLD_KIND_SECRET)
         sld_translate_set_now(m->translate, sld_wall_ms() / 1000);
+    model_places_moved(&m->places, m->translate, id, raw);
     sld_translate_set(m->translate, id, raw);
     if (!raw && m->opt.state)
         sld_state_forget(m->opt.state, id);
@@ -151,6 +199,16 @@ static void on_second_look(void *user, struct sld_str source)
 
 // ---- Rounds ----
 
+static void news_free(struct news *n)
+{
+    for (size_t i = 0; i < n->n.status_count; i++) {
+        struct sld_status *s = n->n.statuses[i].status;
+        SLD_UNREF(s);
+    }
+    sld_arena_fini(&n->n.arena);
+    sld_xfree(n);
+}
+
 static void news_run(struct sld_message *msg)
 {
     struct news *n = SLD_CONTAINER_OF(msg, struct news, msg);
@@ -158,16 +216,14 @@ static void news_run(struct sld_message *msg)
         sld_xds_batch_destroy(n->n.batch);
     else
         n->m->opt.on_news(n->m->opt.user, &n->n);
-    sld_arena_fini(&n->n.arena);
-    sld_xfree(n);
+    news_free(n);
 }
 
 static void news_drop(struct sld_message *msg)
 {
     struct news *n = SLD_CONTAINER_OF(msg, struct news, msg);
     sld_xds_batch_destroy(n->n.batch);
-    sld_arena_fini(&n->n.arena);
-    sld_xfree(n);
+    news_free(n);
 }
 
 // ---- Problems of places ----
@@ -337,28 +393,46 @@ static void copy_views(struct sld_model_news *n, const struct sld_translate_resu
     n->views = views;
 }
 
+// Whether every source has been read, or every one that tells by itself (EAGER). Not while io has
+// not looked at the settings, which may name others.
+static bool all_read(const struct sld_model_thread *m, bool eager)
+{
+    size_t at = 0;
+    if (m->taken != m->version || sld_map_count(&m->sources) == 0)
+        return false;
+    for (struct sld_map_slot *s; (s = sld_map_next(&m->sources, &at));) {
+        const struct known *k = s->value;
+        if (!k->synced && !(eager && k->on_demand))
+            return false;
+    }
+    return true;
+}
+
 // Runs when the inbox is empty: everything told so far goes out in one round.
 static void on_idle(void *user)
 {
     struct sld_model_thread *m = user;
-    bool was_ready = m->ready;
-    bool all = m->sources && m->synced == m->sources;
+    if (m->settings_dirty)
+        apply_settings(m);
+    bool was_ready = m->ready, complete = all_read(m, true), all = all_read(m, false);
+    m->was_all |= all;
     m->ready = m->ready || all || (m->serve_restored && m->any_restored);
     uint64_t now = sld_mono_ns();
-    bool hold = !m->ready && now < m->held_ns;
+    bool hold = !m->ready && !complete && now < m->held_ns;
     arm(m, now, hold ? m->held_ns : 0);
     if (hold)
         return;
     m->held_ns = now + HOLD_NS;
-    if (m->settings_dirty)
-        apply_settings(m);
+    bool first = complete && !m->was_complete;
+    m->was_complete |= complete;
     bool problems = m->problems_dirty;
     if (problems)
         look_for_held(m);
     bool pending = sld_translate_pending(m->translate);
     uint64_t since = m->since_ns;
     m->since_ns = 0;
-    if (!pending && !problems && was_ready == m->ready && !m->second_look)
+    if (!pending && !problems && was_ready == m->ready && !m->second_look && !first &&
+        !model_places_pending(&m->places))
         return;
     struct sld_translate_result r = {0};
     if (pending)
@@ -373,10 +447,12 @@ static void on_idle(void *user)
                                    .index = m->index,
                                    .since_ns = since,
                                    .ready = m->ready,
-                                   .restored = !all,
+                                   .restored = !m->was_all,
+                                   .complete = complete,
                                    .second_look = m->second_look};
     fill_settings(m, &n->n);
     copy_views(&n->n, &r);
+    model_places_tell(&m->places, m->translate, &r, &n->n);
     if (r.out_count)
         n->n.batch = sld_publish_batch(r.outs, r.out_count, ++m->batches);
     m->second_look = NULL;
@@ -427,11 +503,31 @@ static void letter_drop(struct sld_message *msg)
 
 static void source_synced(struct sld_model_thread *m, struct sld_str source)
 {
-    if (!sld_map_has(&m->synced_names, source)) {
-        sld_map_set(&m->synced_names, source, m);
-        m->synced++;
-    }
+    struct known *k = sld_map_get(&m->sources, source);
+    SLD_PRE(k);
+    k->synced = true;
     sld_intake_synced(m->intake, source, sld_mono_ns());
+}
+
+static void source_told(struct sld_model_thread *m, struct sld_str source,
+                        const struct sld_model_source *about)
+{
+    struct known *k = SLD_NEW(struct known);
+    k->on_demand = about->on_demand;
+    SLD_PRE(!sld_map_has(&m->sources, source));
+    sld_map_set(&m->sources, source, k);
+    sld_intake_source(m->intake, source, about->order);
+    if (about->only != SLD_KIND_COUNT)
+        sld_intake_source_only(m->intake, source, about->only);
+    if (about->keeps_status)
+        sld_map_set(&m->places.keepers, source, m);
+}
+
+static void source_gone(struct sld_model_thread *m, struct sld_str source)
+{
+    sld_xfree(sld_map_remove(&m->sources, source));
+    sld_map_remove(&m->places.keepers, source);
+    sld_intake_source_gone(m->intake, source, sld_mono_ns());
 }
 
 static void letter_run(struct sld_message *msg)
@@ -455,10 +551,13 @@ static void letter_run(struct sld_message *msg)
         break;
     }
     case SOURCE:
-        m->sources++;
-        sld_intake_source(m->intake, source, l->order);
-        if (l->flag)
-            sld_intake_source_only(m->intake, source, SLD_KIND_SECRET);
+        source_told(m, source, &l->about);
+        break;
+    case SOURCE_GONE:
+        source_gone(m, source);
+        break;
+    case SETTINGS_TAKEN:
+        m->taken = l->version;
         break;
     case SETTINGS:
         SLD_UNREF(m->settings_file);
@@ -467,6 +566,7 @@ static void letter_run(struct sld_message *msg)
         break;
     case PLACE:
         sld_intake_source(m->intake, source, UINT_MAX);
+        sld_intake_synced(m->intake, source, now);
         break;
     case PUT:
         sld_intake_put(m->intake, source, path, (struct sld_blob *)l->object, l->flag, now);
@@ -540,12 +640,23 @@ void sld_model_thread_restore_refusal(struct sld_model_thread *m, struct sld_ide
     post(l);
 }
 
-void sld_model_thread_source(struct sld_model_thread *m, struct sld_str source, unsigned order,
-                             bool secrets)
+void sld_model_thread_source(struct sld_model_thread *m, struct sld_str source,
+                             const struct sld_model_source *o)
 {
     struct letter *l = letter(m, SOURCE, source);
-    l->flag = secrets;
-    l->order = order;
+    l->about = *o;
+    post(l);
+}
+
+void sld_model_thread_source_gone(struct sld_model_thread *m, struct sld_str source)
+{
+    post(letter(m, SOURCE_GONE, source));
+}
+
+void sld_model_thread_settings_taken(struct sld_model_thread *m, uint64_t version)
+{
+    struct letter *l = letter(m, SETTINGS_TAKEN, SLD_STR_NONE);
+    l->version = version;
     post(l);
 }
 
@@ -634,6 +745,7 @@ struct sld_model_thread *sld_model_thread_start(struct sld_loop *io,
     struct sld_model_thread *m = SLD_NEW(struct sld_model_thread);
     m->opt = *o;
     m->settings_file = sld_obj_ref(o->settings_file);
+    m->settings = sld_obj_ref(o->settings);
     m->io = io;
     m->names = sld_intern_create();
     m->loop = sld_loop_create("model");
@@ -673,7 +785,12 @@ void sld_model_thread_stop(struct sld_model_thread *m)
     sld_translate_destroy(m->translate);
     SLD_UNREF(m->settings);
     SLD_UNREF(m->settings_file);
-    sld_map_fini(&m->synced_names);
+    SLD_UNREF(m->in_force);
+    size_t at = 0;
+    for (struct sld_map_slot *s; (s = sld_map_next(&m->sources, &at));)
+        sld_xfree(s->value);
+    sld_map_fini(&m->sources);
+    model_places_fini(&m->places);
     sld_map_fini(&m->held);
     sld_map_fini(&m->problems);
     sld_intern_destroy(m->names);

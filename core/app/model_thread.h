@@ -10,6 +10,14 @@
 
 struct sld_model_thread;
 
+// What the source keeps that the document of object ID lies in (unit PATH) is to know: its status
+// changed, or (STATUS NULL) it is not there any more.
+struct sld_model_status {
+    struct sld_ident id;
+    struct sld_str source, path;
+    struct sld_status *status; // reference, the news'
+};
+
 // What a round changed, told on io.
 struct sld_model_news {
     struct sld_xds_batch *batch; // taken over by the callee; NULL: no resource changed
@@ -26,11 +34,18 @@ struct sld_model_news {
     const struct sld_str *views;
     size_t view_count;
     struct sld_str write_ns; // the namespace roles begin with; absent: unchanged
-    struct sld_arena arena;  // freed when the callback returns
+    // For sources that keep statuses, and the namespace they are reported by.
+    const struct sld_model_status *statuses;
+    size_t status_count;
+    struct sld_str reporter_ns;
+    bool complete;          // every source that tells by itself had been read: nothing it refers to
+                            // is missing for want of a source
+    struct sld_arena arena; // freed when the callback returns
 };
 
 struct sld_model_options {
     struct sld_object *settings_file; // --settings, or NULL
+    struct sld_object *settings;      // the Settings resource as restored, or NULL
     struct sld_str settings_key;      // of the Settings resource
     struct sld_str default_ns;
     struct sld_intake_options intake; // default_ns is set by us
@@ -38,7 +53,19 @@ struct sld_model_options {
     enum sld_level log_level;         // when no setting says another; fixed when LOG_FIXED
     bool log_fixed;
     void (*on_news)(void *user, struct sld_model_news *n); // [io]
+    // The settings in force (root: Gloo__Settings) changed; borrowed. Once at the beginning. Nothing
+    // counts as read, and nothing is served for the first time, before they were answered by
+    // sld_model_thread_settings_taken: sources that they name have to be told first. [io]
+    void (*on_settings)(void *user, struct sld_arena_obj *settings, uint64_t version);
     void *user;
+};
+
+// A source, for the model.
+struct sld_model_source {
+    unsigned order;     // as of sld_intake_source
+    enum sld_kind only; // the kind that counts there; SLD_KIND_COUNT: all do
+    bool keeps_status;  // statuses of its objects are in the news
+    bool on_demand;     // it tells only what is wanted: rounds do not wait for it, serving does
 };
 
 // Starts the thread. [io]
@@ -61,9 +88,13 @@ void sld_model_thread_restore(struct sld_model_thread *m, struct sld_str source,
 // What Envoys refused, as the state directory has it.
 void sld_model_thread_restore_refusal(struct sld_model_thread *m, struct sld_ident id,
                                       struct sld_hash hash, struct sld_str words);
-// SECRETS: it is a secret store.
-void sld_model_thread_source(struct sld_model_thread *m, struct sld_str source, unsigned order,
-                             bool secrets);
+// There is a source. Before what it says.
+void sld_model_thread_source(struct sld_model_thread *m, struct sld_str source,
+                             const struct sld_model_source *o);
+// It is not read any more; it has been closed.
+void sld_model_thread_source_gone(struct sld_model_thread *m, struct sld_str source);
+// The settings of that VERSION were looked at: sources that they name were told.
+void sld_model_thread_settings_taken(struct sld_model_thread *m, uint64_t version);
 // A place without documents that nobody waits for, so that problems can be told of it: the state
 // directory, the settings file.
 void sld_model_thread_place(struct sld_model_thread *m, struct sld_str place);

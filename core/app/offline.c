@@ -50,7 +50,10 @@ static void on_object(void *user, struct sld_ident id, struct sld_raw *raw)
         }
         sld_arena_fini(&a);
     }
-    l->o->documents++;
+    if (raw)
+        l->o->documents++;
+    else
+        l->o->documents--;
     sld_translate_set(l->o->translate, id, raw);
 }
 
@@ -106,6 +109,7 @@ static enum sld_rc apply_settings(struct load *l, const struct sld_offline_optio
     Gloo__Settings *s = sld_settings_merge(&l->o->arena, file ? sld_object_msg(file) : NULL,
                                            use ? sld_object_msg(l->settings) : NULL);
     sld_translate_set_settings(l->o->translate, s);
+    sld_settings_watch(l->o->intake, s);
     sld_translate_settings_in_use(l->o->translate, l->settings_key);
     SLD_UNREF(file);
     return SLD_OK;

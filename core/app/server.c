@@ -10,109 +10,7 @@
 #include "app/notify.h"
 #include "app/settings.h"
 
-// ---- Sources ----
-
-static void on_put(void *user, struct sld_str path, struct sld_blob *bytes, bool settled)
-{
-    struct source *c = user;
-    c->last_sync_ms = c->synced ? sld_wall_ms() : 0;
-    sld_model_thread_put(c->s->model, sld_str_c(c->address), path, bytes, settled);
-}
-
-static void on_gone(void *user, struct sld_str path)
-{
-    struct source *c = user;
-    sld_model_thread_gone(c->s->model, sld_str_c(c->address), path);
-}
-
-static void on_synced(void *user)
-{
-    struct source *c = user;
-    if (!c->synced)
-        SLD_LOG(SLD_INFO, "app", "source_synced", SLD_KC("source", c->address));
-    c->synced = true;
-    c->last_sync_ms = sld_wall_ms();
-    sld_model_thread_synced(c->s->model, sld_str_c(c->address));
-}
-
-static void on_problem(void *user, struct sld_str path, enum sld_code code, struct sld_str message)
-{
-    struct source *c = user;
-    if (!path.n) {
-        c->up = !message.p;
-        snprintf(c->problem, sizeof(c->problem), "%.*s", SLD_FMT(message));
-        if (message.p)
-            SLD_LOG(SLD_WARN, "app", "source_down", SLD_KC("source", c->address),
-                    SLD_KS("reason", message));
-        else
-            SLD_LOG(SLD_INFO, "app", "source_up", SLD_KC("source", c->address));
-    }
-    sld_model_thread_problem(c->s->model, sld_str_c(c->address), path, code, message);
-}
-
-static enum sld_rc open_sources(struct server *s, struct sld_err *err)
-{
-    struct sld_arena a = {0};
-    const struct sld_object *file = s->settings_file;
-    const Gloo__Settings *set = sld_settings_merge(&a, file ? sld_object_msg(file) : NULL, NULL);
-    enum sld_rc rc = SLD_OK;
-    for (size_t i = 0; i < s->source_count && !rc; i++) {
-        struct source *c = &s->sources[i];
-        struct sld_source_events ev = {.on_put = on_put,
-                                       .on_gone = on_gone,
-                                       .on_synced = on_synced,
-                                       .on_problem = on_problem,
-                                       .user = c};
-        c->up = true;
-        rc = c->ops->open(s->io, sld_str_c(c->address), set, &ev, &c->source, err);
-        if (rc)
-            rc = sld_err_wrap(err, "--config %s", c->address);
-    }
-    sld_arena_fini(&a);
-    return rc;
-}
-
-static enum sld_rc add_source(struct server *s, const char *flag, const char *address, bool secrets,
-                              struct sld_err *err)
-{
-    struct sld_str a = sld_str_c(address);
-    const struct sld_source_ops *ops =
-        secrets ? sld_builtin_secret_store(a) : sld_builtin_source(a);
-    if (s->source_count == MAX_SOURCES)
-        return sld_err_set(err, SLD_LIMIT, "more than %d --config and --secrets", MAX_SOURCES);
-    if (!ops)
-        return sld_err_set(err, SLD_INVALID, "--%s %s is nothing Solder can read; give a directory",
-                           flag, address);
-    for (size_t i = 0; i < s->source_count; i++) {
-        if (!strcmp(s->sources[i].address, address))
-            return sld_err_set(err, SLD_INVALID, "--%s %s is given twice", flag, address);
-    }
-    s->sources[s->source_count++] =
-        (struct source){.s = s, .address = address, .ops = ops, .secrets = secrets};
-    return SLD_OK;
-}
-
-// Sources before stores: of a Secret in both the source's counts.
-static enum sld_rc find_sources(struct server *s, struct sld_err *err)
-{
-    enum sld_rc rc = SLD_OK;
-    for (const char *const *at = s->opt->configs; *at && !rc; at++)
-        rc = add_source(s, "config", *at, false, err);
-    for (const char *const *at = s->opt->secrets; *at && !rc; at++)
-        rc = add_source(s, "secrets", *at, true, err);
-    return rc;
-}
-
 // ---- What the model thread tells ----
-
-static void second_look(struct server *s, const char *address)
-{
-    for (size_t i = 0; i < s->source_count; i++) {
-        struct source *c = &s->sources[i];
-        if (c->source && !strcmp(c->address, address))
-            c->ops->reread(c->source);
-    }
-}
 
 static void begin_serving(struct server *s, const struct sld_model_news *n)
 {
@@ -154,7 +52,6 @@ static void on_news(void *user, struct sld_model_news *n)
     take_views(s, n);
     if (n->batch)
         sld_xds_server_apply(s->xds_server, n->batch);
-    s->restored = n->restored;
     sld_state_set_history(s->state, n->history);
     if (n->ready && !s->served_ns)
         begin_serving(s, n);
@@ -172,8 +69,18 @@ static void on_news(void *user, struct sld_model_news *n)
         s->index = n->index;
         sld_admin_changed(s->admin, n->index + 1); // the API's indices begin at 1
     }
+    server_sources_status(s, n);
     if (n->second_look)
-        second_look(s, n->second_look);
+        server_sources_reread(s, sld_str_c(n->second_look));
+}
+
+static void on_settings(void *user, struct sld_arena_obj *settings, uint64_t version)
+{
+    struct server *s = user;
+    SLD_UNREF(s->settings);
+    s->settings = sld_obj_ref(settings);
+    server_sources_configure(s);
+    sld_model_thread_settings_taken(s->model, version);
 }
 
 static void on_refused(void *user, struct sld_str view, const struct sld_xds_resource *r,
@@ -245,10 +152,7 @@ static void on_hup(int signum, void *user)
     struct server *s = user;
     look_at_settings(s, true);
     SLD_LOG(SLD_INFO, "app", "reread", SLD_KC("msg", "reading all sources again"));
-    for (size_t i = 0; i < s->source_count; i++) {
-        if (s->sources[i].source)
-            s->sources[i].ops->reread(s->sources[i].source);
-    }
+    server_sources_reread(s, SLD_STR_NONE);
     sld_admin_reload(s->admin);
     server_reload_xds_tls(s);
 }
@@ -295,6 +199,8 @@ static void on_state_look(void *user)
     look_at_settings(s, false);
     if (++s->looks % CERTIFICATES_EACH == 0)
         server_reload_xds_tls(s);
+    if (s->looks % RETRY_EACH == 0)
+        server_sources_retry(s);
     if (!strncmp(now ? now : "", s->state_problem, sizeof(s->state_problem) - 1))
         return;
     snprintf(s->state_problem, sizeof(s->state_problem), "%s", now ? now : "");
@@ -343,10 +249,60 @@ static enum sld_rc open_state(struct server *s, struct sld_err *err)
 static void on_restored(struct sld_str source, struct sld_raw *raw, void *arg)
 {
     struct server *s = arg;
-    for (size_t i = 0; i < s->source_count; i++) {
-        if (sld_str_eq(sld_str_c(s->sources[i].address), source))
-            sld_model_thread_restore(s->model, source, raw);
+    if (server_sources_know(s, source))
+        sld_model_thread_restore(s->model, source, raw);
+}
+
+// The Settings resource of the last run, if it came from a source that is there.
+static void on_restored_settings(struct sld_str source, struct sld_raw *raw, void *arg)
+{
+    struct server *s = arg;
+    struct sld_arena a = {0};
+    struct sld_ident id = {.kind = raw->kind, .ns = raw->ns, .name = raw->name};
+    if (raw->kind == SLD_KIND_SETTINGS && sld_str_eq(sld_ident_key(&a, id), s->settings_key) &&
+        server_sources_know(s, source)) {
+        SLD_UNREF(s->settings_restored);
+        s->settings_restored = sld_object_decode(raw, NULL);
     }
+    sld_arena_fini(&a);
+}
+
+// The settings before any source was read: of --settings, and those of the last run.
+static void merge_settings(struct server *s)
+{
+    const struct sld_object *file = s->settings_file, *restored = s->settings_restored;
+    struct sld_arena_obj *o = sld_arena_obj_create();
+    o->root = sld_settings_merge(&o->arena, file ? sld_object_msg(file) : NULL,
+                                 restored && restored->ok ? sld_object_msg(restored) : NULL);
+    SLD_UNREF(s->settings);
+    s->settings = o;
+}
+
+// Which sources there are, as far as flags, --settings and the last run tell.
+static enum sld_rc find_sources(struct server *s, struct sld_err *err)
+{
+    merge_settings(s);
+    enum sld_rc rc = server_sources_find(s, err);
+    if (rc)
+        return rc;
+    server_sources_name(s);
+    bool any = false;
+    SLD_LIST_EACH (it, &s->sources)
+        any |= SLD_CONTAINER_OF(it, struct source, link)->role == SLD_ROLE_CONFIG;
+    if (!any)
+        return sld_err_set(err, SLD_INVALID,
+                           "run needs --config SOURCE, where the resources are, or a --settings "
+                           "FILE that names one (directoryConfigSource, consulKvSource)");
+    return SLD_OK;
+}
+
+static void restore_settings(struct server *s)
+{
+    sld_state_each(s->state, on_restored_settings, s);
+    if (!s->settings_restored)
+        return;
+    merge_settings(s);
+    server_sources_name(s);
 }
 
 static void on_refusal_restored(struct sld_ident id, struct sld_hash hash, struct sld_str words,
@@ -361,15 +317,15 @@ static enum sld_rc start_model(struct server *s, struct sld_err *err)
     const Gloo__Settings *file = s->settings_file ? sld_object_msg(s->settings_file) : NULL;
     struct sld_model_options o = {
         .settings_file = s->settings_file,
+        .settings = s->settings_restored,
+        .settings_key = s->settings_key,
         .state = s->state,
         .log_level = SLD_INFO,
         .log_fixed = s->opt->log_level != NULL,
         .on_news = on_news,
+        .on_settings = on_settings,
         .user = s,
     };
-    enum sld_rc rc = sld_settings_key(&s->arena, s->opt->settings_name, &o.settings_key, err);
-    if (rc)
-        return rc;
     if (s->opt->log_level && !sld_log_level_parse(sld_str_c(s->opt->log_level), &o.log_level))
         return sld_err_set(err, SLD_INVALID, "--log-level takes debug, info, warn or error, not %s",
                            s->opt->log_level);
@@ -410,6 +366,8 @@ static enum sld_rc start(struct server *s, struct sld_err *err)
     enum sld_rc rc =
         o->settings_file ? sld_settings_read(o->settings_file, &s->settings_file, err) : SLD_OK;
     if (!rc)
+        rc = sld_settings_key(&s->arena, o->settings_name, &s->settings_key, err);
+    if (!rc)
         rc = find_sources(s, err);
     if (rc)
         return rc;
@@ -424,6 +382,7 @@ static enum sld_rc start(struct server *s, struct sld_err *err)
     rc = open_state(s, err);
     if (rc)
         return rc;
+    restore_settings(s);
     s->xds = sld_xds_create(&xo, &ev);
     rc = server_listen_xds(s, err);
     if (!rc)
@@ -432,9 +391,7 @@ static enum sld_rc start(struct server *s, struct sld_err *err)
         rc = start_model(s, err);
     if (rc)
         return rc;
-    for (size_t i = 0; i < s->source_count; i++)
-        sld_model_thread_source(s->model, sld_str_c(s->sources[i].address), (unsigned)i,
-                                s->sources[i].secrets);
+    server_sources_tell(s);
     sld_model_thread_place(s->model, sld_str_c(server_state_dir(s)));
     if (o->settings_file)
         sld_model_thread_place(s->model, sld_str_c(o->settings_file));
@@ -443,7 +400,7 @@ static enum sld_rc start(struct server *s, struct sld_err *err)
                                  SLD_STATE_DIR, sld_str_c(s->state_note));
     sld_state_each_refusal(s->state, on_refusal_restored, s);
     sld_state_each(s->state, on_restored, s);
-    rc = open_sources(s, err);
+    rc = server_sources_open(s, err);
     if (rc)
         return rc;
     s->term = sld_signal_create(s->io, SIGTERM, on_term, s);
@@ -464,10 +421,7 @@ static void on_xds_stopped(void *user)
 
 static void stop(struct server *s)
 {
-    for (size_t i = 0; i < s->source_count; i++) {
-        if (s->sources[i].source)
-            s->sources[i].ops->close(s->sources[i].source);
-    }
+    server_sources_close(s);
     sld_admin_destroy(s->admin);
     if (s->model)
         sld_model_thread_stop(s->model);
@@ -487,6 +441,10 @@ static void stop(struct server *s)
     sld_state_close(s->state);
     if (s->io)
         sld_loop_destroy(s->io);
+    server_sources_fini(s);
+    sld_arena_fini(&s->answer);
+    SLD_UNREF(s->settings);
+    SLD_UNREF(s->settings_restored);
     SLD_UNREF(s->settings_file);
     sld_arena_fini(&s->arena);
 }
@@ -495,6 +453,7 @@ int sld_server_run(const struct sld_server_options *o)
 {
     signal(SIGXFSZ, SIG_IGN); // a file size limit is an error like a full disk
     struct server s = {.opt = o};
+    sld_list_init(&s.sources);
     struct sld_err err = {0};
     if (start(&s, &err)) {
         fprintf(stderr, "solder: %s\n", err.msg);

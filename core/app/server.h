@@ -9,7 +9,7 @@
 #include "base/base.h"
 
 struct sld_server_options {
-    const char *const *configs; // addresses of sources, NULL-terminated; at least one
+    const char *const *configs; // addresses of sources, NULL-terminated; settings name more
     const char *const *secrets; // addresses of secret stores, NULL-terminated
     const char *settings_file;  // or NULL
     const char *settings_name;  // "ns/name" or NULL

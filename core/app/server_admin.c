@@ -2,6 +2,8 @@
 // thread.
 #include "app/server_inside.h"
 
+#include <stdio.h>
+
 static void query_back(struct sld_message *m)
 {
     sld_admin_query_done(SLD_CONTAINER_OF(m, struct sld_admin_query, msg));
@@ -73,13 +75,27 @@ static struct sld_str envoy_reason(struct server *s)
                   : SLD_STR("Envoy is not connected yet");
 }
 
+// Which source is waited for, and why.
+static struct sld_str unread(struct server *s)
+{
+    SLD_LIST_EACH (it, &s->sources) {
+        const struct source *c = SLD_CONTAINER_OF(it, struct source, link);
+        if (c->synced)
+            continue;
+        snprintf(s->unread, sizeof(s->unread), "%s was not read yet%s%s", c->name,
+                 c->problem[0] ? ": " : "", c->problem);
+        return sld_str_c(s->unread);
+    }
+    return SLD_STR("not everything that was read is translated yet");
+}
+
 static size_t checks(struct sld_admin_check *out, size_t max, void *user)
 {
     struct server *s = user;
     size_t n = 0;
     SLD_INV(max >= 4);
     out[n++] = (struct sld_admin_check){"serving", s->served_ns != 0, false,
-                                        SLD_STR("not every source was read once")};
+                                        s->served_ns ? SLD_STR("") : unread(s)};
     if (s->edge) {
         struct sld_str why = envoy_reason(s);
         out[n++] = (struct sld_admin_check){"envoy", s->served_ns && !why.p, false,
@@ -93,12 +109,22 @@ static size_t checks(struct sld_admin_check *out, size_t max, void *user)
 static size_t sources(struct sld_admin_source *out, size_t max, void *user)
 {
     struct server *s = user;
+    struct sld_arena *a = &s->answer;
+    sld_arena_fini(a); // of the answer before
     size_t n = 0;
-    for (; n < s->source_count && n < max; n++) {
-        const struct source *c = &s->sources[n];
-        out[n] = (struct sld_admin_source){
-            .name = sld_str_c(c->address),
-            .type = c->ops->name,
+    SLD_LIST_EACH (it, &s->sources) {
+        const struct source *c = SLD_CONTAINER_OF(it, struct source, link);
+        if (n == max)
+            break;
+        out[n++] = (struct sld_admin_source){
+            .name = sld_str_c(c->name),
+            .type = c->ops ? c->ops->name : "unknown",
+            .holds = sld_source_role_name(c->role),
+            .setting = c->named,
+            .store = c->ops && c->ops->store
+                         ? sld_source_absolute(a, sld_str_c(c->address), s->settings->root)
+                         : SLD_STR_NONE,
+            .stale_since_ms = c->stale_since_ms,
             .up = c->up,
             .synced = c->synced,
             .last_sync_ms = c->last_sync_ms,

@@ -5,6 +5,7 @@
 #include "admin/admin.h"
 #include "app/builtin.h"
 #include "app/model_thread.h"
+#include "app/named.h"
 #include "app/server.h"
 #include "edge/edge.h"
 #include "xds/serve.h"
@@ -23,22 +24,32 @@ enum {
     CONVERGE_LIMIT_MS = 60000,
     STATE_LOOK_MS = 500,
     CERTIFICATES_EACH = 60, // looks
-
+    RETRY_EACH = 10,        // looks; sources that could not be opened
 };
 
 struct source {
+    struct sld_list link; // of the server, in order of flags, then as they came
     struct server *s;
-    const char *address;
+    struct sld_arena arena;
+    const char *name;    // in findings, the state directory and the admin API
+    const char *address; // as a rule the same
     const struct sld_source_ops *ops;
-    struct sld_source *source;
-    bool synced, up, secrets;
-    int64_t last_sync_ms;
-    char problem[256];
+    struct sld_source *source; // NULL: it could not be opened
+    enum sld_source_role role;
+    const char *named; // the field of Settings that names it; NULL: a flag does
+    bool flat;         // as of sld_named_source
+    unsigned order;
+    bool synced, up;
+    int64_t last_sync_ms, stale_since_ms; // Unix time; 0 = never, it is not
+    char problem[256];                    // while it is not up
 };
 
 struct server {
     const struct sld_server_options *opt;
     struct sld_object *settings_file;
+    struct sld_object *settings_restored; // the Settings resource of the last run, or NULL
+    struct sld_arena_obj *settings;       // in force: Gloo__Settings
+    struct sld_str settings_key;
     struct sld_arena arena;
     struct sld_loop *io;
     struct sld_state_dir *state;
@@ -49,11 +60,13 @@ struct server {
     struct sld_admin *admin;
     struct sld_admin_memo *memo; // [model] between start and stop
     struct sld_edge *edge;
-    struct source sources[MAX_SOURCES];
+    struct sld_list sources;
     size_t source_count;
     struct sld_signal *term, *intr, *hup;
     struct sld_timer *restore_wait, *state_look;
     char state_problem[256]; // as told last; "" = none
+    char unread[512];        // why nothing is served yet
+    struct sld_arena answer; // of the last list of sources
     struct sld_str write_ns; // at the start; roles begin with it
     struct sld_str role;     // of the supervised Envoy; xds knows which view it gets now
     struct sld_str run_dir;
@@ -63,7 +76,6 @@ struct server {
     unsigned looks; // of the periodic look
     _Atomic uint64_t index;
     uint64_t served_ns; // mono: since when Envoys are served; 0 = not yet
-    bool restored;      // what is served was restored
     bool envoy_took;    // the supervised Envoy took a whole configuration once
     bool stopping, finished;
     int exit_code;
@@ -78,6 +90,28 @@ SLD_NODISCARD enum sld_rc server_listen_xds(struct server *s, struct sld_err *er
 SLD_NODISCARD enum sld_rc server_listen_admin(struct server *s, struct sld_err *err);
 // Reads the certificate files for Envoys again; what cannot be used leaves the former ones.
 void server_reload_xds_tls(struct server *s);
+
+// ---- Sources ---- (server_sources.c)
+
+// Those of flags; not opened.
+SLD_NODISCARD enum sld_rc server_sources_find(struct server *s, struct sld_err *err);
+// Adds those that the settings name; not opened.
+void server_sources_name(struct server *s);
+// Tells the model thread of them all.
+void server_sources_tell(struct server *s);
+// Opens them all. Only what a flag names must be possible.
+SLD_NODISCARD enum sld_rc server_sources_open(struct server *s, struct sld_err *err);
+// The settings in force changed: opens, closes and configures.
+void server_sources_configure(struct server *s);
+// Tries again to open what could not be opened.
+void server_sources_retry(struct server *s);
+// Reads NAME again; absent: all.
+void server_sources_reread(struct server *s, struct sld_str name);
+// Tells sources the statuses of N.
+void server_sources_status(struct server *s, const struct sld_model_news *n);
+bool server_sources_know(struct server *s, struct sld_str name);
+void server_sources_close(struct server *s);
+void server_sources_fini(struct server *s);
 
 // What admin asks of the server. (server_admin.c)
 struct sld_admin_host server_admin_host(struct server *s);

@@ -54,6 +54,30 @@ Gloo__Settings *sld_settings_merge(struct sld_arena *a, const Gloo__Settings *fi
     return s;
 }
 
+struct sld_str sld_settings_own_ns(const Gloo__Settings *s)
+{
+    return s->discovery_namespace[0] ? sld_str_c(s->discovery_namespace) : SLD_STR("gloo-system");
+}
+
+void sld_settings_watch(struct sld_intake *in, const Gloo__Settings *s)
+{
+    struct sld_arena a = {0};
+    struct sld_str *list = SLD_ARENA_ARRAY(&a, struct sld_str, s->n_watch_namespaces + 1);
+    size_t n = 0;
+    bool has_own = false;
+    for (size_t i = 0; i < s->n_watch_namespaces; i++) {
+        struct sld_str ns = sld_str_c(s->watch_namespaces[i]);
+        if (!ns.n) // [""] means all, as none does
+            continue;
+        has_own |= sld_str_eq(ns, sld_settings_own_ns(s));
+        list[n++] = ns;
+    }
+    if (n && !has_own)
+        list[n++] = sld_settings_own_ns(s);
+    sld_intake_watch(in, list, n);
+    sld_arena_fini(&a);
+}
+
 enum sld_rc sld_settings_key(struct sld_arena *a, const char *name, struct sld_str *out,
                              struct sld_err *err)
 {

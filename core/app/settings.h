@@ -2,7 +2,7 @@
 // Settings resource.
 #pragma once
 
-#include "model/model.h"
+#include "source/source.h"
 
 #include "settings.pb-c.h"
 
@@ -24,6 +24,10 @@ SLD_NODISCARD enum sld_rc sld_settings_read(const char *file, struct sld_object 
 // FILE's fields over RESOURCE's (either may be NULL), in A. Never NULL.
 Gloo__Settings *sld_settings_merge(struct sld_arena *a, const Gloo__Settings *file,
                                    const Gloo__Settings *resource);
+// The control plane's own namespace by S.
+struct sld_str sld_settings_own_ns(const Gloo__Settings *s);
+// Lets only objects of the namespaces that S watches count in IN.
+void sld_settings_watch(struct sld_intake *in, const Gloo__Settings *s);
 // The key "settings/ns/name" of NAME ("ns/name"; NULL = gloo-system/default) in A; SLD_INVALID for
 // other forms.
 SLD_NODISCARD enum sld_rc sld_settings_key(struct sld_arena *a, const char *name,

@@ -137,7 +137,11 @@ static void document_add(const struct sld_node *node, long index, void *arg)
                     sld_kind_info(only)->name);
     }
     if (rc == SLD_OK) {
-        r->relative |= s.id.ns.p == place.default_ns.p;
+        bool relative = s.id.ns.p == place.default_ns.p;
+        if (relative && s.id.kind == SLD_KIND_SETTINGS)
+            s.id.ns = sld_str_c(e->unit->origin->in->settings_ns);
+        else
+            r->relative |= relative;
         if (index >= 0)
             item_text(e, node, &s);
         SLD_PUSH(&r->arena, r->items, r->count, s);

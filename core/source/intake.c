@@ -58,6 +58,8 @@ struct sld_intake *sld_intake_create(const struct sld_intake_options *o,
     in->opt = *o;
     in->ev = *ev;
     default_ns_set(in, o->default_ns);
+    in->settings_ns = sld_xcalloc(1, o->default_ns.n + 1);
+    memcpy(in->settings_ns, in->default_ns, o->default_ns.n);
     in->objects.key = object_key;
     sld_list_init(&in->contested);
     sld_list_init(&in->remarked);
@@ -101,6 +103,7 @@ void sld_intake_destroy(struct sld_intake *in)
     sld_map_fini(&in->watched);
     problems_fini(in);
     sld_xfree(in->default_ns);
+    sld_xfree(in->settings_ns);
     sld_xfree(in);
 }
 
@@ -114,7 +117,6 @@ static void origin_revive(struct origin *s, unsigned order)
     s->order = order;
     size_t at = 0;
     for (struct unit *u; (u = sld_set_next(&s->units, &at));) {
-        u->seen = false;
         SLD_LIST_EACH (it, &u->claims)
             claim_move(SLD_CONTAINER_OF(it, struct claim, in_unit));
     }
@@ -136,6 +138,7 @@ void sld_intake_source(struct sld_intake *in, struct sld_str source, unsigned or
         memcpy(s->name, source.p, source.n);
     sld_list_init(&s->lost);
     sld_map_set(&in->origins, source, s);
+    problems_changed(in);
 }
 
 void sld_intake_source_only(struct sld_intake *in, struct sld_str source, enum sld_kind kind)
@@ -400,6 +403,8 @@ void sld_intake_problem(struct sld_intake *in, struct sld_str source, struct sld
     struct origin *s = origin_get(in, source);
     struct unit *u = path.n ? unit_get(s, path) : NULL;
     struct remarks *r = u ? &u->trouble : &s->trouble;
+    if (!u && message.p && !s->trouble.count)
+        s->down_ns = now;
     remarks_clear(r);
     if (message.p)
         remarks_add(r, code == SLD_EXPIRES_SOON ? SLD_WARNING : SLD_ERROR, code, 0, 0, "%.*s",
@@ -435,8 +440,7 @@ uint64_t sld_intake_tick(struct sld_intake *in, uint64_t now)
     return next;
 }
 
-// True when every source that is named was read once.
-static bool all_synced(const struct sld_intake *in)
+bool intake_all_synced(const struct sld_intake *in)
 {
     size_t at = 0;
     for (struct sld_map_slot *s; (s = sld_map_next(&in->origins, &at));) {
@@ -493,7 +497,7 @@ static void lost_remove(struct origin *s, uint64_t now)
 // The same of a source that is not read any more.
 static uint64_t closing_tick(struct origin *s, uint64_t now)
 {
-    if (!all_synced(s->in))
+    if (!intake_all_synced(s->in))
         return 0; // sld_intake_synced will come
     uint64_t due = s->changed_ns + s->in->opt.quiet_ns;
     if (now < due)
@@ -591,6 +595,18 @@ void sld_intake_held(const struct sld_intake *in,
                 fn(id, &p, arg);
         }
     }
+}
+
+bool sld_intake_stale(const struct sld_intake *in, struct sld_str source, uint64_t *since_ns,
+                      struct sld_str *why)
+{
+    const struct origin *s = sld_map_get(&in->origins, source);
+    if (!s || !s->trouble.count)
+        return false;
+    *since_ns = s->down_ns;
+    if (why)
+        *why = sld_str_c(s->trouble.items[0].message);
+    return true;
 }
 
 void sld_intake_set_waits(struct sld_intake *in, uint64_t quiet_ns, unsigned mass_percent)

@@ -78,6 +78,7 @@ struct origin {
     size_t mass_count;
     uint64_t mass_ns;       // since when
     uint64_t changed_ns;    // the last change of any unit
+    uint64_t down_ns;       // since when there is trouble
     struct remarks trouble; // the source as a whole cannot be read
     char name[];
 };
@@ -92,7 +93,11 @@ struct sld_intake {
     uint64_t round;
     struct problem_list *problems;
     char *default_ns;
+    char *settings_ns; // that of Settings without one: they say what the default is
 };
+
+// True when every source that is named was read once. (intake.c)
+bool intake_all_synced(const struct sld_intake *in);
 
 // claim.c
 

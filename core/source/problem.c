@@ -169,7 +169,7 @@ static void list_unwatched(struct problem_list *l, const struct sld_intake *in)
 static void list_origin(struct problem_list *l, const struct origin *s)
 {
     list_remarks(l, s->name, "", &s->trouble);
-    if (s->closing && s->claim_count)
+    if (s->closing && s->claim_count && !intake_all_synced(s->in))
         list_add(l, (struct sld_problem){
                         .source = sld_str_c(s->name),
                         .path = SLD_STR(""),

@@ -136,6 +136,10 @@ void sld_intake_problem(struct sld_intake *in, struct sld_str source, struct sld
 uint64_t sld_intake_tick(struct sld_intake *in, uint64_t now);
 // All problems at present, sorted by source and path. Borrowed until the next call into the intake.
 const struct sld_problem *sld_intake_problems(const struct sld_intake *in, size_t *n);
+// Whether SOURCE cannot be read at present, so that what it says may not be what it would say: since
+// when (mono), and why (may be NULL; valid until the next call into the intake).
+bool sld_intake_stale(const struct sld_intake *in, struct sld_str source, uint64_t *since_ns,
+                      struct sld_str *why);
 // Calls FN for each object that is in force though its unit, which has a problem, may say something else by now; P is the
 // unit's first error.
 void sld_intake_held(const struct sld_intake *in,
@@ -143,7 +147,8 @@ void sld_intake_held(const struct sld_intake *in,
                      void *arg);
 // Settings that may change while it runs; as in the options.
 void sld_intake_set_waits(struct sld_intake *in, uint64_t quiet_ns, unsigned mass_percent);
-// Documents without a namespace belong to NS from now on; those that were read are read again.
+// Documents without a namespace belong to NS from now on, Settings apart, which say what it is;
+// those that were read are read again.
 void sld_intake_set_default_ns(struct sld_intake *in, struct sld_str ns, uint64_t now);
 // Only objects of these N namespaces count from now on (copied; 0 = all of them), and Settings
 // everywhere. What does not count is a note among the problems.

@@ -615,7 +615,7 @@ class Site:
     def start(self, *args, envoy=True, wait=True, configs=None, env=None, wrap=None, **popen):
         argv = [*(wrap or [SOLDER]), "run", "--state-dir", self.state, "--admin", f"unix:{self.admin}",
                 "--log-format", "json"]
-        for c in configs or [self.config]:
+        for c in [self.config] if configs is None else configs:
             argv += ["--config", c]
         if envoy:
             argv += ["--envoy", ENVOY]

@@ -104,6 +104,12 @@ static enum sld_rc open_store(struct sld_loop *io, struct sld_str address,
     return rc;
 }
 
+static void configure(struct sld_source *base, const struct Gloo__Settings *settings)
+{
+    struct store *s = SLD_CONTAINER_OF(base, struct store, base);
+    s->inner->ops->configure(s->inner, settings);
+}
+
 static void reread(struct sld_source *base)
 {
     struct store *s = SLD_CONTAINER_OF(base, struct store, base);
@@ -126,6 +132,7 @@ const struct sld_secret_store_ops sld_secret_dir_ops = {
             .help = "a directory of Secret documents: --secrets /etc/solder-secrets",
             .matches = matches,
             .open = open_store,
+            .configure = configure,
             .reread = reread,
             .close = close_store,
         },

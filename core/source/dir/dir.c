@@ -8,7 +8,10 @@
 
 #include "source/dir/scan.h"
 
+#include "settings.pb-c.h"
+
 #define MS UINT64_C(1000000)
+enum { NET_MIN_MS = 1000 };
 
 struct dir_problem {
     uint64_t scan;        // the last scan that met it
@@ -127,13 +130,37 @@ enum sld_rc sld_dir_open(struct sld_loop *io, struct sld_str root, const struct 
     return SLD_OK;
 }
 
+// How often the net is drawn through the tree, by the settings' refreshRate.
+static uint64_t net_ms_of(const Gloo__Settings *settings)
+{
+    struct sld_dir_options o;
+    sld_dir_options_default(&o);
+    int64_t ms = settings->refresh_rate ? sld_duration_ms(settings->refresh_rate) : 0;
+    if (ms <= 0)
+        return o.net_ms;
+    return ms < NET_MIN_MS ? NET_MIN_MS : (uint64_t)ms;
+}
+
 static enum sld_rc dir_open(struct sld_loop *io, struct sld_str address,
                             const struct Gloo__Settings *settings,
                             const struct sld_source_events *ev, struct sld_source **out,
                             struct sld_err *err)
 {
-    (void)settings;
-    return sld_dir_open(io, address, NULL, ev, out, err);
+    struct sld_dir_options o;
+    sld_dir_options_default(&o);
+    o.net_ms = net_ms_of(settings);
+    return sld_dir_open(io, address, &o, ev, out, err);
+}
+
+static void dir_configure(struct sld_source *s, const struct Gloo__Settings *settings)
+{
+    struct dir_source *d = (struct dir_source *)s;
+    uint64_t net_ms = net_ms_of(settings);
+    if (net_ms == d->opt.net_ms)
+        return;
+    d->opt.net_ms = net_ms;
+    if (!d->scan && !sld_fswatch_exhausted(d->watch)) // else the next scan's end starts it
+        sld_timer_start(d->net, net_ms);
 }
 
 static bool dir_matches(struct sld_str address)
@@ -170,6 +197,7 @@ const struct sld_source_ops sld_dir_source_ops = {
     .help = "a directory of YAML and JSON files: --config /etc/solder",
     .matches = dir_matches,
     .open = dir_open,
+    .configure = dir_configure,
     .reread = dir_reread,
     .close = dir_close,
 };

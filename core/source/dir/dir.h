@@ -15,7 +15,7 @@ enum {
 struct sld_dir_options {
     uint64_t quiet_ms;   // how long a file must be unchanged to be settled; 250
     uint64_t writing_ms; // the same while somebody holds it open and wrote to it; 5000
-    uint64_t net_ms;     // period of the walk that finds what no event told; 30000
+    uint64_t net_ms;     // period of the walk that finds what no event told; 30000, or refreshRate
     uint64_t poll_ms;    // the same when the kernel has no watches left; 1000
     size_t max_files;
 };

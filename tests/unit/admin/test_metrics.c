@@ -314,6 +314,7 @@ static void expect_text(struct fixture *f, const char *target, int status, const
 static void test_health(void **state)
 {
     struct fixture *f = *state;
+    f->source_count = 0;
     expect_text(f, "/readyz", 200, "ok\n");
     f->check_count = 2;
     f->checks[0] = (struct sld_admin_check){.name = "sources", .reason = SLD_STR("not read yet")};
@@ -333,6 +334,36 @@ static void test_health(void **state)
     f->checks[1].ok = false;
     expect_text(f, "/livez", 503, NULL);
     expect_text(f, "/readyz", 503, NULL);
+}
+
+// A source that cannot be read is told of, but is no reason to be unready.
+static void test_health_tells_of_stale_sources(void **state)
+{
+    struct fixture *f = *state;
+    f->sources[0] = (struct sld_admin_source){
+        .name = SLD_STR("/etc/solder"), .type = "directory", .up = true};
+    f->sources[1] = (struct sld_admin_source){.name = SLD_STR("consul:///gloo"),
+                                              .type = "consul",
+                                              .stale_since_ms = 1700000000250,
+                                              .problem = SLD_STR("no answer")};
+    expect_text(f, "/healthz", 200,
+                "ok\n[!]source consul:///gloo stale since 2023-11-14T22:13:20.250Z: no answer\n");
+    expect_text(f, "/readyz?verbose", 200,
+                "[+]source /etc/solder ok\n"
+                "[!]source consul:///gloo stale since 2023-11-14T22:13:20.250Z: no answer\n"
+                "readyz check passed\n");
+    expect_text(f, "/livez", 200, "ok\n");
+    struct sld_arena a = {0};
+    const struct sld_node *n = get_json(f, &a, "/v1/sources", 200);
+    expect(n, "sources.1.staleSince", "2023-11-14T22:13:20.250Z");
+    assert_null(at(n, "sources.0.staleSince"));
+    struct response r = get(f, "/metrics");
+    assert_non_null(strstr(r.body, "\nsolder_source_stale_since_timestamp_seconds{source=\"consul:///"
+                                   "gloo\"} 1700000000.25\n"));
+    assert_non_null(
+        strstr(r.body, "\nsolder_source_stale_since_timestamp_seconds{source=\"/etc/solder\"} 0\n"));
+    response_free(&r);
+    sld_arena_fini(&a);
 }
 
 static void test_sources_and_envoy(void **state)
@@ -362,6 +393,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_expiry, setup, teardown),
         cmocka_unit_test_setup_teardown(test_late, setup, teardown),
         cmocka_unit_test_setup_teardown(test_health, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_health_tells_of_stale_sources, setup, teardown),
         cmocka_unit_test_setup_teardown(test_sources_and_envoy, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -41,6 +41,40 @@ static int teardown(void **state)
     return 0;
 }
 
+struct trouble {
+    struct sld_intake *in;
+    struct sld_str message;
+};
+
+static void trouble_on_model(void *arg)
+{
+    const struct trouble *t = arg;
+    sld_intake_problem(t->in, SLD_STR("/etc/solder"), SLD_STR(""), SLD_SOURCE_STALE, t->message,
+                       sld_mono_ns());
+}
+
+// What its source cannot be asked for may be another by now; the state of the object stays.
+static void test_stale(void **state)
+{
+    struct fixture *f = *state;
+    struct sld_arena a = {0};
+    say(f, "a.yaml", upstream);
+    struct trouble t = {f->intake, SLD_STR("no answer")};
+    io_do(&f->io, trouble_on_model, &t);
+    const struct sld_node *n = get_json(f, &a, "/v1/objects", 200);
+    expect(n, "items.0.state", "Accepted");
+    assert_true(text_at(n, "items.0.staleSince").n > 0);
+    n = get_json(f, &a, "/v1/objects/upstreams/gloo-system/web", 200);
+    expect(n, "state", "Accepted");
+    assert_true(text_at(n, "staleSince").n > 0);
+    expect(n, "staleReason", "no answer");
+    t.message = SLD_STR_NONE;
+    io_do(&f->io, trouble_on_model, &t);
+    n = get_json(f, &a, "/v1/objects/upstreams/gloo-system/web", 200);
+    assert_null(at(n, "staleSince"));
+    sld_arena_fini(&a);
+}
+
 static void test_list(void **state)
 {
     struct fixture *f = *state;
@@ -309,6 +343,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_list, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_stale, setup, teardown),
         cmocka_unit_test_setup_teardown(test_pages, setup, teardown),
         cmocka_unit_test_setup_teardown(test_one, setup, teardown),
         cmocka_unit_test_setup_teardown(test_last_good, setup, teardown),

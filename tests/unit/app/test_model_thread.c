@@ -9,6 +9,8 @@
 #include "app/model_thread.h"
 #include "app/publish.h"
 
+#include "settings.pb-c.h"
+
 #define SOURCE SLD_STR("/etc/solder")
 
 struct world {
@@ -17,6 +19,13 @@ struct world {
     struct sld_map resources;       // "type/name" -> blob of bytes
     struct sld_xds_resource *route; // the last route table
     unsigned news, until;
+    struct sld_arena_obj *settings;
+    uint64_t version;
+    bool keep_settings; // they are not answered
+    bool complete;
+    struct sld_arena arena;
+    struct sld_model_status *told; // all statuses of keepers
+    size_t told_count;
     bool ready, restored;
     bool (*done)(struct world *w);
 };
@@ -34,6 +43,15 @@ static void on_news(void *user, struct sld_model_news *n)
     w->news++;
     w->ready |= n->ready;
     w->restored = n->restored;
+    w->complete |= n->complete;
+    for (size_t i = 0; i < n->status_count; i++) {
+        struct sld_model_status s = n->statuses[i];
+        s.source = sld_arena_str(&w->arena, s.source);
+        s.path = sld_arena_str(&w->arena, s.path);
+        s.id.name = sld_arena_str(&w->arena, s.id.name);
+        s.status = sld_obj_ref(s.status);
+        SLD_PUSH(&w->arena, w->told, w->told_count, s);
+    }
     for (size_t i = 0; n->batch && i < n->batch->count; i++) {
         const struct sld_xds_change *c = &n->batch->changes[i];
         char key[128];
@@ -52,6 +70,19 @@ static void on_news(void *user, struct sld_model_news *n)
         sld_loop_stop(w->io);
 }
 
+static void on_settings(void *user, struct sld_arena_obj *settings, uint64_t version)
+{
+    struct world *w = user;
+    sld_loop_assert_owner(w->io);
+    SLD_UNREF(w->settings);
+    w->settings = sld_obj_ref(settings);
+    w->version = version;
+    if (!w->keep_settings)
+        sld_model_thread_settings_taken(w->m, version);
+    if (w->done && w->done(w))
+        sld_loop_stop(w->io);
+}
+
 static int begin(void **out)
 {
     struct world *w = SLD_NEW(struct world);
@@ -61,6 +92,7 @@ static int begin(void **out)
         .default_ns = SLD_STR("gloo-system"),
         .log_level = SLD_INFO,
         .on_news = on_news,
+        .on_settings = on_settings,
         .user = w,
     };
     sld_intake_options_default(&o.intake);
@@ -82,6 +114,10 @@ static int end(void **state)
     }
     sld_map_fini(&w->resources);
     SLD_UNREF(w->route);
+    SLD_UNREF(w->settings);
+    for (size_t i = 0; i < w->told_count; i++)
+        SLD_UNREF(w->told[i].status);
+    sld_arena_fini(&w->arena);
     sld_xfree(w);
     return 0;
 }
@@ -97,6 +133,12 @@ static void put(struct world *w, const char *path, const char *text)
     struct sld_blob *b = sld_blob_create(sld_str_c(text));
     sld_model_thread_put(w->m, SOURCE, sld_str_c(path), b, true);
     SLD_UNREF(b);
+}
+
+static void tell_source(struct world *w, struct sld_str name, unsigned order)
+{
+    sld_model_thread_source(
+        w->m, name, &(struct sld_model_source){.order = order, .only = SLD_KIND_COUNT});
 }
 
 #define VS(path_match)                                                                             \
@@ -133,7 +175,7 @@ static void test_edits(void **state)
 {
     struct world *w = *state;
     w->done = served;
-    sld_model_thread_source(w->m, SOURCE, 0, false);
+    tell_source(w, SOURCE, 0);
     put(w, "a.yaml", VS("/one"));
     sld_model_thread_synced(w->m, SOURCE);
     until(w, served);
@@ -154,7 +196,7 @@ static void test_refusal(void **state)
 {
     struct world *w = *state;
     w->done = served;
-    sld_model_thread_source(w->m, SOURCE, 0, false);
+    tell_source(w, SOURCE, 0);
     put(w, "a.yaml", VS("/one"));
     sld_model_thread_synced(w->m, SOURCE);
     until(w, served);
@@ -181,13 +223,192 @@ static void test_restored(void **state)
     struct sld_doc_place place = {.path = SLD_STR("a.yaml"), .default_ns = id.ns};
     struct sld_raw *raw =
         sld_raw_create(id, SLD_STR(VS("/old")), 1, -1, SLD_STR("/etc/solder/a.yaml"), &place);
-    sld_model_thread_source(w->m, SOURCE, 0, false);
+    tell_source(w, SOURCE, 0);
     sld_model_thread_restore(w->m, SOURCE, raw);
     SLD_UNREF(raw);
     sld_model_thread_problem(w->m, SOURCE, SLD_STR(""), SLD_SOURCE_STALE, SLD_STR("it is gone"));
     sld_model_thread_serve_restored(w->m);
     until(w, restored_served);
     assert_true(w->restored);
+}
+
+// ---- Settings ----
+
+static void set_settings(struct world *w, const char *text)
+{
+    struct sld_ident id = {SLD_KIND_SETTINGS, SLD_STR("gloo-system"), SLD_STR("default")};
+    struct sld_doc_place place = {.path = SLD_STR("s.yaml"), .default_ns = id.ns};
+    struct sld_raw *raw = sld_raw_create(id, sld_str_c(text), 1, -1, SLD_STR("s.yaml"), &place);
+    struct sld_object *o = sld_object_decode(raw, NULL);
+    assert_true(o->ok);
+    sld_model_thread_settings(w->m, o);
+    SLD_UNREF(o);
+    SLD_UNREF(raw);
+}
+
+#define METADATA "metadata: {name: default, namespace: gloo-system}\n"
+
+static bool told_directory(struct world *w)
+{
+    const Gloo__Settings *s = w->settings ? w->settings->root : NULL;
+    return s && s->config_source_case == GLOO__SETTINGS__CONFIG_SOURCE_DIRECTORY_CONFIG_SOURCE;
+}
+
+static bool told_rate(struct world *w)
+{
+    const Gloo__Settings *s = w->settings ? w->settings->root : NULL;
+    return s && s->refresh_rate;
+}
+
+// Sources that settings name are waited for: nothing is ready before the settings were looked at.
+static void test_settings_are_answered_first(void **state)
+{
+    struct world *w = *state;
+    w->keep_settings = true;
+    w->done = told_directory;
+    tell_source(w, SOURCE, 0);
+    put(w, "a.yaml", VS("/one"));
+    sld_model_thread_synced(w->m, SOURCE);
+    set_settings(w, METADATA "directoryConfigSource: {directory: /more}\n");
+    until(w, told_directory);
+    set_settings(w, METADATA "refreshRate: 5s\n");
+    until(w, told_rate);
+    assert_false(w->ready);
+    sld_model_thread_settings_taken(w->m, w->version);
+    until(w, served);
+}
+
+static bool ready(struct world *w)
+{
+    return w->ready;
+}
+
+static bool complete(struct world *w)
+{
+    return w->complete;
+}
+
+// A store that is asked only for what is wanted cannot be read before it was asked.
+static void test_rounds_do_not_wait_for_what_is_on_demand(void **state)
+{
+    struct world *w = *state;
+    w->done = complete;
+    tell_source(w, SOURCE, 0);
+    struct sld_model_source about = {.order = 1, .only = SLD_KIND_SECRET, .on_demand = true};
+    sld_model_thread_source(w->m, SLD_STR("vault:"), &about);
+    put(w, "a.yaml", VS("/one"));
+    sld_model_thread_synced(w->m, SOURCE);
+    until(w, complete);
+    assert_true(has(w, routes, "/one"));
+    assert_false(w->ready);
+    sld_model_thread_synced(w->m, SLD_STR("vault:"));
+    until(w, ready);
+}
+
+static bool without_v(struct world *w)
+{
+    return w->ready && !has(w, routes, NULL);
+}
+
+static bool with_v(struct world *w)
+{
+    return has(w, routes, "/one");
+}
+
+static void test_namespaces_that_count(void **state)
+{
+    struct world *w = *state;
+    w->done = served;
+    tell_source(w, SOURCE, 0);
+    put(w, "apps/a.yaml",
+        "kind: VirtualService\napiVersion: gateway.solo.io/v1\nmetadata: {name: v, namespace: apps}\n"
+        "spec: {virtualHost: {domains: [a.io], routes: [{matchers: [{prefix: /one}], "
+        "directResponseAction: {status: 200}}]}}\n");
+    sld_model_thread_synced(w->m, SOURCE);
+    until(w, served);
+    set_settings(w, METADATA "watchNamespaces: [other]\n");
+    until(w, without_v);
+    set_settings(w, METADATA "watchNamespaces: [other, apps]\n");
+    until(w, with_v);
+    set_settings(w, METADATA "watchNamespaces: [other]\n");
+    until(w, without_v);
+    set_settings(w, METADATA "watchNamespaces: ['']\n");
+    until(w, with_v);
+}
+
+static void test_a_source_that_is_not_named_any_more(void **state)
+{
+    struct world *w = *state;
+    w->done = served;
+    tell_source(w, SOURCE, 0);
+    tell_source(w, SLD_STR("/other"), 1);
+    put(w, "a.yaml", VS("/one"));
+    sld_model_thread_synced(w->m, SOURCE);
+    sld_model_thread_synced(w->m, SLD_STR("/other"));
+    until(w, served);
+    sld_model_thread_source_gone(w->m, SOURCE);
+    until(w, gone);
+    assert_true(w->ready);
+}
+
+// ---- Statuses for sources that keep them ----
+
+// The last word about PATH: "none", "gone", or the state.
+static const char *status_of(const struct world *w, const char *path)
+{
+    const char *last = "none";
+    for (size_t i = 0; i < w->told_count; i++) {
+        const struct sld_model_status *s = &w->told[i];
+        if (sld_str_eq(s->path, sld_str_c(path)) && sld_str_eq(s->source, SOURCE))
+            last = s->status ? sld_status_state_name(s->status->state) : "gone";
+    }
+    return last;
+}
+
+static bool accepted_in_a(struct world *w)
+{
+    return !strcmp(status_of(w, "a"), "Accepted");
+}
+
+static bool moved_to_b(struct world *w)
+{
+    return !strcmp(status_of(w, "a"), "gone") && !strcmp(status_of(w, "b"), "Accepted");
+}
+
+static bool rejected_in_b(struct world *w)
+{
+    return !strcmp(status_of(w, "b"), "Rejected");
+}
+
+static bool gone_from_b(struct world *w)
+{
+    return !strcmp(status_of(w, "b"), "gone");
+}
+
+static void test_statuses_go_where_the_documents_are(void **state)
+{
+    struct world *w = *state;
+    w->done = accepted_in_a;
+    struct sld_model_source about = {.only = SLD_KIND_COUNT, .keeps_status = true};
+    sld_model_thread_source(w->m, SOURCE, &about);
+    tell_source(w, SLD_STR("/other"), 1);
+    put(w, "a", VS("/one"));
+    struct sld_blob *b = sld_blob_create(
+        SLD_STR("kind: Upstream\napiVersion: gloo.solo.io/v1\nmetadata: {name: u}\n"));
+    sld_model_thread_put(w->m, SLD_STR("/other"), SLD_STR("u"), b, true);
+    SLD_UNREF(b);
+    sld_model_thread_synced(w->m, SOURCE);
+    sld_model_thread_synced(w->m, SLD_STR("/other"));
+    until(w, accepted_in_a);
+    put(w, "b", VS("/one"));
+    sld_model_thread_gone(w->m, SOURCE, SLD_STR("a"));
+    until(w, moved_to_b);
+    put(w, "b", VS("/one") "nonsense: 1\n");
+    until(w, rejected_in_b);
+    sld_model_thread_gone(w->m, SOURCE, SLD_STR("b"));
+    until(w, gone_from_b);
+    for (size_t i = 0; i < w->told_count; i++)
+        assert_true(sld_str_eq(w->told[i].source, SOURCE)); // the other one keeps none
 }
 
 static void test_publish(void **unused)
@@ -203,6 +424,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_edits, begin, end),
         cmocka_unit_test_setup_teardown(test_refusal, begin, end),
         cmocka_unit_test_setup_teardown(test_restored, begin, end),
+        cmocka_unit_test_setup_teardown(test_settings_are_answered_first, begin, end),
+        cmocka_unit_test_setup_teardown(test_rounds_do_not_wait_for_what_is_on_demand, begin, end),
+        cmocka_unit_test_setup_teardown(test_namespaces_that_count, begin, end),
+        cmocka_unit_test_setup_teardown(test_a_source_that_is_not_named_any_more, begin, end),
+        cmocka_unit_test_setup_teardown(test_statuses_go_where_the_documents_are, begin, end),
         cmocka_unit_test(test_publish),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

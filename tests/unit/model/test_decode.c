@@ -277,8 +277,8 @@ static void test_fields_that_are_not_built_give_a_warning(void **state)
         {SLD_KIND_UPSTREAM, SLD_FIELD_NOT_BUILT, "dnsRefreshRate", US("dnsRefreshRate: 1s")},
         {SLD_KIND_SETTINGS, SLD_FIELD_NOT_BUILT, "gloo.enableRestEds",
          "metadata: {name: a}\ngloo: {enableRestEds: true}\n"},
-        {SLD_KIND_SETTINGS, SLD_FIELD_NOT_BUILT, "watchNamespaces",
-         "metadata: {name: a}\nwatchNamespaces: [x]\n"},
+        {SLD_KIND_SETTINGS, SLD_FIELD_NOT_BUILT, "watchNamespaceSelectors",
+         "metadata: {name: a}\nwatchNamespaceSelectors: [{matchLabels: {a: b}}]\n"},
         {SLD_KIND_SETTINGS, SLD_FIELD_NOT_BUILT, "consulKvSource",
          "metadata: {name: a}\nconsulKvSource: {}\n"},
     };

@@ -294,6 +294,20 @@ static void test_of_many_documents_too(void **state)
     assert_int_equal(sld_map_count(&f->objects), 2);
 }
 
+static void test_settings_stay_where_they_are(void **state)
+{
+    struct fixture *f = *state;
+    struct sld_blob *b = sld_blob_create(
+        SLD_STR("apiVersion: gloo.solo.io/v1\nkind: Settings\nmetadata: {name: default}\n"));
+    sld_intake_put(f->in, A, SLD_STR("s"), b, true, f->now);
+    SLD_UNREF(b);
+    sld_intake_synced(f->in, A, f->now);
+    sld_intake_set_default_ns(f->in, SLD_STR("edge"), f->now);
+    pass(f, 260);
+    assert_true(sld_map_has(&f->objects, SLD_STR("settings/gloo-system/default")));
+    assert_int_equal(sld_map_count(&f->objects), 1);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -310,6 +324,7 @@ int main(void)
         T(test_settings_count_in_every_namespace),
         T(test_documents_without_a_namespace_follow_the_default),
         T(test_of_many_documents_too),
+        T(test_settings_stay_where_they_are),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

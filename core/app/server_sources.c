@@ -1,0 +1,377 @@
+// The server's sources: those of --config and --secrets, and those that the Settings in force name,
+// which come and go.
+#include "app/server_inside.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "app/settings.h"
+
+// Places in the order of sources, which decides whose word counts where two hold the same object:
+// configuration before stores of secrets, flags before settings.
+enum {
+    ORDER_CONFIG_FLAGS = 0,
+    ORDER_CONFIG_NAMED = 100,
+    ORDER_ARTIFACTS_NAMED = 200,
+    ORDER_SECRETS_FLAGS = 300,
+    ORDER_SECRETS_NAMED = 400,
+};
+
+// ---- What a source tells ----
+
+static void on_put(void *user, struct sld_str path, struct sld_blob *bytes, bool settled)
+{
+    struct source *c = user;
+    c->last_sync_ms = c->synced ? sld_wall_ms() : 0;
+    sld_model_thread_put(c->s->model, sld_str_c(c->name), path, bytes, settled);
+}
+
+static void on_gone(void *user, struct sld_str path)
+{
+    struct source *c = user;
+    sld_model_thread_gone(c->s->model, sld_str_c(c->name), path);
+}
+
+static void on_synced(void *user)
+{
+    struct source *c = user;
+    if (!c->synced)
+        SLD_LOG(SLD_INFO, "app", "source_synced", SLD_KC("source", c->name));
+    c->synced = true;
+    c->last_sync_ms = sld_wall_ms();
+    sld_model_thread_synced(c->s->model, sld_str_c(c->name));
+}
+
+static void set_up(struct source *c)
+{
+    if (!c->up)
+        SLD_LOG(SLD_INFO, "app", "source_up", SLD_KC("source", c->name),
+                SLD_KI("stale_ms", sld_wall_ms() - c->stale_since_ms));
+    c->up = true;
+    c->stale_since_ms = 0;
+    c->problem[0] = 0;
+}
+
+static void set_down(struct source *c, struct sld_str why)
+{
+    if (c->up)
+        c->stale_since_ms = sld_wall_ms();
+    c->up = false;
+    snprintf(c->problem, sizeof(c->problem), "%.*s", SLD_FMT(why));
+    char since[32];
+    sld_time_text(c->stale_since_ms, since);
+    SLD_LOG(SLD_WARN, "app", "source_down", SLD_KC("source", c->name), SLD_KC("since", since),
+            SLD_KS("reason", why));
+}
+
+static void on_problem(void *user, struct sld_str path, enum sld_code code, struct sld_str message)
+{
+    struct source *c = user;
+    if (!path.n && message.p)
+        set_down(c, message);
+    else if (!path.n)
+        set_up(c);
+    sld_model_thread_problem(c->s->model, sld_str_c(c->name), path, code, message);
+}
+
+// ---- Life of one ----
+
+static struct source *source_add(struct server *s, struct sld_str name, struct sld_str address,
+                                 enum sld_source_role role, unsigned order)
+{
+    struct source *c = SLD_NEW(struct source);
+    c->s = s;
+    c->name = sld_arena_cstr(&c->arena, name);
+    c->address = sld_arena_cstr(&c->arena, address);
+    c->role = role;
+    c->order = order;
+    c->up = true;
+    c->ops = role == SLD_ROLE_SECRETS ? sld_builtin_secret_store(address)
+                                      : sld_builtin_source(address);
+    sld_list_push(&s->sources, &c->link);
+    s->source_count++;
+    return c;
+}
+
+static void source_free(struct source *c)
+{
+    sld_list_remove(&c->link);
+    c->s->source_count--;
+    sld_arena_fini(&c->arena);
+    sld_xfree(c);
+}
+
+static enum sld_rc source_open(struct source *c, struct sld_err *err)
+{
+    struct sld_source_events ev = {.on_put = on_put,
+                                   .on_gone = on_gone,
+                                   .on_synced = on_synced,
+                                   .on_problem = on_problem,
+                                   .user = c};
+    if (!c->ops)
+        return sld_err_set(err, SLD_INVALID,
+                           "%s is nothing Solder can read; give a directory, or consul://HOST:PORT/ROOT",
+                           c->address);
+    return c->ops->open(c->s->io, sld_str_c(c->address), c->s->settings->root, &ev, &c->source, err);
+}
+
+static void source_tell(struct source *c)
+{
+    static const enum sld_kind only[] = {
+        [SLD_ROLE_CONFIG] = SLD_KIND_COUNT,
+        [SLD_ROLE_ARTIFACTS] = SLD_KIND_ARTIFACT,
+        [SLD_ROLE_SECRETS] = SLD_KIND_SECRET,
+    };
+    struct sld_model_source about = {.order = c->order,
+                                     .only = only[c->role],
+                                     .keeps_status = c->ops && c->ops->status,
+                                     .on_demand = c->ops && c->ops->want};
+    sld_model_thread_source(c->s->model, sld_str_c(c->name), &about);
+}
+
+static void source_close(struct source *c)
+{
+    if (c->source)
+        c->ops->close(c->source);
+    c->source = NULL;
+}
+
+// Opens a source that settings name, or tells why it cannot be.
+static void source_try(struct source *c)
+{
+    struct sld_err err = {0};
+    if (!source_open(c, &err)) {
+        if (!c->up)
+            on_problem(c, SLD_STR(""), SLD_SOURCE_STALE, SLD_STR_NONE);
+        return;
+    }
+    struct sld_str why = sld_str_c(err.msg);
+    if (c->up || strncmp(c->problem, err.msg, sizeof(c->problem) - 1) != 0)
+        on_problem(c, SLD_STR(""), SLD_SOURCE_STALE, why);
+}
+
+// ---- Flags ----
+
+static bool identity_taken(struct server *s, struct sld_str address, enum sld_source_role role,
+                           const struct source *but)
+{
+    struct sld_arena a = {0};
+    const Gloo__Settings *set = s->settings->root;
+    struct sld_str id = sld_source_identity(&a, address, set);
+    bool taken = false;
+    SLD_LIST_EACH (it, &s->sources) {
+        const struct source *c = SLD_CONTAINER_OF(it, struct source, link);
+        if (c != but && (c->role == role || c->role == SLD_ROLE_CONFIG))
+            taken |= sld_str_eq(sld_source_identity(&a, sld_str_c(c->address), set), id);
+    }
+    sld_arena_fini(&a);
+    return taken;
+}
+
+static enum sld_rc add_flag(struct server *s, const char *flag, const char *address,
+                            enum sld_source_role role, struct sld_err *err)
+{
+    struct sld_str a = sld_str_c(address);
+    if (s->source_count == MAX_SOURCES)
+        return sld_err_set(err, SLD_LIMIT, "more than %d --config and --secrets", MAX_SOURCES);
+    if (!(role == SLD_ROLE_SECRETS ? sld_builtin_secret_store(a) : sld_builtin_source(a)))
+        return sld_err_set(err, SLD_INVALID, "--%s %s is nothing Solder can read; give a directory",
+                           flag, address);
+    if (identity_taken(s, a, role, NULL))
+        return sld_err_set(err, SLD_INVALID, "--%s %s is given twice", flag, address);
+    unsigned base = role == SLD_ROLE_SECRETS ? ORDER_SECRETS_FLAGS : ORDER_CONFIG_FLAGS;
+    source_add(s, a, a, role, base + (unsigned)s->source_count);
+    return SLD_OK;
+}
+
+enum sld_rc server_sources_find(struct server *s, struct sld_err *err)
+{
+    enum sld_rc rc = SLD_OK;
+    for (const char *const *at = s->opt->configs; *at && !rc; at++)
+        rc = add_flag(s, "config", *at, SLD_ROLE_CONFIG, err);
+    for (const char *const *at = s->opt->secrets; *at && !rc; at++)
+        rc = add_flag(s, "secrets", *at, SLD_ROLE_SECRETS, err);
+    return rc;
+}
+
+enum sld_rc server_sources_open(struct server *s, struct sld_err *err)
+{
+    SLD_LIST_EACH (it, &s->sources) {
+        struct source *c = SLD_CONTAINER_OF(it, struct source, link);
+        if (c->named) {
+            source_try(c);
+            continue;
+        }
+        enum sld_rc rc = source_open(c, err);
+        if (rc)
+            return sld_err_wrap(err, "--%s %s", c->role == SLD_ROLE_SECRETS ? "secrets" : "config",
+                                c->address);
+    }
+    return SLD_OK;
+}
+
+void server_sources_tell(struct server *s)
+{
+    SLD_LIST_EACH (it, &s->sources)
+        source_tell(SLD_CONTAINER_OF(it, struct source, link));
+}
+
+// ---- Settings ----
+
+static struct source *find_name(struct server *s, struct sld_str name)
+{
+    SLD_LIST_EACH (it, &s->sources) {
+        struct source *c = SLD_CONTAINER_OF(it, struct source, link);
+        if (sld_str_eq(sld_str_c(c->name), name))
+            return c;
+    }
+    return NULL;
+}
+
+// The name of N for people and the intake: its address, unless somebody has that. Only secrets in
+// "<namespace>/..." of a directory that is read in another layout too are told apart so.
+static struct sld_str name_of(struct server *s, struct sld_arena *a,
+                              const struct sld_named_source *n)
+{
+    const struct source *c = find_name(s, n->address);
+    if (!c || (c->named && c->role == n->role && c->flat == n->flat))
+        return n->address;
+    return sld_arena_fmt(a, "%.*s (%s)", SLD_FMT(n->address), sld_source_role_name(n->role));
+}
+
+static unsigned order_of(const struct sld_named_source *n, size_t i)
+{
+    static const unsigned base[] = {
+        [SLD_ROLE_CONFIG] = ORDER_CONFIG_NAMED,
+        [SLD_ROLE_ARTIFACTS] = ORDER_ARTIFACTS_NAMED,
+        [SLD_ROLE_SECRETS] = ORDER_SECRETS_NAMED,
+    };
+    return base[n->role] + (unsigned)i;
+}
+
+// Whether a source of a flag, or one that was named before N, is what N names.
+static bool covered(struct server *s, const struct sld_named_source *n, const struct source *own)
+{
+    return !n->flat && identity_taken(s, n->address, n->role, own);
+}
+
+// Adds what NAMED names and is not there yet; RUNNING: opens it too.
+static void add_named(struct server *s, const struct sld_named_source *named, size_t n, bool running)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct sld_arena a = {0};
+        struct sld_str name = name_of(s, &a, &named[i]);
+        if (!find_name(s, name) && s->source_count < MAX_SOURCES && !covered(s, &named[i], NULL)) {
+            struct source *c =
+                source_add(s, name, named[i].address, named[i].role, order_of(&named[i], i));
+            c->named = named[i].field;
+            c->flat = named[i].flat;
+            SLD_LOG(SLD_INFO, "app", "source_named", SLD_KC("source", c->name),
+                    SLD_KC("setting", c->named));
+            if (running) {
+                source_tell(c);
+                source_try(c);
+            }
+        }
+        sld_arena_fini(&a);
+    }
+}
+
+// Whether NAMED still names C, at the same place in the order.
+static bool still_named(struct server *s, const struct source *c,
+                        const struct sld_named_source *named, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (c->role == named[i].role && c->flat == named[i].flat &&
+            c->order == order_of(&named[i], i) &&
+            sld_str_eq(sld_str_c(c->address), named[i].address) && !covered(s, &named[i], c))
+            return true;
+    }
+    return false;
+}
+
+static void drop_unnamed(struct server *s, const struct sld_named_source *named, size_t n)
+{
+    SLD_LIST_EACH (it, &s->sources) {
+        struct source *c = SLD_CONTAINER_OF(it, struct source, link);
+        if (!c->named || still_named(s, c, named, n))
+            continue;
+        SLD_LOG(SLD_INFO, "app", "source_dropped", SLD_KC("source", c->name));
+        source_close(c);
+        sld_model_thread_source_gone(s->model, sld_str_c(c->name));
+        source_free(c);
+    }
+}
+
+void server_sources_name(struct server *s)
+{
+    struct sld_arena a = {0};
+    struct sld_named_source named[SLD_NAMED_MAX];
+    size_t n = sld_named_sources(&a, s->settings->root, named);
+    add_named(s, named, n, false);
+    sld_arena_fini(&a);
+}
+
+void server_sources_configure(struct server *s)
+{
+    struct sld_arena a = {0};
+    struct sld_named_source named[SLD_NAMED_MAX];
+    size_t n = sld_named_sources(&a, s->settings->root, named);
+    drop_unnamed(s, named, n);
+    SLD_LIST_EACH (it, &s->sources) {
+        struct source *c = SLD_CONTAINER_OF(it, struct source, link);
+        if (!c->source)
+            source_try(c);
+        else if (c->ops->configure)
+            c->ops->configure(c->source, s->settings->root);
+    }
+    add_named(s, named, n, true);
+    sld_arena_fini(&a);
+}
+
+void server_sources_retry(struct server *s)
+{
+    SLD_LIST_EACH (it, &s->sources) {
+        struct source *c = SLD_CONTAINER_OF(it, struct source, link);
+        if (!c->source)
+            source_try(c);
+    }
+}
+
+// ---- All of them ----
+
+void server_sources_reread(struct server *s, struct sld_str name)
+{
+    SLD_LIST_EACH (it, &s->sources) {
+        struct source *c = SLD_CONTAINER_OF(it, struct source, link);
+        if (c->source && (!name.p || sld_str_eq(sld_str_c(c->name), name)))
+            c->ops->reread(c->source);
+    }
+}
+
+void server_sources_status(struct server *s, const struct sld_model_news *n)
+{
+    for (size_t i = 0; i < n->status_count; i++) {
+        const struct sld_model_status *t = &n->statuses[i];
+        struct source *c = find_name(s, t->source);
+        if (c && c->source && c->ops->status)
+            c->ops->status(c->source, t->path, t->id, t->status, n->reporter_ns);
+    }
+}
+
+bool server_sources_know(struct server *s, struct sld_str name)
+{
+    return find_name(s, name) != NULL;
+}
+
+void server_sources_close(struct server *s)
+{
+    SLD_LIST_EACH (it, &s->sources)
+        source_close(SLD_CONTAINER_OF(it, struct source, link));
+}
+
+void server_sources_fini(struct server *s)
+{
+    SLD_LIST_EACH (it, &s->sources)
+        source_free(SLD_CONTAINER_OF(it, struct source, link));
+}
