@@ -36,6 +36,12 @@ const struct sld_source_ops *sld_builtin_secret_store(struct sld_str address)
     return NULL;
 }
 
+// ---- Discoveries of services ----
+
+const struct sld_discovery_ops *const sld_builtin_discoveries[] = {
+    NULL,
+};
+
 // ---- Features: the options of resources ----
 
 #define FEATURES(X)                                                                                \

@@ -25,6 +25,8 @@ enum letter_kind {
     GONE,
     SYNCED,
     PROBLEM,
+    SERVICE,
+    INSTANCES,
     SERVE_RESTORED,
     VERDICT
 };
@@ -408,6 +410,18 @@ static bool all_read(const struct sld_model_thread *m, bool eager)
     return true;
 }
 
+static void copy_wants(struct sld_model_news *n, const struct sld_translate_result *r)
+{
+    struct sld_want_change *wants =
+        SLD_ARENA_ARRAY(&n->arena, struct sld_want_change, r->want_count + 1);
+    for (size_t i = 0; i < r->want_count; i++) {
+        wants[i] = r->wants[i];
+        wants[i].key = sld_arena_str(&n->arena, wants[i].key);
+    }
+    n->wants = wants;
+    n->want_count = r->want_count;
+}
+
 // Runs when the inbox is empty: everything told so far goes out in one round.
 static void on_idle(void *user)
 {
@@ -452,6 +466,7 @@ static void on_idle(void *user)
                                    .second_look = m->second_look};
     fill_settings(m, &n->n);
     copy_views(&n->n, &r);
+    copy_wants(&n->n, &r);
     model_places_tell(&m->places, m->translate, &r, &n->n);
     if (r.out_count)
         n->n.batch = sld_publish_batch(r.outs, r.out_count, ++m->batches);
@@ -580,6 +595,12 @@ static void letter_run(struct sld_message *msg)
     case PROBLEM:
         sld_intake_problem(m->intake, source, path, l->code, text, now);
         break;
+    case SERVICE:
+        sld_translate_set_service(m->translate, source, path, (struct sld_service *)l->object);
+        break;
+    case INSTANCES:
+        sld_translate_set_instances(m->translate, source, path, (struct sld_instances *)l->object);
+        break;
     case SERVE_RESTORED:
         m->serve_restored = true;
         break;
@@ -701,6 +722,24 @@ void sld_model_thread_problem(struct sld_model_thread *m, struct sld_str source,
     l->path = own(path);
     l->text = own(message);
     l->code = code;
+    post(l);
+}
+
+void sld_model_thread_service(struct sld_model_thread *m, struct sld_str registry,
+                              struct sld_str name, struct sld_service *s)
+{
+    struct letter *l = letter(m, SERVICE, registry);
+    l->path = own(name);
+    l->object = sld_obj_ref(s);
+    post(l);
+}
+
+void sld_model_thread_instances(struct sld_model_thread *m, struct sld_str registry,
+                                struct sld_str name, struct sld_instances *i)
+{
+    struct letter *l = letter(m, INSTANCES, registry);
+    l->path = own(name);
+    l->object = sld_obj_ref(i);
     post(l);
 }
 

@@ -4,7 +4,7 @@
 #pragma once
 
 #include "loop/loop.h"
-#include "source/source.h"
+#include "source/discovery.h"
 #include "translate/translate.h"
 #include "xds/xds.h"
 
@@ -38,6 +38,9 @@ struct sld_model_news {
     const struct sld_model_status *statuses;
     size_t status_count;
     struct sld_str reporter_ns;
+    // What somebody began to refer to, or nobody does any more, in order.
+    const struct sld_want_change *wants;
+    size_t want_count;
     bool complete;          // every source that tells by itself had been read: nothing it refers to
                             // is missing for want of a source
     struct sld_arena arena; // freed when the callback returns
@@ -107,6 +110,12 @@ void sld_model_thread_gone(struct sld_model_thread *m, struct sld_str source, st
 void sld_model_thread_synced(struct sld_model_thread *m, struct sld_str source);
 void sld_model_thread_problem(struct sld_model_thread *m, struct sld_str source,
                               struct sld_str path, enum sld_code code, struct sld_str message);
+// What a discovery tells of service NAME of REGISTRY; as sld_translate_set_service and
+// sld_translate_set_instances.
+void sld_model_thread_service(struct sld_model_thread *m, struct sld_str registry,
+                              struct sld_str name, struct sld_service *s);
+void sld_model_thread_instances(struct sld_model_thread *m, struct sld_str registry,
+                                struct sld_str name, struct sld_instances *i);
 // All sources are told and restored forms too: what was restored may be served when they do not
 // sync in time.
 void sld_model_thread_serve_restored(struct sld_model_thread *m);

@@ -10,6 +10,7 @@ enum sld_source_role {
     SLD_ROLE_CONFIG,    // everything
     SLD_ROLE_ARTIFACTS, // Artifacts alone
     SLD_ROLE_SECRETS,   // Secrets alone; a secret store
+    SLD_ROLE_SERVICES,  // no documents: services and their instances
 };
 // "configuration", ...
 const char *sld_source_role_name(enum sld_source_role r);

@@ -70,6 +70,7 @@ static void on_news(void *user, struct sld_model_news *n)
         sld_admin_changed(s->admin, n->index + 1); // the API's indices begin at 1
     }
     server_sources_status(s, n);
+    server_sources_want(s, n);
     if (n->second_look)
         server_sources_reread(s, sld_str_c(n->second_look));
 }
@@ -249,7 +250,7 @@ static enum sld_rc open_state(struct server *s, struct sld_err *err)
 static void on_restored(struct sld_str source, struct sld_raw *raw, void *arg)
 {
     struct server *s = arg;
-    if (server_sources_know(s, source))
+    if (server_source_find(s, source))
         sld_model_thread_restore(s->model, source, raw);
 }
 
@@ -260,7 +261,7 @@ static void on_restored_settings(struct sld_str source, struct sld_raw *raw, voi
     struct sld_arena a = {0};
     struct sld_ident id = {.kind = raw->kind, .ns = raw->ns, .name = raw->name};
     if (raw->kind == SLD_KIND_SETTINGS && sld_str_eq(sld_ident_key(&a, id), s->settings_key) &&
-        server_sources_know(s, source)) {
+        server_source_find(s, source)) {
         SLD_UNREF(s->settings_restored);
         s->settings_restored = sld_object_decode(raw, NULL);
     }

@@ -118,7 +118,9 @@ static size_t sources(struct sld_admin_source *out, size_t max, void *user)
             break;
         out[n++] = (struct sld_admin_source){
             .name = sld_str_c(c->name),
-            .type = c->ops ? c->ops->name : "unknown",
+            .type = c->discovery_ops ? c->discovery_ops->name
+                    : c->ops         ? c->ops->name
+                                     : "unknown",
             .holds = sld_source_role_name(c->role),
             .setting = c->named,
             .store = c->ops && c->ops->store

@@ -35,6 +35,10 @@ struct source {
     const char *address; // as a rule the same
     const struct sld_source_ops *ops;
     struct sld_source *source; // NULL: it could not be opened
+    // Of a discovery, instead of these:
+    const struct sld_discovery_ops *discovery_ops;
+    struct sld_discovery *discovery;
+    struct sld_map told; // services it told of
     enum sld_source_role role;
     const char *named; // the field of Settings that names it; NULL: a flag does
     bool flat;         // as of sld_named_source
@@ -62,6 +66,8 @@ struct server {
     struct sld_edge *edge;
     struct sld_list sources;
     size_t source_count;
+    struct sld_map wanted[2]; // by enum sld_want_kind: keys
+    bool complete;            // what is wanted is known: sources that tell by themselves were read once
     struct sld_signal *term, *intr, *hup;
     struct sld_timer *restore_wait, *state_look;
     char state_problem[256]; // as told last; "" = none
@@ -107,11 +113,26 @@ void server_sources_configure(struct server *s);
 void server_sources_retry(struct server *s);
 // Reads NAME again; absent: all.
 void server_sources_reread(struct server *s, struct sld_str name);
-// Tells sources the statuses of N.
-void server_sources_status(struct server *s, const struct sld_model_news *n);
-bool server_sources_know(struct server *s, struct sld_str name);
 void server_sources_close(struct server *s);
 void server_sources_fini(struct server *s);
+// The source of that name, or NULL.
+struct source *server_source_find(struct server *s, struct sld_str name);
+
+// ---- What they tell and are told ---- (server_tell.c)
+
+struct sld_source_events server_source_events(struct source *c);
+struct sld_discovery_events server_discovery_events(struct source *c);
+// It cannot be read, because of WHY; absent: it can again.
+void server_source_problem(struct source *c, struct sld_str why);
+bool server_source_is_open(const struct source *c);
+// Tells C, which was opened a moment ago, everything that is wanted.
+void server_source_tell_wanted(struct source *c);
+// A discovery was closed: services that it told of are not known any more.
+void server_source_take_back(struct source *c);
+// Tells sources the statuses of N.
+void server_sources_status(struct server *s, const struct sld_model_news *n);
+// Tells sources what is wanted by N.
+void server_sources_want(struct server *s, const struct sld_model_news *n);
 
 // What admin asks of the server. (server_admin.c)
 struct sld_admin_host server_admin_host(struct server *s);

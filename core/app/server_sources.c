@@ -2,9 +2,6 @@
 // which come and go.
 #include "app/server_inside.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-
 #include "app/settings.h"
 
 // Places in the order of sources, which decides whose word counts where two hold the same object:
@@ -15,64 +12,8 @@ enum {
     ORDER_ARTIFACTS_NAMED = 200,
     ORDER_SECRETS_FLAGS = 300,
     ORDER_SECRETS_NAMED = 400,
+    ORDER_SERVICES = 500, // they have no documents
 };
-
-// ---- What a source tells ----
-
-static void on_put(void *user, struct sld_str path, struct sld_blob *bytes, bool settled)
-{
-    struct source *c = user;
-    c->last_sync_ms = c->synced ? sld_wall_ms() : 0;
-    sld_model_thread_put(c->s->model, sld_str_c(c->name), path, bytes, settled);
-}
-
-static void on_gone(void *user, struct sld_str path)
-{
-    struct source *c = user;
-    sld_model_thread_gone(c->s->model, sld_str_c(c->name), path);
-}
-
-static void on_synced(void *user)
-{
-    struct source *c = user;
-    if (!c->synced)
-        SLD_LOG(SLD_INFO, "app", "source_synced", SLD_KC("source", c->name));
-    c->synced = true;
-    c->last_sync_ms = sld_wall_ms();
-    sld_model_thread_synced(c->s->model, sld_str_c(c->name));
-}
-
-static void set_up(struct source *c)
-{
-    if (!c->up)
-        SLD_LOG(SLD_INFO, "app", "source_up", SLD_KC("source", c->name),
-                SLD_KI("stale_ms", sld_wall_ms() - c->stale_since_ms));
-    c->up = true;
-    c->stale_since_ms = 0;
-    c->problem[0] = 0;
-}
-
-static void set_down(struct source *c, struct sld_str why)
-{
-    if (c->up)
-        c->stale_since_ms = sld_wall_ms();
-    c->up = false;
-    snprintf(c->problem, sizeof(c->problem), "%.*s", SLD_FMT(why));
-    char since[32];
-    sld_time_text(c->stale_since_ms, since);
-    SLD_LOG(SLD_WARN, "app", "source_down", SLD_KC("source", c->name), SLD_KC("since", since),
-            SLD_KS("reason", why));
-}
-
-static void on_problem(void *user, struct sld_str path, enum sld_code code, struct sld_str message)
-{
-    struct source *c = user;
-    if (!path.n && message.p)
-        set_down(c, message);
-    else if (!path.n)
-        set_up(c);
-    sld_model_thread_problem(c->s->model, sld_str_c(c->name), path, code, message);
-}
 
 // ---- Life of one ----
 
@@ -86,8 +27,9 @@ static struct source *source_add(struct server *s, struct sld_str name, struct s
     c->role = role;
     c->order = order;
     c->up = true;
-    c->ops = role == SLD_ROLE_SECRETS ? sld_builtin_secret_store(address)
-                                      : sld_builtin_source(address);
+    if (role != SLD_ROLE_SERVICES)
+        c->ops = role == SLD_ROLE_SECRETS ? sld_builtin_secret_store(address)
+                                          : sld_builtin_source(address);
     sld_list_push(&s->sources, &c->link);
     s->source_count++;
     return c;
@@ -97,17 +39,22 @@ static void source_free(struct source *c)
 {
     sld_list_remove(&c->link);
     c->s->source_count--;
+    sld_map_fini(&c->told);
     sld_arena_fini(&c->arena);
     sld_xfree(c);
 }
 
+static enum sld_rc discovery_open(struct source *c, struct sld_err *err)
+{
+    struct sld_discovery_events ev = server_discovery_events(c);
+    return c->discovery_ops->open(c->s->io, c->s->settings->root, &ev, &c->discovery, err);
+}
+
 static enum sld_rc source_open(struct source *c, struct sld_err *err)
 {
-    struct sld_source_events ev = {.on_put = on_put,
-                                   .on_gone = on_gone,
-                                   .on_synced = on_synced,
-                                   .on_problem = on_problem,
-                                   .user = c};
+    if (c->discovery_ops)
+        return discovery_open(c, err);
+    struct sld_source_events ev = server_source_events(c);
     if (!c->ops)
         return sld_err_set(err, SLD_INVALID,
                            "%s is nothing Solder can read; give a directory, or consul://HOST:PORT/ROOT",
@@ -121,11 +68,12 @@ static void source_tell(struct source *c)
         [SLD_ROLE_CONFIG] = SLD_KIND_COUNT,
         [SLD_ROLE_ARTIFACTS] = SLD_KIND_ARTIFACT,
         [SLD_ROLE_SECRETS] = SLD_KIND_SECRET,
+        [SLD_ROLE_SERVICES] = SLD_KIND_COUNT,
     };
     struct sld_model_source about = {.order = c->order,
                                      .only = only[c->role],
                                      .keeps_status = c->ops && c->ops->status,
-                                     .on_demand = c->ops && c->ops->want};
+                                     .on_demand = c->discovery_ops || (c->ops && c->ops->want)};
     sld_model_thread_source(c->s->model, sld_str_c(c->name), &about);
 }
 
@@ -133,7 +81,19 @@ static void source_close(struct source *c)
 {
     if (c->source)
         c->ops->close(c->source);
+    if (c->discovery)
+        c->discovery_ops->close(c->discovery);
     c->source = NULL;
+    c->discovery = NULL;
+}
+
+static void source_configure(struct source *c)
+{
+    const Gloo__Settings *set = c->s->settings->root;
+    if (c->discovery)
+        c->discovery_ops->configure(c->discovery, set);
+    else if (c->ops->configure)
+        c->ops->configure(c->source, set);
 }
 
 // Opens a source that settings name, or tells why it cannot be.
@@ -142,12 +102,13 @@ static void source_try(struct source *c)
     struct sld_err err = {0};
     if (!source_open(c, &err)) {
         if (!c->up)
-            on_problem(c, SLD_STR(""), SLD_SOURCE_STALE, SLD_STR_NONE);
+            server_source_problem(c, SLD_STR_NONE);
+        server_source_tell_wanted(c);
         return;
     }
     struct sld_str why = sld_str_c(err.msg);
     if (c->up || strncmp(c->problem, err.msg, sizeof(c->problem) - 1) != 0)
-        on_problem(c, SLD_STR(""), SLD_SOURCE_STALE, why);
+        server_source_problem(c, why);
 }
 
 // ---- Flags ----
@@ -218,7 +179,7 @@ void server_sources_tell(struct server *s)
 
 // ---- Settings ----
 
-static struct source *find_name(struct server *s, struct sld_str name)
+struct source *server_source_find(struct server *s, struct sld_str name)
 {
     SLD_LIST_EACH (it, &s->sources) {
         struct source *c = SLD_CONTAINER_OF(it, struct source, link);
@@ -233,7 +194,7 @@ static struct source *find_name(struct server *s, struct sld_str name)
 static struct sld_str name_of(struct server *s, struct sld_arena *a,
                               const struct sld_named_source *n)
 {
-    const struct source *c = find_name(s, n->address);
+    const struct source *c = server_source_find(s, n->address);
     if (!c || (c->named && c->role == n->role && c->flat == n->flat))
         return n->address;
     return sld_arena_fmt(a, "%.*s (%s)", SLD_FMT(n->address), sld_source_role_name(n->role));
@@ -245,6 +206,7 @@ static unsigned order_of(const struct sld_named_source *n, size_t i)
         [SLD_ROLE_CONFIG] = ORDER_CONFIG_NAMED,
         [SLD_ROLE_ARTIFACTS] = ORDER_ARTIFACTS_NAMED,
         [SLD_ROLE_SECRETS] = ORDER_SECRETS_NAMED,
+        [SLD_ROLE_SERVICES] = ORDER_SERVICES,
     };
     return base[n->role] + (unsigned)i;
 }
@@ -261,7 +223,7 @@ static void add_named(struct server *s, const struct sld_named_source *named, si
     for (size_t i = 0; i < n; i++) {
         struct sld_arena a = {0};
         struct sld_str name = name_of(s, &a, &named[i]);
-        if (!find_name(s, name) && s->source_count < MAX_SOURCES && !covered(s, &named[i], NULL)) {
+        if (!server_source_find(s, name) && s->source_count < MAX_SOURCES && !covered(s, &named[i], NULL)) {
             struct source *c =
                 source_add(s, name, named[i].address, named[i].role, order_of(&named[i], i));
             c->named = named[i].field;
@@ -294,12 +256,37 @@ static void drop_unnamed(struct server *s, const struct sld_named_source *named,
 {
     SLD_LIST_EACH (it, &s->sources) {
         struct source *c = SLD_CONTAINER_OF(it, struct source, link);
-        if (!c->named || still_named(s, c, named, n))
+        bool stays = c->discovery_ops ? c->discovery_ops->enabled(s->settings->root)
+                                      : still_named(s, c, named, n);
+        if (!c->named || stays)
             continue;
         SLD_LOG(SLD_INFO, "app", "source_dropped", SLD_KC("source", c->name));
         source_close(c);
+        if (c->discovery_ops)
+            server_source_take_back(c);
         sld_model_thread_source_gone(s->model, sld_str_c(c->name));
         source_free(c);
+    }
+}
+
+// The same for the discoveries that the settings ask for.
+static void add_discoveries(struct server *s, bool running)
+{
+    for (const struct sld_discovery_ops *const *d = sld_builtin_discoveries; *d; d++) {
+        struct sld_arena a = {0};
+        struct sld_str name = sld_arena_fmt(&a, "services:%s", (*d)->name);
+        if ((*d)->enabled(s->settings->root) && !server_source_find(s, name)) {
+            struct source *c = source_add(s, name, name, SLD_ROLE_SERVICES, ORDER_SERVICES);
+            c->discovery_ops = *d;
+            c->named = "serviceDiscovery";
+            SLD_LOG(SLD_INFO, "app", "source_named", SLD_KC("source", c->name),
+                    SLD_KC("setting", c->named));
+            if (running) {
+                source_tell(c);
+                source_try(c);
+            }
+        }
+        sld_arena_fini(&a);
     }
 }
 
@@ -309,6 +296,7 @@ void server_sources_name(struct server *s)
     struct sld_named_source named[SLD_NAMED_MAX];
     size_t n = sld_named_sources(&a, s->settings->root, named);
     add_named(s, named, n, false);
+    add_discoveries(s, false);
     sld_arena_fini(&a);
 }
 
@@ -320,12 +308,13 @@ void server_sources_configure(struct server *s)
     drop_unnamed(s, named, n);
     SLD_LIST_EACH (it, &s->sources) {
         struct source *c = SLD_CONTAINER_OF(it, struct source, link);
-        if (!c->source)
+        if (server_source_is_open(c))
+            source_configure(c);
+        else
             source_try(c);
-        else if (c->ops->configure)
-            c->ops->configure(c->source, s->settings->root);
     }
     add_named(s, named, n, true);
+    add_discoveries(s, true);
     sld_arena_fini(&a);
 }
 
@@ -333,7 +322,7 @@ void server_sources_retry(struct server *s)
 {
     SLD_LIST_EACH (it, &s->sources) {
         struct source *c = SLD_CONTAINER_OF(it, struct source, link);
-        if (!c->source)
+        if (!server_source_is_open(c))
             source_try(c);
     }
 }
@@ -344,24 +333,13 @@ void server_sources_reread(struct server *s, struct sld_str name)
 {
     SLD_LIST_EACH (it, &s->sources) {
         struct source *c = SLD_CONTAINER_OF(it, struct source, link);
-        if (c->source && (!name.p || sld_str_eq(sld_str_c(c->name), name)))
+        if (name.p && !sld_str_eq(sld_str_c(c->name), name))
+            continue;
+        if (c->discovery)
+            c->discovery_ops->reread(c->discovery);
+        else if (c->source)
             c->ops->reread(c->source);
     }
-}
-
-void server_sources_status(struct server *s, const struct sld_model_news *n)
-{
-    for (size_t i = 0; i < n->status_count; i++) {
-        const struct sld_model_status *t = &n->statuses[i];
-        struct source *c = find_name(s, t->source);
-        if (c && c->source && c->ops->status)
-            c->ops->status(c->source, t->path, t->id, t->status, n->reporter_ns);
-    }
-}
-
-bool server_sources_know(struct server *s, struct sld_str name)
-{
-    return find_name(s, name) != NULL;
 }
 
 void server_sources_close(struct server *s)
@@ -374,4 +352,6 @@ void server_sources_fini(struct server *s)
 {
     SLD_LIST_EACH (it, &s->sources)
         source_free(SLD_CONTAINER_OF(it, struct source, link));
+    for (size_t i = 0; i < SLD_ARRAY_LEN(s->wanted); i++)
+        sld_map_fini(&s->wanted[i]);
 }

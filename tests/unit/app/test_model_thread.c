@@ -23,6 +23,7 @@ struct world {
     uint64_t version;
     bool keep_settings; // they are not answered
     bool complete;
+    struct sld_map wanted;
     struct sld_arena arena;
     struct sld_model_status *told; // all statuses of keepers
     size_t told_count;
@@ -44,6 +45,13 @@ static void on_news(void *user, struct sld_model_news *n)
     w->ready |= n->ready;
     w->restored = n->restored;
     w->complete |= n->complete;
+    for (size_t i = 0; i < n->want_count; i++) {
+        assert_int_equal(n->wants[i].kind, SLD_WANT_SECRET);
+        if (n->wants[i].wanted)
+            sld_map_set(&w->wanted, n->wants[i].key, w);
+        else
+            sld_map_remove(&w->wanted, n->wants[i].key);
+    }
     for (size_t i = 0; i < n->status_count; i++) {
         struct sld_model_status s = n->statuses[i];
         s.source = sld_arena_str(&w->arena, s.source);
@@ -113,6 +121,7 @@ static int end(void **state)
         SLD_UNREF(b);
     }
     sld_map_fini(&w->resources);
+    sld_map_fini(&w->wanted);
     SLD_UNREF(w->route);
     SLD_UNREF(w->settings);
     for (size_t i = 0; i < w->told_count; i++)
@@ -305,6 +314,34 @@ static void test_rounds_do_not_wait_for_what_is_on_demand(void **state)
     until(w, ready);
 }
 
+#define HTTPS                                                                                      \
+    "kind: VirtualService\napiVersion: gateway.solo.io/v1\nmetadata: {name: v}\nspec: {sslConfig: "  \
+    "{secretRef: {name: cert, namespace: gloo-system}}, virtualHost: {domains: [a.io]}}\n"
+
+static bool wants_cert(struct world *w)
+{
+    return sld_map_has(&w->wanted, SLD_STR("secrets/gloo-system/cert"));
+}
+
+static bool wants_nothing(struct world *w)
+{
+    return sld_map_count(&w->wanted) == 0;
+}
+
+// A store on demand learns what is referred to, there or not, before it counts as read.
+static void test_wants(void **state)
+{
+    struct world *w = *state;
+    w->done = wants_cert;
+    tell_source(w, SOURCE, 0);
+    put(w, "a.yaml", HTTPS);
+    sld_model_thread_synced(w->m, SOURCE);
+    until(w, wants_cert);
+    assert_true(w->complete);
+    put(w, "a.yaml", VS("/one"));
+    until(w, wants_nothing);
+}
+
 static bool without_v(struct world *w)
 {
     return w->ready && !has(w, routes, NULL);
@@ -426,6 +463,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_restored, begin, end),
         cmocka_unit_test_setup_teardown(test_settings_are_answered_first, begin, end),
         cmocka_unit_test_setup_teardown(test_rounds_do_not_wait_for_what_is_on_demand, begin, end),
+        cmocka_unit_test_setup_teardown(test_wants, begin, end),
         cmocka_unit_test_setup_teardown(test_namespaces_that_count, begin, end),
         cmocka_unit_test_setup_teardown(test_a_source_that_is_not_named_any_more, begin, end),
         cmocka_unit_test_setup_teardown(test_statuses_go_where_the_documents_are, begin, end),
