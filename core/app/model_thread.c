@@ -346,6 +346,8 @@ static void log_statuses(struct sld_model_thread *m, const struct sld_translate_
         SLD_LOG(SLD_WARN, "app", "statuses_left_out", SLD_KI("count", more));
 }
 
+enum { REFUSAL_WAIT_MS = 200 };
+
 static void save(struct sld_model_thread *m, const struct sld_translate_result *r)
 {
     for (size_t i = 0; m->opt.state && i < r->accept_count; i++) {
@@ -360,6 +362,9 @@ static void save(struct sld_model_thread *m, const struct sld_translate_result *
     for (size_t i = 0; m->opt.state && i < r->refusal_count; i++)
         sld_state_refuse(m->opt.state, r->refusals[i].id, r->refusals[i].hash,
                          r->refusals[i].words);
+    // Whoever reads of a refusal may rely on its being remembered.
+    if (m->opt.state && r->refusal_count)
+        sld_state_sync(m->opt.state, REFUSAL_WAIT_MS);
 }
 
 // Wakes on_idle when there is something to do by then: the intake's next deadline, or HELD (0 =

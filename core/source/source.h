@@ -183,8 +183,8 @@ void sld_state_history(struct sld_state_dir *s, struct sld_ident id,
                        void (*fn)(int64_t wall_ms, struct sld_raw *raw, void *arg), void *arg);
 // How many former accepted forms are kept from now on. [io]
 void sld_state_set_history(struct sld_state_dir *s, unsigned history);
-// Records or forgets an accepted form. Written by fsync and rename, off the calling thread, at most
-// once a second, newest wins. [any]
+// Records or forgets an accepted form. On disk at once (in a journal of bounded size and rate, off the
+// calling thread); the file of all forms follows by fsync and rename, at most once a second. [any]
 void sld_state_accept(struct sld_state_dir *s, struct sld_str source, struct sld_raw *raw);
 void sld_state_forget(struct sld_state_dir *s, struct sld_ident id);
 // Records that the document of ID with content hash HASH was refused with WORDS (cut to 1024 bytes),
@@ -193,6 +193,8 @@ void sld_state_forget(struct sld_state_dir *s, struct sld_ident id);
 // the refused one's place first, if there is one. Secret kinds are never stored. [any]
 void sld_state_refuse(struct sld_state_dir *s, struct sld_ident id, struct sld_hash hash,
                       struct sld_str words);
+// Waits until what the calling thread told of is on disk, at most MS. [any but io]
+void sld_state_sync(struct sld_state_dir *s, unsigned ms);
 // Calls FN per refusal, as sld_state_each. [io]
 void sld_state_each_refusal(struct sld_state_dir *s,
                             void (*fn)(struct sld_ident id, struct sld_hash hash,

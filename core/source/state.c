@@ -2,9 +2,11 @@
 // a start with every source down.
 //
 //   any thread --change--> lock-free stack --wake--> io: table --snapshot--> pool: file
+//                                                        └──── records ────▶ pool: journal
 //
 // The table's entries are immutable, so a snapshot is an array of references and the pool writes it
-// while io goes on.
+// while io goes on. What changed since the file was written goes to the journal at once; the pool
+// does one of the two at a time.
 #include <errno.h>
 #include <fcntl.h>
 #include <semaphore.h>
@@ -12,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "source/state.h"
@@ -21,18 +24,25 @@ enum {
     BATCH_MS = 50,   // changes come in bursts
     RETRY_MS = 5000, // after a failed write
     SPARE = 20,      // a write that takes long is followed by this many times as much rest
+    JOURNAL_MS = 10, // the same of the journal
+    JOURNAL_SPARE = 4,
     HISTORY_MAX = 64,
     LOG_MS = 60000,
 };
 
-// One accepted, forgotten or refused form on its way to io.
+// A thread that waits until what it told of is on disk.
+struct waiter {
+    struct sld_obj obj;
+    struct waiter *next;
+    sem_t done;
+};
+
+// What happened, on its way to io.
 struct change {
     struct change *next;
-    struct sld_raw *raw; // accepted, or NULL
-    bool refused;        // with that hash; neither: forget
-    struct sld_hash hash;
-    char *key;
-    char text[]; // the source of what is accepted, the words of what is refused
+    struct state_change c;
+    struct waiter *waiter; // instead of C
+    char text[];           // what C points to
 };
 
 // What a queued wake holds instead of the state, which may be closed before the wake runs.
@@ -52,6 +62,10 @@ struct job {
     int dir_fd;
     struct state_entry **entries;
     size_t count;
+    char *records;       // NULL: the file is written; else these go to the journal
+    size_t record_bytes; // how much of the state's records is written by this
+    bool gap;            // records are missing behind these
+    struct state_journal journal;
     enum sld_rc rc;
     struct sld_err err;
     uint64_t took_ns;
@@ -73,7 +87,11 @@ struct sld_state_dir {
     bool dirty;
     struct sld_timer *timer;
     struct job *job;
-    uint64_t rest_until_ns;
+    uint64_t dirty_ns, rest_until_ns, journal_rest_ns; // since when; until when
+    struct state_journal journal;
+    struct sld_buf records; // not in the journal yet
+    bool gap;               // the journal cannot go on: the next file has everything
+    struct waiter *waiters;
     _Atomic(struct change *) changes; // newest first
     atomic_bool waking;
     struct link *link;
@@ -85,6 +103,7 @@ struct sld_state_dir {
 static void on_timer(void *user);
 static void on_wake(struct sld_message *m);
 static void changes_take(struct sld_state_dir *s);
+static void change_apply(const struct state_change *c, void *state);
 static void write_arm(struct sld_state_dir *s);
 
 // ---- Opening ----
@@ -188,28 +207,42 @@ static struct state_entry **entries_sorted(const struct sld_state_dir *s, size_t
     return out;
 }
 
+// Reads the journal that goes with the file that was read.
+static void load_journal(struct sld_state_dir *s)
+{
+    s->gap = true; // what is read is not to be written there again
+    state_journal_read(s->dir_fd, &s->journal, change_apply, s);
+    s->gap = false;
+}
+
 // Reads what there is. A file that cannot be used is set aside and its predecessor tried.
 static void load(struct sld_state_dir *s, struct sld_err *warn)
 {
     struct sld_err err;
-    enum sld_rc rc = state_file_read(s->dir_fd, "accepted", on_loaded, s, &err);
-    if (rc == SLD_OK)
+    struct sld_hash previous;
+    enum sld_rc rc =
+        state_file_read(s->dir_fd, "accepted", on_loaded, s, &s->journal.base, &err);
+    if (rc == SLD_OK) {
+        load_journal(s);
         return;
+    }
     entries_clear(s);
+    s->journal.base = (struct sld_hash){0};
     bool newer = rc == SLD_LIMIT;
     if (rc != SLD_NOT_FOUND) {
         const char *aside = newer ? "accepted.newer" : "accepted.damaged";
         renameat(s->dir_fd, "accepted", s->dir_fd, aside);
         sld_err_set(warn, rc, "%s; the file is set aside as %s/%s", err.msg, s->dir, aside);
     }
-    if (state_file_read(s->dir_fd, "accepted.previous", on_loaded, s, &err) == SLD_OK) {
+    if (state_file_read(s->dir_fd, "accepted.previous", on_loaded, s, &previous, &err) == SLD_OK) {
         // Not to be lost when the next write makes a new predecessor.
-        s->dirty = true;
+        s->dirty = s->gap = true;
         if (rc == SLD_NOT_FOUND)
             sld_err_set(warn, rc,
                         "the accepted state on disk is missing; the one before it is used");
     } else {
         entries_clear(s);
+        load_journal(s); // of the first second, before there was a file
     }
 }
 
@@ -220,6 +253,7 @@ static void state_free(struct sld_state_dir *s)
     if (s->dir_fd >= 0)
         close(s->dir_fd);
     entries_clear(s);
+    sld_buf_fini(&s->records);
     while (s->words) {
         struct words *w = s->words;
         s->words = w->next;
@@ -243,6 +277,7 @@ enum sld_rc sld_state_open(struct sld_loop *io, struct sld_str dir, unsigned his
     s->entries.key = key_of;
     s->dir_fd = s->lock_fd = -1;
     s->history = history < HISTORY_MAX ? history : HISTORY_MAX;
+    sld_buf_init(&s->records, SLD_STATE_MAX_JOURNAL_BYTES);
     while (dir.n > 1 && dir.p[dir.n - 1] == '/')
         dir.n--;
     s->dir = sld_xalloc(dir.n + 1);
@@ -320,22 +355,35 @@ void sld_state_history(struct sld_state_dir *s, struct sld_ident id,
 
 // ---- Changes ----
 
-// TEXT is copied behind a change.
-static struct change *change_create(struct sld_str text)
+static struct sld_str put(char **at, struct sld_str s)
 {
-    struct change *c = sld_xcalloc(1, sizeof(*c) + text.n + 1);
-    if (text.n)
-        memcpy(c->text, text.p, text.n);
-    return c;
+    struct sld_str out = sld_str_n(*at, s.n);
+    if (s.n)
+        memcpy(*at, s.p, s.n);
+    *at += s.n;
+    return out;
+}
+
+// C, with RAW referenced and the rest copied.
+static struct change *change_create(const struct state_change *c)
+{
+    struct change *own = sld_xcalloc(1, sizeof(*own) + c->id.ns.n + c->id.name.n + c->source.n +
+                                            c->refusal.words.n);
+    char *at = own->text;
+    own->c = *c;
+    own->c.id.ns = put(&at, c->id.ns);
+    own->c.id.name = put(&at, c->id.name);
+    own->c.source = put(&at, c->source);
+    if (c->refusal.words.p)
+        own->c.refusal.words = put(&at, c->refusal.words);
+    if (c->raw)
+        sld_obj_ref(c->raw);
+    return own;
 }
 
 // Takes C over.
-static void change_push(struct sld_state_dir *s, struct sld_ident id, struct change *c)
+static void change_push(struct sld_state_dir *s, struct change *c)
 {
-    struct sld_buf key;
-    entry_key(&key, id.kind, id.ns, id.name);
-    sld_buf_addc(&key, 0);
-    c->key = key.p; // taken over
     c->next = atomic_load(&s->changes);
     while (!atomic_compare_exchange_weak(&s->changes, &c->next, c))
         continue;
@@ -351,15 +399,17 @@ void sld_state_accept(struct sld_state_dir *s, struct sld_str source, struct sld
 {
     if (raw->secret || raw->kind == SLD_KIND_SECRET)
         return;
-    struct change *c = change_create(source);
-    c->raw = sld_obj_ref(raw);
-    change_push(s, (struct sld_ident){.kind = raw->kind, .ns = raw->ns, .name = raw->name}, c);
+    struct state_change c = {.id = {.kind = raw->kind, .ns = raw->ns, .name = raw->name},
+                             .raw = raw,
+                             .source = source,
+                             .wall_ms = sld_wall_ms()};
+    change_push(s, change_create(&c));
 }
 
 void sld_state_forget(struct sld_state_dir *s, struct sld_ident id)
 {
     if (id.kind != SLD_KIND_SECRET)
-        change_push(s, id, change_create(SLD_STR("")));
+        change_push(s, change_create(&(struct state_change){.id = id}));
 }
 
 void sld_state_refuse(struct sld_state_dir *s, struct sld_ident id, struct sld_hash hash,
@@ -367,10 +417,41 @@ void sld_state_refuse(struct sld_state_dir *s, struct sld_ident id, struct sld_h
 {
     if (id.kind == SLD_KIND_SECRET)
         return;
-    struct change *c = change_create(sld_str_utf8_cut(words, SLD_STATE_MAX_WORDS));
-    c->refused = true;
-    c->hash = hash;
-    change_push(s, id, c);
+    struct sld_str cut = sld_str_utf8_cut(words.p ? words : SLD_STR(""), SLD_STATE_MAX_WORDS);
+    change_push(s, change_create(&(struct state_change){.id = id, .refusal = {hash, cut}}));
+}
+
+static void waiter_free(struct sld_obj *o)
+{
+    struct waiter *w = (struct waiter *)o;
+    sem_destroy(&w->done);
+    sld_xfree(w);
+}
+
+void sld_state_sync(struct sld_state_dir *s, unsigned ms)
+{
+    struct waiter *w = SLD_NEW(struct waiter);
+    sld_obj_init(&w->obj, waiter_free, (struct sld_hash){0});
+    sem_init(&w->done, 0, 0);
+    struct change *c = SLD_NEW(struct change);
+    c->waiter = sld_obj_ref(w);
+    change_push(s, c);
+    uint64_t end = sld_mono_ns() + ms * UINT64_C(1000000);
+    struct timespec until = {.tv_sec = (time_t)(end / 1000000000),
+                             .tv_nsec = (long)(end % 1000000000)};
+    while (sem_clockwait(&w->done, CLOCK_MONOTONIC, &until) != 0 && errno == EINTR)
+        continue;
+    SLD_UNREF(w);
+}
+
+static void waiters_release(struct sld_state_dir *s)
+{
+    while (s->waiters) {
+        struct waiter *w = s->waiters;
+        s->waiters = w->next;
+        sem_post(&w->done);
+        SLD_UNREF(w);
+    }
 }
 
 static void on_wake(struct sld_message *m)
@@ -386,17 +467,16 @@ static void on_wake(struct sld_message *m)
     write_arm(s);
 }
 
-static void change_accept(struct sld_state_dir *s, const struct change *c)
+static bool change_accept(struct sld_state_dir *s, struct sld_str key, const struct state_change *c)
 {
-    struct sld_str key = sld_str_c(c->key), source = sld_str_c(c->text);
     struct state_entry *old = sld_set_get(&s->entries, key);
     struct state_refusal refusal = {0};
-    struct state_form forms[HISTORY_MAX + 1] = {{.raw = c->raw, .wall_ms = sld_wall_ms()}};
+    struct state_form forms[HISTORY_MAX + 1] = {{.raw = c->raw, .wall_ms = c->wall_ms}};
     size_t n = 1, from = 0;
     if (old && old->count && sld_str_eq(old->forms[0].raw->text, c->raw->text)) {
         // The same words: at most the place changed.
-        if (sld_hash_eq(old->obj.hash, c->raw->obj.hash) && sld_str_eq(old->source, source))
-            return;
+        if (sld_hash_eq(old->obj.hash, c->raw->obj.hash) && sld_str_eq(old->source, c->source))
+            return false;
         if (old->refusal)
             refusal = *old->refusal;
         forms[0].wall_ms = old->forms[0].wall_ms;
@@ -404,35 +484,63 @@ static void change_accept(struct sld_state_dir *s, const struct change *c)
     }
     for (size_t i = from; old && i < old->count && n <= s->history; i++)
         forms[n++] = old->forms[i];
-    struct sld_ident id = {.kind = c->raw->kind, .ns = c->raw->ns, .name = c->raw->name};
-    entry_set(s, old, state_entry_create(id, source, forms, n, refusal));
-    s->dirty = true;
+    entry_set(s, old, state_entry_create(c->id, c->source, forms, n, refusal));
+    return true;
 }
 
-static void change_refuse(struct sld_state_dir *s, const struct change *c)
+static bool change_refuse(struct sld_state_dir *s, struct sld_str key, const struct state_change *c)
 {
-    struct sld_str key = sld_str_c(c->key);
     struct state_entry *old = sld_set_get(&s->entries, key);
-    struct state_refusal r = {c->hash, sld_str_c(c->text)};
-    struct sld_ident id;
-    if (!sld_ident_parse(key, &id) ||
-        (old && old->refusal && sld_hash_eq(old->refusal->hash, r.hash) &&
-         sld_str_eq(old->refusal->words, r.words)))
-        return;
+    const struct state_refusal *r = &c->refusal;
+    if (old && old->refusal && sld_hash_eq(old->refusal->hash, r->hash) &&
+        sld_str_eq(old->refusal->words, r->words))
+        return false;
     entry_set(s, old,
-              state_entry_create(id, old ? old->source : SLD_STR(""), old ? old->forms : NULL,
-                                 old ? old->count : 0, r));
-    s->dirty = true;
+              state_entry_create(c->id, old ? old->source : SLD_STR(""), old ? old->forms : NULL,
+                                 old ? old->count : 0, *r));
+    return true;
 }
 
-static void change_forget(struct sld_state_dir *s, const struct change *c)
+static bool change_forget(struct sld_state_dir *s, struct sld_str key)
 {
-    struct state_entry *e = sld_set_get(&s->entries, sld_str_c(c->key));
-    if (!e)
-        return;
-    sld_set_remove(&s->entries, e);
-    s->dirty = true;
+    struct state_entry *e = sld_set_get(&s->entries, key);
+    bool there = e != NULL;
+    if (there)
+        sld_set_remove(&s->entries, e);
     SLD_UNREF(e);
+    return there;
+}
+
+// Keeps the record of C for the journal.
+static void record(struct sld_state_dir *s, const struct state_change *c)
+{
+    if (s->gap)
+        return;
+    size_t before = s->records.n;
+    state_record_add(&s->records, c);
+    if (!s->records.full && s->journal.bytes + s->records.n <= SLD_STATE_MAX_JOURNAL_BYTES)
+        return;
+    s->records.n = before;
+    s->records.full = false;
+    s->gap = true;
+}
+
+static void change_apply(const struct state_change *c, void *state)
+{
+    struct sld_state_dir *s = state;
+    struct sld_buf key;
+    entry_key(&key, c->id.kind, c->id.ns, c->id.name);
+    struct sld_str k = sld_buf_str(&key);
+    bool news = c->raw               ? change_accept(s, k, c)
+                : c->refusal.words.p ? change_refuse(s, k, c)
+                                     : change_forget(s, k);
+    sld_buf_fini(&key);
+    if (!news)
+        return;
+    record(s, c);
+    if (!s->dirty)
+        s->dirty_ns = sld_mono_ns();
+    s->dirty = true;
 }
 
 static void changes_take(struct sld_state_dir *s)
@@ -447,14 +555,13 @@ static void changes_take(struct sld_state_dir *s)
     while (ordered) {
         c = ordered;
         ordered = c->next;
-        if (c->raw)
-            change_accept(s, c);
-        else if (c->refused)
-            change_refuse(s, c);
-        else
-            change_forget(s, c);
-        SLD_UNREF(c->raw);
-        sld_xfree(c->key);
+        if (c->waiter) {
+            c->waiter->next = s->waiters;
+            s->waiters = c->waiter;
+        } else {
+            change_apply(&c->c, s);
+        }
+        SLD_UNREF(c->c.raw);
         sld_xfree(c);
     }
 }
@@ -465,7 +572,11 @@ static void job_work(void *user)
 {
     struct job *j = user;
     uint64_t start = sld_mono_ns();
-    j->rc = state_file_write(j->dir_fd, j->entries, j->count, &j->err);
+    if (!j->records)
+        j->rc = state_file_write(j->dir_fd, j->entries, j->count, &j->journal.base, &j->err);
+    else
+        j->rc = state_journal_append(j->dir_fd, &j->journal, sld_str_n(j->records, j->record_bytes),
+                                     &j->err);
     j->took_ns = sld_mono_ns() - start;
     sem_post(&j->done);
 }
@@ -475,7 +586,27 @@ static struct job *job_create(struct sld_state_dir *s)
     struct job *j = SLD_NEW(struct job);
     j->state = s;
     j->dir_fd = s->dir_fd;
+    j->record_bytes = s->records.n;
     sem_init(&j->done, 0, 0);
+    return j;
+}
+
+// All of the journal's records that there are.
+static struct job *job_append(struct sld_state_dir *s)
+{
+    struct job *j = job_create(s);
+    j->journal = s->journal;
+    j->records = sld_xalloc(s->records.n);
+    memcpy(j->records, s->records.p, s->records.n);
+    return j;
+}
+
+// The file; what changes from now on goes to the journal that follows it.
+static struct job *job_replace(struct sld_state_dir *s)
+{
+    struct job *j = job_create(s);
+    j->gap = s->gap;
+    s->gap = false;
     j->entries = entries_sorted(s, &j->count);
     for (size_t i = 0; i < j->count; i++)
         sld_obj_ref(j->entries[i]);
@@ -488,6 +619,7 @@ static void job_free(struct job *j)
     for (size_t i = 0; i < j->count; i++)
         SLD_UNREF(j->entries[i]);
     sld_xfree(j->entries);
+    sld_xfree(j->records);
     sem_destroy(&j->done);
     sld_xfree(j);
 }
@@ -510,14 +642,46 @@ static void problem_set(struct sld_state_dir *s, const char *text)
                 SLD_KC("error", text), SLD_KI("suppressed", left_out));
 }
 
-static void job_result(struct sld_state_dir *s, const struct job *j)
+static void append_result(struct sld_state_dir *s, const struct job *j)
 {
     if (j->rc == SLD_OK) {
+        s->journal = j->journal;
+        sld_buf_consume(&s->records, j->record_bytes);
+    } else {
+        sld_buf_reset(&s->records);
+        s->gap = true;
+        problem_set(s, j->err.msg);
+    }
+}
+
+static void replace_result(struct sld_state_dir *s, const struct job *j)
+{
+    if (j->rc == SLD_OK) {
+        s->journal = (struct state_journal){.base = j->journal.base};
+        sld_buf_consume(&s->records, j->record_bytes);
         atomic_store(&s->problem, NULL);
         return;
     }
+    if (j->gap) { // what came since stands behind what is missing
+        s->records.n = j->record_bytes;
+        s->gap = true;
+    }
     s->dirty = true;
     problem_set(s, j->err.msg);
+}
+
+static void job_result(struct sld_state_dir *s, const struct job *j)
+{
+    uint64_t now = sld_mono_ns(), ms = UINT64_C(1000000);
+    if (!j->records) {
+        uint64_t rest = j->took_ns * SPARE, least = (j->rc ? RETRY_MS : WRITE_MS) * ms;
+        s->rest_until_ns = now + (rest > least ? rest : least);
+        replace_result(s, j);
+    } else {
+        uint64_t rest = j->took_ns * JOURNAL_SPARE, least = JOURNAL_MS * ms;
+        s->journal_rest_ns = now + (rest > least ? rest : least);
+        append_result(s, j);
+    }
 }
 
 static void job_done(void *user)
@@ -525,9 +689,6 @@ static void job_done(void *user)
     struct job *j = user;
     struct sld_state_dir *s = j->state;
     if (s) {
-        uint64_t rest = j->took_ns * SPARE,
-                 least = (j->rc == SLD_OK ? WRITE_MS : RETRY_MS) * UINT64_C(1000000);
-        s->rest_until_ns = sld_mono_ns() + (rest > least ? rest : least);
         s->job = NULL;
         job_result(s, j);
         write_arm(s);
@@ -535,22 +696,47 @@ static void job_done(void *user)
     job_free(j);
 }
 
+static void job_start(struct sld_state_dir *s, struct job *j)
+{
+    s->job = j;
+    sld_loop_work(s->io, job_work, job_done, j);
+}
+
+// The same at once.
+static void job_do(struct sld_state_dir *s, struct job *j)
+{
+    job_work(j);
+    job_result(s, j);
+    job_free(j);
+}
+
+// Starts what is due, or the timer.
 static void write_arm(struct sld_state_dir *s)
 {
-    if (!s->dirty || s->job)
+    if (s->job)
         return;
-    uint64_t now = sld_mono_ns();
-    uint64_t rest = s->rest_until_ns > now ? (s->rest_until_ns - now) / 1000000 + 1 : 0;
-    sld_timer_start(s->timer, rest > BATCH_MS ? rest : BATCH_MS);
+    if (!s->records.n)
+        waiters_release(s);
+    if (!s->dirty)
+        return;
+    uint64_t now = sld_mono_ns(), batch = s->dirty_ns + BATCH_MS * UINT64_C(1000000),
+             due = s->rest_until_ns > batch ? s->rest_until_ns : batch;
+    if (s->records.n && s->journal_rest_ns <= now) {
+        job_start(s, job_append(s));
+        return;
+    }
+    if (due <= now) {
+        job_start(s, job_replace(s));
+        return;
+    }
+    if (s->records.n && s->journal_rest_ns < due)
+        due = s->journal_rest_ns;
+    sld_timer_start(s->timer, (due - now) / 1000000 + 1);
 }
 
 static void on_timer(void *user)
 {
-    struct sld_state_dir *s = user;
-    if (!s->dirty || s->job)
-        return;
-    s->job = job_create(s);
-    sld_loop_work(s->io, job_work, job_done, s->job);
+    write_arm(user);
 }
 
 void sld_state_close(struct sld_state_dir *s)
@@ -567,12 +753,13 @@ void sld_state_close(struct sld_state_dir *s)
         s->job->state = NULL;
         s->job = NULL;
     }
-    if (s->dirty) {
-        struct job *j = job_create(s);
-        job_work(j);
-        job_result(s, j);
-        job_free(j);
-    }
+    if (s->dirty)
+        job_do(s, job_replace(s));
+    if (s->dirty && s->records.n)
+        job_do(s, job_append(s));
+    if (!s->dirty)
+        unlinkat(s->dir_fd, "journal", 0); // the file has everything
+    waiters_release(s);
     sld_timer_destroy(s->timer);
     s->link->state = NULL;
     SLD_UNREF(s->link);

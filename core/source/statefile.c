@@ -27,6 +27,7 @@ enum tag {
     TAG_TEXT,
     TAG_REFUSAL,      // of the object: the document's hash, then Envoy's words
     TAG_REFUSED_KIND, // instead of TAG_KIND, where nothing was accepted
+    TAG_FORGOTTEN_KIND, // in the journal: there is nothing any more
 };
 
 static void entry_free(struct sld_obj *o)
@@ -89,7 +90,7 @@ struct sld_ident state_entry_id(const struct state_entry *e)
 // ---- Writing ----
 
 struct writer {
-    int fd;
+    int fd; // below 0: everything stays in BUF
     struct sld_buf buf;
     struct sld_hash hash; // of the chunks flushed
     uint64_t bytes;
@@ -125,6 +126,10 @@ static void writer_flush(struct writer *w)
 static void writer_add(struct writer *w, struct sld_str s)
 {
     w->bytes += s.n;
+    if (w->fd < 0) {
+        sld_buf_add(&w->buf, s);
+        return;
+    }
     while (s.n > 0 && !w->errnum) {
         size_t room = CHUNK - w->buf.n, n = s.n < room ? s.n : room;
         sld_buf_add(&w->buf, sld_str_n(s.p, n));
@@ -245,7 +250,7 @@ static void writer_all(struct writer *w, struct state_entry *const *entries, siz
 }
 
 enum sld_rc state_file_write(int dir_fd, struct state_entry *const *entries, size_t n,
-                             struct sld_err *err)
+                             struct sld_hash *hash, struct sld_err *err)
 {
     struct writer w = {
         .fd = openat(dir_fd, "accepted.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600)};
@@ -268,6 +273,7 @@ enum sld_rc state_file_write(int dir_fd, struct state_entry *const *entries, siz
         else if (fsync(dir_fd) != 0)
             w.errnum = errno;
     }
+    *hash = w.hash;
     if (!w.errnum)
         return SLD_OK;
     unlinkat(dir_fd, "accepted.new", 0); // it may be what fills the disk
@@ -319,7 +325,7 @@ struct record {
     struct sld_str source, ns, name;
     const struct sld_kind_info *kind;
     struct state_refusal refusal;
-    bool never_good;
+    bool never_good, forgotten;
     struct draft *drafts;
     size_t count;
 };
@@ -366,9 +372,10 @@ static bool record_read(struct sld_arena *a, struct sld_str s, struct record *r)
             return false;
         if (tag == TAG_SOURCE) {
             r->source = v;
-        } else if (tag == TAG_KIND || tag == TAG_REFUSED_KIND) {
+        } else if (tag == TAG_KIND || tag == TAG_REFUSED_KIND || tag == TAG_FORGOTTEN_KIND) {
             r->kind = sld_kind_by_plural(v);
             r->never_good = tag == TAG_REFUSED_KIND;
+            r->forgotten = tag == TAG_FORGOTTEN_KIND;
         } else if (tag == TAG_REFUSAL) {
             if (!refusal_read(v, &r->refusal))
                 return false;
@@ -387,21 +394,30 @@ static bool record_read(struct sld_arena *a, struct sld_str s, struct record *r)
     }
     if (r->kind && !(sld_is_dns1123(r->ns) && sld_is_dns1123(r->name)))
         return false; // no object has such a name
-    if (r->never_good)
+    if (r->never_good || r->forgotten)
         r->count = 0; // what is there is for other readers
+    if (r->forgotten)
+        return true;
     return r->never_good ? r->refusal.words.p != NULL : r->count > 0;
+}
+
+static struct sld_ident record_ident(const struct record *r)
+{
+    return (struct sld_ident){.kind = r->kind->kind, .ns = r->ns, .name = r->name};
+}
+
+static struct sld_raw *draft_raw(const struct record *r, const struct draft *d)
+{
+    return sld_raw_create(record_ident(r), d->text, (int)d->line, (long)d->item, d->origin,
+                          &d->place);
 }
 
 static struct state_entry *record_entry(struct sld_arena *a, const struct record *r)
 {
     struct state_form *forms = SLD_ARENA_ARRAY(a, struct state_form, r->count);
-    struct sld_ident id = {.kind = r->kind->kind, .ns = r->ns, .name = r->name};
-    for (size_t i = 0; i < r->count; i++) {
-        const struct draft *d = &r->drafts[i];
-        forms[i].wall_ms = d->wall_ms;
-        forms[i].raw =
-            sld_raw_create(id, d->text, (int)d->line, (long)d->item, d->origin, &d->place);
-    }
+    struct sld_ident id = record_ident(r);
+    for (size_t i = 0; i < r->count; i++)
+        forms[i] = (struct state_form){draft_raw(r, &r->drafts[i]), r->drafts[i].wall_ms};
     struct state_entry *e = state_entry_create(id, r->source, forms, r->count, r->refusal);
     for (size_t i = 0; i < r->count; i++)
         SLD_UNREF(forms[i].raw);
@@ -414,7 +430,7 @@ static enum sld_rc torn(struct sld_err *err, const char *why)
 }
 
 // Checks header and hash of *S and leaves the records.
-static enum sld_rc envelope(struct sld_str *s, struct sld_err *err)
+static enum sld_rc envelope(struct sld_str *s, struct sld_hash *hash, struct sld_err *err)
 {
     struct sld_str all = *s, head, word, body;
     uint64_t version = 0, reader = 0;
@@ -438,6 +454,7 @@ static enum sld_rc envelope(struct sld_str *s, struct sld_err *err)
                            "the accepted state on disk is of a newer Solder (format %llu)",
                            (unsigned long long)version);
     s->n -= HASH_BYTES;
+    *hash = h;
     return SLD_OK;
 }
 
@@ -473,7 +490,7 @@ static enum sld_rc records_read(struct sld_str s, void (*add)(struct state_entry
             return torn(err, "a record is cut");
         struct sld_arena a = {0};
         struct record r = {0};
-        bool good = record_read(&a, body, &r);
+        bool good = record_read(&a, body, &r) && !r.forgotten;
         if (good && r.kind) // an object of a kind we do not know is a newer Solder's
             add(record_entry(&a, &r), arg);
         sld_arena_fini(&a);
@@ -485,7 +502,7 @@ static enum sld_rc records_read(struct sld_str s, void (*add)(struct state_entry
 
 enum sld_rc state_file_read(int dir_fd, const char *name,
                             void (*add)(struct state_entry *e, void *arg), void *arg,
-                            struct sld_err *err)
+                            struct sld_hash *hash, struct sld_err *err)
 {
     int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
@@ -497,9 +514,65 @@ enum sld_rc state_file_read(int dir_fd, const char *name,
     close(fd);
     struct sld_str s = sld_str_n(bytes, n);
     if (rc == SLD_OK)
-        rc = envelope(&s, err);
+        rc = envelope(&s, hash, err);
     if (rc == SLD_OK)
         rc = records_read(s, add, arg, err);
     sld_xfree(bytes);
     return rc;
+}
+
+// ---- Records of the journal ----
+
+void state_record_add(struct sld_buf *out, const struct state_change *c)
+{
+    struct writer w = {.fd = -1, .buf = *out};
+    if (c->raw || c->refusal.words.p) {
+        struct state_form form = {c->raw, c->wall_ms};
+        struct state_entry *e =
+            state_entry_create(c->id, c->source, &form, c->raw ? 1 : 0, c->refusal);
+        writer_entry(&w, e, e->count);
+        SLD_UNREF(e);
+    } else {
+        struct sld_str kind = sld_str_c(sld_kind_info(c->id.kind)->plural);
+        char head[RECORD_HEAD];
+        put_u32(head, 3 * FIELD_HEAD + kind.n + c->id.ns.n + c->id.name.n);
+        writer_add(&w, sld_str_n(head, sizeof(head)));
+        writer_field(&w, TAG_FORGOTTEN_KIND, kind);
+        writer_field(&w, TAG_NS, c->id.ns);
+        writer_field(&w, TAG_NAME, c->id.name);
+    }
+    *out = w.buf;
+}
+
+static void record_tell(const struct record *r,
+                        void (*add)(const struct state_change *c, void *arg), void *arg)
+{
+    struct state_change c = {.id = record_ident(r), .source = r->source};
+    if (r->count) {
+        c.raw = draft_raw(r, &r->drafts[0]);
+        c.wall_ms = r->drafts[0].wall_ms;
+    } else if (!r->forgotten) {
+        c.refusal = r->refusal;
+    }
+    add(&c, arg);
+    SLD_UNREF(c.raw);
+}
+
+bool state_records_each(struct sld_str s, void (*add)(const struct state_change *c, void *arg),
+                        void *arg)
+{
+    while (s.n > 0) {
+        struct sld_str head, body;
+        if (!take(&s, RECORD_HEAD, &head) || !take(&s, get_u32(head.p), &body))
+            return false;
+        struct sld_arena a = {0};
+        struct record r = {0};
+        bool good = record_read(&a, body, &r);
+        if (good && r.kind)
+            record_tell(&r, add, arg);
+        sld_arena_fini(&a);
+        if (!good)
+            return false;
+    }
+    return true;
 }

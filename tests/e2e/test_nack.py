@@ -186,8 +186,8 @@ def test_restart_keeps_neighbours(started):
     p.assert_clean()
 
 
-def test_refused_documents_stay_out_over_a_restart(started):
-    """That object keeps its last accepted form, also across a restart of Solder and Envoy: no request goes astray."""
+def two_refused(started):
+    """Upstream us and VirtualService own, whose present documents Envoy refuses."""
     health = [{"timeout": "1s", "interval": "1s", "unhealthyThreshold": 1, "healthyThreshold": 1,
                "tcpHealthCheck": {},
                "eventLogPath": "/no/such/folder/log"}]
@@ -201,11 +201,35 @@ def test_refused_documents_stay_out_over_a_restart(started):
     words(started, "Upstream", "us")
     started.write("own.yaml", vs("own", "own.test", [route("/", to("echo"), REFUSED)]))
     words(started, "VirtualService", "own")
-    started.settled()
-    eventually(lambda: "/no/such/folder" in (started.state / "accepted").read_text(errors="replace"))
-    started.stop()
-    started.start()
+
+
+def still_out(started):
     assert started.ask(host="us.test").status == 200 and started.ask(host="own.test").status == 200
     for kind, name in (("upstreams", "us"), ("virtualservices", "own")):
         o = started.api(f"/v1/objects/{kind}/{NS}/{name}")
         assert o["state"] == "Rejected" and o["lastGood"], o
+
+
+def test_refused_documents_stay_out_over_a_restart(started):
+    """That object keeps its last accepted form, also across a restart of Solder and Envoy: no request goes astray."""
+    two_refused(started)
+    started.settled()
+    eventually(lambda: "/no/such/folder" in (started.state / "accepted").read_text(errors="replace"))
+    started.stop()
+    started.start()
+    still_out(started)
+
+
+def test_a_refusal_is_remembered_when_it_is_told(started):
+    """kill -9 as soon as the status says that a document was refused: the next Solder does not try it."""
+    started.settled()
+    (started.state / "accepted.new").mkdir()  # in the way of the file that is written later
+    two_refused(started)
+    started.kill()
+    (started.state / "accepted.new").rmdir()
+    assert "/no/such/folder" not in (started.state / "accepted").read_text(errors="replace")
+    started.start()
+    still_out(started)
+    started.settled()
+    assert started.metric("solder_xds_nacks_total", type="rds") == 0
+    assert started.metric("solder_xds_nacks_total", type="cds") == 0

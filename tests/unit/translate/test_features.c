@@ -32,8 +32,8 @@ static void test_table(void **state)
 
 #define OPTIONS "virtualHost.routes[0].options."
 #define V(options)                                                                                 \
-    VS("v", "{virtualHost: {routes: [{matchers: [{prefix: /}], " TO_A ", options: {" options       \
-            "}}]}}")
+    VS("v",                                                                                        \
+       "{virtualHost: {routes: [{matchers: [{prefix: /}], " TO_A ", options: {" options "}}]}}")
 
 static void silence(struct tr_route *r)
 {
