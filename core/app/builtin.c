@@ -62,6 +62,7 @@ const struct sld_discovery_ops *const sld_builtin_discoveries[] = {
     X(retries)                                                                                     \
     X(shadowing)                                                                                   \
     X(timeout)                                                                                     \
+    X(tracing)                                                                                     \
     X(upgrades)
 
 #define DECLARE(name) extern const struct sld_feature sld_feature_##name;

@@ -34,6 +34,8 @@ struct tr_listener {
     Env__NetworkHttpConnectionManager__HttpConnectionManager *hcm; // NULL for TCP
     struct tr_filter *filters;                                     // of HTTP; see tr_filter_add
     size_t filter_count;
+    struct tr_clusters
+        *clusters; // existing clusters that the listener itself sends to; features add theirs
 };
 // Adds HTTP filter NAME (Envoy's name of it) with CONFIG at its place. DISABLED filters cost
 // nothing until a route's typed_per_filter_config enables them. Filters of one place are ordered by

@@ -269,6 +269,7 @@ void tr_step_out_listeners(struct sld_ctx *ctx, sld_id key, const void *in, void
     l.listener->name = SLD_MSG_STR(tr.arena, bind->name);
     l.listener->address = bind_address(&tr, g->gw);
     struct tr_chain_deps deps = {0};
+    l.clusters = &deps.clusters;
     if (g->gw->gateway_type_case == GLOO__GATEWAY__GATEWAY_TYPE_HTTP_GATEWAY) {
         l.http = g->gw->http_gateway->options;
         add_http(&l, g, key, &deps);
