@@ -1,0 +1,138 @@
+"""Tracing: spans reach collectors of three kinds, and a collector that is missing costs the spans alone."""
+
+import concurrent.futures
+import json
+
+import grpc
+import pytest
+
+from harness import NS, Upstream, eventually, free_port, gateway, ref, request, route, to, upstream, vs
+
+OTLP = "opentelemetry.proto.collector.trace.v1.TraceService"
+
+
+class Otlp:
+    """A collector that keeps the bytes of what is exported to it."""
+
+    def __init__(self):
+        self.got = []
+        self.server = grpc.server(concurrent.futures.ThreadPoolExecutor(2))
+        take = grpc.unary_unary_rpc_method_handler(self.export)
+        self.server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(OTLP, {"Export": take})])
+        self.port = self.server.add_insecure_port("127.0.0.1:0")
+        self.server.start()
+
+    def export(self, body, _):
+        self.got.append(body)
+        return b""
+
+
+class Case:
+    def __init__(self, site, name):
+        self.site, self.name, self.port = site, name, free_port()
+        site.upstream(name)
+
+    def serve(self, tracing, options=None):
+        http = {"virtualServices": [ref(self.name)],
+                "options": {"httpConnectionManagerSettings": {"tracing": tracing}}}
+        self.site.write(f"{self.name}.yaml", gateway(self.name, self.port, http_=http),
+                        vs(self.name, f"{self.name}.test", [route("/", to(self.name), options)]))
+        return self
+
+    def accepted(self):
+        o = self.site.wait_state("Gateway", self.name, "Accepted")
+        assert not o["findings"], o
+        return self
+
+    def ask(self, **more):
+        return request(self.port, "/traced", host=f"{self.name}.test", **more)
+
+    def until(self, received):
+        """Asks until the collector has got something: Envoy sends spans five at a time, or now and then."""
+        eventually(lambda: self.ask().status == 200)
+
+        def there():
+            assert self.ask(headers=[("x-tenant", "acme")]).status == 200
+            return received()
+        return eventually(there, timeout=30)
+
+
+@pytest.fixture
+def case(shared, request):
+    return Case(shared, request.node.name.removeprefix("test_").replace("_", "-"))
+
+
+def collector_ref(name):
+    return {"collectorUpstreamRef": {"name": name, "namespace": NS}}
+
+
+def test_zipkin(case):
+    """zipkinConfig with tags; the route names its spans."""
+    collector = Upstream("zipkin")
+    case.site.write("zipkin-collector.yaml", upstream("zipkin-collector", collector.port))
+    case.serve({"zipkinConfig": {**collector_ref("zipkin-collector"), "collectorEndpoint": "/api/v2/spans"},
+                "requestHeadersForTags": ["x-tenant"], "literalsForTags": [{"tag": "stage", "value": "test"}],
+                "environmentVariablesForTags": [{"tag": "zone", "name": "SOLDER_NO_SUCH", "defaultValue": "none"}]},
+               {"tracing": {"routeDescriptor": "pets"}}).accepted()
+    case.until(lambda: any("x-tenant" in s["body"] for s in collector.seen))
+    seen = collector.seen[0]
+    assert (seen["method"], seen["path"]) == ("POST", "/api/v2/spans")
+    span = next(s for seen in collector.seen for s in json.loads(seen["body"]) if s["tags"].get("x-tenant"))
+    assert span["name"] == "pets"
+    assert {k: span["tags"][k] for k in ("x-tenant", "stage", "zone")} == \
+        {"x-tenant": "acme", "stage": "test", "zone": "none"}
+
+
+def test_open_telemetry(case):
+    """openTelemetryConfig: the service is called like the gateway."""
+    collector = Otlp()
+    case.site.write("otlp-collector.yaml", upstream("otlp-collector", collector.port, useHttp2=True))
+    case.serve({"openTelemetryConfig": collector_ref("otlp-collector")}, {"tracing": {"routeDescriptor": "pets"}})
+    case.accepted()
+    case.until(lambda: collector.got)
+    assert case.name.encode() in collector.got[0] and b"pets" in collector.got[0]
+
+
+def test_datadog(case):
+    """datadogConfig by the name of a cluster that is an Upstream's."""
+    collector = Upstream("datadog")
+    case.site.write("datadog-agent.yaml", upstream("datadog-agent", collector.port))
+    case.serve({"datadogConfig": {"clusterName": f"datadog-agent_{NS}", "serviceName": "shop"}}).accepted()
+    case.until(lambda: [s for s in collector.seen if s["path"].endswith("/traces") and "shop" in s["body"]])
+
+
+def test_collector_comes_later(case):
+    """A missing collector is an error of the gateway, which serves without spans, and heals when it comes."""
+    collector = Upstream("late")
+    case.serve({"zipkinConfig": {**collector_ref("late-collector"), "collectorEndpoint": "/api/v2/spans"}})
+    case.site.wait_state("Gateway", case.name, "Rejected", code="SLD0201")
+    eventually(lambda: case.ask().status == 200)
+    case.site.write("late-collector.yaml", upstream("late-collector", collector.port))
+    case.accepted()
+    case.until(lambda: collector.seen)
+    case.site.remove("late-collector.yaml")
+    case.site.wait_state("Gateway", case.name, "Rejected", code="SLD0201")
+    assert case.ask().status == 200
+
+
+def test_share_of_a_route(case):
+    """tracePercentages of a route win over the listener's: none of its requests is traced."""
+    collector = Upstream("share")
+    case.site.write("share-collector.yaml", upstream("share-collector", collector.port))
+    none = {"clientSamplePercentage": 0, "randomSamplePercentage": 0, "overallSamplePercentage": 0}
+    http = {"virtualServices": [ref(case.name)], "options": {"httpConnectionManagerSettings": {"tracing": {
+        "zipkinConfig": {**collector_ref("share-collector"), "collectorEndpoint": "/api/v2/spans"}}}}}
+    case.site.write(f"{case.name}.yaml", gateway(case.name, case.port, http_=http),
+                    vs(case.name, f"{case.name}.test", [
+                        route("/quiet", to(case.name), {"tracing": {"routeDescriptor": "quiet",
+                                                                   "tracePercentages": none}}),
+                        route("/", to(case.name), {"tracing": {"routeDescriptor": "loud"}})]))
+    case.accepted()
+
+    def quiet():
+        return request(case.port, "/quiet", host=f"{case.name}.test").status == 200
+    eventually(quiet)
+    assert all(quiet() for _ in range(20))
+    case.until(lambda: collector.seen)
+    names = {s["name"] for seen in collector.seen for s in json.loads(seen["body"])}
+    assert names == {"loud"}
