@@ -190,9 +190,12 @@ def canonical(m):
     return m.SerializeToString(deterministic=True)
 
 
-def settle(schema, m):
-    """Packs every Any inside M again, in canonical form: the reference's JSON reader does not."""
+def settle(schema, m, repack=True):
+    """Packs every Any inside M again, in canonical form: the reference's JSON reader does not. Without REPACK
+    only the repeated keys of maps go, which the reference drops when somebody looks."""
     if m.DESCRIPTOR.full_name == "google.protobuf.Any":
+        if not repack:
+            return m
         try:
             inner = schema.new(m.type_url.split("/")[-1])
             inner.ParseFromString(m.value)
@@ -204,15 +207,15 @@ def settle(schema, m):
         if f.type != F.TYPE_MESSAGE:
             continue
         if f.message_type.GetOptions().map_entry:
-            len(value)  # makes the reference drop repeated keys of the wire
+            len(value)  # drops them
             if f.message_type.fields_by_name["value"].type == F.TYPE_MESSAGE:
                 for v in value.values():
-                    settle(schema, v)
+                    settle(schema, v, repack)
         elif f.label == F.LABEL_REPEATED:
             for v in value:
-                settle(schema, v)
+                settle(schema, v, repack)
         else:
-            settle(schema, value)
+            settle(schema, value, repack)
     return m
 
 
@@ -303,7 +306,9 @@ def test_concatenated_messages_merge(world):
         data = m.SerializeToString() + other.SerializeToString()
         merged = schema.new(name)
         merged.ParseFromString(data)
-        assert codec.ok("r", name, data) == canonical(settle(schema, merged)), where
+        # Two Anys merge field by field: the type of one may meet the bytes of the other, which are no canonical form
+        # of that type. They stay as they are.
+        assert codec.ok("r", name, data) == canonical(settle(schema, merged, repack=False)), where
 
 
 def test_broken_bytes_are_judged_alike(world):
