@@ -367,11 +367,10 @@ static void save(struct sld_model_thread *m, const struct sld_translate_result *
         sld_state_sync(m->opt.state, REFUSAL_WAIT_MS);
 }
 
-// Wakes on_idle when there is something to do by then: the intake's next deadline, or HELD (0 =
+// Wakes on_idle when there is something to do by then: DUE, the intake's next deadline, or HELD (0 =
 // none).
-static void arm(struct sld_model_thread *m, uint64_t now, uint64_t held)
+static void arm(struct sld_model_thread *m, uint64_t now, uint64_t due, uint64_t held)
 {
-    uint64_t due = sld_intake_tick(m->intake, now);
     if (held && (!due || held < due))
         due = held;
     if (due)
@@ -431,14 +430,17 @@ static void copy_wants(struct sld_model_news *n, const struct sld_translate_resu
 static void on_idle(void *user)
 {
     struct sld_model_thread *m = user;
-    if (m->settings_dirty)
-        apply_settings(m);
+    uint64_t now = sld_mono_ns(), due;
+    do {
+        if (m->settings_dirty)
+            apply_settings(m);
+        due = sld_intake_tick(m->intake, now);
+    } while (m->settings_dirty); // what was due may have been the end of the Settings document
     bool was_ready = m->ready, complete = all_read(m, true), all = all_read(m, false);
     m->was_all |= all;
     m->ready = m->ready || all || (m->serve_restored && m->any_restored);
-    uint64_t now = sld_mono_ns();
     bool hold = !m->ready && !complete && now < m->held_ns;
-    arm(m, now, hold ? m->held_ns : 0);
+    arm(m, now, due, hold ? m->held_ns : 0);
     if (hold)
         return;
     m->held_ns = now + HOLD_NS;

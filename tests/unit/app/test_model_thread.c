@@ -287,6 +287,29 @@ static void test_settings_are_answered_first(void **state)
     until(w, served);
 }
 
+static bool no_rate(struct world *w)
+{
+    return w->settings && !told_rate(w);
+}
+
+// The end of a Settings document counts as soon as the document is let go of, which is later than
+// it was told.
+static void test_settings_end(void **state)
+{
+    struct world *w = *state;
+    w->done = served;
+    tell_source(w, SOURCE, 0);
+    put(w, "a.yaml", VS("/one"));
+    put(w, "s.yaml",
+        "apiVersion: gloo.solo.io/v1\nkind: Settings\nmetadata: {name: default}\n"
+        "spec: {refreshRate: 5s}\n");
+    sld_model_thread_synced(w->m, SOURCE);
+    until(w, served);
+    until(w, told_rate);
+    sld_model_thread_gone(w->m, SOURCE, SLD_STR("s.yaml"));
+    until(w, no_rate);
+}
+
 static bool ready(struct world *w)
 {
     return w->ready;
@@ -462,6 +485,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_refusal, begin, end),
         cmocka_unit_test_setup_teardown(test_restored, begin, end),
         cmocka_unit_test_setup_teardown(test_settings_are_answered_first, begin, end),
+        cmocka_unit_test_setup_teardown(test_settings_end, begin, end),
         cmocka_unit_test_setup_teardown(test_rounds_do_not_wait_for_what_is_on_demand, begin, end),
         cmocka_unit_test_setup_teardown(test_wants, begin, end),
         cmocka_unit_test_setup_teardown(test_namespaces_that_count, begin, end),
