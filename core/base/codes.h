@@ -10,6 +10,7 @@ SLD_CODE(DOC_IDENTITY, 6, "the document has no valid name or namespace", "set me
 SLD_CODE(DOC_DUPLICATE, 7, "the same object stands in two places", "keep one of the two documents")
 SLD_CODE(DOC_FOREIGN, 8, "the document is of a kind Solder does not read", "nothing to do: it is ignored")
 SLD_CODE(DOC_UNREADABLE, 9, "the file cannot be read", "mend its permissions or type")
+SLD_CODE(DOC_PLACE, 10, "the document says another name than the key it is stored under", "store it under the key of that name, or correct the name; the key counts")
 SLD_CODE(FIELD_UNKNOWN, 101, "the field does not exist", "correct the name, or remove it")
 SLD_CODE(FIELD_TYPE, 102, "the value has the wrong type", "write a value of the type named")
 SLD_CODE(FIELD_ENUM, 103, "the value is not one of the allowed names", "use one of the names listed")

@@ -64,14 +64,32 @@ static struct sld_node *annotations_kept(struct sld_arena *a, struct sld_node *m
     return kept;
 }
 
+// The name a document gives itself may not be the one of the key it is stored under.
+static void check_name(const struct sld_node *given, struct sld_str field, struct sld_str is,
+                       struct sld_report *r)
+{
+    struct sld_str said = sld_node_text(sld_node_get(given, field)),
+                   where = SLD_STR("metadata.name");
+    if (said.n && !sld_str_eq(said, is)) {
+        if (!sld_str_eq(field, SLD_STR("name")))
+            where = SLD_STR("metadata.namespace");
+        sld_report_add(r, SLD_WARNING, SLD_DOC_PLACE, where,
+                       "\"%.*s\" is not the %.*s in the key it is stored under, which counts: "
+                       "\"%.*s\"",
+                       SLD_FMT(sld_str_sub(said, 0, 253)), SLD_FMT(field), SLD_FMT(is));
+    }
+}
+
 static struct sld_node *metadata_flatten(struct sld_arena *a, struct sld_ident id,
-                                         const struct sld_node *given)
+                                         const struct sld_node *given, struct sld_report *r)
 {
     struct sld_node *m = sld_node_map(a);
     if (given) {
         m->line = given->line;
         m->column = given->column;
     }
+    check_name(given, SLD_STR("name"), id.name, r);
+    check_name(given, SLD_STR("namespace"), id.ns, r);
     add_text(a, m, SLD_STR("name"), id.name, pair_of(given, SLD_STR("name")));
     add_text(a, m, SLD_STR("namespace"), id.ns, pair_of(given, SLD_STR("namespace")));
     for (size_t i = 0; given && given->type == SLD_NODE_MAP && i < given->count; i++) {
@@ -140,7 +158,7 @@ struct sld_node *doc_flatten(struct sld_arena *a, struct sld_ident id, const str
     flat->column = root->column;
     const struct sld_pair *meta = pair_of(root, SLD_STR("metadata"));
     doc_add(a, flat, meta ? meta->key : sld_node_scalar(a, SLD_STR("metadata"), true),
-            metadata_flatten(a, id, meta ? meta->value : NULL));
+            metadata_flatten(a, id, meta ? meta->value : NULL, r));
     if (root->type != SLD_NODE_MAP)
         return flat;
     const struct sld_node *spec = sld_node_get(root, SLD_STR("spec"));

@@ -6,7 +6,8 @@
 struct sld_str sld_ident_key(struct sld_arena *a, struct sld_ident id)
 {
     struct sld_str slash = SLD_STR("/");
-    return SLD_ARENA_JOIN(a, sld_str_c(sld_kind_info(id.kind)->plural), slash, id.ns, slash, id.name);
+    return SLD_ARENA_JOIN(a, sld_str_c(sld_kind_info(id.kind)->plural), slash, id.ns, slash,
+                          id.name);
 }
 
 // Secrets may have a reference to a store as their name.
@@ -210,18 +211,20 @@ static struct sld_str meta_text(const struct head *h, struct sld_str map, struct
     return sld_node_text(sld_node_get(sld_node_get(h->metadata, map), key));
 }
 
-static enum sld_rc leftover(const struct head *h, enum sld_kind k, enum sld_code *code,
-                            struct sld_err *err)
+static enum sld_rc leftover(const struct head *h, const struct sld_doc_place *place,
+                            enum sld_kind k, enum sld_code *code, struct sld_err *err)
 {
     const struct sld_str labels = SLD_STR("labels");
     if (k == SLD_KIND_PROXY &&
         sld_str_starts(meta_text(h, labels, SLD_STR("created_by")), SLD_STR("gloo-gateway")))
         return not_ours(code, err, SLD_DOC_FOREIGN,
                         "this Proxy was written by Gloo from other resources; it is not read");
-    if (k == SLD_KIND_UPSTREAM && meta_text(h, labels, SLD_STR("discovered_by")).n)
+    if (k == SLD_KIND_UPSTREAM && !place->adopt_discovered &&
+        meta_text(h, labels, SLD_STR("discovered_by")).n)
         return not_ours(code, err, SLD_DOC_FOREIGN,
                         "this Upstream was written by Gloo's discovery; it is not read (remove the "
-                        "label discovered_by to make it yours)");
+                        "label discovered_by to make it yours, or set solder.adoptDiscovered for "
+                        "all)");
     if (k == SLD_KIND_ARTIFACT &&
         meta_text(h, SLD_STR("annotations"), SLD_STR("control-plane.alpha.kubernetes.io/leader")).p)
         return not_ours(code, err, SLD_DOC_FOREIGN,
@@ -248,6 +251,70 @@ static enum sld_rc bad_identity(enum sld_code *code, struct sld_err *err, const 
                        field, SLD_FMT(sld_str_sub(value, 0, 100)));
 }
 
+// ---- Keys of stores ----
+
+struct sld_str sld_store_key(struct sld_arena *a, struct sld_ident id)
+{
+    const struct sld_kind_info *k = sld_kind_info(id.kind);
+    struct sld_str slash = SLD_STR("/");
+    return SLD_ARENA_JOIN(a, sld_str_c(k->group), slash, sld_str_c(k->version), slash,
+                          sld_str_c(k->name), slash, id.ns, slash, id.name);
+}
+
+enum sld_rc sld_store_key_parse(struct sld_str key, struct sld_ident *out, enum sld_code *code,
+                                struct sld_err *err)
+{
+    struct sld_str part[5] = {0}, rest = key;
+    size_t n = 0;
+    while (n < SLD_ARRAY_LEN(part) && sld_str_cut(&rest, '/', &part[n]))
+        n++;
+    struct head h = {.group = part[0], .version = part[1], .kind = part[2]};
+    h.api = n > 1 ? sld_str_n(key.p, part[0].n + 1 + part[1].n) : part[0];
+    const struct sld_kind_info *k = sld_kind_find(h.kind);
+    if (n < 3 || !k || !sld_str_eq(h.kind, sld_str_c(k->name)))
+        return n < 3 ? not_ours(code, err, SLD_DOC_FOREIGN, "the key is of no kind; it is ignored")
+                     : unknown_kind(&h, code, err);
+    if (k->kind == SLD_KIND_SECRET)
+        return not_ours(code, err, SLD_DOC_FOREIGN, "Secrets are not read from here");
+    if (!our_group(h.group))
+        return not_ours(code, err, SLD_DOC_FOREIGN, "%.*s %s is not read",
+                        SLD_FMT(sld_str_sub(h.api, 0, 100)), k->name);
+    if (!sld_str_eq(h.group, sld_str_c(k->group)) || !sld_str_eq(h.version, sld_str_c(k->version)))
+        return not_ours(code, err, SLD_DOC_KIND, "%.*s has no %s; store it under %s/%s/%s/",
+                        SLD_FMT(sld_str_sub(h.api, 0, 100)), k->name, k->group, k->version,
+                        k->name);
+    if (n < 5 || rest.p) {
+        if (code)
+            *code = SLD_DOC_IDENTITY;
+        return sld_err_set(err, SLD_INVALID, "the key must be %s/%s/%s/<namespace>/<name>",
+                           k->group, k->version, k->name);
+    }
+    if (!sld_is_dns1123(part[3]))
+        return bad_identity(code, err, "the key's namespace", part[3]);
+    if (!sld_is_dns1123(part[4]))
+        return bad_identity(code, err, "the key's name", part[4]);
+    *out = (struct sld_ident){.kind = k->kind, .ns = part[3], .name = part[4]};
+    return SLD_OK;
+}
+
+// What the document says of its name is looked at when it is decoded; a document of another kind is
+// none of this one.
+static enum sld_rc identify_keyed(const struct head *h, const struct sld_doc_place *place,
+                                  struct sld_ident *out, enum sld_code *code, struct sld_err *err)
+{
+    enum sld_rc rc = sld_store_key_parse(place->path, out, code, err);
+    if (rc != SLD_OK)
+        return rc;
+    const struct sld_kind_info *k = sld_kind_info(out->kind);
+    bool config_map = k->kind == SLD_KIND_ARTIFACT && sld_str_eq(h->kind, SLD_STR("ConfigMap"));
+    if (h->kind.n && !config_map && !sld_str_eq(h->kind, sld_str_c(k->name)))
+        return not_ours(code, err, SLD_DOC_KIND,
+                        "the key is that of a %s, the document says kind: %.*s; store it under the "
+                        "key of its kind",
+                        k->name, SLD_FMT(sld_str_sub(h->kind, 0, 100)));
+    return leftover(h, place, k->kind, code, err);
+}
+
 enum sld_rc sld_model_identify(const struct sld_node *root, const struct sld_doc_place *place,
                                struct sld_ident *out, enum sld_code *code, struct sld_err *err)
 {
@@ -257,10 +324,12 @@ enum sld_rc sld_model_identify(const struct sld_node *root, const struct sld_doc
                         "apiVersion, kind, metadata and spec");
     struct head h;
     read_head(&h, root, place);
+    if (place->keyed)
+        return identify_keyed(&h, place, out, code, err);
     const struct sld_kind_info *k = NULL;
     enum sld_rc rc = read_kind(&h, &k, code, err);
     if (rc == SLD_OK)
-        rc = leftover(&h, k->kind, code, err);
+        rc = leftover(&h, place, k->kind, code, err);
     if (rc != SLD_OK)
         return rc;
     const struct sld_node *ns_node = sld_node_get(h.metadata, SLD_STR("namespace"));

@@ -66,7 +66,17 @@ struct sld_doc_place {
                                // Gloo's layout "<plural>/<namespace>/..." (at any depth, the last one
                                // counts) when the document does not say them
     struct sld_str default_ns; // the write namespace
+    bool keyed;                // PATH is a key as sld_store_key has it, and says who the document is
+                               // about, whatever names it gives itself
+    bool adopt_discovered;     // Upstreams that Gloo's discovery wrote are read too
 };
+
+// "gateway.solo.io/v1/VirtualService/gloo-system/default": the key of an object in Gloo's stores.
+struct sld_str sld_store_key(struct sld_arena *a, struct sld_ident id);
+// The object of KEY; strings are slices of it. SLD_NOT_FOUND: of no kind that is read (CODE
+// DOC_FOREIGN or DOC_KIND); SLD_INVALID: no such key (CODE DOC_IDENTITY).
+SLD_NODISCARD enum sld_rc sld_store_key_parse(struct sld_str key, struct sld_ident *out,
+                                              enum sld_code *code, struct sld_err *err);
 
 // The object a document is about. SLD_NOT_FOUND: not an object of ours: foreign, to be ignored and
 // counted (CODE DOC_FOREIGN), or unknown where one of ours was meant (CODE DOC_KIND); SLD_INVALID: no

@@ -148,6 +148,13 @@ void sld_intake_source_only(struct sld_intake *in, struct sld_str source, enum s
     s->only = kind;
 }
 
+void sld_intake_source_keyed(struct sld_intake *in, struct sld_str source)
+{
+    struct origin *s = sld_map_get(&in->origins, source);
+    SLD_PRE(s);
+    s->keyed = true;
+}
+
 // ---- Units ----
 
 static struct origin *origin_get(struct sld_intake *in, struct sld_str source)
@@ -198,7 +205,7 @@ void sld_intake_put(struct sld_intake *in, struct sld_str source, struct sld_str
         return;
     if (!same)
         s->changed_ns = now;
-    unit_read(u, bytes, false, now);
+    unit_read(u, bytes, sld_hash_zero(u->hash), now);
 }
 
 // ANEW: the same bytes may say something else now.
@@ -210,8 +217,11 @@ static void unit_read(struct unit *u, struct sld_blob *bytes, bool anew, uint64_
     enum cut cut = r.failed ? WHOLE : reading_cut(u, &r);
     if (cut == CUT)
         remarks_add(&r.remarks, SLD_ERROR, SLD_YAML_SYNTAX, 0, 0,
-                    "the file was %s; what it said before stays in force (remove the file to "
-                    "remove its objects)",
+                    u->origin->keyed
+                        ? "the value was %s; what it said before stays in force (delete the key "
+                          "to remove its object)"
+                        : "the file was %s; what it said before stays in force (remove the "
+                          "file to remove its objects)",
                     r.blank ? "emptied" : "cut");
     u->pending = !u->settled && (cut != WHOLE || r.failed);
     if (!u->pending) {
@@ -254,7 +264,7 @@ static enum cut reading_cut(struct unit *u, const struct reading *r)
 {
     if (r->blank)
         return unit_says(u) ? CUT : WHOLE;
-    if (r->count == 0)
+    if (r->count == 0 || u->origin->keyed)
         return WHOLE;
     const struct said *last = &r->items[r->count - 1];
     const struct object *o = object_find(u->origin->in, last->id);
@@ -607,6 +617,22 @@ bool sld_intake_stale(const struct sld_intake *in, struct sld_str source, uint64
     if (why)
         *why = sld_str_c(s->trouble.items[0].message);
     return true;
+}
+
+void sld_intake_set_adopt(struct sld_intake *in, bool adopt)
+{
+    if (in->adopt == adopt)
+        return;
+    in->adopt = adopt;
+    size_t at = 0;
+    for (struct sld_map_slot *s; (s = sld_map_next(&in->origins, &at));) {
+        struct origin *o = s->value;
+        size_t unit_at = 0;
+        for (struct unit *u; (u = sld_set_next(&o->units, &unit_at));)
+            u->hash = (struct sld_hash){0}; // read anew when told again
+        if (in->ev.on_second_look)
+            in->ev.on_second_look(in->ev.user, sld_str_c(o->name));
+    }
 }
 
 void sld_intake_set_waits(struct sld_intake *in, uint64_t quiet_ns, unsigned mass_percent)

@@ -68,6 +68,7 @@ struct origin {
     struct sld_intake *in;
     unsigned order;
     enum sld_kind only; // the kind that counts; SLD_KIND_COUNT: all do
+    bool keyed;         // paths of units say who their objects are
     struct sld_set units;
     struct sld_list lost; // claims
     size_t claim_count;
@@ -91,6 +92,7 @@ struct sld_intake {
     struct sld_list contested, remarked, unwatched;
     struct sld_map watched; // namespaces that count; empty: all do
     uint64_t round;
+    bool adopt; // Upstreams that Gloo's discovery wrote count
     struct problem_list *problems;
     char *default_ns;
     char *settings_ns; // that of Settings without one: they say what the default is

@@ -22,6 +22,9 @@ struct sld_source_events {
     // code SLD_EXPIRES_SOON it is a warning.
     void (*on_problem)(void *user, struct sld_str path, enum sld_code code, struct sld_str message);
     void *user;
+    // How many objects of this source the state directory gave: with some, an empty first reading is no
+    // proof that there are none.
+    size_t restored;
 };
 
 struct sld_source {
@@ -45,6 +48,8 @@ struct sld_source_fact {
 struct sld_source_ops {
     const char *name; // "directory"
     const char *help; // one line for --help
+    // Paths of its units are keys: see sld_intake_source_keyed.
+    bool keyed;
     // True when ADDRESS ("/etc/solder", "consul://...") is for this source.
     bool (*matches)(struct sld_str address);
     // Starts reading; events begin after this returns. SETTINGS: those in force, never NULL;
@@ -65,7 +70,7 @@ struct sld_source_ops {
                    struct sld_status *status, struct sld_str reporter_ns);
     // Fills up to MAX entries of OUT and returns how many there are. NULL: none. [io]
     size_t (*facts)(struct sld_source *s, struct sld_source_fact *out, size_t max);
-    // Reads everything again (SIGHUP). [io]
+    // Reads everything again and tells it, changed or not (SIGHUP). [io]
     void (*reread)(struct sld_source *s);
     // Stops; no events after this. Not from within an event. NULL is fine. [io]
     void (*close)(struct sld_source *s);
@@ -122,6 +127,9 @@ void sld_intake_source(struct sld_intake *in, struct sld_str source, unsigned or
 void sld_intake_source_gone(struct sld_intake *in, struct sld_str source, uint64_t now);
 // From now on only documents of KIND count in SOURCE, which was told; others are ignored like foreign ones.
 void sld_intake_source_only(struct sld_intake *in, struct sld_str source, enum sld_kind kind);
+// From now on the path of a unit of SOURCE is a key (sld_store_key) that says who its one object is, and its bytes are
+// always whole: nobody sees a half of them.
+void sld_intake_source_keyed(struct sld_intake *in, struct sld_str source);
 // Objects known from the state directory, given before the sources' units: they count as said by
 // their unit until the source has synced and says otherwise. Ignored when the source was not told.
 void sld_intake_restore(struct sld_intake *in, struct sld_str source, struct sld_raw *raw);
@@ -155,6 +163,9 @@ void sld_intake_set_default_ns(struct sld_intake *in, struct sld_str ns, uint64_
 void sld_intake_watch(struct sld_intake *in, const struct sld_str *namespaces, size_t n);
 // How many objects are said in namespaces that do not count.
 size_t sld_intake_unwatched(const struct sld_intake *in);
+// Whether Upstreams that Gloo's discovery wrote count; false at first. When that changes, every source is asked for another
+// look by on_second_look, which has to tell all its units again.
+void sld_intake_set_adopt(struct sld_intake *in, bool adopt);
 struct sld_intake_stats {
     size_t units, objects, foreign, duplicates,
         held; // held: objects in force that their unit does not say any more

@@ -278,7 +278,7 @@ static void file_put(struct dir_source *d, struct sld_dir_result *r)
     f->racy = r->racy;
     f->reread = false;
     problem_clear(d, path);
-    if (!fresh && same && f->settled)
+    if (!fresh && same && f->settled && !(d->scan && d->scan->force))
         return; // touched, or written again with the same words
     f->hash = r->bytes->obj.hash;
     f->settled = settled;

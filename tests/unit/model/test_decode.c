@@ -191,6 +191,19 @@ static void test_places_behind_an_element_with_errors(void **state)
     told(f, SLD_FIELD_REQUIRED, "static.hosts[2].addr");
 }
 
+static void test_a_name_that_is_not_the_keys_is_told(void **state)
+{
+    struct fixture *f = *state;
+    const Gloo__VirtualService *vs =
+        decode(f, SLD_KIND_VIRTUAL_SERVICE, "metadata: {name: b, namespace: other}\n" BODY);
+    assert_int_equal(f->r.errors, 0);
+    assert_int_equal(f->r.warnings, 2);
+    assert_non_null(told(f, SLD_DOC_PLACE, "metadata.name"));
+    assert_non_null(told(f, SLD_DOC_PLACE, "metadata.namespace"));
+    assert_string_equal(vs->metadata->name, "a");
+    assert_string_equal(vs->metadata->namespace_, "ns");
+}
+
 static void test_one_finding_for_one_mistake(void **state)
 {
     struct fixture *f = *state;
@@ -309,6 +322,7 @@ int main(void)
         T(test_fields_beside_spec),
         T(test_types_and_constraints),
         T(test_places_behind_an_element_with_errors),
+        T(test_a_name_that_is_not_the_keys_is_told),
         T(test_one_finding_for_one_mistake),
         T(test_fields_that_are_built_give_no_finding),
         T(test_fields_that_are_not_built_give_a_warning),

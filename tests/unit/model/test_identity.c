@@ -11,7 +11,7 @@ struct outcome {
 static struct outcome at(struct fixture *f, const char *path, const char *text)
 {
     struct outcome o = {0};
-    struct sld_doc_place place = {sld_str_c(path), SLD_STR("write-ns")};
+    struct sld_doc_place place = {.path = sld_str_c(path), .default_ns = SLD_STR("write-ns")};
     o.rc = sld_model_identify(tree(f, text), &place, &o.id, &o.code, &o.err);
     return o;
 }
@@ -178,6 +178,91 @@ static void test_leftovers_of_gloo(void **state)
               "mine");
 }
 
+static void test_discovered_upstreams_can_be_adopted(void **state)
+{
+    struct outcome o = {0};
+    struct sld_doc_place place = {
+        .path = SLD_STR("a.yaml"), .default_ns = SLD_STR("n"), .adopt_discovered = true};
+    const char *text =
+        "kind: Upstream\nmetadata: {name: a, labels: {discovered_by: consulplugin}}\n";
+    assert_none(of(*state, text), SLD_NOT_FOUND, SLD_DOC_FOREIGN, "adoptDiscovered");
+    o.rc = sld_model_identify(tree(*state, text), &place, &o.id, &o.code, &o.err);
+    assert_id(o, SLD_KIND_UPSTREAM, "n", "a");
+}
+
+static struct outcome keyed(struct fixture *f, const char *key, const char *text)
+{
+    struct outcome o = {0};
+    struct sld_doc_place place = {
+        .path = sld_str_c(key), .default_ns = SLD_STR("write-ns"), .keyed = true};
+    o.rc = sld_model_identify(tree(f, text), &place, &o.id, &o.code, &o.err);
+    return o;
+}
+
+// gloo-compat 2.2: <group>/<version>/<Kind>/<namespace>/<name>; the key wins.
+static void test_a_key_says_who(void **state)
+{
+    const char *vs = "gateway.solo.io/v1/VirtualService/gloo-system/default";
+    assert_id(keyed(*state, vs, "virtualHost: {}\n"), SLD_KIND_VIRTUAL_SERVICE, "gloo-system",
+              "default");
+    assert_id(keyed(*state, vs, "{\"metadata\":{\"name\":\"other\",\"namespace\":\"x\"}}"),
+              SLD_KIND_VIRTUAL_SERVICE, "gloo-system", "default");
+    assert_id(keyed(*state, "gloo.solo.io/v1/Artifact/n/a.b", "kind: ConfigMap\n"),
+              SLD_KIND_ARTIFACT, "n", "a.b");
+    assert_none(keyed(*state, vs, "kind: RouteTable\nmetadata: {name: default}\n"), SLD_NOT_FOUND,
+                SLD_DOC_KIND, "kind: RouteTable");
+    assert_none(keyed(*state, "gloo.solo.io/v1/Proxy/n/p",
+                      "metadata: {labels: {created_by: gloo-gateway}}\n"),
+                SLD_NOT_FOUND, SLD_DOC_FOREIGN, "written by Gloo");
+    assert_none(keyed(*state, vs, "- a\n"), SLD_NOT_FOUND, SLD_DOC_KIND, "a list");
+}
+
+static void test_keys_of_stores(void **state)
+{
+    static const struct {
+        const char *key;
+        enum sld_rc rc;
+        enum sld_code code;
+        const char *words;
+    } rows[] = {
+        {"gateway.solo.io/v1/VirtualService/n", SLD_INVALID, SLD_DOC_IDENTITY,
+         "<namespace>/<name>"},
+        {"gateway.solo.io/v1/VirtualService/n/", SLD_INVALID, SLD_DOC_IDENTITY, "the key's name"},
+        {"gateway.solo.io/v1/VirtualService/n/a/b", SLD_INVALID, SLD_DOC_IDENTITY,
+         "<namespace>/<name>"},
+        {"gateway.solo.io/v1/VirtualService/N/a", SLD_INVALID, SLD_DOC_IDENTITY,
+         "the key's namespace"},
+        {"gateway.solo.io/v1/virtualservices/n/a", SLD_NOT_FOUND, SLD_DOC_KIND, "did you mean"},
+        {"gateway.solo.io/v1/Upstream/n/a", SLD_NOT_FOUND, SLD_DOC_KIND,
+         "gloo.solo.io/v1/Upstream/"},
+        {"gateway.solo.io/v2/Gateway/n/a", SLD_NOT_FOUND, SLD_DOC_KIND,
+         "gateway.solo.io/v1/Gateway/"},
+        {"gloo.solo.io/v1/Secret/n/a", SLD_NOT_FOUND, SLD_DOC_FOREIGN, "Secrets"},
+        {"enterprise.gloo.solo.io/v1/AuthConfig/n/a", SLD_NOT_FOUND, SLD_DOC_FOREIGN, "enterprise"},
+        {"ratelimit.solo.io/v1alpha1/RateLimitConfig/n/a", SLD_NOT_FOUND, SLD_DOC_FOREIGN,
+         "enterprise"},
+        {"example.com/v1/Gateway/n/a", SLD_NOT_FOUND, SLD_DOC_FOREIGN, "example.com"},
+        {"solder/sentinel", SLD_NOT_FOUND, SLD_DOC_FOREIGN, "no kind"},
+        {"", SLD_NOT_FOUND, SLD_DOC_FOREIGN, "no kind"},
+    };
+    (void)state;
+    for (size_t i = 0; i < SLD_ARRAY_LEN(rows); i++) {
+        struct outcome o = {0};
+        o.rc = sld_store_key_parse(sld_str_c(rows[i].key), &o.id, &o.code, &o.err);
+        if (o.rc != rows[i].rc || o.code != rows[i].code)
+            fail_msg("%s: %d, %d, %s", rows[i].key, o.rc, o.code, o.err.msg);
+        assert_none(o, rows[i].rc, rows[i].code, rows[i].words);
+    }
+    for (int k = 0; k < SLD_KIND_COUNT; k++) {
+        struct sld_arena a = {0};
+        struct sld_ident id = {(enum sld_kind)k, SLD_STR("n"), SLD_STR("a")}, back;
+        enum sld_rc rc = sld_store_key_parse(sld_store_key(&a, id), &back, NULL, NULL);
+        assert_int_equal(rc, k == SLD_KIND_SECRET ? SLD_NOT_FOUND : SLD_OK);
+        assert_true(rc != SLD_OK || (back.kind == id.kind && sld_str_eq(back.ns, id.ns)));
+        sld_arena_fini(&a);
+    }
+}
+
 static void test_secrets_and_config_maps_that_are_ignored(void **state)
 {
     assert_none(of(*state, "apiVersion: v1\nkind: Secret\ntype: helm.sh/release.v1\n"
@@ -249,6 +334,9 @@ int main(void)
         T(test_documents_that_are_no_mapping),
         T(test_identity),
         T(test_leftovers_of_gloo),
+        T(test_discovered_upstreams_can_be_adopted),
+        T(test_a_key_says_who),
+        T(test_keys_of_stores),
         T(test_secrets_and_config_maps_that_are_ignored),
         T(test_lists),
         T(test_a_list_inside_a_list_is_an_error),

@@ -34,7 +34,7 @@ void on_wipe_checked(void *p, size_t n, size_t room)
 static struct sld_raw *raw_at(enum sld_kind kind, const char *text, int line, long item)
 {
     struct sld_ident id = {kind, SLD_STR("ns"), SLD_STR("a")};
-    struct sld_doc_place place = {SLD_STR("d/a.yaml"), SLD_STR("gloo-system")};
+    struct sld_doc_place place = {.path = SLD_STR("d/a.yaml"), .default_ns = SLD_STR("gloo-system")};
     return sld_raw_create(id, sld_str_c(text), line, item, SLD_STR("/etc/d/a.yaml"), &place);
 }
 
@@ -60,7 +60,7 @@ static void test_everything_is_copied(void **state)
     (void)state;
     char text[] = "text", origin[] = "origin";
     struct sld_ident id = {SLD_KIND_UPSTREAM, SLD_STR("ns"), SLD_STR("n")};
-    struct sld_doc_place place = {SLD_STR("path"), SLD_STR("def")};
+    struct sld_doc_place place = {.path = SLD_STR("path"), .default_ns = SLD_STR("def")};
     struct sld_raw *raw = sld_raw_create(id, sld_str_c(text), 7, 2, sld_str_c(origin), &place);
     memset(text, 'x', 4);
     memset(origin, 'x', 6);

@@ -97,7 +97,7 @@ static inline void reopen(struct fixture *f)
 static inline struct sld_raw *raw_of(enum sld_kind kind, const char *name, const char *text)
 {
     struct sld_ident id = {kind, SLD_STR("ns"), sld_str_c(name)};
-    struct sld_doc_place place = {SLD_STR("d/a.yaml"), SLD_STR("gloo-system")};
+    struct sld_doc_place place = {.path = SLD_STR("d/a.yaml"), .default_ns = SLD_STR("gloo-system")};
     return sld_raw_create(id, sld_str_c(text), 7, 2, SLD_STR("/etc/solder/d/a.yaml"), &place);
 }
 

@@ -406,7 +406,8 @@ static void test_what_expires_soon_is_a_warning(void **state)
     struct fixture *f = *state;
     put(f, "a.yaml", "a=1");
     synced(f);
-    sld_intake_problem(f->in, SRC, SLD_STR("token"), SLD_EXPIRES_SOON, SLD_STR("the token ends"), f->now);
+    sld_intake_problem(f->in, SRC, SLD_STR("token"), SLD_EXPIRES_SOON, SLD_STR("the token ends"),
+                       f->now);
     assert_int_equal(problem(f, "token", SLD_EXPIRES_SOON)->severity, SLD_WARNING);
     sld_intake_problem(f->in, SRC, SLD_STR("token"), SLD_EXPIRES_SOON, SLD_STR_NONE, f->now);
     assert_int_equal(problem_count(f), 0);
@@ -613,6 +614,67 @@ static void test_second_look_is_asked_for_and_awaited(void **state)
 }
 
 // ---- Duplicates ----
+
+// ---- Units whose path is a key ----
+
+static void test_a_key_names_its_object(void **state)
+{
+    struct fixture *f = *state;
+    sld_intake_source_keyed(f->in, SRC);
+    put_text(f, "gloo.solo.io/v1/Upstream/n/a", SLD_STR("metadata: {name: other}\nv: 1"), true);
+    assert_string_equal(value(f, "a"), "1");
+    assert_string_equal(value(f, "other"), "none");
+    // A value is whole: shorter is not cut.
+    put_text(f, "gloo.solo.io/v1/Upstream/n/a", SLD_STR("metadata: {name: oth"), true);
+    assert_int_equal(problem_count(f), 1); // no YAML
+    put_text(f, "gloo.solo.io/v1/Upstream/n/a", SLD_STR("v: 23"), true);
+    put_text(f, "gloo.solo.io/v1/Upstream/n/a", SLD_STR("v: 2"), true);
+    assert_string_equal(value(f, "a"), "2");
+    assert_int_equal(problem_count(f), 0);
+    put_text(f, "gloo.solo.io/v1/Upstream/n/a", SLD_STR(""), true);
+    assert_string_equal(value(f, "a"), "2");
+    assert_true(mentions(problem(f, "gloo.solo.io/v1/Upstream/n/a", SLD_YAML_SYNTAX),
+                         "the value was emptied"));
+    // A key that cannot be read is a problem of its own.
+    put_text(f, "gloo.solo.io/v1/Upstream/a", SLD_STR("v: 1"), true);
+    assert_true(
+        mentions(problem(f, "gloo.solo.io/v1/Upstream/a", SLD_DOC_IDENTITY), "<namespace>"));
+    put_text(f, "enterprise.gloo.solo.io/v1/AuthConfig/n/a", SLD_STR("v: 1"), true);
+    struct sld_intake_stats st;
+    sld_intake_stats(f->in, &st);
+    assert_int_equal(st.foreign, 1);
+}
+
+// ---- Leftovers of discovery ----
+
+static void test_discovered_upstreams_are_adopted_when_wanted(void **state)
+{
+    struct fixture f;
+    (void)state;
+    struct sld_str text = SLD_STR(
+        "kind: Upstream\nmetadata: {name: d, labels: {discovered_by: consulplugin}}\nv: 1\n");
+    init(&f, true);
+    put_text(&f, "d.yaml", text, true);
+    put(&f, "a.yaml", "a=1");
+    assert_string_equal(value(&f, "d"), "none");
+    sld_intake_set_adopt(f.in, false);
+    assert_int_equal(f.looks, 0);
+    sld_intake_set_adopt(f.in, true);
+    assert_int_equal(f.looks, 1);
+    size_t told = f.told;
+    put_text(&f, "d.yaml", text, true);
+    put(&f, "a.yaml", "a=1");
+    synced(&f);
+    assert_string_equal(value(&f, "d"), "1");
+    assert_int_equal(f.told, told + 1);
+    sld_intake_set_adopt(f.in, false);
+    assert_int_equal(f.looks, 2);
+    put_text(&f, "d.yaml", text, true);
+    pass(&f, 1000);
+    assert_string_equal(value(&f, "d"), "none");
+    assert_string_equal(value(&f, "a"), "1");
+    fini(&f);
+}
 
 static void test_first_by_path_stands_and_the_next_takes_over(void **state)
 {
@@ -865,6 +927,8 @@ int main(void)
         T(test_mass_deletion_that_did_not_take_place),
         T(test_few_objects_are_no_mass),
         T(test_second_look_is_asked_for_and_awaited),
+        T(test_a_key_names_its_object),
+        T(test_discovered_upstreams_are_adopted_when_wanted),
         T(test_first_by_path_stands_and_the_next_takes_over),
         T(test_source_order_is_before_path),
         T(test_twice_in_one_file),

@@ -119,7 +119,7 @@ static void test_a_refusal_survives_beside_the_form_in_force(void **state)
     assert_string_equal(refusals(f), "upstreams ns/a#2:no such thing ");
     assert_string_equal(list(f), "a=1 b=1 ");
     accept(f, "a", "1"); // the same again changes nothing, also from another place
-    struct sld_doc_place place = {SLD_STR("d/b.yaml"), SLD_STR("gloo-system")};
+    struct sld_doc_place place = {.path = SLD_STR("d/b.yaml"), .default_ns = SLD_STR("gloo-system")};
     struct sld_raw *moved =
         sld_raw_create(ident_of("a"), SLD_STR("1"), 1, -1, SLD_STR("/etc/solder/d/b.yaml"), &place);
     sld_state_accept(f->state, SLD_STR("/etc/solder"), moved);
