@@ -134,6 +134,7 @@ static void apply_settings(struct sld_model_thread *m)
     sld_translate_set_settings(m->translate, s);
     sld_intake_set_default_ns(m->intake, sld_settings_own_ns(s), sld_mono_ns());
     sld_settings_watch(m->intake, s);
+    sld_intake_set_adopt(m->intake, s->solder && s->solder->adopt_discovered);
     bool same = m->in_force && sld_hash_eq(m->in_force->obj.hash, o->obj.hash);
     SLD_UNREF(m->in_force);
     m->in_force = o;
@@ -196,7 +197,8 @@ static void on_problems(void *user)
 static void on_second_look(void *user, struct sld_str source)
 {
     struct sld_model_thread *m = user;
-    m->second_look = sld_intern_str(m->names, sld_intern_id(m->names, source)).p;
+    const char *name = sld_intern_str(m->names, sld_intern_id(m->names, source)).p;
+    m->second_look = m->second_look && m->second_look != name ? "" : name;
 }
 
 // ---- Rounds ----
@@ -541,6 +543,8 @@ static void source_told(struct sld_model_thread *m, struct sld_str source,
     sld_intake_source(m->intake, source, about->order);
     if (about->only != SLD_KIND_COUNT)
         sld_intake_source_only(m->intake, source, about->only);
+    if (about->keyed)
+        sld_intake_source_keyed(m->intake, source);
     if (about->keeps_status)
         sld_map_set(&m->places.keepers, source, m);
 }

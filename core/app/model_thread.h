@@ -29,7 +29,7 @@ struct sld_model_news {
     uint64_t linger_ns;       // setting
     enum sld_level log_level; // setting
     unsigned history;         // setting: accepted forms kept of each object
-    const char *second_look;  // address of a source to read again, or NULL
+    const char *second_look;  // address of a source to read again, "" = all of them, or NULL
     // When they changed: all roles that gateways name; else NULL. In ARENA, as WRITE_NS.
     const struct sld_str *views;
     size_t view_count;
@@ -68,6 +68,7 @@ struct sld_model_source {
     unsigned order;     // as of sld_intake_source
     enum sld_kind only; // the kind that counts there; SLD_KIND_COUNT: all do
     bool keeps_status;  // statuses of its objects are in the news
+    bool keyed;         // as of sld_source_ops
     bool on_demand;     // it tells only what is wanted: rounds do not wait for it, serving does
 };
 

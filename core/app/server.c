@@ -72,7 +72,7 @@ static void on_news(void *user, struct sld_model_news *n)
     server_sources_status(s, n);
     server_sources_want(s, n);
     if (n->second_look)
-        server_sources_reread(s, sld_str_c(n->second_look));
+        server_sources_reread(s, n->second_look[0] ? sld_str_c(n->second_look) : SLD_STR_NONE);
 }
 
 static void on_settings(void *user, struct sld_arena_obj *settings, uint64_t version)
@@ -250,8 +250,11 @@ static enum sld_rc open_state(struct server *s, struct sld_err *err)
 static void on_restored(struct sld_str source, struct sld_raw *raw, void *arg)
 {
     struct server *s = arg;
-    if (server_source_find(s, source))
-        sld_model_thread_restore(s->model, source, raw);
+    struct source *c = server_source_find(s, source);
+    if (!c)
+        return;
+    c->restored++;
+    sld_model_thread_restore(s->model, source, raw);
 }
 
 // The Settings resource of the last run, if it came from a source that is there.

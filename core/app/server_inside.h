@@ -44,6 +44,7 @@ struct source {
     bool flat;         // as of sld_named_source
     unsigned order;
     bool synced, up;
+    size_t restored; // objects that the state directory gave
     int64_t last_sync_ms, stale_since_ms; // Unix time; 0 = never, it is not
     char problem[256];                    // while it is not up
 };

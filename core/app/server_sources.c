@@ -73,6 +73,7 @@ static void source_tell(struct source *c)
     struct sld_model_source about = {.order = c->order,
                                      .only = only[c->role],
                                      .keeps_status = c->ops && c->ops->status,
+                                     .keyed = c->ops && c->ops->keyed,
                                      .on_demand = c->discovery_ops || (c->ops && c->ops->want)};
     sld_model_thread_source(c->s->model, sld_str_c(c->name), &about);
 }

@@ -67,7 +67,8 @@ struct sld_source_events server_source_events(struct source *c)
                                       .on_gone = on_gone,
                                       .on_synced = on_synced,
                                       .on_problem = on_problem,
-                                      .user = c};
+                                      .user = c,
+                                      .restored = c->restored};
 }
 
 void server_source_problem(struct source *c, struct sld_str why)
