@@ -16,6 +16,7 @@
 enum letter_kind {
     RESTORE,
     RESTORE_REFUSAL,
+    RESTORE_CERTIFICATE,
     SOURCE,
     SOURCE_GONE,
     PLACE,
@@ -350,17 +351,22 @@ static void log_statuses(struct sld_model_thread *m, const struct sld_translate_
 
 enum { REFUSAL_WAIT_MS = 200 };
 
+static void save_accept(struct sld_state_dir *state, const struct sld_accept_change *c)
+{
+    struct sld_raw *raw = c->raw;
+    if (raw && !sld_hash_zero(c->chain))
+        sld_state_certificate(state, c->id, c->chain);
+    else if (!raw || c->id.kind == SLD_KIND_SECRET)
+        sld_state_forget(state, c->id);
+    // The intake names an origin "<source>/<path>".
+    else if (!raw->secret && raw->origin.n > raw->path.n)
+        sld_state_accept(state, sld_str_sub(raw->origin, 0, raw->origin.n - raw->path.n - 1), raw);
+}
+
 static void save(struct sld_model_thread *m, const struct sld_translate_result *r)
 {
-    for (size_t i = 0; m->opt.state && i < r->accept_count; i++) {
-        struct sld_raw *raw = r->accepts[i].raw;
-        // The intake names an origin "<source>/<path>".
-        if (raw && !raw->secret && raw->origin.n > raw->path.n)
-            sld_state_accept(m->opt.state,
-                             sld_str_sub(raw->origin, 0, raw->origin.n - raw->path.n - 1), raw);
-        else if (!raw)
-            sld_state_forget(m->opt.state, r->accepts[i].id);
-    }
+    for (size_t i = 0; m->opt.state && i < r->accept_count; i++)
+        save_accept(m->opt.state, &r->accepts[i]);
     for (size_t i = 0; m->opt.state && i < r->refusal_count; i++)
         sld_state_refuse(m->opt.state, r->refusals[i].id, r->refusals[i].hash,
                          r->refusals[i].words);
@@ -576,6 +582,12 @@ static void letter_run(struct sld_message *msg)
             sld_translate_restore_refusal(m->translate, id, l->hash, text);
         break;
     }
+    case RESTORE_CERTIFICATE: {
+        struct sld_ident id;
+        if (sld_ident_parse(path, &id))
+            sld_translate_restore_certificate(m->translate, id, l->hash);
+        break;
+    }
     case SOURCE:
         source_told(m, source, &l->about);
         break;
@@ -668,6 +680,17 @@ void sld_model_thread_restore_refusal(struct sld_model_thread *m, struct sld_ide
     l->path = own(sld_ident_key(&a, id));
     l->text = own(words);
     l->hash = hash;
+    sld_arena_fini(&a);
+    post(l);
+}
+
+void sld_model_thread_restore_certificate(struct sld_model_thread *m, struct sld_ident id,
+                                          struct sld_hash chain)
+{
+    struct sld_arena a = {0};
+    struct letter *l = letter(m, RESTORE_CERTIFICATE, SLD_STR_NONE);
+    l->path = own(sld_ident_key(&a, id));
+    l->hash = chain;
     sld_arena_fini(&a);
     post(l);
 }

@@ -92,6 +92,9 @@ void sld_model_thread_restore(struct sld_model_thread *m, struct sld_str source,
 // What Envoys refused, as the state directory has it.
 void sld_model_thread_restore_refusal(struct sld_model_thread *m, struct sld_ident id,
                                       struct sld_hash hash, struct sld_str words);
+// A certificate that was in service, as the state directory has it.
+void sld_model_thread_restore_certificate(struct sld_model_thread *m, struct sld_ident id,
+                                          struct sld_hash chain);
 // There is a source. Before what it says.
 void sld_model_thread_source(struct sld_model_thread *m, struct sld_str source,
                              const struct sld_model_source *o);

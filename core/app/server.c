@@ -316,6 +316,12 @@ static void on_refusal_restored(struct sld_ident id, struct sld_hash hash, struc
     sld_model_thread_restore_refusal(s->model, id, hash, words);
 }
 
+static void on_certificate_restored(struct sld_ident id, struct sld_hash chain, void *arg)
+{
+    struct server *s = arg;
+    sld_model_thread_restore_certificate(s->model, id, chain);
+}
+
 static enum sld_rc start_model(struct server *s, struct sld_err *err)
 {
     const Gloo__Settings *file = s->settings_file ? sld_object_msg(s->settings_file) : NULL;
@@ -403,6 +409,7 @@ static enum sld_rc start(struct server *s, struct sld_err *err)
         sld_model_thread_problem(s->model, sld_str_c(server_state_dir(s)), SLD_STR("accepted"),
                                  SLD_STATE_DIR, sld_str_c(s->state_note));
     sld_state_each_refusal(s->state, on_refusal_restored, s);
+    sld_state_each_certificate(s->state, on_certificate_restored, s);
     sld_state_each(s->state, on_restored, s);
     rc = server_sources_open(s, err);
     if (rc)

@@ -204,6 +204,13 @@ void sld_state_forget(struct sld_state_dir *s, struct sld_ident id);
 // the refused one's place first, if there is one. Secret kinds are never stored. [any]
 void sld_state_refuse(struct sld_state_dir *s, struct sld_ident id, struct sld_hash hash,
                       struct sld_str words);
+// Records that the certificate chain with content hash CHAIN is in service for the Secret ID, until
+// another is or it is forgotten: all that is kept of a Secret, of what everybody may see. [any]
+void sld_state_certificate(struct sld_state_dir *s, struct sld_ident id, struct sld_hash chain);
+// Calls FN per certificate, as sld_state_each. [io]
+void sld_state_each_certificate(struct sld_state_dir *s,
+                                void (*fn)(struct sld_ident id, struct sld_hash chain, void *arg),
+                                void *arg);
 // Waits until what the calling thread told of is on disk, at most MS. [any but io]
 void sld_state_sync(struct sld_state_dir *s, unsigned ms);
 // Calls FN per refusal, as sld_state_each. [io]

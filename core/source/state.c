@@ -336,6 +336,20 @@ void sld_state_each_refusal(struct sld_state_dir *s,
     sld_xfree(all);
 }
 
+void sld_state_each_certificate(struct sld_state_dir *s,
+                                void (*fn)(struct sld_ident id, struct sld_hash chain, void *arg),
+                                void *arg)
+{
+    sld_loop_assert_owner(s->io);
+    size_t n;
+    struct state_entry **all = entries_sorted(s, &n);
+    for (size_t i = 0; i < n; i++) {
+        if (state_entry_has_chain(all[i]))
+            fn(state_entry_id(all[i]), all[i]->obj.hash, arg);
+    }
+    sld_xfree(all);
+}
+
 void sld_state_set_history(struct sld_state_dir *s, unsigned history)
 {
     s->history = history < HISTORY_MAX ? history : HISTORY_MAX;
@@ -408,8 +422,13 @@ void sld_state_accept(struct sld_state_dir *s, struct sld_str source, struct sld
 
 void sld_state_forget(struct sld_state_dir *s, struct sld_ident id)
 {
-    if (id.kind != SLD_KIND_SECRET)
-        change_push(s, change_create(&(struct state_change){.id = id}));
+    change_push(s, change_create(&(struct state_change){.id = id}));
+}
+
+void sld_state_certificate(struct sld_state_dir *s, struct sld_ident id, struct sld_hash chain)
+{
+    SLD_PRE(id.kind == SLD_KIND_SECRET && !sld_hash_zero(chain));
+    change_push(s, change_create(&(struct state_change){.id = id, .chain = chain}));
 }
 
 void sld_state_refuse(struct sld_state_dir *s, struct sld_ident id, struct sld_hash hash,
@@ -501,6 +520,16 @@ static bool change_refuse(struct sld_state_dir *s, struct sld_str key, const str
     return true;
 }
 
+static bool change_certificate(struct sld_state_dir *s, struct sld_str key,
+                               const struct state_change *c)
+{
+    struct state_entry *old = sld_set_get(&s->entries, key);
+    if (old && sld_hash_eq(old->obj.hash, c->chain))
+        return false;
+    entry_set(s, old, state_entry_create_chain(c->id, c->chain));
+    return true;
+}
+
 static bool change_forget(struct sld_state_dir *s, struct sld_str key)
 {
     struct state_entry *e = sld_set_get(&s->entries, key);
@@ -531,9 +560,10 @@ static void change_apply(const struct state_change *c, void *state)
     struct sld_buf key;
     entry_key(&key, c->id.kind, c->id.ns, c->id.name);
     struct sld_str k = sld_buf_str(&key);
-    bool news = c->raw               ? change_accept(s, k, c)
-                : c->refusal.words.p ? change_refuse(s, k, c)
-                                     : change_forget(s, k);
+    bool news = c->raw                     ? change_accept(s, k, c)
+                : !sld_hash_zero(c->chain) ? change_certificate(s, k, c)
+                : c->refusal.words.p       ? change_refuse(s, k, c)
+                                           : change_forget(s, k);
     sld_buf_fini(&key);
     if (!news)
         return;

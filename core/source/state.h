@@ -31,12 +31,12 @@ struct state_refusal {
 
 // What is known of one object. Immutable, refcounted.
 struct state_entry {
-    struct sld_obj obj; // hash of the present form
+    struct sld_obj obj; // hash of the present form; of a Secret: of the chain in service
     // Behind the forms:
     const struct state_refusal *refusal; // NULL: none was refused
     struct sld_str key;                  // "virtualservices/ns/name"
     struct sld_str source;
-    size_t count;              // 0: nothing was ever accepted, there is a refusal alone
+    size_t count;              // 0: nothing was ever accepted, there is a refusal alone, or a chain
     struct state_form forms[]; // the present one first
 };
 // Takes a reference on each raw, copies the rest, words up to their ceiling; without words there is
@@ -44,6 +44,10 @@ struct state_entry {
 struct state_entry *state_entry_create(struct sld_ident id, struct sld_str source,
                                        const struct state_form *forms, size_t n,
                                        struct state_refusal refusal);
+// What is known of a Secret.
+struct state_entry *state_entry_create_chain(struct sld_ident id, struct sld_hash chain);
+// True for such an entry.
+bool state_entry_has_chain(const struct state_entry *e);
 // Who the object is; slices of the key.
 struct sld_ident state_entry_id(const struct state_entry *e);
 
@@ -64,7 +68,8 @@ struct state_change {
     struct sld_raw *raw; // accepted, or NULL
     struct sld_str source;
     int64_t wall_ms;              // when
-    struct state_refusal refusal; // without RAW: refused, or, without words, forgotten
+    struct sld_hash chain;        // of a Secret: of the certificate in service; zeroes: none
+    struct state_refusal refusal; // without these: refused, or, without words, forgotten
 };
 // Appends C as a record of the file's form to OUT, which is full when it does not fit.
 void state_record_add(struct sld_buf *out, const struct state_change *c);

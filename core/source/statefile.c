@@ -28,6 +28,8 @@ enum tag {
     TAG_REFUSAL,      // of the object: the document's hash, then Envoy's words
     TAG_REFUSED_KIND, // instead of TAG_KIND, where nothing was accepted
     TAG_FORGOTTEN_KIND, // in the journal: there is nothing any more
+    TAG_CHAIN_KIND,   // instead of TAG_KIND, of a Secret
+    TAG_CHAIN,        // the hash of its certificate chain in service
 };
 
 static void entry_free(struct sld_obj *o)
@@ -77,6 +79,24 @@ struct state_entry *state_entry_create(struct sld_ident id, struct sld_str sourc
     e->source = put(&at, source);
     sld_arena_fini(&a);
     return e;
+}
+
+struct state_entry *state_entry_create_chain(struct sld_ident id, struct sld_hash chain)
+{
+    struct sld_arena a = {0};
+    struct sld_str key = sld_ident_key(&a, id);
+    struct state_entry *e = sld_xcalloc(1, sizeof(*e) + key.n);
+    char *at = (char *)&e->forms[0];
+    sld_obj_init(&e->obj, entry_free, chain);
+    e->key = put(&at, key);
+    e->source = sld_str_n(at, 0);
+    sld_arena_fini(&a);
+    return e;
+}
+
+bool state_entry_has_chain(const struct state_entry *e)
+{
+    return !e->count && !e->refusal;
 }
 
 struct sld_ident state_entry_id(const struct state_entry *e)
@@ -179,17 +199,42 @@ static size_t form_bytes(const struct state_form *f)
            4 * FIELD_HEAD + r->origin.n + r->path.n + r->default_ns.n + r->text.n;
 }
 
+static void put_hash(char out[HASH_BYTES], struct sld_hash h)
+{
+    put_u64(out, h.lo);
+    put_u64(out + 8, h.hi);
+}
+
 static void writer_refusal(struct writer *w, const struct state_refusal *r)
 {
     char field[HASH_BYTES + SLD_STATE_MAX_WORDS];
-    put_u64(field, r->hash.lo);
-    put_u64(field + 8, r->hash.hi);
+    put_hash(field, r->hash);
     memcpy(field + HASH_BYTES, r->words.p, r->words.n);
     writer_field(w, TAG_REFUSAL, sld_str_n(field, HASH_BYTES + r->words.n));
 }
 
+// A reader that does not know this kind of record passes over it, for it has a form.
+static void writer_chain(struct writer *w, const struct state_entry *e)
+{
+    struct sld_ident id = state_entry_id(e);
+    struct sld_str kind = sld_str_c(sld_kind_info(id.kind)->plural);
+    char head[RECORD_HEAD], hash[HASH_BYTES];
+    put_u32(head, 4 * FIELD_HEAD + kind.n + id.ns.n + id.name.n + HASH_BYTES + number_bytes(0));
+    put_hash(hash, e->obj.hash);
+    writer_add(w, sld_str_n(head, sizeof(head)));
+    writer_field(w, TAG_CHAIN_KIND, kind);
+    writer_field(w, TAG_NS, id.ns);
+    writer_field(w, TAG_NAME, id.name);
+    writer_field(w, TAG_CHAIN, sld_str_n(hash, sizeof(hash)));
+    writer_number(w, TAG_FORM, 0);
+}
+
 static void writer_entry(struct writer *w, const struct state_entry *e, size_t forms)
 {
+    if (state_entry_has_chain(e)) {
+        writer_chain(w, e);
+        return;
+    }
     struct sld_ident id = state_entry_id(e);
     struct sld_str kind = sld_str_c(sld_kind_info(id.kind)->plural);
     size_t n = 4 * FIELD_HEAD + e->source.n + kind.n + id.ns.n + id.name.n;
@@ -325,7 +370,8 @@ struct record {
     struct sld_str source, ns, name;
     const struct sld_kind_info *kind;
     struct state_refusal refusal;
-    bool never_good, forgotten;
+    struct sld_hash chain;
+    bool never_good, forgotten, chain_kind;
     struct draft *drafts;
     size_t count;
 };
@@ -372,8 +418,14 @@ static bool record_read(struct sld_arena *a, struct sld_str s, struct record *r)
             return false;
         if (tag == TAG_SOURCE) {
             r->source = v;
-        } else if (tag == TAG_KIND || tag == TAG_REFUSED_KIND || tag == TAG_FORGOTTEN_KIND) {
+        } else if (tag == TAG_CHAIN) {
+            if (v.n != HASH_BYTES)
+                return false;
+            r->chain = (struct sld_hash){get_u64(v.p), get_u64(v.p + 8)};
+        } else if (tag == TAG_KIND || tag == TAG_REFUSED_KIND || tag == TAG_FORGOTTEN_KIND ||
+                   tag == TAG_CHAIN_KIND) {
             r->kind = sld_kind_by_plural(v);
+            r->chain_kind = tag == TAG_CHAIN_KIND;
             r->never_good = tag == TAG_REFUSED_KIND;
             r->forgotten = tag == TAG_FORGOTTEN_KIND;
         } else if (tag == TAG_REFUSAL) {
@@ -394,10 +446,12 @@ static bool record_read(struct sld_arena *a, struct sld_str s, struct record *r)
     }
     if (r->kind && !(sld_is_dns1123(r->ns) && sld_is_dns1123(r->name)))
         return false; // no object has such a name
-    if (r->never_good || r->forgotten)
+    if (r->never_good || r->forgotten || r->chain_kind)
         r->count = 0; // what is there is for other readers
     if (r->forgotten)
         return true;
+    if (r->chain_kind)
+        return !sld_hash_zero(r->chain);
     return r->never_good ? r->refusal.words.p != NULL : r->count > 0;
 }
 
@@ -416,6 +470,8 @@ static struct state_entry *record_entry(struct sld_arena *a, const struct record
 {
     struct state_form *forms = SLD_ARENA_ARRAY(a, struct state_form, r->count);
     struct sld_ident id = record_ident(r);
+    if (r->chain_kind)
+        return state_entry_create_chain(id, r->chain);
     for (size_t i = 0; i < r->count; i++)
         forms[i] = (struct state_form){draft_raw(r, &r->drafts[i]), r->drafts[i].wall_ms};
     struct state_entry *e = state_entry_create(id, r->source, forms, r->count, r->refusal);
@@ -526,10 +582,12 @@ enum sld_rc state_file_read(int dir_fd, const char *name,
 void state_record_add(struct sld_buf *out, const struct state_change *c)
 {
     struct writer w = {.fd = -1, .buf = *out};
-    if (c->raw || c->refusal.words.p) {
+    bool chain = !sld_hash_zero(c->chain);
+    if (c->raw || c->refusal.words.p || chain) {
         struct state_form form = {c->raw, c->wall_ms};
         struct state_entry *e =
-            state_entry_create(c->id, c->source, &form, c->raw ? 1 : 0, c->refusal);
+            chain ? state_entry_create_chain(c->id, c->chain)
+                  : state_entry_create(c->id, c->source, &form, c->raw ? 1 : 0, c->refusal);
         writer_entry(&w, e, e->count);
         SLD_UNREF(e);
     } else {
@@ -553,6 +611,7 @@ static void record_tell(const struct record *r,
         c.wall_ms = r->drafts[0].wall_ms;
     } else if (!r->forgotten) {
         c.refusal = r->refusal;
+        c.chain = r->chain;
     }
     add(&c, arg);
     SLD_UNREF(c.raw);

@@ -172,6 +172,7 @@ struct tr_cert {
 struct tr_validity {
     struct sld_obj obj;
     int64_t not_before, not_after; // Unix seconds
+    struct sld_hash chain;         // hash of the certificate chain
 };
 
 // Facts of a secret. Values stay in the object; a rotation leaves the facts as they are.
@@ -267,6 +268,7 @@ struct sld_translate {
     struct sld_umap troubles; // row key -> struct trouble: problems of the places of documents
     bool want_all;            // a route leaves the choice of the cluster to the request
     struct sld_umap orphans;  // keys of secrets without a document that were in use
+    struct sld_umap served_before; // key of a secret -> struct sld_hash: the chain in service at the last end
     struct sld_umap places;   // row key -> the latest struct sld_raw, own reference
     struct nack *nack;        // nack.c
     struct tr_tables *tables; // route_table.c

@@ -151,7 +151,9 @@ void tr_step_validity(struct sld_ctx *ctx, sld_id key, const void *in, void *use
     if (!o->ok || s->kind_case != GLOO__SECRET__KIND_TLS || !tr_read_tls_secret(r.arena, s->tls, &r, &c) || !c.has_cert)
         return;
     struct tr_validity *v = SLD_NEW(struct tr_validity);
-    sld_obj_init(&v->obj, validity_free, (struct sld_hash){(uint64_t)c.not_before, (uint64_t)c.not_after});
+    v->chain = sld_hash_bytes(c.chain);
+    struct sld_hash times = {(uint64_t)c.not_before, (uint64_t)c.not_after};
+    sld_obj_init(&v->obj, validity_free, sld_hash_mix(times, v->chain));
     v->not_before = c.not_before;
     v->not_after = c.not_after;
     sld_ctx_emit(ctx, key, v);

@@ -414,6 +414,10 @@ void sld_translate_destroy(struct sld_translate *t)
     for (struct sld_umap_slot *s; (s = sld_umap_next(&t->barred, &at));)
         barred_free(s->value);
     sld_umap_fini(&t->barred);
+    at = 0;
+    for (struct sld_umap_slot *s; (s = sld_umap_next(&t->served_before, &at));)
+        sld_xfree(s->value);
+    sld_umap_fini(&t->served_before);
     sld_umap_fini(&t->served);
     sld_xfree(t->changes->touched.ids);
     sld_xfree(t->changes->touched.kinds);
@@ -542,6 +546,7 @@ void sld_translate_set(struct sld_translate *t, struct sld_ident id, struct sld_
     if (!raw) {
         sld_flow_delete(t->raw[id.kind], key);
         barred_free(sld_umap_remove(&t->barred, key));
+        sld_xfree(sld_umap_remove(&t->served_before, key));
         // A secret in use stays in service: without it a port would close (design section 5).
         if (id.kind == SLD_KIND_SECRET && sld_flow_has_readers(t->secrets, key))
             sld_umap_set(&t->orphans, key, t);
@@ -562,6 +567,14 @@ void sld_translate_restore_refusal(struct sld_translate *t, struct sld_ident id,
                                    struct sld_hash hash, struct sld_str words)
 {
     barred_set(t, key_of(t, id), hash, words);
+}
+
+void sld_translate_restore_certificate(struct sld_translate *t, struct sld_ident id,
+                                       struct sld_hash chain)
+{
+    struct sld_hash *own = SLD_NEW(struct sld_hash);
+    *own = chain;
+    sld_xfree(sld_umap_set(&t->served_before, key_of(t, id), own));
 }
 
 void sld_translate_restore(struct sld_translate *t, struct sld_raw *raw)
@@ -721,6 +734,13 @@ static bool kept_out(enum sld_kind k, const struct sld_status *s)
     return false;
 }
 
+// Whether V's chain was in service when Solder ended. What was accepted since takes that away.
+static bool was_served(const struct sld_translate *t, sld_id key, const struct tr_validity *v)
+{
+    const struct sld_hash *before = v ? sld_umap_get(&t->served_before, key) : NULL;
+    return before && sld_hash_eq(*before, v->chain);
+}
+
 // A document is accepted when it passed its own checks and lost nothing to another object (README:
 // acceptance).
 static void decide(struct sld_translate *t, enum sld_kind k, sld_id key,
@@ -728,7 +748,9 @@ static void decide(struct sld_translate *t, enum sld_kind k, sld_id key,
 {
     const struct sld_object *raw = sld_flow_get(t->raw[k], key),
                             *accepted = sld_flow_get(t->accepted[k], key);
-    if (!raw || !raw->ok || kept_out(k, sld_flow_get(t->status[k], key)))
+    const struct tr_validity *v = k == SLD_KIND_SECRET ? sld_flow_get(t->validity, key) : NULL;
+    if (!raw || !raw->ok ||
+        (kept_out(k, sld_flow_get(t->status[k], key)) && !was_served(t, key, v)))
         return;
     if (raw == accepted || (accepted && sld_hash_eq(raw->obj.hash, accepted->obj.hash)))
         return;
@@ -736,7 +758,10 @@ static void decide(struct sld_translate *t, enum sld_kind k, sld_id key,
     struct sld_accept_change c = {
         .id = {k, sld_arena_str(&r->arena, raw->id.ns), sld_arena_str(&r->arena, raw->id.name)},
         .raw = sld_obj_ref(raw->raw),
+        .chain = v ? v->chain : (struct sld_hash){0},
     };
+    if (k == SLD_KIND_SECRET)
+        sld_xfree(sld_umap_remove(&t->served_before, key));
     SLD_PUSH(&r->arena, r->accepts, r->accept_count, c);
 }
 

@@ -41,6 +41,10 @@ void sld_translate_restore(struct sld_translate *t, struct sld_raw *raw);
 // before the first round.
 void sld_translate_restore_refusal(struct sld_translate *t, struct sld_ident id,
                                    struct sld_hash hash, struct sld_str words);
+// The certificate chain with that hash was in service for the Secret ID when the state was saved: a
+// document that has it counts as accepted though it expired since; before the first round.
+void sld_translate_restore_certificate(struct sld_translate *t, struct sld_ident id,
+                                       struct sld_hash chain);
 // The Settings in force (a Gloo__Settings; copied); NULL = all defaults. Several Settings documents
 // may exist; which one counts is app's decision: the others get a warning by
 // sld_translate_settings_in_use.
@@ -130,7 +134,9 @@ struct sld_refusal {
 // An object whose accepted form changed: RAW NULL when it is gone (forget it).
 struct sld_accept_change {
     struct sld_ident id;
-    struct sld_raw *raw; // owns a reference
+    struct sld_raw *raw;   // owns a reference
+    struct sld_hash chain; // of a Secret: of its certificate chain, for
+                           // sld_translate_restore_certificate; zeroes: it has none
 };
 
 // Something outside of the documents that somebody began to need, or that nobody needs any more.

@@ -8,11 +8,13 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 
 import pytest
 
-from harness import (ENVOY, SOLDER, Poller, alive, cli, doc, dump, eventually, free_port, gateway,
-                     opaque_secret, processes_of, ref, request, route, says, to, vs)
+import pki
+from harness import (ENVOY, SOLDER, Poller, Raw, alive, cli, doc, dump, eventually, free_port, gateway,
+                     opaque_secret, processes_of, ref, request, route, says, tls_secret, to, vs)
 
 
 @pytest.fixture
@@ -278,6 +280,35 @@ def test_secrets_are_not_stored(started):
     started.stop()
     for p in started.state.rglob("*"):
         assert not p.is_file() or b"never-on-disk" not in p.read_bytes(), p
+
+
+def test_a_certificate_that_ends_in_service_stays_over_a_restart(started):
+    """What serves goes on, also when Solder and Envoy are started anew after its end; nothing but a hash
+    of the certificate, which is public, is kept for that."""
+    port, ca, ends = free_port(), pki.Authority(), time.time() + 6
+
+    def shown():
+        with Raw(port, pki.client(started.dir, None), "short.test") as r:
+            return pki.common_name(r.sock.getpeercert(True))
+
+    cert, key = ca.issue("short", "short.test", days=6 / 86400)
+    started.write("short-secret.yaml", tls_secret("short", cert, key))
+    started.write("short.yaml", vs("short", "short.test", [route("/", says(200, "s"))],
+                                   sslConfig={"secretRef": ref("short"), "sniDomains": ["short.test"]}))
+    started.write("gw.yaml", gateway("short", port, ssl_=True, http_={"virtualServices": [ref("short")]}))
+    eventually(lambda: shown() == "short")
+    started.write("late-secret.yaml", tls_secret("late", *ca.issue("late", "late.test", days=-1, since=9)))
+    eventually(lambda: time.time() > ends + 1)
+    for end in started.kill, started.stop:
+        end()
+        started.start()
+        o = started.wait_state("Secret", "short", "Rejected", "SLD0603")
+        assert "stays in service" in o["findings"][0]["message"], o
+        eventually(lambda: shown() == "short")
+        o = started.wait_state("Secret", "late", "Rejected", "SLD0603")
+        assert "not sent to Envoy" in o["findings"][0]["message"], o
+    for p in started.state.glob("*"):
+        assert not p.is_file() or b"PRIVATE KEY" not in p.read_bytes(), p
 
 
 # ---- A second one ----

@@ -46,8 +46,17 @@ static void crash(struct fixture *f, struct sld_str accepted, struct sld_str jou
 
 static char accepted_room[65536], journal_room[65536];
 
-// A file that says a=1 b=1 c=1, and a journal with two batches: a=second and c forgotten; b
-// refused.
+static const struct sld_ident secret_ident = {SLD_KIND_SECRET, SLD_STR_INIT("ns"),
+                                              SLD_STR_INIT("s")};
+
+static void on_chain(struct sld_ident id, struct sld_hash chain, void *arg)
+{
+    assert_int_equal(id.kind, SLD_KIND_SECRET);
+    *(int *)arg = (int)chain.lo;
+}
+
+// A file that says a=1 b=1 c=1, and a journal with two batches: a=second and c forgotten; a
+// certificate in service and b refused.
 static void two_batches(struct fixture *f, struct sld_str *accepted, struct sld_str *journal)
 {
     open_state(f);
@@ -60,6 +69,7 @@ static void two_batches(struct fixture *f, struct sld_str *accepted, struct sld_
     accept(f, "a", "second");
     sld_state_forget(f->state, ident_of("c"));
     journaled(f, "second");
+    sld_state_certificate(f->state, secret_ident, (struct sld_hash){5, 7});
     refuse(f, "b", "9", "no such thing");
     journaled(f, "no such thing");
     *journal = keep(journal_room, "state/journal");
@@ -76,6 +86,9 @@ static void test_what_is_told_is_on_disk_at_once(void **state)
     assert_string_equal(list(f), "a=second b=1 ");
     assert_string_equal(history(f, "a"), "a=second a=1 ");
     assert_string_equal(refusals(f), "upstreams ns/b#9:no such thing ");
+    int chain = 0;
+    sld_state_each_certificate(f->state, on_chain, &chain);
+    assert_int_equal(chain, 5);
     reopen(f); // now the file says it
     assert_false(exists("state/journal"));
     assert_string_equal(list(f), "a=second b=1 ");

@@ -256,6 +256,50 @@ static void test_older_readers_pass_over_refusals(void **state)
     assert_string_equal(seen_by_old_reader(f), "upstreams(1) (1) upstreams(2) ");
 }
 
+// ---- Certificates ----
+
+static struct sld_ident secret_of(const char *name)
+{
+    return (struct sld_ident){SLD_KIND_SECRET, SLD_STR("ns"), sld_str_c(name)};
+}
+
+static void on_certificate(struct sld_ident id, struct sld_hash chain, void *arg)
+{
+    struct fixture *f = arg;
+    size_t n = strlen(f->list);
+    snprintf(f->list + n, sizeof(f->list) - n, "%s %.*s/%.*s#%d ", sld_kind_info(id.kind)->plural,
+             SLD_FMT(id.ns), SLD_FMT(id.name), (int)chain.lo);
+}
+
+static const char *certificates(struct fixture *f)
+{
+    f->list[0] = 0;
+    sld_state_each_certificate(f->state, on_certificate, f);
+    return f->list;
+}
+
+static void test_certificates_in_service_are_remembered(void **state)
+{
+    struct fixture *f = *state;
+    open_state(f);
+    sld_state_certificate(f->state, secret_of("s"), (struct sld_hash){1, 7});
+    sld_state_certificate(f->state, secret_of("t"), (struct sld_hash){2, 7});
+    sld_state_certificate(f->state, secret_of("s"), (struct sld_hash){3, 7});
+    accept(f, "a", "1");
+    refuse(f, "a", "2", "bad");
+    reopen(f);
+    assert_string_equal(f->warn.msg, "");
+    assert_string_equal(certificates(f), "secrets ns/s#3 secrets ns/t#2 ");
+    assert_string_equal(list(f), "a=1 ");
+    assert_string_equal(refusals(f), "upstreams ns/a#2:bad ");
+    close_state(f);
+    assert_string_equal(seen_by_old_reader(f), "(1) (1) upstreams(1) ");
+    open_state(f);
+    sld_state_forget(f->state, secret_of("s"));
+    reopen(f);
+    assert_string_equal(certificates(f), "secrets ns/t#2 ");
+}
+
 // ---- Locking ----
 
 static void test_second_opener_is_refused(void **state)
@@ -511,6 +555,7 @@ int main(void)
         T(test_long_words_are_cut_between_characters),
         T(test_refusals_of_secrets_are_not_stored),
         T(test_older_readers_pass_over_refusals),
+        T(test_certificates_in_service_are_remembered),
         T(test_second_opener_is_refused),
         T(test_damaged_file_is_set_aside),
         T(test_impossible_name_is_damage),

@@ -165,6 +165,71 @@ static void test_a_certificate_out_of_time(void **state)
     assert_true(holds(out(w, SLD_OUT_SECRET, "gloo-system.cert/certificate"), later.cert));
 }
 
+// Gives P as the document of secret "cert" and returns the chain that is told as accepted.
+static struct sld_hash accepted_chain(struct world *w, const struct pair *p)
+{
+    const char *text = secret_text(&w->a, "cert", p->cert, p->pem, (struct sld_str){0});
+    struct sld_ident id = {SLD_KIND_SECRET, SLD_STR("gloo-system"), SLD_STR("cert")};
+    struct sld_doc_place place = {SLD_STR("s.yaml"), id.ns};
+    struct sld_raw *raw =
+        sld_raw_create(id, sld_str_c(text), 1, -1, SLD_STR("file:s.yaml"), &place);
+    sld_translate_set(w->t, id, raw);
+    SLD_UNREF(raw);
+    struct sld_translate_result r = {0};
+    sld_translate_run(w->t, &r);
+    struct sld_hash chain = {0};
+    for (size_t i = 0; i < r.accept_count; i++) {
+        if (r.accepts[i].id.kind == SLD_KIND_SECRET)
+            chain = r.accepts[i].chain;
+    }
+    sld_translate_result_fini(&r);
+    world_run(w);
+    return chain;
+}
+
+// What was in service and expired is in service after a restart too; nothing else that expired is.
+static void test_expired_over_a_restart(void **state)
+{
+    struct world *w = *state;
+    const char *key = "secrets/gloo-system/cert";
+    struct sld_ident id = {SLD_KIND_SECRET, SLD_STR("gloo-system"), SLD_STR("cert")};
+    struct pair p = pair_make(&w->a, "one", NOW, NOW + 90 * DAY),
+                q = pair_make(&w->a, "one", NOW, NOW + 80 * DAY),
+                good = pair_make(&w->a, "one", NOW, NOW + 200 * DAY);
+    struct sld_hash chain = accepted_chain(w, &p);
+    assert_false(sld_hash_zero(chain));
+    at(w, NOW + 91 * DAY);
+    assert_true(sld_hash_zero(accepted_chain(w, &q))); // told of, and not accepted
+
+    struct world *next = world_create(NULL, 0);
+    sld_translate_restore_certificate(next->t, id, chain);
+    at(next, NOW + 91 * DAY);
+    put(next, gateway);
+    put(next, service(next, "one", "cert", "one.example"));
+    put_pair(next, "cert", &q);
+    assert_finding(next, key, SLD_TLS_EXPIRED, SLD_ERROR, "tls.certChain");
+    assert_int_equal(chains(next), -1);
+    assert_true(sld_hash_eq(accepted_chain(next, &p), chain));
+    assert_finding(next, key, SLD_TLS_EXPIRED, SLD_ERROR, "tls.certChain");
+    assert_true(holds(out(next, SLD_OUT_SECRET, "gloo-system.cert/certificate"), p.cert));
+    assert_int_equal(chains(next), 1);
+    // Whatever comes into service later takes its place for good.
+    put_pair(next, "cert", &good);
+    assert_clean(next, key);
+    put_pair(next, "cert", &p);
+    assert_finding(next, key, SLD_TLS_EXPIRED, SLD_ERROR, "tls.certChain");
+    assert_true(holds(out(next, SLD_OUT_SECRET, "gloo-system.cert/certificate"), good.cert));
+    world_destroy(next);
+
+    struct world *other = world_create(NULL, 0); // a deleted one is not remembered
+    sld_translate_restore_certificate(other->t, id, chain);
+    at(other, NOW + 91 * DAY);
+    drop(other, key);
+    put_pair(other, "cert", &p);
+    assert_null(out(other, SLD_OUT_SECRET, "gloo-system.cert/certificate"));
+    world_destroy(other);
+}
+
 static void test_time_costs_little(void **state)
 {
     struct world *w = *state;
@@ -298,6 +363,7 @@ int main(void)
         CASE(test_time_ends_a_certificate_in_service),
         CASE(test_a_short_life_is_warned_of_late),
         CASE(test_a_certificate_out_of_time),
+        CASE(test_expired_over_a_restart),
         CASE(test_time_costs_little),
         CASE(test_a_key_that_does_not_fit_leaves_the_last_pair),
         CASE(test_a_secret_that_comes_later),
