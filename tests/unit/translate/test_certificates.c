@@ -170,7 +170,7 @@ static struct sld_hash accepted_chain(struct world *w, const struct pair *p)
 {
     const char *text = secret_text(&w->a, "cert", p->cert, p->pem, (struct sld_str){0});
     struct sld_ident id = {SLD_KIND_SECRET, SLD_STR("gloo-system"), SLD_STR("cert")};
-    struct sld_doc_place place = {SLD_STR("s.yaml"), id.ns};
+    struct sld_doc_place place = {.path = SLD_STR("s.yaml"), .default_ns = id.ns};
     struct sld_raw *raw =
         sld_raw_create(id, sld_str_c(text), 1, -1, SLD_STR("file:s.yaml"), &place);
     sld_translate_set(w->t, id, raw);
