@@ -84,6 +84,9 @@ struct sld_admin_host {
     size_t (*checks)(struct sld_admin_check *out, size_t max, void *user);
     size_t (*sources)(struct sld_admin_source *out, size_t max, void *user);
     void (*edge)(struct sld_admin_edge *out, void *user);
+    // Calls FN for each fact of each source.
+    void (*facts)(void (*fn)(struct sld_str source, const struct sld_source_fact *f, void *arg),
+                  void *arg, void *user);
     void *user;
 };
 enum { SLD_ADMIN_CHECKS_MAX = 16, SLD_ADMIN_SOURCES_MAX = 64 };

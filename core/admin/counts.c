@@ -113,6 +113,13 @@ static void refresh(struct sld_admin_memo *m, const struct sld_admin_model *mode
     }
 }
 
+int64_t secret_expiry(const struct sld_admin_model *m, struct sld_str key)
+{
+    refresh(m->memo, m);
+    const struct expiry *e = sld_map_get(&m->memo->expiries, key);
+    return e ? e->not_after : 0;
+}
+
 // ---- Writing ----
 
 static void put_objects(struct sld_buf *b, const struct sld_admin_memo *m)

@@ -34,6 +34,8 @@ static const struct endpoint endpoints[] = {
       "one object with spec, status and findings; secrets as ***"},
      .watch = true,
      .model = v1_object},
+    {{"/v1/secrets", "", "secrets, tokens and leases that sources hold, with versions and expiries; never a value"},
+     .io = v1_secrets},
     {{"/v1/sources", "", "where configuration comes from, and whether it can be read"},
      .io = v1_sources},
     {{"/v1/views", "", "the node roles that have listeners"}, .model = v1_views},

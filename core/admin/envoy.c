@@ -1,4 +1,4 @@
-// /v1/envoys and /v1/sources: what lives on the io thread.
+// /v1/envoys, /v1/sources and /v1/secrets: what lives on the io thread.
 #include "admin/inside.h"
 
 static void put_type(struct sld_json *j, enum sld_xds_type t, const struct sld_xds_type_stat *s)
@@ -88,6 +88,32 @@ void v1_sources(struct sld_admin *a, const struct call *c, struct answer *out)
         put_str(&j, "problem", s[i].problem);
         sld_json_end(&j, '}');
     }
+    sld_json_end(&j, ']');
+    answer_json_end(out, &j);
+}
+
+static void put_fact(struct sld_str source, const struct sld_source_fact *f, void *arg)
+{
+    struct sld_json *j = arg;
+    sld_json_begin(j, '{');
+    put_str(j, "source", source);
+    put_str(j, "kind", f->kind);
+    put_str(j, "name", f->name);
+    put_str(j, "version", f->version);
+    put_time(j, "expires", f->expires_s * 1000);
+    put_time(j, "renews", f->renews_s * 1000);
+    put_str(j, "problem", f->problem);
+    sld_json_end(j, '}');
+}
+
+void v1_secrets(struct sld_admin *a, const struct call *c, struct answer *out)
+{
+    struct sld_json j;
+    (void)c;
+    answer_json(out, &j);
+    sld_json_key(&j, "facts");
+    sld_json_begin(&j, '[');
+    a->opt.host.facts(put_fact, &j, a->opt.host.user);
     sld_json_end(&j, ']');
     answer_json_end(out, &j);
 }

@@ -249,6 +249,9 @@ void v1_explain(const struct sld_admin_model *m, const struct call *c, struct an
 void v1_views(const struct sld_admin_model *m, const struct call *c, struct answer *out);
 void v1_envoys(struct sld_admin *a, const struct call *c, struct answer *out);
 void v1_sources(struct sld_admin *a, const struct call *c, struct answer *out);
+void v1_secrets(struct sld_admin *a, const struct call *c, struct answer *out);
+// Unix time at which the certificate of the secret of KEY expires; 0: it has none. (counts.c)
+int64_t secret_expiry(const struct sld_admin_model *m, struct sld_str key);
 void v1_xds(struct job *j);
 void health_live(struct sld_admin *a, const struct call *c, struct answer *out);
 void health_ready(struct sld_admin *a, const struct call *c, struct answer *out);

@@ -184,6 +184,29 @@ static void put_sources(struct sld_buf *b, const struct sld_admin *a)
     sld_xfree(s);
 }
 
+enum { FACTS_MAX = 1000 };
+
+struct facts {
+    struct sld_buf *b;
+    size_t count;
+};
+
+static void put_fact(struct sld_str source, const struct sld_source_fact *f, void *arg)
+{
+    struct facts *all = arg;
+    struct metric_label l[] = {{"source", source}, {"kind", f->kind}, {"name", f->name}};
+    if (f->expires_s && all->count++ < FACTS_MAX)
+        metric_put(all->b, "solder_source_expiry_timestamp_seconds", l, 3, (double)f->expires_s);
+}
+
+static void put_facts(struct sld_buf *b, const struct sld_admin *a)
+{
+    struct facts all = {.b = b};
+    metric_family(b, "solder_source_expiry_timestamp_seconds", "gauge",
+                  "Unix time at which a token, lease, certificate or secret that a source holds expires.");
+    a->opt.host.facts(put_fact, &all, a->opt.host.user);
+}
+
 static void put_edge(struct sld_buf *b, const struct sld_admin *a)
 {
     struct sld_admin_edge e = {0};
@@ -248,6 +271,7 @@ void metrics_finish(struct sld_admin *a, struct answer *out)
     put_rounds(&out->body, a);
     put_xds(&out->body, a->opt.xds);
     put_sources(&out->body, a);
+    put_facts(&out->body, a);
     put_edge(&out->body, a);
     put_ready(&out->body, a);
     put_own(&out->body, a);

@@ -42,6 +42,13 @@ static void put_state(struct sld_json *j, const struct sld_status *s)
     put_int(j, "warnings", s ? s->warnings : 0);
 }
 
+static void put_expiry(struct sld_json *j, const struct sld_admin_model *m,
+                       const struct sld_object *o, struct sld_str key)
+{
+    if (o->id.kind == SLD_KIND_SECRET)
+        put_time(j, "expires", secret_expiry(m, key) * 1000);
+}
+
 static void put_node(struct sld_json *j, const char *key, const struct sld_node *n)
 {
     struct sld_buf text;
@@ -107,6 +114,7 @@ static void list_one(const struct sld_object *o, const struct sld_status *s, voi
     put_str(&l->j, "name", o->id.name);
     put_state(&l->j, s);
     put_int(&l->j, "findings", s ? s->count : 0);
+    put_expiry(&l->j, l->m, o, key);
     put_origin(&l->j, &a, object_raw(l->m, o, key));
     put_stale(&l->j, l->m, object_raw(l->m, o, key), false);
     if (l->spec) {
@@ -266,6 +274,7 @@ void v1_object(const struct sld_admin_model *m, const struct call *c, struct ans
     put_state(&j, s);
     put_origin(&j, c->arena, raw);
     put_stale(&j, m, raw, true);
+    put_expiry(&j, m, o, key);
     put_findings(&j, c->arena, raw, s);
     put_node(&j, "object", n);
     if (d)

@@ -1,19 +1,27 @@
-// solder get: resources and their statuses, as the server has them.
+// solder get: resources and their statuses, as the server has them; of secrets also what the stores
+// tell of them.
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "app/client.h"
 #include "app/commands.h"
+#include "app/table.h"
 #include "model/model.h"
 
 enum format { TABLE, YAML, JSON, NAME };
+
+struct get_row {
+    struct sld_str ns, name, kind, state, origin, version, expires, reason;
+};
 
 struct get {
     const struct sld_args *args;
     struct sld_arena arena;
     enum format format;
-    const struct sld_kind_info *kind;
+    const struct sld_kind_info *kind; // NULL: all
     struct sld_str ns;
+    struct get_row *rows;
+    size_t row_count;
 };
 
 static int fail(const char *command, const struct sld_err *err)
@@ -43,43 +51,6 @@ static struct sld_str text(const struct sld_node *n, const char *key)
 
 // ---- Tables ----
 
-enum { COLUMNS = 6 };
-
-struct row {
-    struct sld_str cell[COLUMNS];
-};
-
-static void print_rows(const struct row *rows, size_t n, size_t columns, bool header)
-{
-    static const char *const titles[COLUMNS] = {"NAMESPACE", "NAME",   "KIND",
-                                                "STATE",     "ORIGIN", "REASON"};
-    size_t width[COLUMNS] = {0};
-    for (size_t c = 0; c < columns; c++) {
-        width[c] = header ? strlen(titles[c]) : 0;
-        for (size_t i = 0; i < n; i++)
-            width[c] = rows[i].cell[c].n > width[c] ? rows[i].cell[c].n : width[c];
-    }
-    for (size_t c = 0; header && c < columns; c++)
-        printf("%-*s%s", c + 1 < columns ? (int)width[c] : 0, titles[c],
-               c + 1 < columns ? "   " : "\n");
-    for (size_t i = 0; i < n; i++) {
-        for (size_t c = 0; c < columns; c++)
-            printf("%-*.*s%s", c + 1 < columns ? (int)width[c] : 0, SLD_FMT(rows[i].cell[c]),
-                   c + 1 < columns ? "   " : "\n");
-    }
-}
-
-// A reason on one line.
-static struct sld_str one_line(struct sld_arena *a, struct sld_str s)
-{
-    char *p = sld_arena_cstr(a, s);
-    for (size_t i = 0; i < s.n; i++) {
-        if (p[i] == '\n' || p[i] == '\t')
-            p[i] = ' ';
-    }
-    return sld_str_n(p, s.n);
-}
-
 // The state as people are told it: also whether it is that of the present document.
 static struct sld_str state_text(struct sld_arena *a, const struct sld_node *o)
 {
@@ -89,20 +60,98 @@ static struct sld_str state_text(struct sld_arena *a, const struct sld_node *o)
                          stale ? " (stale)" : "");
 }
 
-static void add_rows(struct get *g, const struct sld_node *items, struct row **rows, size_t *n)
+// One row for O; NS, NAME and KIND are its.
+static void add_row(struct get *g, const struct sld_node *o, struct sld_str ns, struct sld_str name,
+                    const char *kind)
 {
-    for (size_t i = 0; items && i < items->count; i++) {
-        const struct sld_node *o = items->items[i];
-        struct row r = {{
-            text(o, "namespace"),
-            text(o, "name"),
-            text(o, "kind"),
-            state_text(&g->arena, o),
-            text(o, "origin"),
-            one_line(&g->arena, text(o, "reason")),
-        }};
-        SLD_PUSH(&g->arena, *rows, *n, r);
+    struct sld_arena *a = &g->arena;
+    struct get_row r = {.ns = ns,
+                        .name = name,
+                        .kind = sld_str_c(kind),
+                        .state = state_text(a, o),
+                        .origin = text(o, "origin"),
+                        .expires = text(o, "expires"),
+                        .reason = sld_table_line(a, text(o, "reason"))};
+    SLD_PUSH(a, g->rows, g->row_count, r);
+}
+
+static void print_rows(const struct get *g, bool secrets)
+{
+    static const char *const titles[] = {"NAMESPACE", "NAME",    "KIND",    "STATE",
+                                         "ORIGIN",    "VERSION", "EXPIRES", "REASON"};
+    static const char *const plain[] = {"NAMESPACE", "NAME", "KIND", "STATE", "ORIGIN", "REASON"};
+    struct sld_arena a = {0};
+    struct sld_str *cells = SLD_ARENA_ARRAY(&a, struct sld_str, g->row_count * 8 + 1);
+    size_t n = 0;
+    for (size_t i = 0; i < g->row_count; i++) {
+        const struct get_row *r = &g->rows[i];
+        cells[n++] = r->ns;
+        cells[n++] = r->name;
+        cells[n++] = r->kind;
+        cells[n++] = r->state;
+        cells[n++] = r->origin;
+        if (secrets) {
+            cells[n++] = r->version;
+            cells[n++] = r->expires;
+        }
+        cells[n++] = r->reason;
     }
+    bool header = !sld_args_has(g->args, "no-headers");
+    sld_table_print(!header ? NULL : secrets ? titles : plain, cells, g->row_count,
+                    secrets ? 8 : 6);
+    sld_arena_fini(&a);
+}
+
+// ---- Secrets ----
+
+// What a source holds that is a secret or keeps it there: joined with the row of its object, or one of
+// its own.
+static void add_fact(struct get *g, const struct sld_node *f, struct sld_str only)
+{
+    struct sld_str name = text(f, "name"), ns = SLD_STR(""), rest = name;
+    struct sld_str kind = text(f, "kind"), expires = text(f, "expires");
+    bool of_object = !sld_str_eq(kind, SLD_STR("token")) && sld_str_cut(&rest, '/', &ns) && rest.n;
+    if (!of_object)
+        ns = SLD_STR("");
+    if ((g->ns.n && !sld_str_eq(ns, g->ns)) || (only.n && !(of_object && sld_str_eq(rest, only))))
+        return;
+    for (size_t i = 0; of_object && i < g->row_count; i++) {
+        struct get_row *r = &g->rows[i];
+        if (!sld_str_eq(r->ns, ns) || !sld_str_eq(r->name, rest))
+            continue;
+        r->version = text(f, "version");
+        // Two ends: the lease and the certificate. The first counts.
+        if (expires.n && (!r->expires.n || sld_str_cmp(expires, r->expires) < 0))
+            r->expires = expires;
+        if (!r->reason.n)
+            r->reason = text(f, "problem");
+        return;
+    }
+    struct get_row r = {.ns = ns,
+                        .name = of_object ? rest : name,
+                        .kind = kind,
+                        .origin = text(f, "source"),
+                        .version = text(f, "version"),
+                        .expires = expires,
+                        .reason = sld_table_line(&g->arena, text(f, "problem"))};
+    SLD_PUSH(&g->arena, g->rows, g->row_count, r);
+}
+
+// ONLY: the name asked for, or absent.
+static enum sld_rc add_facts(struct get *g, struct sld_str only, struct sld_err *err)
+{
+    struct sld_node *root;
+    enum sld_rc rc =
+        sld_client_get_json(&g->arena, g->args, SLD_STR("/v1/secrets"), &root, err);
+    const struct sld_node *facts = rc ? NULL : sld_node_get(root, SLD_STR("facts"));
+    for (size_t i = 0; facts && i < facts->count; i++)
+        add_fact(g, facts->items[i], only);
+    return rc;
+}
+
+static bool of_secrets(const struct get *g)
+{
+    return g->kind && g->kind->kind == SLD_KIND_SECRET;
 }
 
 // ---- Lists ----
@@ -147,8 +196,7 @@ static void print_item(const struct get *g, const struct sld_node *o, size_t ind
 
 static int list(struct get *g)
 {
-    struct row *rows = NULL;
-    size_t n = 0, printed = 0;
+    size_t printed = 0;
     struct sld_str resume = SLD_STR_NONE;
     struct sld_err err = {0};
     if (g->format == JSON)
@@ -158,17 +206,21 @@ static int list(struct get *g)
         if (sld_client_get_json(&g->arena, g->args, list_path(g, resume), &root, &err))
             return fail(g->args->cmd->name, &err);
         const struct sld_node *items = sld_node_get(root, SLD_STR("items"));
-        if (g->format == TABLE)
-            add_rows(g, items, &rows, &n);
+        for (size_t i = 0; g->format == TABLE && items && i < items->count; i++)
+            add_row(g, items->items[i], text(items->items[i], "namespace"),
+                    text(items->items[i], "name"),
+                    sld_arena_cstr(&g->arena, text(items->items[i], "kind")));
         for (size_t i = 0; g->format != TABLE && items && i < items->count; i++)
             print_item(g, items->items[i], printed++);
         resume = text(root, "continue");
     } while (resume.n);
     if (g->format == JSON)
         fputs("]\n", stdout);
-    if (g->format == TABLE && n)
-        print_rows(rows, n, COLUMNS, !sld_args_has(g->args, "no-headers"));
-    if (g->format == TABLE && !n)
+    if (g->format == TABLE && of_secrets(g) && add_facts(g, SLD_STR_NONE, &err))
+        return fail(g->args->cmd->name, &err);
+    if (g->format == TABLE && g->row_count)
+        print_rows(g, of_secrets(g));
+    if (g->format == TABLE && !g->row_count)
         fputs("nothing found\n", stderr);
     return SLD_EXIT_OK;
 }
@@ -200,9 +252,10 @@ static int one(struct get *g, struct sld_str name)
         printf("%s/%.*s/%.*s\n", g->kind->plural, SLD_FMT(ns), SLD_FMT(name));
         return SLD_EXIT_OK;
     }
-    struct row r = {{ns, name, sld_str_c(g->kind->name), state_text(a, root), text(root, "origin"),
-                     one_line(a, text(root, "reason"))}};
-    print_rows(&r, 1, COLUMNS, !sld_args_has(g->args, "no-headers"));
+    add_row(g, root, ns, name, g->kind->name);
+    if (of_secrets(g) && add_facts(g, name, &err))
+        return fail(g->args->cmd->name, &err);
+    print_rows(g, of_secrets(g));
     return SLD_EXIT_OK;
 }
 
@@ -242,7 +295,8 @@ const struct sld_command sld_cmd_get = {
     .args = "KIND [NAME]",
     .help = "Shows resources and their statuses, as a running server has them.",
     .more = "KIND is a kind, its plural or short name (vs, rt, us, ug, gw), or all.\n"
-            "solder get vs\nsolder get upstream petstore -n gloo-system -o yaml\n\n"
+            "solder get vs\nsolder get upstream petstore -n gloo-system -o yaml\n"
+            "solder get secrets    (with versions and expiries, tokens and leases; never a value)\n\n"
             "Exit code 0: shown; 1: not there, or no answer; 2: wrong usage.",
     .flags = flags,
     .flag_count = SLD_ARRAY_LEN(flags),

@@ -145,6 +145,28 @@ static size_t sources(struct sld_admin_source *out, size_t max, void *user)
     return n;
 }
 
+enum { FACTS_MAX = 20000 }; // of one source
+
+static void facts(void (*fn)(struct sld_str source, const struct sld_source_fact *f, void *arg),
+                  void *arg, void *user)
+{
+    struct server *s = user;
+    struct sld_source_fact *list = NULL;
+    SLD_LIST_EACH (it, &s->sources) {
+        const struct source *c = SLD_CONTAINER_OF(it, struct source, link);
+        bool of_source = c->source && c->ops->facts;
+        if (!of_source && !(c->discovery && c->discovery_ops->facts))
+            continue;
+        if (!list)
+            list = sld_xcalloc(FACTS_MAX, sizeof(*list));
+        size_t n = of_source ? c->ops->facts(c->source, list, FACTS_MAX)
+                             : c->discovery_ops->facts(c->discovery, list, FACTS_MAX);
+        for (size_t i = 0; i < n; i++)
+            fn(sld_str_c(c->name), &list[i], arg);
+    }
+    sld_xfree(list);
+}
+
 static void edge_state(struct sld_admin_edge *out, void *user)
 {
     struct server *s = user;
@@ -168,6 +190,10 @@ static void edge_state(struct sld_admin_edge *out, void *user)
 
 struct sld_admin_host server_admin_host(struct server *s)
 {
-    return (struct sld_admin_host){
-        .query = query, .checks = checks, .sources = sources, .edge = edge_state, .user = s};
+    return (struct sld_admin_host){.query = query,
+                                   .checks = checks,
+                                   .sources = sources,
+                                   .edge = edge_state,
+                                   .facts = facts,
+                                   .user = s};
 }

@@ -68,7 +68,7 @@ struct sld_source_ops {
     // are reported by. NULL: statuses are not kept there. [io]
     void (*status)(struct sld_source *s, struct sld_str path, struct sld_ident id,
                    struct sld_status *status, struct sld_str reporter_ns);
-    // Fills up to MAX entries of OUT and returns how many there are. NULL: none. [io]
+    // Fills up to MAX entries of OUT and returns how many. NULL: none. [io]
     size_t (*facts)(struct sld_source *s, struct sld_source_fact *out, size_t max);
     // Reads everything again and tells it, changed or not (SIGHUP). [io]
     void (*reread)(struct sld_source *s);

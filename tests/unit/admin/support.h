@@ -28,6 +28,8 @@ struct fixture {
     struct sld_admin_source sources[2];
     size_t source_count;
     struct sld_admin_edge edge;
+    struct sld_source_fact facts[4];
+    size_t fact_count;
     // Queries are kept here instead of being answered. [io]
     bool hold;
     struct sld_admin_query *held[64];
@@ -99,6 +101,15 @@ static inline size_t host_sources(struct sld_admin_source *out, size_t max, void
 static inline void host_edge(struct sld_admin_edge *out, void *user)
 {
     *out = ((struct fixture *)user)->edge;
+}
+
+static inline void host_facts(void (*fn)(struct sld_str source, const struct sld_source_fact *f,
+                                         void *arg),
+                              void *arg, void *user)
+{
+    struct fixture *f = user;
+    for (size_t i = 0; i < f->fact_count; i++)
+        fn(SLD_STR("vault:"), &f->facts[i], arg);
 }
 
 // ---- The model ----
@@ -184,7 +195,7 @@ static inline void open_on_io(void *arg)
     const struct sld_admin_options o = {
         .io = f->io.loop,
         .xds = f->xds,
-        .host = {host_query, host_checks, host_sources, host_edge, f},
+        .host = {host_query, host_checks, host_sources, host_edge, host_facts, f},
         .version = SLD_STR("1.2.3"),
         .commit = SLD_STR("abc\"def"),
     };

@@ -272,6 +272,10 @@ static void test_expiry(void **state)
     make_certs(dir, "one");
     say_tls(f, dir, "one");
     double now = (double)sld_wall_ms() / 1000, two_days = expiry(f);
+    struct sld_arena a = {0};
+    const struct sld_node *n = get_json(f, &a, "/v1/objects?kind=secret", 200);
+    assert_int_equal(text_at(n, "items.0.expires").n, strlen("2023-11-14T22:13:20.000Z"));
+    sld_arena_fini(&a);
     assert_true(two_days > now + 86400 && two_days < now + 3 * 86400);
     shell("cd %s && openssl x509 -req -in one.csr -CA one-ca.pem -CAkey one-ca.key -CAcreateserial "
           "-days 30 -out one.pem 2>/dev/null",
@@ -366,6 +370,36 @@ static void test_health_tells_of_stale_sources(void **state)
     sld_arena_fini(&a);
 }
 
+static void test_facts_of_sources(void **state)
+{
+    struct fixture *f = *state;
+    struct sld_arena a = {0};
+    f->facts[0] = (struct sld_source_fact){.kind = SLD_STR("secret"),
+                                           .name = SLD_STR("gloo-system/cert"),
+                                           .version = SLD_STR("3")};
+    f->facts[1] = (struct sld_source_fact){.kind = SLD_STR("token"),
+                                           .name = SLD_STR("accessor x"),
+                                           .expires_s = 1700000000,
+                                           .renews_s = 1690000000,
+                                           .problem = SLD_STR("not renewable")};
+    f->fact_count = 2;
+    const struct sld_node *n = get_json(f, &a, "/v1/secrets", 200);
+    expect_count(n, "facts", 2);
+    expect(n, "facts.0.source", "vault:");
+    expect(n, "facts.0.kind", "secret");
+    expect(n, "facts.0.version", "3");
+    assert_null(at(n, "facts.0.expires"));
+    expect(n, "facts.1.expires", "2023-11-14T22:13:20.000Z");
+    expect(n, "facts.1.renews", "2023-07-22T04:26:40.000Z");
+    expect(n, "facts.1.problem", "not renewable");
+    struct response r = get(f, "/metrics");
+    assert_non_null(strstr(r.body, "\nsolder_source_expiry_timestamp_seconds{source=\"vault:\",kind="
+                                   "\"token\",name=\"accessor x\"} 1700000000\n"));
+    assert_null(strstr(r.body, "kind=\"secret\",name=")); // it does not expire
+    response_free(&r);
+    sld_arena_fini(&a);
+}
+
 static void test_sources_and_envoy(void **state)
 {
     struct fixture *f = *state;
@@ -394,6 +428,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_late, setup, teardown),
         cmocka_unit_test_setup_teardown(test_health, setup, teardown),
         cmocka_unit_test_setup_teardown(test_health_tells_of_stale_sources, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_facts_of_sources, setup, teardown),
         cmocka_unit_test_setup_teardown(test_sources_and_envoy, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
