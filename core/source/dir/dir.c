@@ -200,6 +200,7 @@ const struct sld_source_ops sld_dir_source_ops = {
     .configure = dir_configure,
     .reread = dir_reread,
     .close = dir_close,
+    .store = &sld_dir_store_ops,
 };
 
 // ---- Problems ----

@@ -4,6 +4,7 @@
 #include "source/source.h"
 
 extern const struct sld_source_ops sld_dir_source_ops;
+extern const struct sld_store_ops sld_dir_store_ops;
 
 // Ceilings on what a directory may hold; what is beyond is a problem, never read.
 enum {
