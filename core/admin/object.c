@@ -49,6 +49,17 @@ static void put_expiry(struct sld_json *j, const struct sld_admin_model *m,
         put_time(j, "expires", secret_expiry(m, key) * 1000);
 }
 
+// What the present document says in one word, so that who wrote it knows it again; of Secrets nothing,
+// because it could be guessed by.
+static void put_content(struct sld_json *j, const struct sld_object *present)
+{
+    char hash[17];
+    if (!present || present->id.kind == SLD_KIND_SECRET)
+        return;
+    sld_hash_text(sld_msg_hash(sld_object_msg(present)), hash);
+    put_c(j, "content", hash);
+}
+
 static void put_node(struct sld_json *j, const char *key, const struct sld_node *n)
 {
     struct sld_buf text;
@@ -275,6 +286,7 @@ void v1_object(const struct sld_admin_model *m, const struct call *c, struct ans
     put_origin(&j, c->arena, raw);
     put_stale(&j, m, raw, true);
     put_expiry(&j, m, o, key);
+    put_content(&j, present);
     put_findings(&j, c->arena, raw, s);
     put_node(&j, "object", n);
     if (d)

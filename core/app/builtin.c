@@ -76,10 +76,13 @@ const size_t sld_builtin_feature_count = SLD_ARRAY_LEN(sld_builtin_features);
 // ---- Commands ----
 
 #define COMMANDS(X)                                                                                \
+    X(apply)                                                                                       \
     X(bootstrap)                                                                                   \
     X(check)                                                                                       \
     X(completion)                                                                                  \
+    X(delete)                                                                                      \
     X(describe)                                                                                    \
+    X(diff)                                                                                        \
     X(get)                                                                                         \
     X(keeper)                                                                                      \
     X(run)                                                                                         \

@@ -39,7 +39,7 @@ static int run(struct sld_args *a)
             printf("%s%s", i ? " " : "", sld_builtin_commands[i]->name);
     }
     fputs("\";;\n  esac\n"
-          "  if [ \"${COMP_WORDS[1]}\" = get ] || [ \"${COMP_WORDS[1]}\" = describe ]; then\n"
+          "  if [[ \" get describe delete \" == *\" ${COMP_WORDS[1]} \"* ]]; then\n"
           "    if [ \"$COMP_CWORD\" -eq 2 ]; then words=\"$words",
           stdout);
     for (size_t k = 0; k < SLD_KIND_COUNT; k++)

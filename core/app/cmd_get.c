@@ -5,10 +5,9 @@
 
 #include "app/client.h"
 #include "app/commands.h"
+#include "app/get.h"
 #include "app/table.h"
 #include "model/model.h"
-
-enum format { TABLE, YAML, JSON, NAME };
 
 struct get_row {
     struct sld_str ns, name, kind, state, origin, version, expires, reason;
@@ -17,7 +16,7 @@ struct get_row {
 struct get {
     const struct sld_args *args;
     struct sld_arena arena;
-    enum format format;
+    enum sld_get_format format;
     const struct sld_kind_info *kind; // NULL: all
     struct sld_str ns;
     struct get_row *rows;
@@ -30,14 +29,14 @@ static int fail(const char *command, const struct sld_err *err)
     return err->rc == SLD_INVALID ? SLD_EXIT_USAGE : SLD_EXIT_FINDINGS;
 }
 
-static bool read_format(const char *word, enum format *out)
+static bool read_format(const char *word, enum sld_get_format *out)
 {
     static const char *const names[] = {"table", "yaml", "json", "name"};
-    *out = TABLE;
+    *out = SLD_GET_TABLE;
     for (size_t i = 0; word && i < SLD_ARRAY_LEN(names); i++) {
         if (strcmp(word, names[i]))
             continue;
-        *out = (enum format)i;
+        *out = (enum sld_get_format)i;
         return true;
     }
     return !word;
@@ -165,7 +164,7 @@ static struct sld_str list_path(struct get *g, struct sld_str resume)
     if (g->ns.n)
         p = sld_arena_fmt(a, "%.*s&namespace=%.*s", SLD_FMT(p),
                           SLD_FMT(sld_client_escape(a, g->ns)));
-    if (g->format == YAML || g->format == JSON)
+    if (g->format == SLD_GET_YAML || g->format == SLD_GET_JSON)
         p = sld_arena_fmt(a, "%.*s&spec=true", SLD_FMT(p));
     if (resume.n)
         p = sld_arena_fmt(a, "%.*s&continue=%.*s", SLD_FMT(p),
@@ -175,7 +174,7 @@ static struct sld_str list_path(struct get *g, struct sld_str resume)
 
 static void print_item(const struct get *g, const struct sld_node *o, size_t index)
 {
-    if (g->format == NAME) {
+    if (g->format == SLD_GET_NAME) {
         const struct sld_kind_info *k = sld_kind_find(text(o, "kind"));
         printf("%s/%.*s/%.*s\n", k ? k->plural : "", SLD_FMT(text(o, "namespace")),
                SLD_FMT(text(o, "name")));
@@ -183,13 +182,13 @@ static void print_item(const struct get *g, const struct sld_node *o, size_t ind
     }
     struct sld_buf b;
     sld_buf_init(&b, 64U << 20);
-    if (g->format == YAML)
+    if (g->format == SLD_GET_YAML)
         sld_buf_addz(&b, "---\n");
     else if (index)
         sld_buf_addz(&b, ",\n");
     const struct sld_node *object = sld_node_get(o, SLD_STR("object"));
     if (object)
-        sld_doc_print_node(&b, object, g->format == YAML ? SLD_TEXT_YAML : SLD_TEXT_JSON);
+        sld_doc_print_node(&b, object, g->format == SLD_GET_YAML ? SLD_TEXT_YAML : SLD_TEXT_JSON);
     fwrite(b.p, 1, b.n, stdout);
     sld_buf_fini(&b);
 }
@@ -199,28 +198,28 @@ static int list(struct get *g)
     size_t printed = 0;
     struct sld_str resume = SLD_STR_NONE;
     struct sld_err err = {0};
-    if (g->format == JSON)
+    if (g->format == SLD_GET_JSON)
         fputs("[\n", stdout);
     do {
         struct sld_node *root;
         if (sld_client_get_json(&g->arena, g->args, list_path(g, resume), &root, &err))
             return fail(g->args->cmd->name, &err);
         const struct sld_node *items = sld_node_get(root, SLD_STR("items"));
-        for (size_t i = 0; g->format == TABLE && items && i < items->count; i++)
+        for (size_t i = 0; g->format == SLD_GET_TABLE && items && i < items->count; i++)
             add_row(g, items->items[i], text(items->items[i], "namespace"),
                     text(items->items[i], "name"),
                     sld_arena_cstr(&g->arena, text(items->items[i], "kind")));
-        for (size_t i = 0; g->format != TABLE && items && i < items->count; i++)
+        for (size_t i = 0; g->format != SLD_GET_TABLE && items && i < items->count; i++)
             print_item(g, items->items[i], printed++);
         resume = text(root, "continue");
     } while (resume.n);
-    if (g->format == JSON)
+    if (g->format == SLD_GET_JSON)
         fputs("]\n", stdout);
-    if (g->format == TABLE && of_secrets(g) && add_facts(g, SLD_STR_NONE, &err))
+    if (g->format == SLD_GET_TABLE && of_secrets(g) && add_facts(g, SLD_STR_NONE, &err))
         return fail(g->args->cmd->name, &err);
-    if (g->format == TABLE && g->row_count)
+    if (g->format == SLD_GET_TABLE && g->row_count)
         print_rows(g, of_secrets(g));
-    if (g->format == TABLE && !g->row_count)
+    if (g->format == SLD_GET_TABLE && !g->row_count)
         fputs("nothing found\n", stderr);
     return SLD_EXIT_OK;
 }
@@ -235,9 +234,9 @@ static int one(struct get *g, struct sld_str name)
     struct sld_str path =
         sld_arena_fmt(a, "/v1/objects/%s/%.*s/%.*s", g->kind->plural,
                       SLD_FMT(sld_client_escape(a, ns)), SLD_FMT(sld_client_escape(a, name)));
-    if (g->format == YAML || g->format == JSON) {
+    if (g->format == SLD_GET_YAML || g->format == SLD_GET_JSON) {
         path = sld_arena_fmt(a, "%.*s?format=%s", SLD_FMT(path),
-                             g->format == YAML ? "yaml" : "resource");
+                             g->format == SLD_GET_YAML ? "yaml" : "resource");
         if (sld_client_get(a, g->args, path, &body, &err))
             return fail(g->args->cmd->name, &err);
         fwrite(body.p, 1, body.n, stdout);
@@ -248,7 +247,7 @@ static int one(struct get *g, struct sld_str name)
     struct sld_node *root;
     if (sld_client_get_json(a, g->args, path, &root, &err))
         return fail(g->args->cmd->name, &err);
-    if (g->format == NAME) {
+    if (g->format == SLD_GET_NAME) {
         printf("%s/%.*s/%.*s\n", g->kind->plural, SLD_FMT(ns), SLD_FMT(name));
         return SLD_EXIT_OK;
     }
@@ -271,6 +270,10 @@ static int run(struct sld_args *args)
         return sld_unknown_kind(args->pos[0]);
     if (!g.kind && args->pos_count > 1)
         return sld_usage("a name needs a kind: solder get KIND NAME");
+    struct sld_str name = sld_str_c(args->pos_count > 1 ? args->pos[1] : NULL);
+    if (sld_args_has(args, "from"))
+        return sld_get_stored(args, g.kind, name.p && !g.ns.n ? SLD_STR("gloo-system") : g.ns, name,
+                              g.format);
     int code = args->pos_count > 1 ? one(&g, sld_str_c(args->pos[1])) : list(&g);
     sld_arena_fini(&g.arena);
     return code;
@@ -278,6 +281,9 @@ static int run(struct sld_args *args)
 
 static const struct sld_flag flags[] = {
     SLD_CLIENT_FLAGS,
+    {.name = "from",
+     .arg = "STORE",
+     .help = "read a directory or consul://HOST:PORT/ROOT instead of asking a server"},
     {.name = "namespace",
      .letter = 'n',
      .arg = "NS",
@@ -288,6 +294,7 @@ static const struct sld_flag flags[] = {
      .letter = 'o',
      .arg = "FORMAT",
      .help = "table (default), yaml, json or name"},
+    SLD_SETTINGS_FLAGS,
 };
 
 const struct sld_command sld_cmd_get = {

@@ -13,6 +13,10 @@ struct load {
     struct sld_str source; // in work
     struct sld_str settings_key;
     struct sld_object *settings; // the resource in use
+    struct sld_object *file;     // --settings, or NULL
+    struct sld_str default_ns;
+    struct sld_map sources; // that were told
+    bool accepted;          // what is read now counts as accepted before
 };
 
 static void on_put(void *user, struct sld_str path, struct sld_blob *bytes, bool settled)
@@ -62,9 +66,7 @@ static void on_problems(void *user)
     (void)user;
 }
 
-// What the origins of the documents of PATH begin with: the directory, for a file the one it lies
-// in.
-static struct sld_str source_name(const char *path)
+struct sld_str sld_offline_source_name(const char *path)
 {
     struct sld_str s = sld_str_c(path);
     struct stat st;
@@ -79,40 +81,110 @@ static struct sld_str source_name(const char *path)
     return s;
 }
 
-static enum sld_rc read_all(struct load *l, const struct sld_offline_options *opt,
-                            struct sld_err *err)
+// Tells of SOURCE unless that was done.
+static void begin(struct load *l, struct sld_str source)
+{
+    l->source = source;
+    if (sld_map_has(&l->sources, source))
+        return;
+    sld_intake_source(l->o->intake, source, (unsigned)sld_map_count(&l->sources));
+    sld_map_set(&l->sources, source, l);
+}
+
+static void put_text(struct load *l, struct sld_str path, struct sld_str text)
+{
+    struct sld_blob *b = sld_blob_create_secret(text);
+    sld_intake_put(l->o->intake, l->source, path, b, true, 1);
+    SLD_UNREF(b);
+}
+
+// A document of a store, under its object's name: in a directory several may stand in one file.
+static void on_document(const struct sld_store_doc *doc, void *arg)
+{
+    struct load *l = arg;
+    struct sld_arena a = {0};
+    struct sld_str key = sld_ident_key(&a, doc->id);
+    if (l->accepted) {
+        struct sld_doc_place place = {.path = key, .default_ns = l->default_ns};
+        struct sld_str origin =
+            sld_arena_fmt(&a, "%.*s/%.*s", SLD_FMT(l->source), SLD_FMT(key));
+        struct sld_raw *raw = sld_raw_create(doc->id, doc->text, 1, -1, origin, &place);
+        sld_translate_restore(l->o->translate, raw);
+        SLD_UNREF(raw);
+    }
+    put_text(l, key, doc->text);
+    sld_arena_fini(&a);
+}
+
+static enum sld_rc read_store(struct load *l, struct sld_store *store, struct sld_str name,
+                              struct sld_err *err)
+{
+    begin(l, name);
+    enum sld_rc rc =
+        store->ops->each(store, SLD_KIND_COUNT, SLD_STR_NONE, on_document, l, err);
+    on_synced(l);
+    return rc;
+}
+
+// A source that is no directory, as far as it can be read without a server.
+static enum sld_rc read_address(struct load *l, const struct sld_source_ops *ops,
+                                struct sld_str address, struct sld_err *err)
+{
+    struct sld_store *store = NULL;
+    if (!ops->store)
+        return sld_err_set(err, SLD_INVALID, "%.*s cannot be read without a server",
+                           SLD_FMT(address));
+    struct sld_arena a = {0};
+    enum sld_rc rc = ops->store->open(
+        address, sld_settings_merge(&a, l->file ? sld_object_msg(l->file) : NULL, NULL), &store, err);
+    if (!rc)
+        rc = read_store(l, store, address, err);
+    ops->store->close(store);
+    sld_arena_fini(&a);
+    return rc;
+}
+
+static enum sld_rc read_path(struct load *l, const char *path, struct sld_err *err)
 {
     struct sld_source_events ev = {.on_put = on_put,
                                    .on_gone = on_gone,
                                    .on_synced = on_synced,
                                    .on_problem = on_problem,
                                    .user = l};
-    for (size_t i = 0; opt->paths[i]; i++) {
-        l->source = source_name(opt->paths[i]);
-        sld_intake_source(l->o->intake, l->source, (unsigned)i);
-        enum sld_rc rc = sld_dir_read(sld_str_c(opt->paths[i]), &ev, err);
-        if (rc)
-            return rc;
-    }
-    return SLD_OK;
+    const struct sld_source_ops *ops = sld_builtin_source(sld_str_c(path));
+    if (ops && ops != &sld_dir_source_ops)
+        return read_address(l, ops, sld_str_c(path), err);
+    begin(l, sld_offline_source_name(path));
+    return sld_dir_read(sld_str_c(path), &ev, err);
 }
 
-static enum sld_rc apply_settings(struct load *l, const struct sld_offline_options *opt,
-                                  struct sld_err *err)
+static enum sld_rc read_all(struct load *l, const struct sld_offline_options *opt,
+                            struct sld_err *err)
 {
-    struct sld_object *file = NULL;
-    enum sld_rc rc =
-        opt->settings_file ? sld_settings_read(opt->settings_file, &file, err) : SLD_OK;
-    if (rc)
-        return rc;
+    enum sld_rc rc = SLD_OK;
+    for (size_t i = 0; opt->paths && opt->paths[i] && !rc; i++)
+        rc = read_path(l, opt->paths[i], err);
+    for (size_t i = 0; i < opt->unit_count; i++) {
+        begin(l, opt->units[i].source);
+        put_text(l, opt->units[i].path, opt->units[i].bytes);
+        if (i + 1 == opt->unit_count || !sld_str_eq(opt->units[i + 1].source, l->source))
+            on_synced(l);
+    }
+    if (opt->store && !rc) {
+        l->accepted = true;
+        rc = read_store(l, opt->store, opt->store_name, err);
+    }
+    return rc;
+}
+
+static void apply_settings(struct load *l)
+{
     bool use = l->settings && l->settings->ok;
-    Gloo__Settings *s = sld_settings_merge(&l->o->arena, file ? sld_object_msg(file) : NULL,
+    Gloo__Settings *s = sld_settings_merge(&l->o->arena, l->file ? sld_object_msg(l->file) : NULL,
                                            use ? sld_object_msg(l->settings) : NULL);
     sld_translate_set_settings(l->o->translate, s);
     sld_settings_watch(l->o->intake, s);
     sld_translate_settings_in_use(l->o->translate, l->settings_key);
-    SLD_UNREF(file);
-    return SLD_OK;
 }
 
 // ---- Services ----
@@ -163,16 +235,21 @@ enum sld_rc sld_offline_load(struct sld_offline *o, const struct sld_offline_opt
     o->translate = sld_translate_create(&to);
     struct sld_intake_options io;
     sld_intake_options_default(&io);
-    io.default_ns = SLD_STR("gloo-system");
+    l.default_ns = opt->default_ns.n ? opt->default_ns : SLD_STR("gloo-system");
+    io.default_ns = l.default_ns;
     io.notes = true;
     struct sld_intake_events ev = {.on_object = on_object, .on_problems = on_problems, .user = &l};
     o->intake = sld_intake_create(&io, &ev);
-    rc = read_all(&l, opt, err);
+    rc = opt->settings_file ? sld_settings_read(opt->settings_file, &l.file, err) : SLD_OK;
     if (!rc)
-        rc = apply_settings(&l, opt, err);
-    if (!rc)
+        rc = read_all(&l, opt, err);
+    if (!rc) {
+        apply_settings(&l);
         rc = read_services(&l, opt, err);
+    }
     SLD_UNREF(l.settings);
+    SLD_UNREF(l.file);
+    sld_map_fini(&l.sources);
     if (!rc)
         sld_translate_run(o->translate, &o->result);
     return rc;

@@ -1,7 +1,7 @@
 // The server's way from files to resources without a server: for check and translate.
 #pragma once
 
-#include "source/source.h"
+#include "source/store.h"
 #include "translate/translate.h"
 
 struct sld_offline {
@@ -12,8 +12,21 @@ struct sld_offline {
     size_t documents; // resources read
 };
 
+// Text that was read before.
+struct sld_offline_unit {
+    struct sld_str source, path; // together what origins begin with; units of one source in a row
+    struct sld_str bytes;
+};
+
 struct sld_offline_options {
-    const char *const *paths;  // directories or files, NULL-terminated
+    const char *const *paths; // directories, files or addresses of sources, NULL-terminated; or NULL
+    const struct sld_offline_unit *units; // besides
+    size_t unit_count;
+    // What is in a store besides, where the rest does not say something else; it counts as accepted
+    // before. NULL: nothing.
+    struct sld_store *store;
+    struct sld_str store_name; // of its origins
+    struct sld_str default_ns; // of documents without a namespace; absent: gloo-system
     const char *settings_file; // or NULL
     const char *settings_name; // "gloo-system/default" when NULL
     const char *services;      // file of sld_discovery_read, or NULL
@@ -24,3 +37,5 @@ struct sld_offline_options {
 SLD_NODISCARD enum sld_rc
 sld_offline_load(struct sld_offline *o, const struct sld_offline_options *opt, struct sld_err *err);
 void sld_offline_fini(struct sld_offline *o);
+// What the origins of the documents of PATH begin with: the directory, for a file the one it lies in.
+struct sld_str sld_offline_source_name(const char *path);

@@ -10,7 +10,8 @@ import yaml
 import pki
 from harness import NS, cli, doc, dump, opaque_secret, ref, route, says, table, tls_secret, to, upstream, vs
 
-COMMANDS = ["bootstrap", "check", "completion", "describe", "get", "run", "translate", "version"]
+COMMANDS = ["apply", "bootstrap", "check", "completion", "delete", "describe", "diff", "get", "run", "translate",
+            "version"]
 
 
 @pytest.fixture
@@ -46,6 +47,8 @@ def test_help_of_each_command(command):
     (["check", "-o", "xml", "x"], "xml"), (["run"], "--config"), (["get"], "usage"), (["get", "things"], "things"),
     (["completion", "fish"], "fish"), (["version", "--loud"], "--loud"),
     (["bootstrap", "--xds", "0.0.0.0:x"], "0.0.0.0:x"),
+    (["apply"], "-f"), (["delete", "vs"], "KIND NAME"), (["delete", "things", "x"], "things"), (["diff"], "-f"),
+    (["apply", "-f", "x", "--timeout", "soon"], "soon"), (["delete", "vs", "x", "-f", "y"], "either"),
     (["translate", "-o", "table", "x"], "table"), (["check", "--settings"], "--settings"),
 ])
 def test_wrong_usage(args, words):
@@ -65,7 +68,7 @@ def test_completion():
     test = """
         eval "$1"
         try() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=(); _solder; echo "${COMPREPLY[*]}"; }
-        try solder tr; try solder check --n; try solder get virt; try solder ''
+        try solder tr; try solder check --n; try solder get virt; try solder ''; try solder delete upstreamg
     """
     done = subprocess.run(["bash", "-c", test, "bash", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           text=True)
@@ -73,9 +76,19 @@ def test_completion():
     lines = done.stdout.splitlines()
     assert lines[0].split()[0] == "translate" and "--notes" in lines[1] and "virtualservices" in lines[2]
     assert set(COMMANDS) <= set(lines[3].split())
+    assert "upstreamgroups" in lines[4]
 
 
 # ---- check ----
+
+def test_files_of_one_directory(folder):
+    """Several files of one directory are read together."""
+    (folder / "config/up.yaml").write_text(dump(upstream("more", 8082)))
+    for args, cwd in [([folder / "config/vs.yaml", folder / "config/up.yaml"], None),
+                      (["vs.yaml", "up.yaml", "vs.yaml"], folder / "config")]:
+        done = cli("check", *args, cwd=cwd)
+        assert done.returncode == 0 and "3 resources" in done.stderr, done
+
 
 def test_check_of_what_is_right(folder):
     """check: exit code 0, nothing on stdout."""
@@ -239,6 +252,20 @@ def test_get_in_other_forms(running):
     docs = list(yaml.safe_load_all(ask(running, "get", "all", "-o", "yaml").stdout))
     assert {"Gateway", "Upstream", "VirtualService"} <= {d["kind"] for d in docs if d}
     assert "bad.yaml" in ask(running, "get", "vs").stdout
+
+
+def test_get_secrets(running):
+    """get secrets: names, places and when certificates end; never a value."""
+    running.write("cert.yaml", tls_secret("cert", *pki.Authority().issue("cert.test", days=20)))
+    running.wait_state("Secret", "cert", "Accepted")
+    done = ask(running, "get", "secrets")
+    lines = done.stdout.splitlines()
+    assert lines[0].split() == ["NAMESPACE", "NAME", "KIND", "STATE", "ORIGIN", "VERSION", "EXPIRES", "REASON"]
+    row = next(line for line in lines if " cert " in line)
+    assert re.search(r"cert\.yaml:1 +20\d\d-\d\d-\d\dT", row), row
+    assert "very-hidden" not in done.stdout and "PRIVATE" not in done.stdout
+    assert ask(running, "get", "secret", "cert").stdout.splitlines()[1] == row
+    assert running.api("/v1/secrets") == {"facts": []}
 
 
 def test_get_one(running):
