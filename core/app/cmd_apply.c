@@ -153,13 +153,12 @@ static const struct sld_flag flags[] = {
 const struct sld_command sld_cmd_apply = {
     .name = "apply",
     .args = "",
-    .help = "Checks documents and writes them into a directory or Consul.",
+    .help = "Checks documents and writes them into a directory.",
     .more = "solder apply -f virtualservice.yaml --wait\n"
-            "solder apply -f ./config --config consul://127.0.0.1:8500/gloo\n\n"
+            "solder apply -f ./config --config /etc/solder\n\n"
             "Nothing is written when a document is wrong; references to what is not there are told of\n"
             "and do not hinder. A document that has metadata.resourceVersion (as solder get --from\n"
-            "prints it) is written only if it is still at that version. CONSUL_HTTP_TOKEN and other\n"
-            "variables of Consul count, as does --settings.\n\n"
+            "prints it) is written only if it is still at that version.\n\n"
             "Exit code 0: all is there; 1: something was refused; 2: wrong usage.",
     .flags = flags,
     .flag_count = SLD_ARRAY_LEN(flags),

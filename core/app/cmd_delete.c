@@ -85,7 +85,7 @@ static const struct sld_flag flags[] = {
 const struct sld_command sld_cmd_delete = {
     .name = "delete",
     .args = "[KIND NAME...]",
-    .help = "Removes documents from a directory or Consul.",
+    .help = "Removes documents from a directory.",
     .more = "solder delete vs default -n gloo-system\nsolder delete -f ./config --wait\n\n"
             "Exit code 0: gone; 1: something was not there, or refused; 2: wrong usage.",
     .flags = flags,

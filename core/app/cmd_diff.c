@@ -79,7 +79,7 @@ const struct sld_command sld_cmd_diff = {
     .name = "diff",
     .args = "",
     .help = "Tells what solder apply would change, field by field.",
-    .more = "solder diff -f ./config --config consul://127.0.0.1:8500/gloo\n\n"
+    .more = "solder diff -f ./config --config /etc/solder\n\n"
             "+ is new, - is gone, ~ is another value; secret values are ***.\n"
             "Exit code 0: no differences; 1: differences; 2: could not tell.",
     .flags = flags,

@@ -79,7 +79,7 @@ enum sld_rc sld_edit_open(struct sld_edit *e, const char *flag, struct sld_err *
     const struct sld_source_ops *ops = sld_builtin_source(address);
     if (!ops)
         return sld_err_set(err, SLD_INVALID,
-                           "%.*s is no store; give a directory or consul://HOST:PORT/ROOT",
+                           "%.*s is no store; give a directory",
                            SLD_FMT(address));
     if (!ops->store)
         return sld_err_set(err, SLD_INVALID, "%.*s is read only", SLD_FMT(address));
