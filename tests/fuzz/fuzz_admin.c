@@ -124,6 +124,14 @@ static size_t sources(struct sld_admin_source *out, size_t max, void *user)
     return 1;
 }
 
+static void facts(void (*fn)(struct sld_str source, const struct sld_source_fact *f, void *arg),
+                  void *arg, void *user)
+{
+    (void)user;
+    struct sld_source_fact f = {.kind = SLD_STR("certificate"), .name = SLD_STR("x/tls")};
+    fn(SLD_STR("/etc/solder"), &f, arg);
+}
+
 static void edge(struct sld_admin_edge *out, void *user)
 {
     (void)user;
@@ -138,7 +146,7 @@ static void make_world(void)
     const struct sld_admin_options o = {
         .io = world.loop,
         .xds = world.xds,
-        .host = {query, checks, sources, edge, NULL},
+        .host = {query, checks, sources, edge, facts, NULL},
         .version = SLD_STR("1.2.3"),
     };
     world.admin = sld_admin_create(&o);
