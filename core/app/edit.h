@@ -9,7 +9,7 @@
 #define SLD_STORE_FLAG(FLAG)                                                                       \
     {                                                                                              \
         .name = FLAG, .arg = "STORE", .env = "SOLDER_CONFIG",                                      \
-        .help = "a directory or consul://HOST:PORT/ROOT; default the server's first"               \
+        .help = "a directory; default the server's first"                                          \
     }
 #define SLD_EDIT_FILES_FLAG                                                                        \
     {                                                                                              \
@@ -50,10 +50,11 @@ struct sld_edit {
 SLD_NODISCARD enum sld_rc sld_edit_init(struct sld_edit *e, const struct sld_args *args,
                                         struct sld_err *err);
 void sld_edit_fini(struct sld_edit *e);
-// Opens the store that flag FLAG names, else the first one of the running server that can be written.
+// Opens the store that flag FLAG names, else the first one of the running server that can be
+// written.
 SLD_NODISCARD enum sld_rc sld_edit_open(struct sld_edit *e, const char *flag, struct sld_err *err);
-// Reads the documents of -f. SLD_INVALID, with the place in words, for what is not a document of ours;
-// documents of foreign kinds are skipped with a line on stderr.
+// Reads the documents of -f. SLD_INVALID, with the place in words, for what is not a document of
+// ours; documents of foreign kinds are skipped with a line on stderr.
 SLD_NODISCARD enum sld_rc sld_edit_read(struct sld_edit *e, struct sld_err *err);
 // Checks the documents together with what is in the store, and prints what is wrong with them to
 // stderr. False: one of them would not be accepted.

@@ -56,10 +56,10 @@ static enum sld_rc source_open(struct source *c, struct sld_err *err)
         return discovery_open(c, err);
     struct sld_source_events ev = server_source_events(c);
     if (!c->ops)
-        return sld_err_set(err, SLD_INVALID,
-                           "%s is nothing Solder can read; give a directory, or consul://HOST:PORT/ROOT",
+        return sld_err_set(err, SLD_INVALID, "%s is nothing Solder can read; give a directory",
                            c->address);
-    return c->ops->open(c->s->io, sld_str_c(c->address), c->s->settings->root, &ev, &c->source, err);
+    return c->ops->open(c->s->io, sld_str_c(c->address), c->s->settings->root, &ev, &c->source,
+                        err);
 }
 
 static void source_tell(struct source *c)
@@ -219,12 +219,14 @@ static bool covered(struct server *s, const struct sld_named_source *n, const st
 }
 
 // Adds what NAMED names and is not there yet; RUNNING: opens it too.
-static void add_named(struct server *s, const struct sld_named_source *named, size_t n, bool running)
+static void add_named(struct server *s, const struct sld_named_source *named, size_t n,
+                      bool running)
 {
     for (size_t i = 0; i < n; i++) {
         struct sld_arena a = {0};
         struct sld_str name = name_of(s, &a, &named[i]);
-        if (!server_source_find(s, name) && s->source_count < MAX_SOURCES && !covered(s, &named[i], NULL)) {
+        if (!server_source_find(s, name) && s->source_count < MAX_SOURCES &&
+            !covered(s, &named[i], NULL)) {
             struct source *c =
                 source_add(s, name, named[i].address, named[i].role, order_of(&named[i], i));
             c->named = named[i].field;
