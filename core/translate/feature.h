@@ -34,14 +34,20 @@ struct tr_listener {
     Env__NetworkHttpConnectionManager__HttpConnectionManager *hcm; // NULL for TCP
     struct tr_filter *filters;                                     // of HTTP; see tr_filter_add
     size_t filter_count;
-    struct tr_clusters
-        *clusters; // existing clusters that the listener itself sends to; features add theirs
+    struct tr_clusters *clusters; // that the listener itself sends to; features add theirs
+    struct tr_clusters *absent;   // those of them that do not exist: see tr_listener_sends
 };
 // Adds HTTP filter NAME (Envoy's name of it) with CONFIG at its place. DISABLED filters cost
 // nothing until a route's typed_per_filter_config enables them. Filters of one place are ordered by
 // name.
 void tr_filter_add(struct tr_listener *l, enum sld_stage stage, int when, const char *name,
                    const ProtobufCMessage *config, bool disabled);
+
+// The listener itself sends to CLUSTER of an upstream (traces), from its creation on. Envoy refuses
+// listeners whose collector it does not know, and their bytes must not follow upstreams: as long as
+// there is no such cluster, or Envoy refuses it, Envoys of the listener get an empty one of that
+// name. False then.
+bool tr_listener_sends(struct tr_listener *l, struct sld_str cluster);
 
 // A virtual host in the making.
 struct tr_vhost {

@@ -16,7 +16,7 @@ static const char invalid_body[] =
     "The gateway has no valid configuration for this route; see the status of its virtual "
     "service.\n";
 
-enum { INVALID_CODE = 404, UNKNOWN_PORT = 8080, BODY_LIMIT = 4096, CONNECT_TIMEOUT_MS = 5000 };
+enum { INVALID_CODE = 404, UNKNOWN_PORT = 8080, BODY_LIMIT = 4096 };
 
 static Env__Route__Route *answer(struct sld_arena *a, uint32_t code, struct sld_str body)
 {
@@ -95,14 +95,7 @@ static void emit_fallback_cluster(struct tr *tr)
     Env__Endpoint__LocalityLbEndpoints *loc =
         SLD_MSG(a, Env__Endpoint__LocalityLbEndpoints, env__endpoint__locality_lb_endpoints);
     SLD_PUSH(a, loc->lb_endpoints, loc->n_lb_endpoints, lb);
-    Env__Cluster__Cluster *c = SLD_MSG(a, Env__Cluster__Cluster, env__cluster__cluster);
-    c->name = SLD_MSG_STR(a, SLD_STR(TR_FALLBACK_CLUSTER));
-    c->connect_timeout = sld_msg_duration_ms(a, CONNECT_TIMEOUT_MS);
-    c->cluster_discovery_type_case = ENV__CLUSTER__CLUSTER__CLUSTER_DISCOVERY_TYPE_TYPE;
-    c->type = ENV__CLUSTER__CLUSTER__DISCOVERY_TYPE__STATIC;
-    c->load_assignment =
-        SLD_MSG(a, Env__Endpoint__ClusterLoadAssignment, env__endpoint__cluster_load_assignment);
-    c->load_assignment->cluster_name = c->name;
+    Env__Cluster__Cluster *c = tr_static_cluster(a, SLD_STR(TR_FALLBACK_CLUSTER));
     SLD_PUSH(a, c->load_assignment->endpoints, c->load_assignment->n_endpoints, loc);
     struct sld_out proto = {
         .type = SLD_OUT_CLUSTER, .name = SLD_STR_INIT(TR_FALLBACK_CLUSTER), .gated = true};

@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 
+#include "envoy/config/endpoint/v3/endpoint.pb-c.h"
 #include "envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector.pb-c.h"
 
 typedef Env__NetworkHttpConnectionManager__HttpConnectionManager hcm_msg;
@@ -221,6 +222,60 @@ static Env__Core__Address *bind_address(struct tr *tr, const Gloo__Gateway *gw)
     return a;
 }
 
+// ---- What the listener itself sends to ----
+
+// Whether there is such a cluster, and no Envoy refused it from the first.
+static bool cluster_exists(struct tr *tr, struct sld_str name)
+{
+    struct sld_str key = tr_out_key(tr->arena, SLD_OUT_CLUSTER, SLD_STR(""), name);
+    sld_id id = sld_flow_key(tr->t->flow, key);
+    const struct tr_out *row = sld_ctx_get(tr->ctx, tr->t->out_clusters, id);
+    const struct tr_refused *no = sld_ctx_get(tr->ctx, tr->t->refused, id);
+    return row && row->out && !(no && sld_hash_eq(no->content, row->out->content));
+}
+
+bool tr_listener_sends(struct tr_listener *l, struct sld_str cluster)
+{
+    bool exists = cluster_exists(l->tr, cluster);
+    tr_clusters_add(l->tr, l->clusters, cluster);
+    if (!exists)
+        tr_clusters_add(l->tr, l->absent, cluster);
+    return exists;
+}
+
+Env__Cluster__Cluster *tr_static_cluster(struct sld_arena *a, struct sld_str name)
+{
+    enum { CONNECT_TIMEOUT_MS = 5000 };
+    Env__Cluster__Cluster *c = SLD_MSG(a, Env__Cluster__Cluster, env__cluster__cluster);
+    c->name = SLD_MSG_STR(a, name);
+    c->connect_timeout = sld_msg_duration_ms(a, CONNECT_TIMEOUT_MS);
+    c->cluster_discovery_type_case = ENV__CLUSTER__CLUSTER__CLUSTER_DISCOVERY_TYPE_TYPE;
+    c->type = ENV__CLUSTER__CLUSTER__DISCOVERY_TYPE__STATIC;
+    c->load_assignment =
+        SLD_MSG(a, Env__Endpoint__ClusterLoadAssignment, env__endpoint__cluster_load_assignment);
+    c->load_assignment->cluster_name = c->name;
+    return c;
+}
+
+// The empty clusters of VIEW. They lie over what all views share: over a cluster that was refused.
+static void emit_absent(struct tr_listener *l, struct sld_str view, const struct tr_clusters *c)
+{
+    struct sld_arena *a = l->tr->arena;
+    for (size_t i = 0; i < c->count; i++) {
+        // Only the owners of the listener go along, not its findings.
+        struct tr quiet = {.t = l->tr->t, .ctx = l->tr->ctx, .arena = a};
+        for (size_t k = 0; k < l->tr->use_count; k++)
+            tr_use(&quiet, l->tr->uses[k]);
+        struct sld_out proto = {
+            .type = SLD_OUT_CLUSTER, .view = view, .name = c->items[i], .gated = true};
+        sld_id id = sld_flow_key(l->tr->t->flow, tr_out_key(a, proto.type, view, proto.name));
+        tr_emit_out(&quiet, id, &tr_static_cluster(a, proto.name)->base, &proto,
+                    tr_report(&quiet, SLD_STR("")));
+    }
+}
+
+// ---- The listener in the proxies ----
+
 static const struct tr_bind *first_bind(const struct tr_gateway *g)
 {
     for (size_t i = 0; i < g->bind_count; i++) {
@@ -252,6 +307,7 @@ static void emit(struct tr_listener *l, const struct tr_gateway *g, sld_id key,
         sld_id id =
             sld_flow_key(tr->t->flow, tr_out_key(tr->arena, SLD_OUT_LISTENER, b->view, b->name));
         tr_emit_out(tr, id, &l->listener->base, &proto, l->report);
+        emit_absent(l, b->view, &deps->absent);
     }
 }
 
@@ -270,6 +326,7 @@ void tr_step_out_listeners(struct sld_ctx *ctx, sld_id key, const void *in, void
     l.listener->address = bind_address(&tr, g->gw);
     struct tr_chain_deps deps = {0};
     l.clusters = &deps.clusters;
+    l.absent = &deps.absent;
     if (g->gw->gateway_type_case == GLOO__GATEWAY__GATEWAY_TYPE_HTTP_GATEWAY) {
         l.http = g->gw->http_gateway->options;
         add_http(&l, g, key, &deps);

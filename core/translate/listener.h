@@ -18,7 +18,7 @@ void tr_filters_done(struct tr_listener *l);
 // What filter chains depend on.
 struct tr_chain_deps {
     struct tr_needs needs;
-    struct tr_clusters clusters;
+    struct tr_clusters clusters, absent; // see tr_listener_sends
 };
 
 // A network filter NAME with CONFIG.
@@ -26,6 +26,8 @@ Env__Listener__Filter *tr_network_filter(struct sld_arena *a, const char *name,
                                          const ProtobufCMessage *config);
 // A filter chain that holds FILTER alone; appended to the listener.
 Env__Listener__FilterChain *tr_chain_add(struct tr_listener *l, Env__Listener__Filter *filter);
+// A cluster NAME of fixed endpoints, which has none yet.
+Env__Cluster__Cluster *tr_static_cluster(struct sld_arena *a, struct sld_str name);
 // A TypedExtensionConfig.
 Env__Core__TypedExtensionConfig *tr_extension(struct sld_arena *a, const char *name,
                                               const ProtobufCMessage *config);

@@ -108,6 +108,18 @@ static bool child_ready(struct sld_xds_stream *s, const struct sld_xds_rec *pare
     return sld_xds_holds(s, e) || clusters_ready(s, target, &from, now);
 }
 
+// Of a cluster of RES the client can have no form, because its build refused the only one. Envoy
+// may refuse a listener without it, and would not be asked again.
+static bool lacks_cluster(struct sld_xds_stream *s, const struct sld_xds_resource *res)
+{
+    for (size_t i = 0; i < res->cluster_count; i++) {
+        struct sld_xds_entry *e = sld_xds_entry_find(s->view, SLD_XDS_CLUSTER, res->clusters[i]);
+        if (e && e->current && !sld_xds_target(s, e))
+            return true;
+    }
+    return false;
+}
+
 static bool listener_waits(struct sld_xds_stream *s, struct sld_xds_rec *r,
                            const struct sld_xds_resource *target, uint64_t now)
 {
@@ -117,7 +129,10 @@ static bool listener_waits(struct sld_xds_stream *s, struct sld_xds_rec *r,
         if (!child_ready(s, r, &target->needs[i], now))
             return true;
     }
-    return !clusters_ready(s, target, &r->wait_at, now);
+    if (!clusters_ready(s, target, &r->wait_at, now))
+        return true;
+    // Whoever makes clusters is told of the refusal just now, and may make another one.
+    return !passed(r->since_ns, s->x->options.gate_cap_ns, now) && lacks_cluster(s, target);
 }
 
 static bool listeners_busy(const struct sld_xds_stream *s)

@@ -101,18 +101,56 @@ def test_datadog(case):
     case.until(lambda: [s for s in collector.seen if s["path"].endswith("/traces") and "shop" in s["body"]])
 
 
+def listeners_changed(site):
+    """How many times this Envoy changed a listener that it had."""
+    got = site.envoy_admin("/stats?format=json&filter=^listener_manager[.]listener_(modified|in_place_updated)$").json
+    return sum(s["value"] for s in got["stats"])
+
+
 def test_collector_comes_later(case):
-    """A missing collector is an error of the gateway, which serves without spans, and heals when it comes."""
+    """A missing collector is an error of the gateway, which serves and loses spans, and heals when it comes. The
+    listener stays, and with it the connections of clients, while the collector comes and goes."""
     collector = Upstream("late")
     case.serve({"zipkinConfig": {**collector_ref("late-collector"), "collectorEndpoint": "/api/v2/spans"}})
     case.site.wait_state("Gateway", case.name, "Rejected", code="SLD0201")
     eventually(lambda: case.ask().status == 200)
+    before = listeners_changed(case.site)
     case.site.write("late-collector.yaml", upstream("late-collector", collector.port))
     case.accepted()
     case.until(lambda: collector.seen)
     case.site.remove("late-collector.yaml")
     case.site.wait_state("Gateway", case.name, "Rejected", code="SLD0201")
+    case.site.settled()
     assert case.ask().status == 200
+    assert listeners_changed(case.site) == before
+
+
+def test_a_collector_that_envoy_refuses(case):
+    """The gateway is served although Envoy does not take the cluster of its collector, and sends spans when it does."""
+    collector = Upstream("refused")
+    health = [{"timeout": "1s", "interval": "1s", "unhealthyThreshold": 1, "healthyThreshold": 1,
+               "tcpHealthCheck": {}, "eventLogPath": "/no/such/folder/log"}]
+    case.site.write("refused-collector.yaml", upstream("refused-collector", collector.port, healthChecks=health))
+    case.serve({"zipkinConfig": {**collector_ref("refused-collector"), "collectorEndpoint": "/api/v2/spans"}})
+    case.site.wait_state("Upstream", "refused-collector", "Rejected", code="SLD0802")
+    o = case.site.wait_state("Gateway", case.name, "Rejected", code="SLD0201")
+    assert [f["code"] for f in o["findings"]] == ["SLD0201"], o
+    eventually(lambda: case.ask().status == 200)
+    case.site.write("refused-collector.yaml", upstream("refused-collector", collector.port))
+    case.accepted()
+    case.until(lambda: collector.seen)
+
+
+def test_a_cluster_that_envoy_does_not_know(case):
+    """clusterName that neither the bootstrap nor an Upstream has: Envoy's words are told, and the rest goes on."""
+    collector = Upstream("unknown")
+    case.serve({"datadogConfig": {"clusterName": "nobody"}})
+    o = case.site.wait_state("Gateway", case.name, "Rejected", code="SLD0802")
+    assert "unknown cluster 'nobody'" in o["findings"][0]["message"], o
+    case.site.write("unknown-collector.yaml", upstream("unknown-collector", collector.port))
+    case.serve({"zipkinConfig": {**collector_ref("unknown-collector"), "collectorEndpoint": "/api/v2/spans"}})
+    case.accepted()
+    case.until(lambda: collector.seen)
 
 
 def test_share_of_a_route(case):

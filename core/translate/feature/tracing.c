@@ -137,8 +137,7 @@ static void want_http2(struct tr_listener *l, const struct collector *c, struct 
                        SLD_FMT(ns), SLD_FMT(name));
 }
 
-// The cluster of C, in use from now on; absent, with a finding, when its Upstream cannot be served:
-// Envoy refuses a listener whose collector it does not know.
+// The cluster of C, in use from now on; with a finding when its Upstream cannot be served.
 static struct sld_str find_collector(struct tr_listener *l, const struct collector *c)
 {
     struct tr *tr = l->tr;
@@ -156,16 +155,14 @@ static struct sld_str find_collector(struct tr_listener *l, const struct collect
     struct sld_str path = sld_arena_fmt(tr->arena, "httpGateway.options." LISTENER_PATH ".%s.%s",
                                         c->field, c->ref ? "collectorUpstreamRef" : "clusterName");
     const struct tr_upstream *u = tr_upstream(tr, ns, name);
-    if (!u || !u->served) {
+    struct sld_str cluster = u ? u->cluster : tr_cluster_name(tr->arena, ns, name);
+    if (!tr_listener_sends(l, cluster))
         sld_report_add(l->report, SLD_ERROR, SLD_REF_UPSTREAM, path,
-                       "the collector's Upstream %.*s.%.*s %s; %s. Until then nothing is traced",
+                       "the collector's Upstream %.*s.%.*s %s; %s. Until then spans are lost",
                        SLD_FMT(ns), SLD_FMT(name), u ? "cannot be served now" : "not found",
                        u ? "see its status" : tr_mend_ref(tr, SLD_KIND_UPSTREAM, ns, name));
-        return SLD_STR_NONE;
-    }
     want_http2(l, c, ns, name, path);
-    tr_clusters_add(tr, l->clusters, u->cluster);
-    return u->cluster;
+    return cluster;
 }
 
 // ---- Providers ----
@@ -185,8 +182,6 @@ static const ProtobufCMessage *zipkin(struct tr_listener *l, const Gloo__ZipkinC
                           .name = by_ref ? NULL : in->cluster_name,
                           .field = "zipkinConfig"};
     struct sld_str cluster = find_collector(l, &c);
-    if (!cluster.p)
-        return NULL;
     Env__Trace__ZipkinConfig *z =
         SLD_MSG(l->tr->arena, Env__Trace__ZipkinConfig, env__trace__zipkin_config);
     z->collector_cluster = SLD_MSG_STR(l->tr->arena, cluster);
@@ -210,8 +205,6 @@ static const ProtobufCMessage *datadog(struct tr_listener *l, const Gloo__Datado
                           .name = by_ref ? NULL : in->cluster_name,
                           .field = "datadogConfig"};
     struct sld_str cluster = find_collector(l, &c);
-    if (!cluster.p)
-        return NULL;
     struct sld_arena *a = l->tr->arena;
     Env__Trace__DatadogConfig *d =
         SLD_MSG(a, Env__Trace__DatadogConfig, env__trace__datadog_config);
@@ -237,8 +230,6 @@ static const ProtobufCMessage *open_telemetry(struct tr_listener *l,
                           .field = "openTelemetryConfig",
                           .grpc = true};
     struct sld_str cluster = find_collector(l, &c);
-    if (!cluster.p)
-        return NULL;
     struct sld_arena *a = l->tr->arena;
     Env__Core__GrpcService__EnvoyGrpc *g =
         SLD_MSG(a, Env__Core__GrpcService__EnvoyGrpc, env__core__grpc_service__envoy_grpc);
@@ -265,8 +256,7 @@ static Env__Trace__Tracing__Http *provider(struct sld_arena *a, const char *name
     return h;
 }
 
-// False: there is a provider, and it cannot be used now.
-static bool set_provider(struct tr_listener *l, tracing_msg *t, const settings_msg *s)
+static void set_provider(struct tr_listener *l, tracing_msg *t, const settings_msg *s)
 {
     const ProtobufCMessage *config;
     const char *name;
@@ -284,11 +274,9 @@ static bool set_provider(struct tr_listener *l, tracing_msg *t, const settings_m
         config = open_telemetry(l, s->open_telemetry_config);
         break;
     default:
-        return true; // the bootstrap's tracer, if it has one
+        return; // the bootstrap's tracer, if it has one
     }
-    if (config)
-        t->provider = provider(l->tr->arena, name, config);
-    return config;
+    t->provider = provider(l->tr->arena, name, config);
 }
 
 // ---- Tags ----
@@ -395,8 +383,7 @@ static void listener(struct tr_listener *l)
     struct sld_arena *a = l->tr->arena;
     tracing_msg *t = SLD_MSG(
         a, tracing_msg, env__network_http_connection_manager__http_connection_manager__tracing);
-    if (!set_provider(l, t, s))
-        return;
+    set_provider(l, t, s);
     const Gloo__TracePercentages *p = s->trace_percentages;
     t->client_sampling = percent(a, p ? p->client_sample_percentage : NULL);
     t->random_sampling = percent(a, p ? p->random_sample_percentage : NULL);
@@ -425,14 +412,13 @@ static void route(struct tr_route *r)
         d->propagate = s->propagate;
         r->route->decorator = d;
     }
+    // As in Gloo, also where the route says nothing of shares: the listener's do not count then.
     const Gloo__TracePercentages *p = s->trace_percentages;
-    if (p) {
-        Env__Route__Tracing *t = SLD_MSG(a, Env__Route__Tracing, env__route__tracing);
-        t->client_sampling = tr_percent(a, (float)share_of(p->client_sample_percentage));
-        t->random_sampling = tr_percent(a, (float)share_of(p->random_sample_percentage));
-        t->overall_sampling = tr_percent(a, (float)share_of(p->overall_sample_percentage));
-        r->route->tracing = t;
-    }
+    Env__Route__Tracing *t = SLD_MSG(a, Env__Route__Tracing, env__route__tracing);
+    t->client_sampling = tr_percent(a, (float)share_of(p ? p->client_sample_percentage : NULL));
+    t->random_sampling = tr_percent(a, (float)share_of(p ? p->random_sample_percentage : NULL));
+    t->overall_sampling = tr_percent(a, (float)share_of(p ? p->overall_sample_percentage : NULL));
+    r->route->tracing = t;
 }
 
 const struct sld_feature sld_feature_tracing = {

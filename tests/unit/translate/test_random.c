@@ -86,7 +86,8 @@ static void add_options(struct sld_buf *b)
                "headerManipulation: {requestHeadersToAdd: [{headerSecretRef: {name: sec0, "
                "namespace: gloo-system}}]}",
                "regexRewrite: {pattern: {regex: '('}, substitution: x}",
-               "lbHash: {hashPolicies: [{header: x}]}", "bogus: 1"));
+               "lbHash: {hashPolicies: [{header: x}]}", "tracing: {routeDescriptor: x}",
+               "bogus: 1"));
 }
 
 static void add_route(struct sld_buf *b, bool table)
@@ -180,6 +181,10 @@ static void upstream(struct sld_buf *b)
                         "unhealthyThreshold: 1, tcpHealthCheck: {}}]\n");
 }
 
+#define TRACING(name)                                                                              \
+    "options: {httpConnectionManagerSettings: {tracing: {zipkinConfig: {collectorEndpoint: /s, "   \
+    "collectorUpstreamRef: {name: " name ", namespace: gloo-system}}}}}"
+
 static void gateway(struct sld_buf *b)
 {
     sld_buf_addf(b, "bindAddress: '::'\nbindPort: %u\nssl: %s\n", 8080 + pick(3),
@@ -191,7 +196,7 @@ static void gateway(struct sld_buf *b)
         sld_buf_addf(b, "httpGateway: {%s}\n",
                      ONE_OF("", "virtualServiceSelector: {team: t0}",
                             "options: {healthCheck: {path: /h}}",
-                            "options: {grpcWeb: {disable: true}}"));
+                            "options: {grpcWeb: {disable: true}}", TRACING("us1"), TRACING("us2")));
     if (chance(15))
         sld_buf_addz(b, ONE_OF("useProxyProto: true\n", "options: {proxyProtocol: {}}\n"));
 }
@@ -381,12 +386,43 @@ static void check_constraints(const struct sld_out *o, void *arg)
     sld_arena_fini(&a);
 }
 
+// Names of clusters: those that all views share, and "<view>\n<name>" of the empty ones.
+static void collect_clusters(const struct sld_out *o, void *arg)
+{
+    struct sld_map *clusters = arg;
+    struct sld_arena a = {0};
+    if (o->type == SLD_OUT_CLUSTER)
+        sld_map_set(clusters,
+                    o->view.n ? sld_arena_fmt(&a, "%.*s\n%.*s", SLD_FMT(o->view), SLD_FMT(o->name))
+                              : o->name,
+                    clusters);
+    sld_arena_fini(&a);
+}
+
+// What a listener sends to exists for its Envoys.
+static void check_clusters(const struct sld_out *o, void *arg)
+{
+    struct sld_map *clusters = arg;
+    for (size_t i = 0; o->type == SLD_OUT_LISTENER && i < o->cluster_count; i++) {
+        struct sld_arena a = {0};
+        struct sld_str c = o->clusters[i];
+        if (!sld_map_has(clusters, c) &&
+            !sld_map_has(clusters, sld_arena_fmt(&a, "%.*s\n%.*s", SLD_FMT(o->view), SLD_FMT(c))))
+            fail_msg("listener %.*s has no cluster %.*s", SLD_FMT(o->name), SLD_FMT(c));
+        sld_arena_fini(&a);
+    }
+}
+
 static void check_same(struct world *w, unsigned round)
 {
     struct sld_err err = {0};
     if (sld_translate_verify(w->t, &err))
         fail_msg("round %u: %s", round, err.msg);
     sld_translate_outs(w->t, check_constraints, NULL);
+    struct sld_map clusters = {0};
+    sld_translate_outs(w->t, collect_clusters, &clusters);
+    sld_translate_outs(w->t, check_clusters, &clusters);
+    sld_map_fini(&clusters);
 }
 
 static void test_random_lives(void **unused)
@@ -451,13 +487,22 @@ static void test_listeners_stay(void **unused)
                                       .now_s = 1790000000};
     struct sld_translate *t = sld_translate_create(&o);
     struct sld_map seen = {0};
+    struct sld_doc_place place = {.path = SLD_STR("f.yaml"), .default_ns = SLD_STR("gloo-system")};
+    struct sld_ident traced = {SLD_KIND_GATEWAY, SLD_STR("gloo-system"), SLD_STR("traced")};
+    struct sld_raw *gw = sld_raw_create(
+        traced,
+        SLD_STR("metadata: {name: traced, namespace: gloo-system}\nbindAddress: '::'\n"
+                "bindPort: 8080\nhttpGateway: {" TRACING("us1") "}\n"),
+        1, -1, SLD_STR("f.yaml"), &place);
+    sld_translate_set(t, traced, gw);
+    SLD_UNREF(gw);
     for (unsigned round = 0; round < 300; round++) {
         unsigned i = pick(SLD_ARRAY_LEN(edited));
         struct sld_buf n;
         sld_buf_init(&n, 64);
         name(&n, edited[i].prefix);
         struct sld_ident id = {edited[i].kind, SLD_STR("gloo-system"), sld_buf_str(&n)};
-        struct sld_raw *raw = document(id, false);
+        struct sld_raw *raw = chance(20) ? NULL : document(id, false);
         sld_translate_set(t, id, raw);
         SLD_UNREF(raw);
         sld_buf_fini(&n);

@@ -307,6 +307,46 @@ static void test_refused_endpoints_become_empty(void **state)
     assert_true(fake_holds(w->f, SLD_XDS_ROUTE, "r", "R 1 a"));
 }
 
+// The maker of clusters hears of the refusal at the same time, and makes another one.
+static void test_a_listener_waits_for_another_form_of_a_refused_cluster(void **state)
+{
+    struct world *w = *state;
+    settled(w);
+    PUT(w, C("bad", "C BAD gated", .gated = true),
+        {.type = SLD_XDS_LISTENER, .name = "m", .bytes = "L 1", .clusters = "bad"});
+    fake_settle(w->f);
+    assert_int_equal(w->refused, 1);
+    assert_true(fake_holds(w->f, SLD_XDS_LISTENER, "m", NULL));
+    PUT(w, C("bad", "C 2 gated", .gated = true));
+    fake_settle(w->f);
+    fake_warm(w->f, "bad");
+    fake_settle(w->f);
+    assert_true(fake_holds(w->f, SLD_XDS_LISTENER, "m", "L 1"));
+    // A new form of the cluster is refused: the client has the one before.
+    PUT(w, C("bad", "C 3 BAD gated", .gated = true),
+        {.type = SLD_XDS_LISTENER, .name = "m", .bytes = "L 2", .clusters = "bad"});
+    fake_settle(w->f);
+    assert_int_equal(w->refused, 2);
+    assert_true(fake_holds(w->f, SLD_XDS_LISTENER, "m", "L 2"));
+}
+
+static void test_a_listener_waits_no_longer_than_the_cap(void **state)
+{
+    struct world *w = *state;
+    settled(w);
+    PUT(w, C("bad", "C BAD gated", .gated = true),
+        {.type = SLD_XDS_LISTENER, .name = "m", .bytes = "L 1", .clusters = "bad"});
+    fake_settle(w->f);
+    w->now += 5 * SECOND - 1;
+    sld_xds_tick(w->x, w->now);
+    fake_expect_nothing(w->f);
+    assert_true(sld_xds_deadline(w->x) == w->now + 1);
+    w->now += 1;
+    sld_xds_tick(w->x, w->now);
+    fake_settle(w->f);
+    assert_true(fake_holds(w->f, SLD_XDS_LISTENER, "m", "L 1"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -325,6 +365,8 @@ int main(void)
         T(test_one_resource_among_removals_is_the_culprit),
         T(test_late_good_form_reaches_the_others),
         T(test_refused_endpoints_become_empty),
+        T(test_a_listener_waits_for_another_form_of_a_refused_cluster),
+        T(test_a_listener_waits_no_longer_than_the_cap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
