@@ -32,11 +32,11 @@ class Case:
         self.site, self.name, self.port = site, name, free_port()
         site.upstream(name)
 
-    def serve(self, tracing, options=None):
+    def serve(self, tracing, options=None, destination=None):
         http = {"virtualServices": [ref(self.name)],
                 "options": {"httpConnectionManagerSettings": {"tracing": tracing}}}
         self.site.write(f"{self.name}.yaml", gateway(self.name, self.port, http_=http),
-                        vs(self.name, f"{self.name}.test", [route("/", to(self.name), options)]))
+                        vs(self.name, f"{self.name}.test", [route("/", to(destination or self.name), options)]))
         return self
 
     def accepted(self):
@@ -99,6 +99,38 @@ def test_datadog(case):
     case.site.write("datadog-agent.yaml", upstream("datadog-agent", collector.port))
     case.serve({"datadogConfig": {"clusterName": f"datadog-agent_{NS}", "serviceName": "shop"}}).accepted()
     case.until(lambda: [s for s in collector.seen if s["path"].endswith("/traces") and "shop" in s["body"]])
+
+
+def test_spans_of_upstreams_and_their_metadata(case):
+    """spawnUpstreamSpan makes a span of its own for each request to an upstream; metadataForTags."""
+    collector = Upstream("zipkin")
+    case.site.write("spawn-collector.yaml", upstream("spawn-collector", collector.port))
+    case.site.write("spawn-labelled.yaml", upstream("spawn-labelled", {
+        "addr": "127.0.0.1", "port": collector.port, "metadata": {"envoy.lb": {"rack": "r7"}}}))
+    case.serve({"zipkinConfig": {**collector_ref("spawn-collector"), "collectorEndpoint": "/api/v2/spans"},
+                "spawnUpstreamSpan": True,
+                "metadataForTags": [
+                    {"tag": "rack", "kind": "ENDPOINT", "value": {"namespace": "envoy.lb", "key": "rack"}},
+                    {"tag": "user", "value": {"namespace": "a", "key": "b.c"}, "defaultValue": "nobody"}]},
+               destination="spawn-labelled").accepted()
+
+    def spans():
+        return [s for seen in collector.seen if seen["path"] == "/api/v2/spans" for s in json.loads(seen["body"])]
+    case.until(lambda: any(s["kind"] == "CLIENT" for s in spans()))
+    server = {s["id"]: s for s in spans() if s["kind"] == "SERVER"}
+    client = next(s for s in spans() if s["kind"] == "CLIENT" and s.get("parentId") in server)
+    assert client["tags"]["rack"] == "r7"
+    assert server[client["parentId"]]["tags"]["user"] == "nobody"
+
+
+def test_zipkin_in_protobuf(case):
+    """collectorEndpointVersion HTTP_PROTO."""
+    collector = Upstream("zipkin")
+    case.site.write("proto-collector.yaml", upstream("proto-collector", collector.port))
+    case.serve({"zipkinConfig": {**collector_ref("proto-collector"), "collectorEndpoint": "/api/v2/spans",
+                                 "collectorEndpointVersion": "HTTP_PROTO"}}).accepted()
+    case.until(lambda: collector.seen)
+    assert collector.seen[0]["headers"]["content-type"] == ["application/x-protobuf"]
 
 
 def listeners_changed(site):
