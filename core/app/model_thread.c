@@ -354,13 +354,20 @@ enum { REFUSAL_WAIT_MS = 200 };
 static void save_accept(struct sld_state_dir *state, const struct sld_accept_change *c)
 {
     struct sld_raw *raw = c->raw;
-    if (raw && !sld_hash_zero(c->chain))
+    if (raw && !sld_hash_zero(c->chain)) {
         sld_state_certificate(state, c->id, c->chain);
-    else if (!raw || c->id.kind == SLD_KIND_SECRET)
+    } else if (!raw || c->id.kind == SLD_KIND_SECRET) {
         sld_state_forget(state, c->id);
-    // The intake names an origin "<source>/<path>".
-    else if (!raw->secret && raw->origin.n > raw->path.n)
-        sld_state_accept(state, sld_str_sub(raw->origin, 0, raw->origin.n - raw->path.n - 1), raw);
+    } else if (!raw->secret && raw->origin.n > raw->path.n) {
+        // The intake names an origin "<source>/<path>".
+        struct sld_str source = sld_str_sub(raw->origin, 0, raw->origin.n - raw->path.n - 1);
+        // No token of Settings is kept on disk: after a restart without their source they tell where
+        // Vault is, but not who we are.
+        struct sld_raw *kept =
+            raw->kind == SLD_KIND_SETTINGS ? sld_raw_without_secrets(raw) : sld_obj_ref(raw);
+        sld_state_accept(state, source, kept);
+        SLD_UNREF(kept);
+    }
 }
 
 static void save(struct sld_model_thread *m, const struct sld_translate_result *r)

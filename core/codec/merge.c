@@ -1,4 +1,4 @@
-// Filling, copying.
+// Filling, copying, leaving out.
 #include "codec/walk.h"
 
 // True when some arm of F's oneof is set in M.
@@ -85,4 +85,43 @@ void *sld_msg_copy(struct sld_arena *a, const ProtobufCMessage *m)
     }
     copy_unknown(a, copy, m);
     return copy;
+}
+
+static bool drop_below(ProtobufCMessage *m, const ProtobufCFieldDescriptor *f)
+{
+    bool dropped = false;
+    if (f->type != PROTOBUF_C_TYPE_MESSAGE)
+        return false;
+    if (!walk_repeated(f))
+        return sld_msg_drop_sensitive(walk_msg(walk_at(m, f)));
+    for (size_t i = 0; i < walk_count(m, f); i++)
+        dropped |= sld_msg_drop_sensitive(walk_msg(walk_item(m, f, i)));
+    return dropped;
+}
+
+bool sld_msg_drop_sensitive(ProtobufCMessage *m)
+{
+    static char nothing[1];
+    char *empty = nothing;
+    const struct sld_msg_info *info = sld_msg_info(m->descriptor);
+    bool dropped = false;
+    for (unsigned i = 0; i < m->descriptor->n_fields; i++) {
+        const ProtobufCFieldDescriptor *f = &m->descriptor->fields[i];
+        if (!walk_set(m, f))
+            continue;
+        if (!info->fields[i].sensitive) {
+            dropped |= drop_below(m, f);
+            continue;
+        }
+        dropped = true;
+        if (walk_repeated(f))
+            walk_set_count(m, f, 0);
+        else if (walk_in_oneof(f))
+            walk_set_case(m, f, 0);
+        else if (f->type == PROTOBUF_C_TYPE_STRING)
+            memcpy(walk_mut(m, f), &empty, sizeof(empty));
+        else
+            memset(walk_mut(m, f), 0, walk_size(f->type));
+    }
+    return dropped;
 }

@@ -138,6 +138,8 @@ void sld_msg_field_clear(ProtobufCMessage *m, unsigned field);
 void sld_msg_fill(ProtobufCMessage *dst, const ProtobufCMessage *src);
 // A deep copy in arena A.
 void *sld_msg_copy(struct sld_arena *a, const ProtobufCMessage *m);
+// Takes the fields marked sensitive out of M, at any depth; true when there was one.
+bool sld_msg_drop_sensitive(ProtobufCMessage *m);
 bool sld_msg_equal(const ProtobufCMessage *x, const ProtobufCMessage *y);
 
 // ---- Differences ----

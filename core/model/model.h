@@ -151,6 +151,9 @@ struct sld_raw {
 // Copies everything. SECRET kinds are wiped when freed.
 struct sld_raw *sld_raw_create(struct sld_ident id, struct sld_str text, int line, long item,
                                struct sld_str origin, const struct sld_doc_place *place);
+// RAW, a Settings document, without the values of its sensitive fields (tokens, passwords): for what
+// is kept on disk. The same object when it has none. A new reference.
+struct sld_raw *sld_raw_without_secrets(struct sld_raw *raw);
 // Reads and decodes RAW into A (to be freed with sld_arena_fini_secret when RAW->secret). Findings go
 // to R. NULL never: text that cannot be read gives a message that holds the metadata alone. SERVED: as
 // of sld_model_decode.

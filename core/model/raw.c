@@ -142,6 +142,27 @@ void *sld_raw_decode(struct sld_arena *a, const struct sld_raw *raw, const struc
     return msg;
 }
 
+struct sld_raw *sld_raw_without_secrets(struct sld_raw *raw)
+{
+    enum { TEXT_MAX_BYTES = 4 * 1024 * 1024 };
+    struct sld_arena a = {0};
+    struct sld_report r = {.arena = &a};
+    struct sld_buf text;
+    struct sld_raw *out = NULL;
+    ProtobufCMessage *m = sld_raw_decode(&a, raw, NULL, &r);
+    sld_buf_init(&text, TEXT_MAX_BYTES);
+    if (sld_msg_drop_sensitive(m)) {
+        const struct sld_kind_info *k = sld_kind_info(raw->kind);
+        const struct sld_doc_place place = {.path = raw->path, .default_ns = raw->default_ns};
+        sld_buf_addf(&text, "apiVersion: %s/%s\nkind: %s\n", k->group, k->version, k->name);
+        sld_doc_print(&text, m, SLD_TEXT_YAML, false);
+        out = sld_raw_create(raw_ident(raw), sld_buf_str(&text), 1, -1, raw->origin, &place);
+    }
+    sld_buf_fini(&text);
+    sld_arena_fini_secret(&a);
+    return out ? out : sld_obj_ref(raw);
+}
+
 static void locate(const struct sld_node *root, const struct sld_node *flat,
                    const struct sld_raw *raw, struct sld_finding *f)
 {

@@ -2,6 +2,7 @@
 #include "support.h"
 
 #include "secret.pb-c.h"
+#include "settings.pb-c.h"
 #include "upstream.pb-c.h"
 
 // Memory that was overwritten on purpose: what sld_wipe calls is watched.
@@ -218,6 +219,30 @@ static void test_places_that_are_known_stay(void **state)
 
 // ---- Objects ----
 
+static void test_settings_without_their_secrets(void **state)
+{
+    struct fixture *f = *state;
+    struct sld_raw *raw = raw_at(SLD_KIND_SETTINGS,
+                                 "metadata: {name: a, namespace: ns}\nrefreshRate: 5s\nconsul: {token: hunter2, password: hunter3, datacenter: d}\n"
+                                 "secretOptions: {sources: [{vault: {accessToken: hunter4, address: 'http://v:1'}}, "
+                                 "{vault: {aws: {vaultRole: r, accessKeyId: hunter5, secretAccessKey: hunter6}}}]}\n",
+                                 1, -1),
+                   *kept = sld_raw_without_secrets(raw), *again;
+    assert_true(sld_str_find(kept->text, SLD_STR("hunter")) < 0);
+    assert_true(sld_str_eq(kept->origin, raw->origin) && sld_str_eq(kept->path, raw->path));
+    const Gloo__Settings *s = sld_raw_decode(&f->a, kept, NULL, &f->r);
+    assert_int_equal(f->r.errors, 0);
+    assert_int_equal(s->refresh_rate->seconds, 5);
+    assert_string_equal(s->consul->datacenter, "d");
+    assert_string_equal(s->secret_options->sources[0]->vault->address, "http://v:1");
+    assert_string_equal(s->secret_options->sources[1]->vault->aws->vault_role, "r");
+    again = sld_raw_without_secrets(kept);
+    assert_ptr_equal(again, kept);
+    SLD_UNREF(again);
+    SLD_UNREF(kept);
+    SLD_UNREF(raw);
+}
+
 static void test_object(void **state)
 {
     (void)state;
@@ -428,6 +453,7 @@ int main(void)
         T(test_places_in_both_forms),
         T(test_places_in_lists_and_secrets),
         T(test_places_that_are_known_stay),
+        T(test_settings_without_their_secrets),
         T(test_object),
         T(test_object_with_findings),
         T(test_lean_object),
