@@ -1,6 +1,8 @@
 // The endpoints, and how a request becomes a call of one.
 #include "admin/inside.h"
 
+#include "codec/text.h"
+
 // In alphabetical order of path.
 static const struct endpoint endpoints[] = {
     {{"/healthz", "exclude verbose", "the same as /readyz"}, .open = true, .io = health_ready},
@@ -126,7 +128,7 @@ static bool read_param(struct call *c, struct sld_str pair, struct answer *out)
         return false;
     }
     SLD_INV(i < PARAMS_MAX);
-    struct sld_str v = value.p ? sld_http_unescape(c->arena, value, true) : SLD_STR("");
+    struct sld_str v = value.p ? sld_percent_decode(c->arena, value, true) : SLD_STR("");
     if (!v.p || c->params[i].p) {
         answer_problem(out, PROBLEM_BAD_PARAMETER, "give each parameter once, percent-encoded",
                        v.p ? "parameter %.*s is given twice" : "parameter %.*s is badly encoded",

@@ -1,6 +1,8 @@
 // JSON (RFC 8259) to trees, with positions.
 #include "codec/read.h"
 
+#include "codec/text.h"
+
 struct json {
     struct reader *r;
     const char *p, *end, *line_start;
@@ -41,41 +43,13 @@ static bool hex4(struct json *j, uint32_t *out)
 {
     uint32_t v = 0;
     for (int i = 0; i < 4; i++, j->p++) {
-        char c = j->p < j->end ? *j->p : 0;
-        uint32_t d = c >= '0' && c <= '9'   ? (uint32_t)(c - '0')
-                     : c >= 'a' && c <= 'f' ? (uint32_t)(c - 'a' + 10)
-                     : c >= 'A' && c <= 'F' ? (uint32_t)(c - 'A' + 10)
-                                            : 16;
-        if (d == 16)
+        int d = j->p < j->end ? sld_hex_digit(*j->p) : -1;
+        if (d < 0)
             return syntax(j, "\\u needs four hexadecimal digits");
-        v = v << 4 | d;
+        v = v << 4 | (uint32_t)d;
     }
     *out = v;
     return true;
-}
-
-static size_t put_utf8(char *to, uint32_t c)
-{
-    if (c < 0x80) {
-        to[0] = (char)c;
-        return 1;
-    }
-    if (c < 0x800) {
-        to[0] = (char)(0xc0 | c >> 6);
-        to[1] = (char)(0x80 | (c & 63));
-        return 2;
-    }
-    if (c < 0x10000) {
-        to[0] = (char)(0xe0 | c >> 12);
-        to[1] = (char)(0x80 | ((c >> 6) & 63));
-        to[2] = (char)(0x80 | (c & 63));
-        return 3;
-    }
-    to[0] = (char)(0xf0 | c >> 18);
-    to[1] = (char)(0x80 | ((c >> 12) & 63));
-    to[2] = (char)(0x80 | ((c >> 6) & 63));
-    to[3] = (char)(0x80 | (c & 63));
-    return 4;
 }
 
 static bool read_unicode(struct json *j, uint32_t *c)
@@ -83,7 +57,7 @@ static bool read_unicode(struct json *j, uint32_t *c)
     if (!hex4(j, c))
         return false;
     if (*c >= 0xd800 && *c < 0xdc00) {
-        uint32_t low;
+        uint32_t low = 0;
         if (j->end - j->p < 2 || j->p[0] != '\\' || j->p[1] != 'u')
             return syntax(j, "half of a surrogate pair");
         j->p += 2;
@@ -106,10 +80,10 @@ static bool read_escape(struct json *j, char *to, size_t *n)
         return syntax(j, "the string is not closed");
     char c = *j->p++;
     if (c == 'u') {
-        uint32_t u;
+        uint32_t u = 0;
         if (!read_unicode(j, &u))
             return false;
-        *n = put_utf8(to, u);
+        *n = sld_utf8_put(to, u);
         return true;
     }
     const char *found = memchr(from, c, sizeof(from) - 1);

@@ -1,5 +1,7 @@
 #include "codec/scan.h"
 
+#include "codec/text.h"
+
 void sld_scan_init(struct sld_scan *s, struct sld_str text, struct sld_arena *a)
 {
     *s = (struct sld_scan){.p = text.p, .end = text.n ? text.p + text.n : text.p, .a = a};
@@ -74,41 +76,13 @@ static bool hex4(const char *p, const char *end, uint32_t *out)
     if (end - p < 4)
         return false;
     for (int i = 0; i < 4; i++) {
-        char c = p[i];
-        uint32_t d = c >= '0' && c <= '9'   ? (uint32_t)(c - '0')
-                     : c >= 'a' && c <= 'f' ? (uint32_t)(c - 'a' + 10)
-                     : c >= 'A' && c <= 'F' ? (uint32_t)(c - 'A' + 10)
-                                            : 16;
-        if (d == 16)
+        int d = sld_hex_digit(p[i]);
+        if (d < 0)
             return false;
-        v = v << 4 | d;
+        v = v << 4 | (uint32_t)d;
     }
     *out = v;
     return true;
-}
-
-static size_t put_utf8(char *to, uint32_t c)
-{
-    if (c < 0x80) {
-        to[0] = (char)c;
-        return 1;
-    }
-    if (c < 0x800) {
-        to[0] = (char)(0xc0 | c >> 6);
-        to[1] = (char)(0x80 | (c & 63));
-        return 2;
-    }
-    if (c < 0x10000) {
-        to[0] = (char)(0xe0 | c >> 12);
-        to[1] = (char)(0x80 | (c >> 6 & 63));
-        to[2] = (char)(0x80 | (c & 63));
-        return 3;
-    }
-    to[0] = (char)(0xf0 | c >> 18);
-    to[1] = (char)(0x80 | (c >> 12 & 63));
-    to[2] = (char)(0x80 | (c >> 6 & 63));
-    to[3] = (char)(0x80 | (c & 63));
-    return 4;
 }
 
 // The character behind "\u" at *P; one half of a pair alone becomes U+FFFD, as Go's encoder has it.
@@ -149,7 +123,7 @@ static bool unescape(struct sld_scan *s, struct sld_str raw, struct sld_str *out
         if (at)
             text[n++] = to[at - from];
         else if (c == 'u' && take_unicode(&p, end, &code))
-            n += put_utf8(text + n, code);
+            n += sld_utf8_put(text + n, code);
         else
             return false;
     }

@@ -254,3 +254,58 @@ bool sld_is_ip(struct sld_str s, bool *v6)
         *v6 = is6;
     return is4 || is6;
 }
+
+int sld_hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c = (char)(c | 0x20);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+struct sld_str sld_percent_decode(struct sld_arena *a, struct sld_str s, bool plus)
+{
+    char *out = sld_arena_alloc(a, s.n + 1);
+    size_t n = 0;
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        if (c == '+' && plus)
+            c = ' ';
+        if (c == '%') {
+            int high = s.n - i < 3 ? -1 : sld_hex_digit(s.p[i + 1]);
+            int low = high < 0 ? -1 : sld_hex_digit(s.p[i + 2]);
+            if (low < 0)
+                return SLD_STR_NONE;
+            c = (char)(high << 4 | low);
+            i += 2;
+        }
+        if (c == 0)
+            return SLD_STR_NONE;
+        out[n++] = c;
+    }
+    return (struct sld_str){out, n};
+}
+
+size_t sld_utf8_put(char *to, uint32_t c)
+{
+    if (c < 0x80) {
+        to[0] = (char)c;
+        return 1;
+    }
+    if (c < 0x800) {
+        to[0] = (char)(0xc0 | c >> 6);
+        to[1] = (char)(0x80 | (c & 63));
+        return 2;
+    }
+    if (c < 0x10000) {
+        to[0] = (char)(0xe0 | c >> 12);
+        to[1] = (char)(0x80 | ((c >> 6) & 63));
+        to[2] = (char)(0x80 | (c & 63));
+        return 3;
+    }
+    to[0] = (char)(0xf0 | c >> 18);
+    to[1] = (char)(0x80 | ((c >> 12) & 63));
+    to[2] = (char)(0x80 | ((c >> 6) & 63));
+    to[3] = (char)(0x80 | (c & 63));
+    return 4;
+}

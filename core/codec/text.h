@@ -8,6 +8,12 @@
 struct sld_str sld_base64_encode(struct sld_arena *a, struct sld_str s);
 bool sld_base64_decode(struct sld_arena *a, struct sld_str s, struct sld_str *out);
 struct sld_str sld_hex_encode(struct sld_arena *a, struct sld_str s);
+// The value of a hexadecimal digit, or -1.
+int sld_hex_digit(char c);
+// S with %XX decoded, in A; PLUS: '+' is a space. Absent on a bad escape or NUL.
+struct sld_str sld_percent_decode(struct sld_arena *a, struct sld_str s, bool plus);
+// Writes character C, at most 0x10ffff, to TO, which has room for 4 bytes; returns how many it took.
+size_t sld_utf8_put(char *to, uint32_t c);
 // MD5 of S as 32 hexadecimal digits; only for names that others made so.
 struct sld_str sld_md5_hex(struct sld_arena *a, struct sld_str s);
 // "1.5s", "1m", "1h30m", "500ms", "-1s", "0": Go's ParseDuration and proto3's form. Seconds and

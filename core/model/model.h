@@ -116,8 +116,6 @@ SLD_NODISCARD enum sld_rc sld_store_ref_parse(struct sld_str name, struct sld_st
                                               struct sld_err *err);
 // The value of parameter NAME of R's query, decoded into A; absent when it is not there.
 struct sld_str sld_store_ref_param(struct sld_arena *a, const struct sld_store_ref *r, const char *name);
-// S with %XX decoded, in A; absent when it is not well formed.
-struct sld_str sld_store_ref_decode(struct sld_arena *a, struct sld_str s);
 struct Gloo__VaultPki;
 // The reference that means the certificate P asks for: equal ones have equal names.
 struct sld_str sld_store_ref_of_pki(struct sld_arena *a, const struct Gloo__VaultPki *p);

@@ -55,7 +55,7 @@ enum sld_rc sld_store_ref_parse(struct sld_str name, struct sld_store_ref *out, 
     sld_str_cut(&before_key, '?', &r.path);
     r.query = before_key;
     struct sld_arena a = {0};
-    if (!sld_store_ref_decode(&a, name).p)
+    if (!sld_percent_decode(&a, name, false).p)
         why = "a % is not followed by two hexadecimal digits";
     else if (sld_str_index(r.path, '/') < 0)
         why = "it has no path behind the mount";
@@ -72,39 +72,13 @@ enum sld_rc sld_store_ref_parse(struct sld_str name, struct sld_store_ref *out, 
     return SLD_OK;
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-struct sld_str sld_store_ref_decode(struct sld_arena *a, struct sld_str s)
-{
-    char *out = sld_arena_alloc(a, s.n + 1);
-    size_t n = 0;
-    for (size_t i = 0; i < s.n; i++) {
-        if (s.p[i] != '%') {
-            out[n++] = s.p[i];
-            continue;
-        }
-        int hi = s.n - i > 2 ? hex_digit(s.p[i + 1]) : -1, lo = s.n - i > 2 ? hex_digit(s.p[i + 2]) : -1;
-        if (hi < 0 || lo < 0 || (hi == 0 && lo == 0))
-            return SLD_STR_NONE;
-        out[n++] = (char)(hi << 4 | lo);
-        i += 2;
-    }
-    return (struct sld_str){out, n};
-}
-
 struct sld_str sld_store_ref_param(struct sld_arena *a, const struct sld_store_ref *r, const char *name)
 {
     struct sld_str rest = r->query, pair, key;
     while (sld_str_cut(&rest, '&', &pair)) {
         sld_str_cut(&pair, '=', &key);
         if (sld_str_eq(key, sld_str_c(name)) && pair.p)
-            return sld_store_ref_decode(a, pair);
+            return sld_percent_decode(a, pair, false);
     }
     return SLD_STR_NONE;
 }

@@ -51,8 +51,6 @@ struct sld_str sld_http_path(const struct sld_http_request *rq);  // percent-dec
 struct sld_str sld_http_query(const struct sld_http_request *rq, struct sld_str name);
 // All of it as it came; absent without a '?'.
 struct sld_str sld_http_query_text(const struct sld_http_request *rq);
-// Percent-decodes S into A; absent on a bad escape or NUL. PLUS: '+' is a space. [any]
-struct sld_str sld_http_unescape(struct sld_arena *a, struct sld_str s, bool plus);
 struct sld_str sld_http_header(const struct sld_http_request *rq, struct sld_str name);
 struct sld_str sld_http_body(const struct sld_http_request *rq);
 struct sld_str sld_http_peer(const struct sld_http_request *rq);  // "127.0.0.1:4711" or "unix"

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "codec/text.h"
+
 enum { ANSWER_HEAD_MAX_BYTES = 64 * 1024 };
 
 struct sld_http_request *sld_http_request_create(struct sld_http_conn *c)
@@ -33,35 +35,6 @@ void sld_http_request_destroy(struct sld_http_request *rq)
 
 // ---- The target ----
 
-static int hex(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = (char)(c | 0x20);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-struct sld_str sld_http_unescape(struct sld_arena *a, struct sld_str s, bool plus)
-{
-    char *out = sld_arena_alloc(a, s.n + 1);
-    size_t n = 0;
-    for (size_t i = 0; i < s.n; i++) {
-        char c = s.p[i];
-        if (c == '+' && plus)
-            c = ' ';
-        if (c == '%') {
-            if (s.n - i < 3 || hex(s.p[i + 1]) < 0 || hex(s.p[i + 2]) < 0)
-                return SLD_STR_NONE;
-            c = (char)(hex(s.p[i + 1]) * 16 + hex(s.p[i + 2]));
-            i += 2;
-        }
-        if (c == 0)
-            return SLD_STR_NONE;
-        out[n++] = c;
-    }
-    return (struct sld_str){out, n};
-}
-
 static struct sld_str span_str(const struct sld_http_request *rq, struct sld_http_span s)
 {
     return s.n ? (struct sld_str){rq->head.p + s.at, s.n} : SLD_STR("");
@@ -80,7 +53,7 @@ bool sld_http_request_finish(struct sld_http_request *rq)
     struct sld_str path = SLD_STR_NONE;
     (void)sld_str_cut(&rest, '?', &path);
     rq->query = rest;
-    rq->path = sld_http_unescape(&rq->arena, path, false);
+    rq->path = sld_percent_decode(&rq->arena, path, false);
     return rq->path.p != NULL;
 }
 
@@ -106,9 +79,9 @@ struct sld_str sld_http_query(const struct sld_http_request *rq, struct sld_str 
         struct sld_str value = pair;
         struct sld_str key = SLD_STR_NONE;
         (void)sld_str_cut(&value, '=', &key);
-        if (!sld_str_eq(sld_http_unescape(a, key, true), name))
+        if (!sld_str_eq(sld_percent_decode(a, key, true), name))
             continue;
-        return value.p ? sld_http_unescape(a, value, true) : SLD_STR("");
+        return value.p ? sld_percent_decode(a, value, true) : SLD_STR("");
     }
     return SLD_STR_NONE;
 }
