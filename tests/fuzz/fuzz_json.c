@@ -1,8 +1,8 @@
 // Any text as JSON: what is read prints as JSON that reads to the same tree; it is
 // read from one end to the other too.
 #include "codec/read.h"
-#include "codec/scan.h"
 
+#include "../unit/codec/scan_all.h"
 #include "test.pb-c.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -22,28 +22,6 @@ static void print(struct sld_buf *out, const struct sld_node *root)
 {
     sld_buf_init(out, 1 << 24);
     sld_doc_print_node(out, root, SLD_TEXT_JSON);
-}
-
-static void read_all(struct sld_scan *s)
-{
-    struct sld_str key;
-    switch (sld_scan_type(s)) {
-    case SLD_SCAN_STRING:
-        sld_scan_str(s);
-        break;
-    case SLD_SCAN_ARRAY:
-        sld_scan_array(s);
-        while (sld_scan_item(s))
-            read_all(s);
-        break;
-    case SLD_SCAN_OBJECT:
-        sld_scan_object(s);
-        while (sld_scan_member(s, &key))
-            read_all(s);
-        break;
-    default:
-        sld_scan_skip(s);
-    }
 }
 
 static void scan(struct sld_arena *a, struct sld_str text)

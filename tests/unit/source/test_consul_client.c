@@ -148,6 +148,15 @@ static void expect_index(struct world *x, long index)
     assert_non_null(strstr(a.query, "wait="));
 }
 
+// Watches; the first answer, BODY at INDEX, was told.
+static void watch_from(struct world *x, long index, const char *body)
+{
+    watch(x);
+    expect_index(x, 0);
+    peer_reply(&x->peer, 200, index, body);
+    wait_for(&x->told);
+}
+
 // ---- Calls ----
 
 static void a_call_says_what_was_asked(void **state)
@@ -446,10 +455,7 @@ static void a_watch_tells_what_changed(void **state)
     (void)state;
     struct world x;
     setup(&x);
-    watch(&x);
-    expect_index(&x, 0);
-    peer_reply(&x.peer, 200, 10, "[1]");
-    wait_for(&x.told);
+    watch_from(&x, 10, "[1]");
     assert_string_equal(x.body, "[1]");
     assert_false(x.went_back);
     expect_index(&x, 10);
@@ -479,10 +485,7 @@ static void an_index_that_went_back_is_told(void **state)
     (void)state;
     struct world x;
     setup(&x);
-    watch(&x);
-    expect_index(&x, 0);
-    peer_reply(&x.peer, 200, 387, "[1]");
-    wait_for(&x.told);
+    watch_from(&x, 387, "[1]");
     expect_index(&x, 387);
     peer_reply(&x.peer, 404, 18, "");
     wait_for(&x.told);
@@ -507,10 +510,7 @@ static void lost_rights_are_news_without_an_index(void **state)
     (void)state;
     struct world x;
     setup(&x);
-    watch(&x);
-    expect_index(&x, 0);
-    peer_reply(&x.peer, 200, 10, "[]");
-    wait_for(&x.told);
+    watch_from(&x, 10, "[]");
     expect_index(&x, 10);
     struct reply r = {&x.peer, 200, 10, "[]", "X-Consul-Results-Filtered-By-ACLs", "true"};
     io_do(&x.peer.io, reply_on_io, &r);
@@ -524,10 +524,7 @@ static void failures_are_told_and_waited_out(void **state)
     (void)state;
     struct world x;
     setup(&x);
-    watch(&x);
-    expect_index(&x, 0);
-    peer_reply(&x.peer, 200, 10, "[1]");
-    wait_for(&x.told);
+    watch_from(&x, 10, "[1]");
     // Once is a stumble: an election, a connection that was idle too long.
     expect_index(&x, 10);
     peer_reply(&x.peer, 500, 0, "No cluster leader");
@@ -579,10 +576,7 @@ static void an_agent_that_leaves_answers_at_once(void **state)
     (void)state;
     struct world x;
     setup(&x);
-    watch(&x);
-    expect_index(&x, 0);
-    peer_reply(&x.peer, 200, 10, "[1]");
-    wait_for(&x.told);
+    watch_from(&x, 10, "[1]");
     for (int i = 0; i < 3; i++) {
         expect_index(&x, 10);
         peer_reply(&x.peer, 200, 10, "[1]");
@@ -618,10 +612,7 @@ static void a_watch_can_be_stopped_and_asked_again(void **state)
     (void)state;
     struct world x;
     setup(&x);
-    watch(&x);
-    expect_index(&x, 0);
-    peer_reply(&x.peer, 200, 10, "[1]");
-    wait_for(&x.told);
+    watch_from(&x, 10, "[1]");
     expect_index(&x, 10);
     io_do(&x.peer.io, pause_on_io, &x);
     io_do(&x.peer.io, resume_on_io, &x);

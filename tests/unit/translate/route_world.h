@@ -12,6 +12,7 @@
 
 #include "translate/translate.h"
 
+#include "envoy/config/cluster/v3/cluster.pb-c.h"
 #include "envoy/config/core/v3/base.pb-c.h"
 #include "envoy/config/route/v3/route.pb-c.h"
 #include "envoy/config/route/v3/route_components.pb-c.h"
@@ -314,4 +315,16 @@ static inline const struct sld_out *out_of(struct world *w, enum sld_out_type ty
 static inline const struct sld_out *out(struct world *w, enum sld_out_type type, const char *name)
 {
     return out_of(w, type, name, NULL);
+}
+
+// The cluster NAME, which is there; lives as long as the world.
+static inline const Env__Cluster__Cluster *cluster(struct world *w, const char *name)
+{
+    const struct sld_out *o = out(w, SLD_OUT_CLUSTER, name);
+    assert_non_null(o);
+    struct sld_err err;
+    const Env__Cluster__Cluster *c =
+        sld_msg_decode(&w->a, sld_out_type_desc(o->type), o->bytes, 100, &err);
+    assert_non_null(c);
+    return c;
 }

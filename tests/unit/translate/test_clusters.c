@@ -3,7 +3,6 @@
 #include "route_world.h"
 
 #include "cert.h"
-#include "envoy/config/cluster/v3/cluster.pb-c.h"
 #include "envoy/extensions/transport_sockets/tls/v3/tls.pb-c.h"
 
 #define NOW INT64_C(1800000000)
@@ -20,17 +19,6 @@ static const char *upstream(struct world *w, const char *name, const char *body)
 
 #define HOST(addr) "static: {hosts: [{addr: " addr ", port: 8080}]}"
 #define CHECK "{timeout: 1s, interval: 5s, healthyThreshold: 1, unhealthyThreshold: 2, "
-
-static const Env__Cluster__Cluster *cluster(struct world *w, const char *name)
-{
-    const struct sld_out *o = out(w, SLD_OUT_CLUSTER, name);
-    assert_non_null(o);
-    struct sld_err err;
-    const Env__Cluster__Cluster *c =
-        sld_msg_decode(&w->a, sld_out_type_desc(o->type), o->bytes, 100, &err);
-    assert_non_null(c);
-    return c;
-}
 
 static int setup(void **state)
 {

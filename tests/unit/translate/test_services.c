@@ -2,7 +2,6 @@
 // upstreams stand for them.
 #include "route_world.h"
 
-#include "envoy/config/cluster/v3/cluster.pb-c.h"
 #include "envoy/config/endpoint/v3/endpoint.pb-c.h"
 #include "envoy/config/endpoint/v3/endpoint_components.pb-c.h"
 #include "settings_store.pb-c.h"
@@ -334,17 +333,6 @@ static void test_documents_and_discovered_upstreams(void **state)
     settings(w, "discoveryNamespace: elsewhere");
     told(w);
     assert_string_equal(endpoints(w, "web_gloo-system"), "-");
-}
-
-static const Env__Cluster__Cluster *cluster(struct world *w, const char *name)
-{
-    const struct sld_out *o = out(w, SLD_OUT_CLUSTER, name);
-    assert_non_null(o);
-    struct sld_err err;
-    const Env__Cluster__Cluster *c =
-        sld_msg_decode(&w->a, sld_out_type_desc(o->type), o->bytes, 100, &err);
-    assert_non_null(c);
-    return c;
 }
 
 // What Gloo wrote down of a service is what it found then: the registry knows better.
