@@ -1,7 +1,6 @@
 // The admin API as the command line asks it.
 #include "app/client.h"
 
-#include <ctype.h>
 #include <stdlib.h>
 
 #include "app/file.h"
@@ -13,13 +12,7 @@ struct sld_str sld_client_escape(struct sld_arena *a, struct sld_str s)
 {
     struct sld_buf b;
     sld_buf_init(&b, 3 * s.n + 1);
-    for (size_t i = 0; i < s.n; i++) {
-        unsigned char c = (unsigned char)s.p[i];
-        if (isalnum(c) || strchr("-._~", c))
-            sld_buf_addc(&b, (char)c);
-        else
-            sld_buf_addf(&b, "%%%02X", c);
-    }
+    sld_buf_add_encoded(&b, s, "-._~");
     struct sld_str out = sld_arena_str(a, sld_buf_str(&b));
     sld_buf_fini(&b);
     return out.p ? out : SLD_STR("");

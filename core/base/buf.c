@@ -82,6 +82,22 @@ void sld_buf_addc(struct sld_buf *b, char c)
     sld_buf_add(b, (struct sld_str){&c, 1});
 }
 
+void sld_buf_add_encoded(struct sld_buf *b, struct sld_str s, const char *plain)
+{
+    static const char hex[] = "0123456789ABCDEF";
+    for (size_t i = 0; i < s.n; i++) {
+        unsigned char c = (unsigned char)s.p[i];
+        bool alnum = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        if (alnum || (c && strchr(plain, c))) {
+            sld_buf_addc(b, (char)c);
+        } else {
+            sld_buf_addc(b, '%');
+            sld_buf_addc(b, hex[c >> 4]);
+            sld_buf_addc(b, hex[c & 15]);
+        }
+    }
+}
+
 void sld_buf_addz(struct sld_buf *b, const char *c)
 {
     sld_buf_add(b, sld_str_c(c));

@@ -89,6 +89,8 @@ void sld_buf_add(struct sld_buf *b, struct sld_str s);
 void sld_buf_addc(struct sld_buf *b, char c);
 void sld_buf_addz(struct sld_buf *b, const char *c);
 void sld_buf_addf(struct sld_buf *b, const char *fmt, ...) SLD_PRINTF(2, 3);
+// S with everything percent-encoded but letters, digits and the characters in PLAIN.
+void sld_buf_add_encoded(struct sld_buf *b, struct sld_str s, const char *plain);
 void sld_buf_vaddf(struct sld_buf *b, const char *fmt, va_list ap);
 // Makes room for N more bytes and returns where they go (set n yourself), or NULL when over max.
 char *sld_buf_reserve(struct sld_buf *b, size_t n);

@@ -5,7 +5,7 @@
 
 #include "tls.pb-c.h"
 
-#define SCHEME SLD_STR("vault:")
+#define SCHEME SLD_STR(SLD_STORE_REF)
 
 bool sld_store_ref_meant(struct sld_str name)
 {
@@ -83,33 +83,20 @@ struct sld_str sld_store_ref_param(struct sld_arena *a, const struct sld_store_r
     return SLD_STR_NONE;
 }
 
-// Appends S with everything percent-encoded that means something in a reference.
-static void add_encoded(struct sld_buf *b, struct sld_str s, const char *plain)
-{
-    for (size_t i = 0; i < s.n; i++) {
-        unsigned char c = (unsigned char)s.p[i];
-        bool alnum = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-        if (alnum || strchr(plain, c))
-            sld_buf_addc(b, (char)c);
-        else
-            sld_buf_addf(b, "%%%02X", c);
-    }
-}
-
 struct sld_str sld_store_ref_of_pki(struct sld_arena *a, const Gloo__VaultPki *p)
 {
     const char *in_path = "-._~/", *in_value = "-._~/:@*";
     struct sld_buf b;
     sld_buf_init(&b, (size_t)64 * 1024);
-    sld_buf_addz(&b, "vault:");
-    add_encoded(&b, p->mount[0] ? sld_str_c(p->mount) : SLD_STR("pki"), in_path);
+    sld_buf_addz(&b, SLD_STORE_REF);
+    sld_buf_add_encoded(&b, p->mount[0] ? sld_str_c(p->mount) : SLD_STR("pki"), in_path);
     sld_buf_addz(&b, "/issue/");
-    add_encoded(&b, sld_str_c(p->role), "-._~");
+    sld_buf_add_encoded(&b, sld_str_c(p->role), "-._~");
     sld_buf_addz(&b, "?common_name=");
-    add_encoded(&b, sld_str_c(p->common_name), in_value);
+    sld_buf_add_encoded(&b, sld_str_c(p->common_name), in_value);
     for (size_t i = 0; i < p->n_alt_names; i++) {
         sld_buf_addz(&b, i ? "," : "&alt_names=");
-        add_encoded(&b, sld_str_c(p->alt_names[i]), in_value);
+        sld_buf_add_encoded(&b, sld_str_c(p->alt_names[i]), in_value);
     }
     if (p->ttl && p->ttl->seconds > 0)
         sld_buf_addf(&b, "&ttl=%llds", (long long)p->ttl->seconds);

@@ -56,65 +56,34 @@ static void on_secret(struct sld_table *table, sld_id key, bool wanted, void *us
 
 // ---- Upstreams without a document ----
 
-static void want(struct sld_translate *t, sld_id key)
+static void set_wanted(struct sld_table *table, sld_id key, bool wanted)
 {
-    if (sld_flow_get(t->wanted, key) || sld_flow_get(t->raw[SLD_KIND_UPSTREAM], key) ||
-        sld_flow_get(t->accepted[SLD_KIND_UPSTREAM], key))
+    if (!wanted) {
+        sld_flow_delete(table, key);
         return;
+    }
     struct sld_blob *b = sld_blob_create(SLD_STR("wanted"));
-    sld_flow_set(t->wanted, key, b);
+    sld_flow_set(table, key, b);
     SLD_UNREF(b);
 }
 
-// The upstreams that service NAME may have become.
-static void want_service(struct sld_translate *t, struct sld_str name)
+static void want(struct sld_translate *t, sld_id key)
 {
-    struct sld_str ns = sld_translate_write_ns(t);
-    struct sld_arena a = {0};
-    static const char *const ends[] = {"", "-tls"};
-    for (size_t i = 0; i < SLD_ARRAY_LEN(ends); i++) {
-        struct sld_str full = sld_arena_fmt(&a, "%.*s%s", SLD_FMT(name), ends[i]);
-        want(t, sld_flow_keyf(t->flow, "upstreams/" TR_CONSUL_NS "/" SLD_CONSUL_UPSTREAM "%.*s",
-                              SLD_FMT(full)));
-        want(t, sld_flow_keyf(t->flow, "upstreams/%.*s/%.*s", SLD_FMT(ns),
-                              SLD_FMT(tr_sanitise(&a, full))));
-    }
-    sld_arena_fini(&a);
-}
-
-static void want_every(struct sld_translate *t)
-{
-    size_t at = 0;
-    sld_id key;
-    for (const void *row; sld_flow_next(t->services, &at, &key, &row);)
-        want_service(t, ((const struct tr_service *)row)->service->name);
-}
-
-static void unwant_unread(struct sld_translate *t)
-{
-    size_t at = 0;
-    sld_id key;
-    for (const void *row; sld_flow_next(t->wanted, &at, &key, &row);) {
-        if (!sld_flow_has_readers(t->upstreams, key))
-            sld_flow_delete(t->wanted, key);
-    }
+    if (!sld_flow_get(t->raw[SLD_KIND_UPSTREAM], key) &&
+        !sld_flow_get(t->accepted[SLD_KIND_UPSTREAM], key))
+        set_wanted(t->wanted, key, true);
 }
 
 static void on_upstream(struct sld_table *table, sld_id key, bool wanted, void *user)
 {
     (void)table;
     struct sld_translate *t = user;
-    if (sld_str_eq(sld_flow_key_str(t->flow, key), SLD_STR(WANT_ALL_KEY))) {
-        t->want_all = wanted;
-        if (wanted)
-            want_every(t);
-        else
-            unwant_unread(t);
-    } else if (wanted) {
+    if (sld_str_eq(sld_flow_key_str(t->flow, key), SLD_STR(WANT_ALL_KEY)))
+        set_wanted(t->all_wanted, key, wanted);
+    else if (wanted)
         want(t, key);
-    } else if (!t->want_all) {
-        sld_flow_delete(t->wanted, key);
-    }
+    else
+        set_wanted(t->wanted, key, false);
 }
 
 void tr_want_all(struct tr *tr)
@@ -135,24 +104,15 @@ void tr_demand_watch(struct sld_translate *t)
     sld_flow_demand(t->upstreams, on_upstream, t);
 }
 
+bool tr_all_wanted(struct tr *tr)
+{
+    return sld_ctx_has(tr->ctx, tr->t->all_wanted,
+                       sld_flow_key(tr->t->flow, SLD_STR(WANT_ALL_KEY)));
+}
+
 // ---- What goes in ----
 
-static void service_free(struct sld_obj *o)
-{
-    struct tr_service *row = (struct tr_service *)o;
-    SLD_UNREF(row->service);
-    sld_xfree(row);
-}
-
-static void instances_free(struct sld_obj *o)
-{
-    struct tr_instances *row = (struct tr_instances *)o;
-    SLD_UNREF(row->set);
-    sld_xfree(row);
-}
-
-static sld_id service_key(const struct sld_translate *t, struct sld_str registry,
-                          struct sld_str name)
+sld_id tr_service_key(const struct sld_translate *t, struct sld_str registry, struct sld_str name)
 {
     return sld_flow_keyf(t->flow, "%.*s\n%.*s", SLD_FMT(registry), SLD_FMT(name));
 }
@@ -160,31 +120,19 @@ static sld_id service_key(const struct sld_translate *t, struct sld_str registry
 void sld_translate_set_service(struct sld_translate *t, struct sld_str registry,
                                struct sld_str name, struct sld_service *s)
 {
-    sld_id key = service_key(t, registry, name);
-    if (!s) {
+    sld_id key = tr_service_key(t, registry, name);
+    if (s)
+        sld_flow_set(t->services, key, s);
+    else
         sld_flow_delete(t->services, key);
-        return;
-    }
-    struct tr_service *row = SLD_NEW(struct tr_service);
-    sld_obj_init(&row->obj, service_free, s->obj.hash);
-    row->service = sld_obj_ref(s);
-    sld_flow_set(t->services, key, row);
-    SLD_UNREF(row);
-    if (t->want_all)
-        want_service(t, s->name);
 }
 
 void sld_translate_set_instances(struct sld_translate *t, struct sld_str registry,
                                  struct sld_str service, struct sld_instances *i)
 {
-    sld_id key = service_key(t, registry, service);
-    if (!i) {
+    sld_id key = tr_service_key(t, registry, service);
+    if (i)
+        sld_flow_set(t->instances, key, i);
+    else
         sld_flow_delete(t->instances, key);
-        return;
-    }
-    struct tr_instances *row = SLD_NEW(struct tr_instances);
-    sld_obj_init(&row->obj, instances_free, i->obj.hash);
-    row->set = sld_obj_ref(i);
-    sld_flow_set(t->instances, key, row);
-    SLD_UNREF(row);
 }

@@ -43,31 +43,35 @@ static const char *why_no_service(struct tr *tr, struct sld_str service)
 {
     if (!tr_consul_on(tr_settings(tr)))
         return "Settings do not ask for services of Consul; set consul.serviceDiscovery: {} in Settings";
-    sld_id key = sld_flow_keyf(tr->t->flow, "consul\n%.*s", SLD_FMT(service));
-    if (sld_ctx_has(tr->ctx, tr->t->services, key))
+    if (sld_ctx_has(tr->ctx, tr->t->services, tr_service_key(tr->t, TR_CONSUL, service)))
         return "Consul has the service, but consulDiscovery in Settings leaves it out or gives it another "
                "name: with TLS tagging -tls is added; correct the name, or the Settings";
     return "Consul has no such service; register it, or correct the name";
+}
+
+// Whether one of the N KEYS, behind PREFIX bytes, is NAME.
+static bool is_known(char *const *keys, size_t n, size_t prefix, const char *name)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (!strcmp(keys[i] + prefix, name))
+            return true;
+    }
+    return false;
 }
 
 static void check_tags(const Gloo__ConsulServiceDestination *d, const struct tr_upstream *u,
                        struct sld_report *r)
 {
     for (size_t i = 0; i < d->n_tags; i++) {
-        bool known = false;
-        for (size_t k = 0; k < u->consul.tag_count && !known; k++)
-            known = !strcmp(u->consul.tags[k] + strlen("tag_"), d->tags[i]);
-        if (!known)
+        if (!is_known(u->consul.tags, u->consul.tag_count, strlen("tag_"), d->tags[i]))
             sld_report_add(r, SLD_WARNING, SLD_ROUTE_SUBSET,
                            sld_arena_fmt(r->arena, "consul.tags[%zu]", i),
                            "no instance of service %s has the tag %s, so it is not looked at; correct "
                            "it, or tag instances with it", d->service_name, d->tags[i]);
     }
     for (size_t i = 0; i < d->n_data_centers; i++) {
-        bool known = false;
-        for (size_t k = 0; k < u->consul.datacenter_count && !known; k++)
-            known = !strcmp(u->consul.datacenters[k] + strlen("dc_"), d->data_centers[i]);
-        if (!known)
+        if (!is_known(u->consul.datacenters, u->consul.datacenter_count, strlen("dc_"),
+                      d->data_centers[i]))
             sld_report_add(r, SLD_WARNING, SLD_ROUTE_SUBSET,
                            sld_arena_fmt(r->arena, "consul.dataCenters[%zu]", i),
                            "service %s has no instance in data center %s, so it is not looked at; "

@@ -134,8 +134,8 @@ static const struct sld_instances *instances(struct tr *tr, const Gloo__Upstream
                                              struct sld_report *r)
 {
     const char *service = u->consul->service_name;
-    sld_id key = sld_flow_keyf(tr->t->flow, "consul\n%s", service);
-    const struct tr_instances *row = sld_ctx_get(tr->ctx, tr->t->instances, key);
+    sld_id key = tr_service_key(tr->t, TR_CONSUL, sld_str_c(service));
+    const struct sld_instances *set = sld_ctx_get(tr->ctx, tr->t->instances, key);
     if (!tr_consul_on(tr_settings(tr)))
         sld_report_add(r, SLD_WARNING, SLD_REF_SERVICE, SLD_STR("consul"),
                        "Settings do not ask for services of Consul, so it has no endpoints and "
@@ -144,7 +144,7 @@ static const struct sld_instances *instances(struct tr *tr, const Gloo__Upstream
         sld_report_add(r, SLD_WARNING, SLD_REF_SERVICE, SLD_STR("consul.serviceName"),
                        "Consul has no service %s, so there are no endpoints and requests get 503; "
                        "register it, or correct the name", service);
-    return row ? row->set : NULL;
+    return set;
 }
 
 void tr_step_out_endpoints(struct sld_ctx *ctx, sld_id key, const void *in, void *user)

@@ -234,9 +234,11 @@ struct sld_translate {
     struct sld_table *defaults;     // one row "served" while the default gateways are in service
     struct sld_table *clock;        // one row "now": struct tr_clock
     struct sld_table *refused, *held;
-    struct sld_table *services, *instances; // struct tr_service, struct tr_instances (service.h)
+    struct sld_table *services, *instances; // struct sld_service, struct sld_instances
     struct sld_table *wanted; // keys of upstreams without a document that somebody refers to
+    struct sld_table *all_wanted; // one row while a route leaves the choice to the request
     // derived
+    struct sld_table *named; // keys of upstreams that services have become, while all are wanted
     struct sld_table *obj[SLD_KIND_COUNT]; // struct sld_object, of raw or accepted
     struct sld_table *validity;            // struct tr_validity, from raw[SECRET]
     struct sld_table *certs;               // struct tr_cert, from obj[SECRET]
@@ -266,7 +268,6 @@ struct sld_translate {
     struct tr_kind_slot slots[SLD_KIND_COUNT];
     struct sld_umap barred;   // row key -> struct barred: documents that Envoys refused
     struct sld_umap troubles; // row key -> struct trouble: problems of the places of documents
-    bool want_all;            // a route leaves the choice of the cluster to the request
     struct sld_umap orphans;  // keys of secrets without a document that were in use
     struct sld_umap served_before; // key of a secret -> struct sld_hash: the chain in service at the last end
     struct sld_umap places;   // row key -> the latest struct sld_raw, own reference
@@ -450,7 +451,8 @@ struct sld_table *tr_out_table(const struct sld_translate *t, struct sld_str key
 sld_step tr_step_object;                                                        // object.c
 sld_step tr_step_validity, tr_step_certs, tr_step_secrets, tr_step_out_secrets; // secret.c
 sld_step tr_step_upstreams, tr_step_groups;                                     // upstream.c
-sld_step tr_step_asks;                                                          // demand.c
+sld_step tr_step_asks;  // demand.c
+sld_step tr_step_named; // service.c
 sld_step tr_step_out_clusters, tr_step_out_endpoints; // cluster.c, endpoint.c
 sld_step tr_step_default_gateways, tr_step_ports, tr_step_gateways, tr_step_gw_select,
     tr_step_live;                          // gateway.c

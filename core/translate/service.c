@@ -41,7 +41,7 @@ void tr_index_services(sld_id key, const void *value, void (*add)(void *arg, sld
 {
     (void)key;
     struct sld_translate *t = user;
-    struct sld_str name = ((const struct tr_service *)value)->service->name;
+    struct sld_str name = ((const struct sld_service *)value)->name;
     struct sld_arena a = {0};
     sld_id plain = sld_flow_key(t->flow, tr_sanitise(&a, name)),
            tls = sld_flow_key(t->flow, tr_sanitise(&a, tls_name(&a, name)));
@@ -194,9 +194,7 @@ static struct sld_object *object_of(struct tr *tr, struct sld_ident id, const Gl
 
 static const struct sld_service *service_named(struct tr *tr, struct sld_str name)
 {
-    const struct tr_service *row = sld_ctx_get(
-        tr->ctx, tr->t->services, sld_flow_keyf(tr->t->flow, "consul\n%.*s", SLD_FMT(name)));
-    return row ? row->service : NULL;
+    return sld_ctx_get(tr->ctx, tr->t->services, tr_service_key(tr->t, TR_CONSUL, name));
 }
 
 // What was asked for, and what there is.
@@ -226,7 +224,7 @@ static struct found find_discovered(struct tr *tr, const struct rules *r, struct
     const struct sld_hit *hits =
         sld_ctx_lookup(tr->ctx, tr->t->services_by_name, sld_flow_key(tr->t->flow, name), &n);
     for (size_t i = 0; i < 2 * n; i++) {
-        struct found f = {((const struct tr_service *)hits[i % n].value)->service, i >= n};
+        struct found f = {hits[i % n].value, i >= n};
         struct sld_str own = f.tls ? tls_name(tr->arena, f.service->name) : f.service->name;
         if (sld_str_eq(tr_sanitise(tr->arena, own), name) && allowed(r, f.service) &&
             labelled(tr->arena, r, f.service) && has_variant(r, f.service, f.tls))
@@ -266,6 +264,32 @@ struct sld_object *tr_found_upstream(struct tr *tr, struct sld_str key)
     u->consul = spec_of(a, &r, f.service, f.tls);
     u->ssl_config = f.tls ? tls_of(a, &r) : NULL;
     return object_of(tr, id, u);
+}
+
+// The keys of the upstreams that a service has become.
+void tr_step_named(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
+{
+    (void)key;
+    const struct sld_service *service = in;
+    struct tr tr;
+    tr_begin(&tr, user, ctx);
+    const Gloo__Settings *s = tr_settings(&tr);
+    if (!tr_consul_on(s) || !tr_all_wanted(&tr))
+        return;
+    struct rules r = rules_of(s);
+    struct sld_str ns = tr_write_ns(&tr);
+    for (int tls = 0; tls < 2; tls++) {
+        if (!allowed(&r, service) || !has_variant(&r, service, tls))
+            continue;
+        struct sld_str name = tls ? tls_name(tr.arena, service->name) : service->name;
+        struct sld_flow *f = tr.t->flow;
+        sld_id memory = sld_flow_keyf(f, "upstreams/" TR_CONSUL_NS "/" SLD_CONSUL_UPSTREAM "%.*s",
+                                      SLD_FMT(name));
+        sld_id found = sld_flow_keyf(f, "upstreams/%.*s/%.*s", SLD_FMT(ns),
+                                     SLD_FMT(tr_sanitise(tr.arena, name)));
+        sld_ctx_emit(ctx, memory, sld_blob_create(SLD_STR("named")));
+        sld_ctx_emit(ctx, found, sld_blob_create(SLD_STR("named")));
+    }
 }
 
 // What the document says of the service counts, and SPEC where it says nothing.

@@ -8,15 +8,12 @@
 // The namespace of upstreams that stand for services of Consul and are never written down.
 #define TR_CONSUL_NS "gloo-system"
 
-// A source row of `services` and `instances`; key "<registry>\n<service>".
-struct tr_service {
-    struct sld_obj obj;
-    struct sld_service *service; // own reference
-};
-struct tr_instances {
-    struct sld_obj obj;
-    struct sld_instances *set; // own reference
-};
+#define TR_CONSUL SLD_STR("consul")
+// The key of service NAME in the tables `services` and `instances`: "<registry>\n<service>". (demand.c)
+sld_id tr_service_key(const struct sld_translate *t, struct sld_str registry, struct sld_str name);
+// Whether a route leaves the choice of the cluster to the request, so that all services are wanted.
+// Recorded. (demand.c)
+bool tr_all_wanted(struct tr *tr);
 
 // NAME as Gloo makes names of objects (gloo-compat 4.1).
 struct sld_str tr_sanitise(struct sld_arena *a, struct sld_str name);

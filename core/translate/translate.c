@@ -30,8 +30,9 @@ static struct sld_table *join(struct sld_translate *t, const char *name, struct 
 static struct sld_table *join_kind(struct sld_translate *t, const char *name, size_t k,
                                    sld_step *step)
 {
-    struct sld_table *found = k == SLD_KIND_UPSTREAM ? t->wanted : NULL;
-    struct sld_table *parents[] = {t->raw[k], t->accepted[k], found, NULL};
+    bool found = k == SLD_KIND_UPSTREAM;
+    struct sld_table *parents[] = {t->raw[k], t->accepted[k], found ? t->wanted : NULL,
+                                   found ? t->named : NULL, NULL};
     return sld_flow_join(t->flow, name, parents, step, &t->slots[k]);
 }
 
@@ -85,11 +86,13 @@ static void declare_sources(struct sld_translate *t)
     t->services_by_name = index_of(t, "services_by_name", t->services, tr_index_services);
     t->instances = sld_flow_source(t->flow, "instances");
     t->wanted = sld_flow_source(t->flow, "wanted");
+    t->all_wanted = sld_flow_source(t->flow, "all_wanted");
 }
 
 static void declare_facts(struct sld_translate *t)
 {
     t->validity = derive(t, "validity", t->raw[SLD_KIND_SECRET], tr_step_validity);
+    t->named = derive(t, "named", t->services, tr_step_named);
     for (size_t k = 0; k < SLD_KIND_COUNT; k++) {
         t->obj[k] = join_kind(t, names[k].object, k, tr_step_object);
         if (k == SLD_KIND_ROUTE_TABLE)
@@ -849,7 +852,8 @@ static void build_fresh(struct sld_flow *fresh, void *arg)
 
 enum sld_rc sld_translate_verify(struct sld_translate *t, struct sld_err *err)
 {
-    struct sld_translate fresh = {.opt = t->opt, .tables = tr_tables_create()};
+    struct sld_translate fresh = {
+        .opt = t->opt, .served = t->served, .tables = tr_tables_create()};
     enum sld_rc rc = sld_flow_verify(t->flow, build_fresh, &fresh, err);
     tr_tables_destroy(fresh.tables);
     if (rc == SLD_OK && !tr_tables_sound(t->tables))

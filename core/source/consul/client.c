@@ -114,16 +114,6 @@ struct sld_str sld_consul_name(const struct sld_consul *c)
     return c->cfg.unix_socket.p ? c->cfg.unix_socket : c->cfg.base;
 }
 
-struct sld_loop *sld_consul_loop(const struct sld_consul *c)
-{
-    return c->loop;
-}
-
-uint64_t sld_consul_wait_ms(const struct sld_consul *c)
-{
-    return c->cfg.wait_ms;
-}
-
 // ---- The token file ----
 
 struct sld_str consul_token_read(struct sld_arena *a, struct sld_str path)
@@ -167,30 +157,14 @@ struct sld_str consul_file_token(struct sld_consul *c)
 
 // ---- Queries ----
 
-static void add_escaped(struct sld_buf *b, struct sld_str s, bool path)
-{
-    static const char hex[] = "0123456789ABCDEF";
-    for (size_t i = 0; i < s.n; i++) {
-        unsigned char ch = (unsigned char)s.p[i];
-        if ((ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || (ch >= '0' && ch <= '9') ||
-            strchr("-._~", ch) || (path && ch == '/')) {
-            sld_buf_addc(b, (char)ch);
-        } else {
-            sld_buf_addc(b, '%');
-            sld_buf_addc(b, hex[ch >> 4]);
-            sld_buf_addc(b, hex[ch & 15]);
-        }
-    }
-}
-
 static void add_param(struct sld_buf *b, char *sep, struct sld_str name, struct sld_str value)
 {
     sld_buf_addc(b, *sep);
     *sep = '&';
-    add_escaped(b, name, false);
+    sld_buf_add_encoded(b, name, "-._~");
     if (value.p) {
         sld_buf_addc(b, '=');
-        add_escaped(b, value, false);
+        sld_buf_add_encoded(b, value, "-._~");
     }
 }
 
@@ -217,7 +191,7 @@ static struct sld_str url_make(struct sld_arena *a, const struct sld_consul_conf
     struct sld_buf b;
     sld_buf_init(&b, 64 * 1024);
     sld_buf_add(&b, cfg->base);
-    add_escaped(&b, q->path, true);
+    sld_buf_add_encoded(&b, q->path, "-._~/");
     for (size_t i = 0; i < q->param_count; i++)
         add_param(&b, &sep, q->params[i].name, q->params[i].value);
     add_scope(&b, &sep, q, "dc", cfg->datacenter);

@@ -36,10 +36,6 @@ SLD_NODISCARD enum sld_rc sld_consul_configure(struct sld_consul *c,
 void sld_consul_release(struct sld_consul *c);
 // "http://127.0.0.1:8500": for messages. Valid until the next configure.
 struct sld_str sld_consul_name(const struct sld_consul *c);
-struct sld_loop *sld_consul_loop(const struct sld_consul *c);
-// How long a blocking query may wait, when its watch does not say: settings' consul.waitTime, else
-// refreshRate, else 60 s.
-uint64_t sld_consul_wait_ms(const struct sld_consul *c);
 // A random number below N (> 0).
 uint64_t sld_consul_random(uint64_t n);
 
@@ -109,7 +105,7 @@ void sld_consul_send(struct sld_consul *c, const struct sld_consul_query *q);
 struct sld_consul_watch;
 struct sld_consul_watch_options {
     struct sld_consul_query query; // GET; copied
-    uint64_t wait_ms;              // 0 = sld_consul_wait_ms
+    uint64_t wait_ms;              // 0 = settings' consul.waitTime, else refreshRate, else 60 s
     // The first answer, and each that differs from the one told before: body, status or facts but
     // for index and last contact. A->err is NULL.
     void (*on_answer)(void *user, const struct sld_consul_answer *a);

@@ -129,9 +129,11 @@ struct collector {
 static void want_http2(struct tr_listener *l, const struct collector *c, struct sld_str ns,
                        struct sld_str name, struct sld_str path)
 {
+    if (!c->grpc)
+        return; // nor may the listener depend on what else the Upstream says
     const struct sld_object *o = tr_object(l->tr, SLD_KIND_UPSTREAM, ns, name);
     const Gloo__Upstream *u = o ? sld_object_msg(o) : NULL;
-    if (c->grpc && u && !(u->use_http2 && u->use_http2->value))
+    if (u && !(u->use_http2 && u->use_http2->value))
         sld_report_add(l->report, SLD_WARNING, SLD_OPTION_INVALID, path,
                        "spans are sent by gRPC, for which Upstream %.*s.%.*s needs useHttp2: true",
                        SLD_FMT(ns), SLD_FMT(name));

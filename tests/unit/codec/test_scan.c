@@ -123,8 +123,8 @@ static void strings(void **state)
     }
 }
 
-// Every cut of a text is noticed, and every one of its bytes replaced by another is judged as the
-// reader of trees judges it.
+// Every cut of a text is noticed; where a byte is replaced by another, what is read here is read by
+// the reader of trees too.
 static void cuts_and_changes(void **state)
 {
     (void)state;
@@ -158,6 +158,10 @@ static void cuts_and_changes(void **state)
                                       "[,1]", "[1,]",  "{\"a\":1,}", "1 1",   "",      " "};
     for (size_t i = 0; i < SLD_ARRAY_LEN(bad); i++)
         assert_false(whole(bad[i]));
+    static const char *const good[] = {"0",   "-0",  "1e5",          "1.5E-3",
+                                       "[ ]", "{ }", "\"\\u0000\"", " null "};
+    for (size_t i = 0; i < SLD_ARRAY_LEN(good); i++)
+        assert_true(whole(good[i]));
 }
 
 static void depth_has_a_ceiling(void **state)

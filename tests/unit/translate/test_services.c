@@ -52,7 +52,7 @@ static void settings(struct world *w, const char *more)
 // TAGS are separated by blanks.
 static void service(struct world *w, const char *name, const char *tags)
 {
-    struct sld_str all = sld_str_c(tags), tag, list[8], dc = SLD_STR("dc1");
+    struct sld_str all = sld_str_c(tags), tag, list[8] = {{0}}, dc = SLD_STR("dc1");
     size_t n = 0;
     while (all.n && sld_str_cut(&all, ' ', &tag))
         list[n++] = tag;
@@ -225,6 +225,44 @@ static void test_service_comes_and_goes(void **state)
     told(w);
     assert_finding(w, "virtualservices/gloo-system/vs", SLD_REF_SERVICE, SLD_WARNING,
                    "virtualHost.routes[0].routeAction.single.consul");
+}
+
+#define ROUTE_BY_HEADER                                                                            \
+    "apiVersion: gateway.solo.io/v1\nkind: VirtualService\nmetadata: {name: vs}\n"                 \
+    "virtualHost: {routes: [{routeAction: {clusterHeader: x-to}}]}\n"
+
+// A route that leaves the choice of the cluster to the request may mean any service.
+static void test_all_are_wanted(void **state)
+{
+    struct world *w = *state;
+    service(w, "web", "");
+    give(w, ROUTE_BY_HEADER);
+    const char *text = told(w);
+    assert_non_null(strstr(text, "+cds consul-svc:web_gloo-system\n"));
+    assert_non_null(strstr(text, "+cds web_gloo-system\n"));
+    service(w, "api", "");
+    assert_non_null(strstr(told(w), "+cds api_gloo-system\n"));
+    // A document takes the place of what was found, and gives it back.
+    give(w, UPSTREAM("web", "static: {hosts: [{addr: 10.0.0.1, port: 80}]}"));
+    told(w);
+    take(w, "upstreams/gloo-system/web");
+    told(w);
+    assert_non_null(out(w, SLD_OUT_CLUSTER, "web_gloo-system"));
+    // Where discovered upstreams are is a setting.
+    settings(w, "discoveryNamespace: edge\n");
+    assert_non_null(strstr(told(w), "+cds web_edge\n"));
+    assert_null(out(w, SLD_OUT_CLUSTER, "web_gloo-system"));
+    settings(w, "");
+    told(w);
+    // Nothing is left of a service that went.
+    size_t rows = sld_flow_count(w->t->named);
+    no_service(w, "api");
+    assert_non_null(strstr(told(w), "-cds api_gloo-system\n"));
+    assert_int_equal(sld_flow_count(w->t->named), rows - 2);
+    take(w, "virtualservices/gloo-system/vs");
+    text = told(w);
+    assert_non_null(strstr(text, "-cds consul-svc:web_gloo-system\n"));
+    assert_non_null(strstr(text, "-cds web_gloo-system\n"));
 }
 
 static void test_how_services_are_asked(void **state)
@@ -406,6 +444,7 @@ int main(void)
         CASE(test_instances_touch_one_assignment),
         CASE(test_only_what_is_referred_to),
         CASE(test_service_comes_and_goes),
+        CASE(test_all_are_wanted),
         CASE(test_how_services_are_asked),
         CASE(test_wanted_secrets),
         CASE(test_ending_instances_cause_no_panic),
