@@ -547,7 +547,10 @@ static void record(struct sld_state_dir *s, const struct state_change *c)
         return;
     size_t before = s->records.n;
     state_record_add(&s->records, c);
-    if (!s->records.full && s->journal.bytes + s->records.n <= SLD_STATE_MAX_JOURNAL_BYTES)
+    // Behind a file that is being written a new journal begins.
+    const struct job *file = s->job && !s->job->records ? s->job : NULL;
+    size_t held = file ? s->records.n - file->record_bytes : s->journal.bytes + s->records.n;
+    if (!s->records.full && held <= SLD_STATE_MAX_JOURNAL_BYTES)
         return;
     s->records.n = before;
     s->records.full = false;
@@ -692,7 +695,8 @@ static void replace_result(struct sld_state_dir *s, const struct job *j)
         atomic_store(&s->problem, NULL);
         return;
     }
-    if (j->gap) { // what came since stands behind what is missing
+    // What came since stands behind what is missing, or does not fit behind the old journal.
+    if (j->gap || s->journal.bytes + s->records.n > SLD_STATE_MAX_JOURNAL_BYTES) {
         s->records.n = j->record_bytes;
         s->gap = true;
     }
@@ -745,7 +749,8 @@ static void write_arm(struct sld_state_dir *s)
 {
     if (s->job)
         return;
-    if (!s->records.n)
+    // With a gap the file is waited for, unless the disk does not take it.
+    if (!s->records.n && (!s->gap || atomic_load(&s->problem)))
         waiters_release(s);
     if (!s->dirty)
         return;

@@ -409,6 +409,18 @@ static bool refusal_read(struct sld_str v, struct state_refusal *out)
     return true;
 }
 
+static struct sld_ident record_ident(const struct record *r)
+{
+    return (struct sld_ident){.kind = r->kind->kind, .ns = r->ns, .name = r->name};
+}
+
+// Whether an object can have the name of R, as state_entry_id will read it.
+static bool name_possible(struct sld_arena *a, const struct record *r)
+{
+    struct sld_ident id;
+    return sld_ident_parse(sld_ident_key(a, record_ident(r)), &id);
+}
+
 static bool record_read(struct sld_arena *a, struct sld_str s, struct record *r)
 {
     unsigned tag;
@@ -444,8 +456,8 @@ static bool record_read(struct sld_arena *a, struct sld_str s, struct record *r)
             return false;
         }
     }
-    if (r->kind && !(sld_is_dns1123(r->ns) && sld_is_dns1123(r->name)))
-        return false; // no object has such a name
+    if (r->kind && !name_possible(a, r))
+        return false;
     if (r->never_good || r->forgotten || r->chain_kind)
         r->count = 0; // what is there is for other readers
     if (r->forgotten)
@@ -453,11 +465,6 @@ static bool record_read(struct sld_arena *a, struct sld_str s, struct record *r)
     if (r->chain_kind)
         return !sld_hash_zero(r->chain);
     return r->never_good ? r->refusal.words.p != NULL : r->count > 0;
-}
-
-static struct sld_ident record_ident(const struct record *r)
-{
-    return (struct sld_ident){.kind = r->kind->kind, .ns = r->ns, .name = r->name};
 }
 
 static struct sld_raw *draft_raw(const struct record *r, const struct draft *d)

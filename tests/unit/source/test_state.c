@@ -284,20 +284,23 @@ static void test_certificates_in_service_are_remembered(void **state)
     open_state(f);
     sld_state_certificate(f->state, secret_of("s"), (struct sld_hash){1, 7});
     sld_state_certificate(f->state, secret_of("t"), (struct sld_hash){2, 7});
+    sld_state_certificate(f->state, secret_of("vault:pki/issue/web?common_name=a"),
+                          (struct sld_hash){4, 7});
     sld_state_certificate(f->state, secret_of("s"), (struct sld_hash){3, 7});
     accept(f, "a", "1");
     refuse(f, "a", "2", "bad");
     reopen(f);
     assert_string_equal(f->warn.msg, "");
-    assert_string_equal(certificates(f), "secrets ns/s#3 secrets ns/t#2 ");
+    assert_string_equal(certificates(f), "secrets ns/s#3 secrets ns/t#2 secrets ns/vault:pki/issue/web?common_name=a#4 ");
     assert_string_equal(list(f), "a=1 ");
     assert_string_equal(refusals(f), "upstreams ns/a#2:bad ");
     close_state(f);
-    assert_string_equal(seen_by_old_reader(f), "(1) (1) upstreams(1) ");
+    assert_string_equal(seen_by_old_reader(f), "(1) (1) (1) upstreams(1) ");
     open_state(f);
     sld_state_forget(f->state, secret_of("s"));
     reopen(f);
-    assert_string_equal(certificates(f), "secrets ns/t#2 ");
+    assert_string_equal(certificates(f),
+                        "secrets ns/t#2 secrets ns/vault:pki/issue/web?common_name=a#4 ");
 }
 
 // ---- Locking ----
