@@ -84,7 +84,7 @@ struct sld_http_call {
     struct sld_str server_name; // in TLS and verification, instead of the URL's host
     bool insecure;              // takes any certificate
     bool gzip;                  // asks for a compressed answer; max_body_bytes is of what it unpacks to
-    bool secret;                // call and answer hold secrets: their memory is overwritten when it is let go
+    bool secret;                // the answer's body holds secrets: its memory is overwritten when it is let go
 };
 // Borrowed during DONE.
 struct sld_http_answer {

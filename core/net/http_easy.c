@@ -256,7 +256,6 @@ struct sld_http_easy *sld_http_easy_create(const struct sld_http_call *call)
     sld_http_easy_init();
     struct sld_http_easy *e = SLD_NEW(struct sld_http_easy);
     sld_arena_init(&e->arena);
-    e->secret = call->secret;
     sld_buf_init(&e->body, call->max_body_bytes ? call->max_body_bytes : DEFAULT_BODY_BYTES);
     e->body.secret = call->secret;
     e->easy = curl_easy_init();
@@ -302,10 +301,7 @@ void sld_http_easy_destroy(struct sld_http_easy *e)
     curl_slist_free_all(e->headers);
     curl_slist_free_all(e->connect_to);
     sld_buf_fini(&e->body);
-    if (e->secret)
-        sld_arena_fini_secret(&e->arena);
-    else
-        sld_arena_fini(&e->arena);
+    sld_arena_fini_secret(&e->arena); // heads of requests hold tokens
     sld_xfree(e);
 }
 

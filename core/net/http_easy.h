@@ -11,7 +11,7 @@ struct sld_http_easy {
     CURL *easy;
     struct curl_slist *headers;      // of the request
     struct curl_slist *connect_to;
-    struct sld_arena arena;          // answer headers
+    struct sld_arena arena;          // URL and headers; wiped at the end
     struct sld_buf body;
     struct sld_http_header *answer_headers;
     size_t answer_header_count;
@@ -19,7 +19,6 @@ struct sld_http_easy {
     int status;                      // of the last status line
     bool headers_done;               // the empty line behind the headers came
     bool has_length;
-    bool secret;                     // everything is wiped at the end
     bool bodiless;                   // HEAD, 204, 304: the length speaks of a body that does not come
     uint64_t length;
     enum sld_rc refused;             // why a callback of ours ended the call; SLD_OK = it did not
