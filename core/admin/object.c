@@ -49,12 +49,12 @@ static void put_expiry(struct sld_json *j, const struct sld_admin_model *m,
         put_time(j, "expires", secret_expiry(m, key) * 1000);
 }
 
-// What the present document says in one word, so that who wrote it knows it again; of Secrets nothing,
-// because it could be guessed by.
+// What the present document says in one word, so that who wrote it knows it again; of Secrets and of
+// Settings, which may hold tokens, nothing, because it could be guessed by.
 static void put_content(struct sld_json *j, const struct sld_object *present)
 {
     char hash[17];
-    if (!present || present->id.kind == SLD_KIND_SECRET)
+    if (!present || present->id.kind == SLD_KIND_SECRET || present->id.kind == SLD_KIND_SETTINGS)
         return;
     sld_hash_text(sld_msg_hash(sld_object_msg(present)), hash);
     put_c(j, "content", hash);

@@ -57,7 +57,7 @@ static bool expected(struct apply *p, const struct sld_edit_doc *d, struct sld_s
 static void apply_one(struct apply *p, const struct sld_edit_doc *d)
 {
     struct sld_edit *e = &p->e;
-    struct sld_store_doc stored = {.version = SLD_STR("")}, now;
+    struct sld_store_doc stored = {.version = SLD_STR("")};
     struct sld_store_expect expect;
     struct sld_err err = {0};
     enum sld_rc rc = e->store->ops->get(e->store, &e->arena, d->id, &stored, &err);
@@ -75,7 +75,7 @@ static void apply_one(struct apply *p, const struct sld_edit_doc *d)
     const char *word = there ? "configured" : "created";
     err = (struct sld_err){0};
     if (!p->dry)
-        rc = e->store->ops->put(e->store, &e->arena, d->id, sld_edit_text(e, d), &expect, &now, &err);
+        rc = e->store->ops->put(e->store, &e->arena, d->id, sld_edit_text(e, d), &expect, NULL, &err);
     if (p->dry || !rc)
         sld_edit_say(d->id, p->dry ? (there ? "configured (dry run)" : "created (dry run)") : word);
     else

@@ -26,7 +26,8 @@ int sld_edit_fail(const struct sld_edit *e, const struct sld_ident *id, const st
 
 void sld_edit_say(struct sld_ident id, const char *word)
 {
-    printf("%s/%.*s/%.*s %s\n", sld_kind_info(id.kind)->plural, SLD_FMT(id.ns), SLD_FMT(id.name), word);
+    printf("%s/%.*s/%.*s %s\n", sld_kind_info(id.kind)->plural, SLD_FMT(id.ns), SLD_FMT(id.name),
+           word);
 }
 
 enum sld_rc sld_edit_init(struct sld_edit *e, const struct sld_args *args, struct sld_err *err)
@@ -78,8 +79,7 @@ enum sld_rc sld_edit_open(struct sld_edit *e, const char *flag, struct sld_err *
         return rc;
     const struct sld_source_ops *ops = sld_builtin_source(address);
     if (!ops)
-        return sld_err_set(err, SLD_INVALID,
-                           "%.*s is no store; give a directory",
+        return sld_err_set(err, SLD_INVALID, "%.*s is no store; give a directory",
                            SLD_FMT(address));
     if (!ops->store)
         return sld_err_set(err, SLD_INVALID, "%.*s is read only", SLD_FMT(address));
@@ -130,10 +130,11 @@ static void add_document(const struct sld_node *node, long index, void *arg)
         return;
     }
     if (d.id.ns.p == none.p && !e->ns.n) {
-        r->rc = sld_err_set(r->err, SLD_INVALID,
-                            "%.*s: %s %.*s has no namespace; set metadata.namespace, or give one by "
-                            "-n",
-                            SLD_FMT(d.origin), sld_kind_info(d.id.kind)->name, SLD_FMT(d.id.name));
+        r->rc =
+            sld_err_set(r->err, SLD_INVALID,
+                        "%.*s: %s %.*s has no namespace; set metadata.namespace, or give one by "
+                        "-n",
+                        SLD_FMT(d.origin), sld_kind_info(d.id.kind)->name, SLD_FMT(d.id.name));
         return;
     }
     if (d.id.ns.p == none.p)
@@ -200,9 +201,9 @@ static enum sld_rc read_stdin(struct reading *r)
 {
     struct sld_buf b;
     char room[65536];
-    ssize_t n;
+    ssize_t n = 0;
     sld_buf_init(&b, SLD_DIR_MAX_FILE_BYTES);
-    while ((n = read(STDIN_FILENO, room, sizeof(room))) > 0)
+    while (!b.full && (n = read(STDIN_FILENO, room, sizeof(room))) > 0)
         sld_buf_add(&b, sld_str_n(room, (size_t)n));
     r->source = SLD_STR(".");
     if (n < 0)
@@ -322,7 +323,24 @@ struct sld_str sld_edit_text(struct sld_edit *e, const struct sld_edit_doc *d)
 
 // ---- Checking ----
 
-// True when a Secret has what is shown in place of values.
+// Whether documents of KIND may hold values that are never shown.
+static bool has_values(enum sld_kind kind)
+{
+    switch (kind) {
+    case SLD_KIND_SECRET:
+    case SLD_KIND_SETTINGS:
+    case SLD_KIND_GATEWAY: // headers for collectors of access logs, and below
+    case SLD_KIND_LISTENER_OPTION:
+    case SLD_KIND_MATCHABLE_HTTP_GATEWAY:
+    case SLD_KIND_MATCHABLE_TCP_GATEWAY:
+    case SLD_KIND_PROXY:
+        return true;
+    default:
+        return false;
+    }
+}
+
+// True when a document has what is shown in place of values.
 static bool is_masked(const struct sld_node *n)
 {
     if (n->type == SLD_NODE_SCALAR)
@@ -339,11 +357,12 @@ static bool check_masks(const struct sld_edit *e)
     bool good = true;
     for (size_t i = 0; i < e->doc_count; i++) {
         const struct sld_edit_doc *d = &e->docs[i];
-        if (d->id.kind != SLD_KIND_SECRET || !is_masked(d->node))
+        if (!has_values(d->id.kind) || !is_masked(d->node))
             continue;
-        fprintf(stderr, "%.*s: error: the Secret says *** where its value was; solder does not print "
-                        "values, so write them again\n",
-                SLD_FMT(d->origin));
+        fprintf(stderr,
+                "%.*s: error: the %s says *** where a value was; solder does not print "
+                "values, so write it again\n",
+                SLD_FMT(d->origin), sld_kind_info(d->id.kind)->name);
         good = false;
     }
     return good;

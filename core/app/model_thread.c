@@ -874,6 +874,10 @@ void sld_model_thread_stop(struct sld_model_thread *m)
     sld_map_fini(&m->held);
     sld_map_fini(&m->problems);
     sld_intern_destroy(m->names);
+}
+
+void sld_model_thread_free(struct sld_model_thread *m)
+{
     sld_xfree(m);
 }
 

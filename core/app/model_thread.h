@@ -77,6 +77,9 @@ struct sld_model_thread *sld_model_thread_start(struct sld_loop *io,
                                                 const struct sld_model_options *o);
 // Ends it after what was posted; no callbacks after this returns. [io]
 void sld_model_thread_stop(struct sld_model_thread *m);
+// Of one that was stopped, once the io loop is gone: what was posted to it until then asks whether it
+// was. NULL is fine. [io]
+void sld_model_thread_free(struct sld_model_thread *m);
 // Loop of the thread, for posting.
 struct sld_loop *sld_model_thread_loop(struct sld_model_thread *m);
 // On the model thread only.

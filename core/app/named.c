@@ -191,17 +191,24 @@ static bool is_path(struct sld_str address)
     return address.n > 0 && (colon < 0 || (slash >= 0 && slash < colon));
 }
 
-// The path as the kernel sees it, or as it is written where there is nothing.
-static struct sld_str real_path(struct sld_arena *a, struct sld_str path)
+// PATH from the root, as it is written: without asking a disk, which may hang.
+static struct sld_str full_path(struct sld_arena *a, struct sld_str path)
 {
     char room[PATH_MAX];
     while (path.n > 1 && path.p[path.n - 1] == '/')
         path.n--;
-    if (realpath(sld_arena_cstr(a, path), room))
-        return sld_arena_str(a, sld_str_c(room));
     if (path.n && path.p[0] != '/' && getcwd(room, sizeof(room)))
         return sld_arena_fmt(a, "%s/%.*s", room, SLD_FMT(path));
     return sld_arena_str(a, path);
+}
+
+// The path as the kernel sees it, or as it is written where there is nothing.
+static struct sld_str real_path(struct sld_arena *a, struct sld_str path)
+{
+    char room[PATH_MAX];
+    if (realpath(sld_arena_cstr(a, path), room))
+        return sld_arena_str(a, sld_str_c(room));
+    return full_path(a, path);
 }
 
 struct sld_str sld_source_identity(struct sld_arena *a, struct sld_str address,
@@ -223,7 +230,7 @@ struct sld_str sld_source_absolute(struct sld_arena *a, struct sld_str address,
 {
     struct consul_address c;
     if (!consul_parse(address, &c))
-        return is_path(address) ? real_path(a, address) : sld_arena_str(a, address);
+        return is_path(address) ? full_path(a, address) : sld_arena_str(a, address);
     if (c.agent.n)
         return sld_arena_str(a, address);
     struct sld_str agent = default_agent(s);

@@ -15,6 +15,7 @@ struct load {
     struct sld_object *settings; // the resource in use
     struct sld_object *file;     // --settings, or NULL
     struct sld_str default_ns;
+    bool adopt;             // settings' solder.adoptDiscovered
     struct sld_map sources; // that were told
     bool accepted;          // what is read now counts as accepted before
 };
@@ -106,8 +107,7 @@ static void on_document(const struct sld_store_doc *doc, void *arg)
     struct sld_str key = sld_ident_key(&a, doc->id);
     if (l->accepted) {
         struct sld_doc_place place = {.path = key, .default_ns = l->default_ns};
-        struct sld_str origin =
-            sld_arena_fmt(&a, "%.*s/%.*s", SLD_FMT(l->source), SLD_FMT(key));
+        struct sld_str origin = sld_arena_fmt(&a, "%.*s/%.*s", SLD_FMT(l->source), SLD_FMT(key));
         struct sld_raw *raw = sld_raw_create(doc->id, doc->text, 1, -1, origin, &place);
         sld_translate_restore(l->o->translate, raw);
         SLD_UNREF(raw);
@@ -120,8 +120,7 @@ static enum sld_rc read_store(struct load *l, struct sld_store *store, struct sl
                               struct sld_err *err)
 {
     begin(l, name);
-    enum sld_rc rc =
-        store->ops->each(store, SLD_KIND_COUNT, SLD_STR_NONE, on_document, l, err);
+    enum sld_rc rc = store->ops->each(store, SLD_KIND_COUNT, SLD_STR_NONE, on_document, l, err);
     on_synced(l);
     return rc;
 }
@@ -136,7 +135,8 @@ static enum sld_rc read_address(struct load *l, const struct sld_source_ops *ops
                            SLD_FMT(address));
     struct sld_arena a = {0};
     enum sld_rc rc = ops->store->open(
-        address, sld_settings_merge(&a, l->file ? sld_object_msg(l->file) : NULL, NULL), &store, err);
+        address, sld_settings_merge(&a, l->file ? sld_object_msg(l->file) : NULL, NULL), &store,
+        err);
     if (!rc)
         rc = read_store(l, store, address, err);
     ops->store->close(store);
@@ -177,11 +177,16 @@ static enum sld_rc read_all(struct load *l, const struct sld_offline_options *op
     return rc;
 }
 
-static void apply_settings(struct load *l)
+static Gloo__Settings *settings_of(struct load *l)
 {
     bool use = l->settings && l->settings->ok;
-    Gloo__Settings *s = sld_settings_merge(&l->o->arena, l->file ? sld_object_msg(l->file) : NULL,
-                                           use ? sld_object_msg(l->settings) : NULL);
+    return sld_settings_merge(&l->o->arena, l->file ? sld_object_msg(l->file) : NULL,
+                              use ? sld_object_msg(l->settings) : NULL);
+}
+
+static void apply_settings(struct load *l)
+{
+    Gloo__Settings *s = settings_of(l);
     sld_translate_set_settings(l->o->translate, s);
     sld_settings_watch(l->o->intake, s);
     sld_translate_settings_in_use(l->o->translate, l->settings_key);
@@ -219,6 +224,66 @@ static enum sld_rc read_services(struct load *l, const struct sld_offline_option
     return opt->services ? sld_discovery_read(sld_str_c(opt->services), &ev, err) : SLD_OK;
 }
 
+// An intake and a translation with nothing in them.
+static void start(struct load *l, const struct sld_offline_options *opt)
+{
+    struct sld_translate_options to = {
+        .features = sld_builtin_features,
+        .feature_count = sld_builtin_feature_count,
+        .now_s = opt->now_s ? opt->now_s : (int64_t)time(NULL),
+        .notes = true,
+    };
+    l->o->translate = sld_translate_create(&to);
+    struct sld_intake_options io;
+    sld_intake_options_default(&io);
+    io.default_ns = opt->default_ns.n ? opt->default_ns : SLD_STR("gloo-system");
+    io.notes = true;
+    struct sld_intake_events ev = {.on_object = on_object, .on_problems = on_problems, .user = l};
+    l->o->intake = sld_intake_create(&io, &ev);
+    sld_intake_set_default_ns(l->o->intake, l->default_ns, 1);
+    sld_intake_set_adopt(l->o->intake, l->adopt);
+}
+
+static void stop(struct load *l)
+{
+    sld_intake_destroy(l->o->intake);
+    sld_translate_destroy(l->o->translate);
+    l->o->documents = 0;
+    l->accepted = false;
+    sld_map_fini(&l->sources);
+}
+
+// Takes over what the Settings found so far say of reading itself; true when that is news.
+static bool learn(struct load *l, const struct sld_offline_options *opt)
+{
+    const Gloo__Settings *s = settings_of(l);
+    struct sld_str ns = opt->default_ns.n ? opt->default_ns : sld_settings_own_ns(s);
+    bool adopt = s->solder && s->solder->adopt_discovered;
+    bool news = adopt != l->adopt || !sld_str_eq(ns, l->default_ns);
+    l->default_ns = ns;
+    l->adopt = adopt;
+    return news;
+}
+
+static enum sld_rc load(struct load *l, const struct sld_offline_options *opt, struct sld_err *err)
+{
+    enum sld_rc rc =
+        opt->settings_file ? sld_settings_read(opt->settings_file, &l->file, err) : SLD_OK;
+    learn(l, opt);
+    start(l, opt);
+    if (!rc)
+        rc = read_all(l, opt, err);
+    if (!rc && learn(l, opt)) {
+        stop(l);
+        start(l, opt);
+        rc = read_all(l, opt, err);
+    }
+    if (rc)
+        return rc;
+    apply_settings(l);
+    return read_services(l, opt, err);
+}
+
 enum sld_rc sld_offline_load(struct sld_offline *o, const struct sld_offline_options *opt,
                              struct sld_err *err)
 {
@@ -226,27 +291,7 @@ enum sld_rc sld_offline_load(struct sld_offline *o, const struct sld_offline_opt
     enum sld_rc rc = sld_settings_key(&o->arena, opt->settings_name, &l.settings_key, err);
     if (rc)
         return rc;
-    struct sld_translate_options to = {
-        .features = sld_builtin_features,
-        .feature_count = sld_builtin_feature_count,
-        .now_s = opt->now_s ? opt->now_s : (int64_t)time(NULL),
-        .notes = true,
-    };
-    o->translate = sld_translate_create(&to);
-    struct sld_intake_options io;
-    sld_intake_options_default(&io);
-    l.default_ns = opt->default_ns.n ? opt->default_ns : SLD_STR("gloo-system");
-    io.default_ns = l.default_ns;
-    io.notes = true;
-    struct sld_intake_events ev = {.on_object = on_object, .on_problems = on_problems, .user = &l};
-    o->intake = sld_intake_create(&io, &ev);
-    rc = opt->settings_file ? sld_settings_read(opt->settings_file, &l.file, err) : SLD_OK;
-    if (!rc)
-        rc = read_all(&l, opt, err);
-    if (!rc) {
-        apply_settings(&l);
-        rc = read_services(&l, opt, err);
-    }
+    rc = load(&l, opt, err);
     SLD_UNREF(l.settings);
     SLD_UNREF(l.file);
     sld_map_fini(&l.sources);

@@ -452,6 +452,7 @@ static void stop(struct server *s)
     sld_state_close(s->state);
     if (s->io)
         sld_loop_destroy(s->io);
+    sld_model_thread_free(s->model);
     server_sources_fini(s);
     sld_arena_fini(&s->answer);
     SLD_UNREF(s->settings);

@@ -130,6 +130,13 @@ static bool identity_taken(struct server *s, struct sld_str address, enum sld_so
     return taken;
 }
 
+// Whether problems are told of ADDRESS as a place that is no source.
+static bool is_place(const struct server *s, struct sld_str address)
+{
+    return sld_str_eq(address, sld_str_c(server_state_dir(s))) ||
+           (s->opt->settings_file && sld_str_eq(address, sld_str_c(s->opt->settings_file)));
+}
+
 static enum sld_rc add_flag(struct server *s, const char *flag, const char *address,
                             enum sld_source_role role, struct sld_err *err)
 {
@@ -138,6 +145,10 @@ static enum sld_rc add_flag(struct server *s, const char *flag, const char *addr
         return sld_err_set(err, SLD_LIMIT, "more than %d --config and --secrets", MAX_SOURCES);
     if (!(role == SLD_ROLE_SECRETS ? sld_builtin_secret_store(a) : sld_builtin_source(a)))
         return sld_err_set(err, SLD_INVALID, "--%s %s is nothing Solder can read; give a directory",
+                           flag, address);
+    if (is_place(s, a))
+        return sld_err_set(err, SLD_INVALID,
+                           "--%s %s is the state directory or the settings file; give another place",
                            flag, address);
     if (identity_taken(s, a, role, NULL))
         return sld_err_set(err, SLD_INVALID, "--%s %s is given twice", flag, address);
@@ -196,12 +207,14 @@ static struct sld_str name_of(struct server *s, struct sld_arena *a,
                               const struct sld_named_source *n)
 {
     const struct source *c = server_source_find(s, n->address);
-    if (!c || (c->named && c->role == n->role && c->flat == n->flat))
+    if (!is_place(s, n->address) &&
+        (!c || (c->named && c->role == n->role && c->flat == n->flat)))
         return n->address;
     return sld_arena_fmt(a, "%.*s (%s)", SLD_FMT(n->address), sld_source_role_name(n->role));
 }
 
-static unsigned order_of(const struct sld_named_source *n, size_t i)
+// The place of the Ith of NAMED: among those of its role, so that the others do not move it.
+static unsigned order_of(const struct sld_named_source *named, size_t i)
 {
     static const unsigned base[] = {
         [SLD_ROLE_CONFIG] = ORDER_CONFIG_NAMED,
@@ -209,7 +222,10 @@ static unsigned order_of(const struct sld_named_source *n, size_t i)
         [SLD_ROLE_SECRETS] = ORDER_SECRETS_NAMED,
         [SLD_ROLE_SERVICES] = ORDER_SERVICES,
     };
-    return base[n->role] + (unsigned)i;
+    unsigned before = 0;
+    for (size_t k = 0; k < i; k++)
+        before += named[k].role == named[i].role;
+    return base[named[i].role] + before;
 }
 
 // Whether a source of a flag, or one that was named before N, is what N names.
@@ -228,7 +244,7 @@ static void add_named(struct server *s, const struct sld_named_source *named, si
         if (!server_source_find(s, name) && s->source_count < MAX_SOURCES &&
             !covered(s, &named[i], NULL)) {
             struct source *c =
-                source_add(s, name, named[i].address, named[i].role, order_of(&named[i], i));
+                source_add(s, name, named[i].address, named[i].role, order_of(named, i));
             c->named = named[i].field;
             c->flat = named[i].flat;
             SLD_LOG(SLD_INFO, "app", "source_named", SLD_KC("source", c->name),
@@ -248,7 +264,7 @@ static bool still_named(struct server *s, const struct source *c,
 {
     for (size_t i = 0; i < n; i++) {
         if (c->role == named[i].role && c->flat == named[i].flat &&
-            c->order == order_of(&named[i], i) &&
+            c->order == order_of(named, i) &&
             sld_str_eq(sld_str_c(c->address), named[i].address) && !covered(s, &named[i], c))
             return true;
     }

@@ -651,6 +651,11 @@ void sld_intake_set_default_ns(struct sld_intake *in, struct sld_str ns, uint64_
         const struct origin *o = s->value;
         size_t unit_at = 0;
         for (struct unit *u; (u = sld_set_next(&o->units, &unit_at));) {
+            if (u->broken || u->pending) {
+                // Its bytes are older than what is told of it.
+                u->hash = (struct sld_hash){0}; // read anew when told again
+                continue;
+            }
             struct sld_blob *bytes = sld_obj_ref(u->bytes);
             if (bytes)
                 unit_read(u, bytes, true, now);
@@ -672,12 +677,4 @@ void sld_intake_watch(struct sld_intake *in, const struct sld_str *namespaces, s
     size_t at = 0;
     for (struct object *o; (o = sld_set_next(&in->objects, &at));)
         object_refresh(in, o);
-}
-
-size_t sld_intake_unwatched(const struct sld_intake *in)
-{
-    size_t n = 0;
-    SLD_LIST_EACH (it, &in->unwatched)
-        n++;
-    return n;
 }

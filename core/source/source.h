@@ -161,8 +161,6 @@ void sld_intake_set_default_ns(struct sld_intake *in, struct sld_str ns, uint64_
 // Only objects of these N namespaces count from now on (copied; 0 = all of them), and Settings
 // everywhere. What does not count is a note among the problems.
 void sld_intake_watch(struct sld_intake *in, const struct sld_str *namespaces, size_t n);
-// How many objects are said in namespaces that do not count.
-size_t sld_intake_unwatched(const struct sld_intake *in);
 // Whether Upstreams that Gloo's discovery wrote count; false at first. When that changes, every source is asked for another
 // look by on_second_look, which has to tell all its units again.
 void sld_intake_set_adopt(struct sld_intake *in, bool adopt);

@@ -40,7 +40,7 @@ struct sld_store_ops {
     // SLD_NOT_FOUND: there is none of ID.
     enum sld_rc (*get)(struct sld_store *s, struct sld_arena *a, struct sld_ident id,
                        struct sld_store_doc *out, struct sld_err *err);
-    // Writes TEXT, one YAML document, as that of ID. OUT gets it as it stands there now. SLD_CONFLICT:
+    // Writes TEXT, one YAML document, as that of ID. OUT (may be NULL) gets it as it stands there now. SLD_CONFLICT:
     // not what was expected; SLD_DENIED: not allowed, or only with force; SLD_INVALID: nothing that is
     // kept there.
     enum sld_rc (*put)(struct sld_store *s, struct sld_arena *a, struct sld_ident id,

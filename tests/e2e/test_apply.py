@@ -90,6 +90,7 @@ def test_wait_until_it_is_live(served):
     for n in range(5):
         done = served.waited(host("live", f"version {n}"))
         assert done.returncode == 0, done
+        assert served.site.object("virtualservices", "live")["state"] == "Accepted"
         served.site.wait_answer(lambda a, n=n: a.text == f"version {n}", host="live.test", timeout=1)
     assert served.site.object("virtualservices", "live")["state"] == "Accepted"
     assert served.waited(host("live", "version 4")).stdout == "virtualservices/gloo-system/live unchanged\n"
@@ -324,12 +325,38 @@ def test_secrets(folder):
     assert done.returncode == 1 and "hidden" not in done.stdout and "other" not in done.stdout, done
 
 
+def test_tokens_of_settings(folder):
+    """What get shows of Settings cannot be applied over the tokens that are there."""
+    settings = doc("Settings", "default", {"consul": {"token": "very-hidden"}, "refreshRate": "5s"})
+    assert folder.apply(settings).returncode == 0
+    path, = (folder.site.dir / "store").rglob("*.yaml")
+    assert path.stat().st_mode & 0o077 == 0
+    shown = folder.run("get", "settings", "default", "-o", "yaml").stdout
+    assert "very-hidden" not in shown
+    done = cli("apply", "-f", "-", "--config", folder.address, stdin=shown.replace("5s", "6s"))
+    assert done.returncode == 1 and "***" in done.stderr, done
+    assert "very-hidden" in path.read_text()
+
+
+def test_a_file_keeps_its_object(folder):
+    """--force writes no text into a file that would make another object of it."""
+    mine = folder.site.dir / "store/mine.yaml"
+    text = dump({**host("v", "1"), "metadata": {"name": "v", "namespace": "team"}})
+    mine.write_text(text)
+    bare = host("v", "2")
+    del bare["metadata"]["namespace"]
+    done = folder.run("apply", "-n", "team", "--force", docs=[bare])
+    assert done.returncode == 1 and "metadata.namespace" in done.stderr, done
+    assert mine.read_text() == text
+
+
 def test_read_only(folder):
     """A directory that may not be written: what is wrong, and nothing half."""
     root = folder.site.dir / "store"
     (root / "virtualservices").write_text("a file in the way")
     done = folder.apply(host("a", "1"))
-    assert done.returncode == 1 and "virtualservices" in done.stderr, done
+    assert done.returncode == 1 and "Not a directory" in done.stderr, done
+    assert (root / "virtualservices").read_text() == "a file in the way"
 
 
 def test_writers_take_turns(folder):
@@ -342,7 +369,9 @@ def test_writers_take_turns(folder):
         p.stdin.close()
     for p in running:
         p.wait(30)
-    assert all("created" in p.stdout.read() for p in running)
+    said = [p.stdout.read() for p in running]
+    assert all("created" in s for s in said)
+    assert sum("/same created" in s for s in said) == 1
     names = folder.run("get", "vs", "-o", "name").stdout.split()
     assert len(names) == 9
     assert cli("check", folder.address).returncode == 0

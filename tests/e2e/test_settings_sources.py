@@ -80,6 +80,32 @@ def test_source_comes_and_goes(site, named):
     assert [e["source"] for e in site.events("source_dropped")] == [str(named)]
 
 
+def test_one_more_moves_no_other(site, named):
+    """A source that is named besides leaves those that were named before as they are."""
+    secrets, artifacts = site.dir / "secrets", site.dir / "artifacts"
+    secrets.mkdir()
+    artifacts.mkdir()
+    settings = {"directorySecretSource": {"directory": str(secrets)}}
+    site.write("settings.yaml", doc(*SETTINGS, settings))
+    site.write("vs.yaml", host("own", "mine"))
+    site.start()
+    settings["directoryArtifactSource"] = {"directory": str(artifacts)}
+    site.write("settings.yaml", doc(*SETTINGS, settings))
+    eventually(lambda: str(artifacts) in sources(site))
+    assert not site.events("source_dropped")
+
+
+def test_own_places_are_named(site):
+    """Settings that name the state directory by mistake: it is read like any other, and nothing ends."""
+    site.write("vs.yaml", host("own", "mine"))
+    site.start()
+    site.write("settings.yaml", doc(*SETTINGS, {"directorySecretSource": {"directory": str(site.state)}}))
+    eventually(lambda: [s for s in sources(site) if str(site.state) in s])
+    assert site.ask(host="own.test").text == "mine"
+    done = cli("run", "--config", site.state, "--state-dir", site.state)
+    assert done.returncode == 2 and "state directory" in done.stderr, done
+
+
 def test_one_directory_for_another(site, named):
     """A change of place: what stands in both is served all the time."""
     other = site.dir / "other"

@@ -1,8 +1,8 @@
 // Documents in a directory, for the command line.
 //
-// What is written goes to "<plural>/<namespace>/<name>.yaml" with a first line that says so; only such
-// files are written again or removed, unless force is given. Writers of this kind take turns by a lock
-// on the directory.
+// What is written goes to "<plural>/<namespace>/<name>.yaml" with a first line that says so; only
+// such files are written again or removed, unless force is given. Writers of this kind take turns
+// by a lock on the directory.
 #include "source/store.h"
 
 #include <errno.h>
@@ -16,7 +16,8 @@
 #include "settings.pb-c.h"
 #include "source/dir/dir.h"
 
-#define MARK SLD_STR("# Written by solder apply, which writes it again; solder delete removes it.\n")
+#define MARK                                                                                       \
+    SLD_STR("# Written by solder apply, which writes it again; solder delete removes it.\n")
 
 // A document that was found.
 struct entry {
@@ -122,13 +123,15 @@ static void add_document(const struct sld_node *node, long index, void *arg)
         return;
     }
     struct sld_str key = sld_ident_key(&tmp, id);
-    const struct entry *other = sld_set_get(&d->entries, key);
+    struct entry *other = sld_set_get(&d->entries, key);
     if (other && sld_str_cmp(other->doc.path, f->path) <= 0) {
         sld_arena_fini(&tmp);
         return;
     }
-    if (other)
+    if (other) {
         sld_set_remove(&d->entries, other);
+        sld_xfree(other);
+    }
     struct entry *e = sld_xcalloc(1, sizeof(*e) + key.n + 1);
     memcpy(e->key, key.p, key.n);
     sld_ident_parse(sld_str_c(e->key), &e->doc.id);
@@ -279,17 +282,20 @@ static enum sld_rc take(struct dir_store *d, struct sld_ident id,
     struct sld_str is = *e ? (*e)->doc.version : SLD_STR("");
     if (expect->version.p && !sld_str_eq(expect->version, is)) {
         if (!*e)
-            return sld_err_set(err, SLD_CONFLICT, "it is not in %s, where version %.*s was expected",
-                               d->root, SLD_FMT(expect->version));
-        return sld_err_set(err, SLD_CONFLICT, "%.*s has version %.*s, not %s%.*s: somebody changed it",
+            return sld_err_set(err, SLD_CONFLICT,
+                               "it is not in %s, where version %.*s was expected", d->root,
+                               SLD_FMT(expect->version));
+        return sld_err_set(err, SLD_CONFLICT,
+                           "%.*s has version %.*s, not %s%.*s: somebody changed it",
                            SLD_FMT((*e)->doc.place), SLD_FMT(is), expect->version.n ? "" : "none",
                            SLD_FMT(expect->version));
     }
     if (*e && !(*e)->own && !expect->force)
-        return sld_err_set(err, SLD_DENIED,
-                           "it stands in %.*s, which solder apply did not write; change it there, or "
-                           "give --force",
-                           SLD_FMT((*e)->doc.place));
+        return sld_err_set(
+            err, SLD_DENIED,
+            "it stands in %.*s, which solder apply did not write; change it there, or "
+            "give --force",
+            SLD_FMT((*e)->doc.place));
     if (*e && !(*e)->alone)
         return sld_err_set(err, SLD_DENIED,
                            "it stands in %.*s beside other documents; change it there",
@@ -346,8 +352,8 @@ static void sync_parent(struct dir_store *d, const char *path)
 }
 
 // Replaces the file PATH as a whole.
-static enum sld_rc write_file(struct dir_store *d, const char *path, struct sld_str bytes, mode_t mode,
-                              struct sld_err *err)
+static enum sld_rc write_file(struct dir_store *d, const char *path, struct sld_str bytes,
+                              mode_t mode, struct sld_err *err)
 {
     struct sld_arena a = {0};
     const char *slash = strrchr(path, '/');
@@ -385,18 +391,62 @@ static enum sld_rc new_path(struct dir_store *d, struct sld_arena *a, struct sld
     return make_parents(d, *out, err);
 }
 
+struct said {
+    struct sld_doc_place place;
+    struct sld_ident id;
+    bool so;
+};
+
+static void look_at_said(const struct sld_node *node, long index, void *arg)
+{
+    struct said *s = arg;
+    struct sld_ident is;
+    enum sld_code code;
+    (void)index;
+    s->so |= sld_model_identify(node, &s->place, &is, &code, NULL) == SLD_OK &&
+             is.kind == s->id.kind && sld_str_eq(is.ns, s->id.ns) &&
+             sld_str_eq(is.name, s->id.name);
+}
+
+// Whether TEXT in the file PATH is a document of ID.
+static bool says(const struct dir_store *d, struct sld_str path, struct sld_str text,
+                 struct sld_ident id)
+{
+    struct sld_arena a = {0};
+    struct sld_document *docs;
+    size_t n;
+    enum sld_code code;
+    struct said s = {.place = {.path = path, .default_ns = d->default_ns}, .id = id};
+    if (!sld_doc_read(&a, text, &sld_doc_limits_default, &docs, &n, &code, NULL)) {
+        for (size_t i = 0; i < n; i++) {
+            if (docs[i].root)
+                sld_model_each(docs[i].root, look_at_said, &s);
+        }
+    }
+    sld_arena_fini_secret(&a);
+    return s.so;
+}
+
 static enum sld_rc write_entry(struct dir_store *d, const struct entry *e, struct sld_ident id,
                                struct sld_str text, struct sld_err *err)
 {
     struct sld_arena a = {0};
     const char *path = e ? sld_arena_cstr(&a, e->doc.path) : NULL;
     enum sld_rc rc = e ? SLD_OK : new_path(d, &a, id, &path, err);
+    if (e && !says(d, e->doc.path, text, id))
+        rc = sld_err_set(
+            err, SLD_DENIED,
+            "written to %.*s, the document would not be %s %.*s in namespace %.*s: give it "
+            "apiVersion, kind and metadata.namespace",
+            SLD_FMT(e->doc.place), sld_kind_info(id.kind)->name, SLD_FMT(id.name), SLD_FMT(id.ns));
     if (!rc) {
         bool own = !e || e->own;
-        struct sld_str bytes = sld_arena_fmt(
-            &a, "%.*s%.*s%s", SLD_FMT(own ? MARK : SLD_STR("")), SLD_FMT(text),
-            sld_str_ends(text, SLD_STR("\n")) ? "" : "\n");
-        rc = write_file(d, path, bytes, id.kind == SLD_KIND_SECRET ? 0600 : 0644, err);
+        struct sld_str bytes =
+            sld_arena_fmt(&a, "%.*s%.*s%s", SLD_FMT(own ? MARK : SLD_STR("")), SLD_FMT(text),
+                          sld_str_ends(text, SLD_STR("\n")) ? "" : "\n");
+        // Settings may hold tokens.
+        bool values = id.kind == SLD_KIND_SECRET || id.kind == SLD_KIND_SETTINGS;
+        rc = write_file(d, path, bytes, values ? 0600 : 0644, err);
     }
     sld_arena_fini_secret(&a);
     return rc;
@@ -412,7 +462,7 @@ static enum sld_rc store_put(struct sld_store *s, struct sld_arena *a, struct sl
     if (!rc)
         rc = write_entry(d, e, id, text, err);
     forget(d);
-    if (!rc)
+    if (!rc && out)
         rc = store_get(s, a, id, out, err);
     let_go(d);
     return rc;

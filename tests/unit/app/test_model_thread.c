@@ -115,6 +115,7 @@ static int end(void **state)
     struct world *w = *state;
     sld_model_thread_stop(w->m);
     sld_loop_destroy(w->io);
+    sld_model_thread_free(w->m);
     size_t at = 0;
     for (struct sld_map_slot *s; (s = sld_map_next(&w->resources, &at));) {
         struct sld_blob *b = s->value;
