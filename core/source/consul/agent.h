@@ -36,6 +36,8 @@ struct sld_consul {
     struct sld_list watches; // struct sld_consul_watch
     struct sld_list queue;   // watches that wait for a slot, in order
     unsigned watch_count, asking;
+    unsigned ceiling;           // of ASKING; 0: SLD_CONSUL_WATCHES_MAX
+    uint64_t raised_ns;         // when it was lowered or raised last
     // The token file as read last.
     struct sld_arena token_arena;
     struct sld_str file_token;

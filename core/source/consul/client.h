@@ -10,8 +10,8 @@ struct Gloo__Settings;
 
 enum {
     // An agent refuses the 201st connection from one address. This many blocking queries run at a
-    // time; watches beyond it take turns, and so see changes late.
-    SLD_CONSUL_WATCHES_MAX = 96,
+    // time, fewer while it refuses some; watches beyond it take turns, and so see changes late.
+    SLD_CONSUL_WATCHES_MAX = 144,
     SLD_CONSUL_CALLS_MAX = 16, // connections for calls beside them
     SLD_CONSUL_BODY_MAX_BYTES = 256 * 1024 * 1024,
 };
@@ -102,16 +102,23 @@ void sld_consul_send(struct sld_consul *c, const struct sld_consul_query *q);
 //
 // The index only says when to ask. Whoever changes all the time is asked twenty times a second.
 
+// How many more watches there may be before they take turns.
+size_t sld_consul_watch_room(const struct sld_consul *c);
+
 struct sld_consul_watch;
 struct sld_consul_watch_options {
     struct sld_consul_query query; // GET; copied
     uint64_t wait_ms;              // 0 = settings' consul.waitTime, else refreshRate, else 60 s
+    bool every_index;              // an answer is news, too, when only the index moved
+    // What is known already goes up to this index: the first question waits, too. 0: nothing is
+    // known.
+    uint64_t index;
     // The first answer, and each that differs from the one told before: body, status or facts but
     // for index and last contact. A->err is NULL.
     void (*on_answer)(void *user, const struct sld_consul_answer *a);
-    // It cannot be read, for whatever reason RC; SLD_OK and MESSAGE absent: it can again (before
-    // on_answer, if that comes). A single failure is not told unless it is SLD_DENIED or
-    // SLD_INVALID. May be NULL.
+    // It cannot be read, for whatever reason RC; SLD_OK and MESSAGE absent: it can again (told before
+    // on_answer, but behind it when the answer before was refused). A single failure is not told
+    // unless it is SLD_DENIED or SLD_INVALID. May be NULL.
     void (*on_problem)(void *user, enum sld_rc rc, struct sld_str message);
     void *user;
 };
@@ -120,6 +127,9 @@ struct sld_consul_watch *sld_consul_watch_start(struct sld_consul *c,
                                                 const struct sld_consul_watch_options *o);
 // NULL is fine.
 void sld_consul_watch_stop(struct sld_consul_watch *w);
+// From within on_answer: the answer cannot be used (it was cut, it is garbage). It counts as a
+// failure because of WHY, and W asks from the beginning, later.
+void sld_consul_watch_refuse(struct sld_consul_watch *w, const char *why);
 // Asks from the beginning, at once, and tells the answer whatever was told before.
 void sld_consul_watch_again(struct sld_consul_watch *w);
 // Stops asking until resumed, which goes on where it was.

@@ -13,7 +13,10 @@ enum {
     BUSY_MIN_MS = 1000, // after 429
     RETURN_MS = 500,    // when the agent is back, who waits asks within this time
     TURN_MS = 2000,     // how long a watch may wait when there are more than may ask
-    EARLY_MS = 500,     // an answer without news that came earlier than this did not wait
+    CEILING_MIN = 8,    // however many questions the agent refuses
+    CEILING_STEP = 8,   // more of them after each CEILING_MS without a refusal
+    CEILING_MS = 60 * 1000,
+    EARLY_MS = 500, // an answer without news that came earlier than this did not wait
 };
 
 enum state {
@@ -39,11 +42,13 @@ struct sld_consul_watch {
     bool went_back;   // since the last answer that was told
     bool told;        // ANSWER was told
     struct sld_hash answer;
-    uint64_t spent_ns; // the time up to which questions are paid for: GAP each
-    unsigned failures; // since the last answer
-    unsigned early;    // answers without news that did not wait, one after the other
-    bool complained;   // on_problem was told
-    bool *stopped;     // of the callback that runs: set when the watch is gone
+    uint64_t spent_ns;   // the time up to which questions are paid for: GAP each
+    unsigned failures;   // since the last answer
+    unsigned early;      // answers without news that did not wait, one after the other
+    bool complained;     // on_problem was told
+    const char *refused; // why the answer that is told cannot be used
+    unsigned refusals;   // such answers, one after the other
+    bool *stopped;       // of the callback that runs: set when the watch is gone
 };
 
 static void on_timer(void *user);
@@ -53,11 +58,31 @@ static void ask(struct sld_consul_watch *w);
 
 // ---- Slots ----
 
+// The agent has too many connections of ours: others on this machine have their share.
+static void ceiling_lower(struct sld_consul *c)
+{
+    unsigned now = c->asking * 3 / 4;
+    c->ceiling = now < CEILING_MIN ? CEILING_MIN : now;
+    c->raised_ns = sld_mono_ns();
+}
+
+static unsigned ceiling(struct sld_consul *c)
+{
+    uint64_t now = sld_mono_ns();
+    if (c->ceiling && now - c->raised_ns > CEILING_MS * MS) {
+        c->raised_ns = now;
+        c->ceiling += CEILING_STEP;
+        if (c->ceiling >= SLD_CONSUL_WATCHES_MAX)
+            c->ceiling = 0;
+    }
+    return c->ceiling ? c->ceiling : SLD_CONSUL_WATCHES_MAX;
+}
+
 static void slot_free(struct sld_consul *c)
 {
     SLD_INV(c->asking > 0);
     c->asking--;
-    if (sld_list_empty(&c->queue))
+    if (sld_list_empty(&c->queue) || c->asking >= ceiling(c))
         return;
     struct sld_consul_watch *w = SLD_CONTAINER_OF(c->queue.next, struct sld_consul_watch, in_queue);
     sld_list_remove(&w->in_queue);
@@ -93,7 +118,7 @@ static void on_timer(void *user)
 
 static void ask_or_queue(struct sld_consul_watch *w)
 {
-    if (w->c->asking < SLD_CONSUL_WATCHES_MAX) {
+    if (w->c->asking < ceiling(w->c)) {
         ask(w);
         return;
     }
@@ -105,7 +130,7 @@ static void ask_or_queue(struct sld_consul_watch *w)
 static uint64_t wait_of(const struct sld_consul_watch *w)
 {
     uint64_t ms = w->opt.wait_ms ? w->opt.wait_ms : w->c->cfg.wait_ms;
-    if (w->c->watch_count > SLD_CONSUL_WATCHES_MAX && ms > TURN_MS)
+    if (w->c->watch_count > ceiling(w->c) && ms > TURN_MS)
         ms = TURN_MS;
     return ms - sld_consul_random(ms / 10 + 1);
 }
@@ -145,6 +170,7 @@ static bool tell_answer(struct sld_consul_watch *w, const struct sld_consul_answ
 {
     bool stopped = false;
     w->stopped = &stopped;
+    w->refused = NULL;
     w->opt.on_answer(w->opt.user, a);
     if (stopped)
         return false;
@@ -164,6 +190,12 @@ static uint64_t backoff_ms(unsigned failures, uint64_t least)
 static void failed(struct sld_consul_watch *w, const struct sld_err *err)
 {
     w->failures++;
+    if (err->rc == SLD_AGAIN)
+        ceiling_lower(w->c);
+    // An agent that comes back with less than it had would hold the question back for all of the
+    // wait.
+    if (err->rc == SLD_IO)
+        w->index = 0;
     w->c->down = w->c->down || err->rc == SLD_IO;
     if (w->failures > 1 || err->rc == SLD_DENIED || err->rc == SLD_INVALID) {
         if (!tell_problem(w, err->rc, sld_str_c(err->msg)))
@@ -216,22 +248,41 @@ static uint64_t take_index(struct sld_consul_watch *w, const struct sld_consul_a
     return moved ? pace_ms(w) : w->early ? backoff_ms(w->early, 0) : 0;
 }
 
+// The answer that was told cannot be used.
+static void refuse(struct sld_consul_watch *w)
+{
+    struct sld_err err = {0};
+    sld_err_set(&err, SLD_IO, "%.*s%.*s: %s", SLD_FMT(sld_consul_name(w->c)),
+                SLD_FMT(w->opt.query.path), w->refused);
+    w->told = false;
+    w->failures = w->refusals++;
+    failed(w, &err);
+}
+
 static void answered(struct sld_consul_watch *w, struct sld_consul_answer *a)
 {
     w->failures = 0;
     agent_is_back(w->c);
+    bool moved = a->index != w->index;
     uint64_t pause = take_index(w, a);
-    if (w->complained && !tell_problem(w, SLD_OK, SLD_STR_NONE))
+    if (w->complained && !w->refusals && !tell_problem(w, SLD_OK, SLD_STR_NONE))
         return;
     // Whether the index moved says nothing: it does for changes elsewhere, and does not when a
     // token loses rights.
     struct sld_hash hash = answer_hash(a);
-    bool news = !w->told || !sld_hash_eq(hash, w->answer);
+    bool news = !w->told || !sld_hash_eq(hash, w->answer) || (w->opt.every_index && moved);
     a->went_back = w->went_back;
     w->went_back = false;
     w->told = true;
     w->answer = hash;
     if (news && !tell_answer(w, a))
+        return;
+    if (news && w->refused) {
+        refuse(w);
+        return;
+    }
+    w->refusals = 0;
+    if (w->complained && !tell_problem(w, SLD_OK, SLD_STR_NONE))
         return;
     if (w->state == DELAYED) // nobody paused or restarted it meanwhile
         sld_timer_start(w->timer, pause);
@@ -260,6 +311,11 @@ static void on_done(const struct sld_http_answer *ha, void *user)
 
 // ---- Watches ----
 
+size_t sld_consul_watch_room(const struct sld_consul *c)
+{
+    return c->watch_count < SLD_CONSUL_WATCHES_MAX ? SLD_CONSUL_WATCHES_MAX - c->watch_count : 0;
+}
+
 struct sld_consul_watch *sld_consul_watch_start(struct sld_consul *c,
                                                 const struct sld_consul_watch_options *o)
 {
@@ -268,6 +324,7 @@ struct sld_consul_watch *sld_consul_watch_start(struct sld_consul *c,
     w->c = c;
     w->opt = *o;
     w->opt.query = consul_query_copy(&w->arena, &o->query);
+    w->index = o->index;
     w->timer = sld_timer_create(c->loop, on_timer, w);
     sld_list_init(&w->in_queue);
     sld_list_push(&c->watches, &w->link);
@@ -290,6 +347,12 @@ void sld_consul_watch_stop(struct sld_consul_watch *w)
     sld_timer_destroy(w->timer);
     sld_arena_fini(&w->arena);
     sld_xfree(w);
+}
+
+void sld_consul_watch_refuse(struct sld_consul_watch *w, const char *why)
+{
+    SLD_PRE(w->stopped);
+    w->refused = why;
 }
 
 void sld_consul_watch_again(struct sld_consul_watch *w)

@@ -19,7 +19,8 @@ struct world {
     uint64_t last_contact;
     char body[512], message[512];
     enum sld_rc rc;
-    bool stop_in_answer;
+    bool stop_in_answer, refuse_next, every_index;
+    uint64_t from;
 };
 
 static void world_init(struct world *x)
@@ -87,6 +88,11 @@ static void on_answer(void *user, const struct sld_consul_answer *a)
     struct world *x = user;
     take(x, a);
     x->told_count++;
+    if (x->refuse_next) {
+        x->refuse_next = false;
+        sld_consul_watch_refuse(x->w, "no list of keys");
+        return;
+    }
     if (x->stop_in_answer) {
         sld_consul_watch_stop(x->w);
         x->w = NULL;
@@ -126,6 +132,8 @@ static void watch_on_io(void *arg)
     const struct sld_consul_param params[] = {{SLD_STR("recurse"), SLD_STR_NONE}};
     struct sld_consul_watch_options o = {
         .query = {.path = SLD_STR("/v1/kv/gloo/"), .params = params, .param_count = 1},
+        .every_index = x->every_index,
+        .index = x->from,
         .on_answer = on_answer,
         .on_problem = on_problem,
         .user = x,
@@ -528,16 +536,16 @@ static void failures_are_told_and_waited_out(void **state)
     // Once is a stumble: an election, a connection that was idle too long.
     expect_index(&x, 10);
     peer_reply(&x.peer, 500, 0, "No cluster leader");
-    expect_index(&x, 10);
+    expect_index(&x, 0); // it may have lost what it had: no waiting for an index it never reaches
     peer_reply(&x.peer, 200, 11, "[1]");
     expect_index(&x, 11);
     assert_int_equal(x.problem_count, 0);
     peer_reply(&x.peer, 500, 0, "No cluster leader");
-    expect_index(&x, 11);
+    expect_index(&x, 0);
     peer_reply(&x.peer, 429, 0, "");
     wait_for(&x.problem);
     assert_int_equal(x.rc, SLD_AGAIN);
-    expect_index(&x, 11);
+    expect_index(&x, 0);
     peer_reply(&x.peer, 200, 11, "[1]");
     wait_for(&x.problem); // well again, and nothing new
     assert_int_equal(x.rc, SLD_OK);
@@ -553,6 +561,53 @@ static void failures_are_told_and_waited_out(void **state)
     wait_for(&x.problem);
     wait_for(&x.told);
     assert_string_equal(x.body, "[2]");
+    teardown(&x);
+}
+
+static void an_answer_can_be_refused(void **state)
+{
+    (void)state;
+    struct world x;
+    setup(&x);
+    x.refuse_next = true;
+    watch(&x);
+    expect_index(&x, 0);
+    peer_reply(&x.peer, 200, 10, "garbage");
+    expect_index(&x, 0);
+    x.refuse_next = true;
+    peer_reply(&x.peer, 200, 10, "garbage");
+    wait_for(&x.problem); // once would be a stumble
+    assert_int_equal(x.rc, SLD_IO);
+    assert_non_null(strstr(x.message, "/v1/kv/gloo/: no list of keys"));
+    expect_index(&x, 0);
+    peer_reply(&x.peer, 200, 10, "[1]");
+    wait_for(&x.told);
+    wait_for(&x.problem);
+    assert_int_equal(x.rc, SLD_OK);
+    assert_int_equal(x.problem_count, 2);
+    expect_index(&x, 10);
+    teardown(&x);
+}
+
+static void a_watch_goes_on_where_another_was(void **state)
+{
+    (void)state;
+    struct world x;
+    setup(&x);
+    x.from = 10;
+    x.every_index = true;
+    watch(&x);
+    expect_index(&x, 10);
+    peer_reply(&x.peer, 200, 11, "[1]");
+    wait_for(&x.told);
+    assert_false(x.went_back);
+    expect_index(&x, 11);
+    peer_reply(&x.peer, 200, 12, "[1]"); // the same, but it was asked for each index
+    wait_for(&x.told);
+    expect_index(&x, 12);
+    peer_reply(&x.peer, 200, 12, "[1]");
+    expect_index(&x, 12);
+    assert_int_equal(x.told_count, 2);
     teardown(&x);
 }
 
@@ -716,6 +771,31 @@ static void more_watches_than_connections_take_turns(void **state)
     teardown(&x);
 }
 
+// An agent that refuses a connection is asked less at a time.
+static void refused_connections_lower_the_ceiling(void **state)
+{
+    (void)state;
+    struct world x;
+    struct asked a;
+    setup(&x);
+    struct crowd cr = {.x = &x};
+    io_do(&x.peer.io, crowd_on_io, &cr);
+    for (int i = 0; i < SLD_CONSUL_WATCHES_MAX; i++)
+        peer_asked(&x.peer, &a);
+    peer_reply(&x.peer, 429, 0, "");
+    peer_asked(&x.peer, &a); // the next had its place by then
+    // Those that are answered now make no room before a quarter is gone.
+    int more = SLD_CONSUL_WATCHES_MAX / 4 - 1;
+    for (int i = 0; i < more; i++) {
+        peer_reply(&x.peer, 200, 10, "[1]");
+        wait_for(&x.told);
+    }
+    ask(&x, (struct sld_consul_query){.path = SLD_STR("/v1/status/leader")});
+    assert_string_equal(peer_asked(&x.peer, &a)->path, "/v1/status/leader");
+    io_do(&x.peer.io, crowd_stop_on_io, &cr);
+    teardown(&x);
+}
+
 // ---- Without a loop, and farewells ----
 
 struct fetch {
@@ -800,11 +880,14 @@ int main(void)
         cmocka_unit_test(an_index_that_went_back_is_told),
         cmocka_unit_test(lost_rights_are_news_without_an_index),
         cmocka_unit_test(failures_are_told_and_waited_out),
+        cmocka_unit_test(an_answer_can_be_refused),
+        cmocka_unit_test(a_watch_goes_on_where_another_was),
         cmocka_unit_test(another_server_is_not_taken_for_an_agent),
         cmocka_unit_test(an_agent_that_leaves_answers_at_once),
         cmocka_unit_test(a_watch_can_be_stopped_and_asked_again),
         cmocka_unit_test(new_settings_count_at_once),
         cmocka_unit_test(more_watches_than_connections_take_turns),
+        cmocka_unit_test(refused_connections_lower_the_ceiling),
         cmocka_unit_test(a_command_line_asks_without_a_loop),
         cmocka_unit_test(a_farewell_outlives_its_agent),
     };
