@@ -148,12 +148,17 @@ class _Connection:
 
 
 class Proxy:
-    """Listens on `port` of 127.0.0.1 for a server's PORT. `seen` holds (method, path, status or None)."""
+    """Listens on `port` of 127.0.0.1 for a server's PORT.
+
+    `seen` holds (method, path, status or None if a fault answered); `waiting` is how many requests the server has
+    not answered yet.
+    """
 
     def __init__(self, port):
         self.port_behind, self.port = port, harness.free_port()
         self.fault, self.ended, self.lock = None, False, threading.Lock()
-        self.listener, self.connections, self.seen, self.spoiled = None, set(), [], 0
+        self.listener, self.connections, self.seen, self.spoiled, self.waiting = None, set(), [], 0, 0
+        self.filler = None
 
     def __enter__(self):
         self.accept()
@@ -193,12 +198,25 @@ class Proxy:
             listener.close()
         self.drop()
 
+    def swallow(self):
+        """Whatever is sent here vanishes: nothing more is said on the connections there are, and attempts to make one
+        are not answered. Until accept()."""
+        self.fault = lambda x: half_open
+        listener, self.listener = self.listener, None
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        # Behind a full queue of connections that nobody takes, the kernel drops whatever asks for another.
+        self.listener = self._listener(0)
+        self.filler = socket.create_connection(("127.0.0.1", self.port))
+
     def accept(self):
-        """The end of refuse()."""
-        self.listener = socket.socket()
-        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.listener.bind(("127.0.0.1", self.port))
-        self.listener.listen(256)
+        """The end of refuse() and swallow()."""
+        if self.filler:
+            self.filler.close()
+            self.listener.close()
+            self.filler = None
+            self.heal()
+        self.listener = self._listener(256)
         threading.Thread(target=self._listen, args=(self.listener,), daemon=True).start()
 
     def drop(self):
@@ -223,6 +241,13 @@ class Proxy:
 
     # How
 
+    def _listener(self, queue):
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", self.port))
+        listener.listen(queue)
+        return listener
+
     def _listen(self, listener):
         while True:
             try:
@@ -239,11 +264,20 @@ class Proxy:
         with self.lock:
             self.connections.discard(c)
 
+    def _forward(self, x):
+        with self.lock:
+            self.waiting += 1
+        try:
+            return x.forward()
+        finally:
+            with self.lock:
+                self.waiting -= 1
+
     def answer(self, x):
         at = self.fault
         fault = at and at(x)
         if not fault:
-            reply = x.forward()
+            reply = self._forward(x)
             # It may have taken long: another fault may hold by now.
             fault = self.fault and self.fault is not at and self.fault(x)
             if not fault:
