@@ -87,9 +87,11 @@ struct sld_admin_host {
     // Calls FN for each fact of each source.
     void (*facts)(void (*fn)(struct sld_str source, const struct sld_source_fact *f, void *arg),
                   void *arg, void *user);
+    // Numbers that sources count.
+    size_t (*metrics)(struct sld_source_metric *out, size_t max, void *user);
     void *user;
 };
-enum { SLD_ADMIN_CHECKS_MAX = 16, SLD_ADMIN_SOURCES_MAX = 64 };
+enum { SLD_ADMIN_CHECKS_MAX = 16, SLD_ADMIN_SOURCES_MAX = 64, SLD_ADMIN_METRICS_MAX = 64 };
 
 struct sld_admin_options {
     struct sld_loop *io;

@@ -207,6 +207,15 @@ static void put_facts(struct sld_buf *b, const struct sld_admin *a)
     a->opt.host.facts(put_fact, &all, a->opt.host.user);
 }
 
+static void put_counted(struct sld_buf *b, const struct sld_admin *a)
+{
+    struct sld_source_metric m[SLD_ADMIN_METRICS_MAX];
+    const struct sld_admin_host *h = &a->opt.host;
+    size_t n = h->metrics(m, SLD_ADMIN_METRICS_MAX, h->user);
+    for (size_t i = 0; i < n; i++)
+        metric_one(b, m[i].name, m[i].type, m[i].value, m[i].help);
+}
+
 static void put_edge(struct sld_buf *b, const struct sld_admin *a)
 {
     struct sld_admin_edge e = {0};
@@ -272,6 +281,7 @@ void metrics_finish(struct sld_admin *a, struct answer *out)
     put_xds(&out->body, a->opt.xds);
     put_sources(&out->body, a);
     put_facts(&out->body, a);
+    put_counted(&out->body, a);
     put_edge(&out->body, a);
     put_ready(&out->body, a);
     put_own(&out->body, a);

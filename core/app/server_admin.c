@@ -188,6 +188,17 @@ static void edge_state(struct sld_admin_edge *out, void *user)
     };
 }
 
+static size_t metrics(struct sld_source_metric *out, size_t max, void *user)
+{
+    (void)user;
+    size_t n = 0;
+    for (size_t i = 0; i < sld_builtin_secret_store_count; i++) {
+        const struct sld_secret_store_ops *ops = sld_builtin_secret_stores[i];
+        n += ops->metrics ? ops->metrics(out + n, max - n) : 0;
+    }
+    return n;
+}
+
 struct sld_admin_host server_admin_host(struct server *s)
 {
     return (struct sld_admin_host){.query = query,
@@ -195,5 +206,6 @@ struct sld_admin_host server_admin_host(struct server *s)
                                    .sources = sources,
                                    .edge = edge_state,
                                    .facts = facts,
+                                   .metrics = metrics,
                                    .user = s};
 }

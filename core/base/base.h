@@ -15,4 +15,5 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/obj.h"
+#include "base/random.h"
 #include "base/str.h"

@@ -12,4 +12,7 @@
 // namespace to documents that do not say them.
 struct sld_secret_store_ops {
     struct sld_source_ops source;
+    // Fills up to MAX numbers of all stores of this type and returns how many there are. NULL: none.
+    // [io]
+    size_t (*metrics)(struct sld_source_metric *out, size_t max);
 };

@@ -45,6 +45,12 @@ struct sld_source_fact {
     struct sld_str problem; // absent: it is well
 };
 
+// A number that sources of one type count together, for /metrics; the texts are literals.
+struct sld_source_metric {
+    const char *name, *type, *help; // type: "counter", "gauge", "untyped"
+    double value;
+};
+
 struct sld_source_ops {
     const char *name; // "directory"
     const char *help; // one line for --help

@@ -98,6 +98,14 @@ static inline size_t host_sources(struct sld_admin_source *out, size_t max, void
     return f->source_count;
 }
 
+static inline size_t host_metrics(struct sld_source_metric *out, size_t max, void *user)
+{
+    (void)user;
+    assert_true(max > 0);
+    out[0] = (struct sld_source_metric){"store_reads_total", "counter", "Reads.", 7};
+    return 1;
+}
+
 static inline void host_edge(struct sld_admin_edge *out, void *user)
 {
     *out = ((struct fixture *)user)->edge;
@@ -195,7 +203,7 @@ static inline void open_on_io(void *arg)
     const struct sld_admin_options o = {
         .io = f->io.loop,
         .xds = f->xds,
-        .host = {host_query, host_checks, host_sources, host_edge, host_facts, f},
+        .host = {host_query, host_checks, host_sources, host_edge, host_facts, host_metrics, f},
         .version = SLD_STR("1.2.3"),
         .commit = SLD_STR("abc\"def"),
     };

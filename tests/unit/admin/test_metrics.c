@@ -193,6 +193,7 @@ static void test_format(void **state)
     expect_sample(&m, "solder_config_convergence_seconds_count", "0");
     expect_sample(&m, "solder_source_up{source=\"/etc/\\\"solder\\\"\\n\\\\x\"}", "1");
     expect_sample(&m, "solder_source_up{source=\"(not UTF-8)\"}", "0");
+    expect_sample(&m, "store_reads_total", "7");
     expect_sample(&m, "solder_source_last_sync_timestamp_seconds{source=\"/etc/\\\"solder\\\"\\n\\\\x\"}",
                   "1700000000.25");
     expect_sample(&m, "solder_envoy_up", "1");
