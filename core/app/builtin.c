@@ -2,6 +2,7 @@
 #include "app/builtin.h"
 
 #include "secret/dir/dir.h"
+#include "secret/vault/vault.h"
 #include "source/dir/dir.h"
 
 // ---- Sources ----
@@ -24,6 +25,7 @@ const struct sld_source_ops *sld_builtin_source(struct sld_str address)
 
 const struct sld_secret_store_ops *const sld_builtin_secret_stores[] = {
     &sld_secret_dir_ops,
+    &sld_secret_vault_ops,
 };
 const size_t sld_builtin_secret_store_count = SLD_ARRAY_LEN(sld_builtin_secret_stores);
 

@@ -51,7 +51,7 @@ SENSITIVE = """TlsSecret.private_key AwsSecret.access_key AwsSecret.secret_key A
                AccountCredentialsSecret.password EncryptionKeySecret.key Secret.extensions
                VaultSecrets.token VaultSecrets.access_token VaultAwsAuth.access_key_id
                VaultAwsAuth.secret_access_key VaultAwsAuth.session_token ConsulConfiguration.token
-               ConsulConfiguration.password""".split()
+               ConsulConfiguration.password VaultAppRoleAuth.secret_id VaultJwtAuth.jwt VaultUserpassAuth.password""".split()
 STATES = {
     "Gateway.http_gateway": "BUILT", "Gateway.hybrid_gateway": "KNOWN", "Upstream.kube": "KNOWN",
     "Upstream.gcp": "ENTERPRISE", "Upstream.dns_refresh_rate": "OPTION", "RouteOptions.jwt": "ENTERPRISE",

@@ -1,0 +1,305 @@
+// What the files of the Vault store share.
+//
+//   want ─▶ unit ─┐                              ┌▶ call ─▶ net ─▶ Vault
+//                 ├─ sweep: which changed? ─▶ read ┤
+//   refreshRate ──┘        (list.c)        (read.c) └◀─ token ◀─ session (login, renewal)
+//                                            │
+//                            Secret document ▼ (document.c) ─▶ events: put, gone, problem, synced
+#pragma once
+
+#include "codec/doc.h"
+#include "loop/loop.h"
+#include "model/model.h"
+#include "net/http.h"
+#include "secret/vault/config.h"
+#include "secret/vault/vault.h"
+
+struct vault;
+
+enum {
+    VAULT_BODY_MAX_BYTES = 4 * 1024 * 1024,  // of a secret or a login
+    VAULT_LIST_MAX_BYTES = 16 * 1024 * 1024, // of a listing
+    VAULT_UNITS_MAX = 20000,                 // secrets wanted at a time
+    VAULT_BACKOFF_MIN_MS = 500,
+    VAULT_BACKOFF_MAX_MS = 15 * 1000,
+    VAULT_REVOKE_MS = 60 * 1000, // a replaced certificate is revoked after so long
+};
+
+// ---- Calls (call.c) ----
+
+enum vault_verdict {
+    VAULT_OK,
+    VAULT_MISSING,  // nothing is there
+    VAULT_DELETED,  // its latest version was deleted or destroyed
+    VAULT_NO_ROUTE, // no engine is mounted there, or it has no such path
+    VAULT_REFUSED,  // the request cannot be served as it is
+    VAULT_DENIED,   // the token is not valid, or has not the right; Vault does not say which
+    VAULT_DOWN,     // no answer, or one that says nothing about what was asked for
+};
+
+// Borrowed during the callback.
+struct vault_answer {
+    enum vault_verdict verdict;
+    int status;                  // 0: none came
+    const struct sld_node *data; // of the envelope: "data", "auth", "wrap_info"; NULL: none
+    const struct sld_node *auth;
+    const struct sld_node *root;
+    const char *words; // what Vault or the network said, for people; "" when it is well
+};
+
+struct vault_request {
+    const char *method;    // NULL = GET
+    struct sld_str path;   // "secret/data/a b": below /v1/, not escaped
+    struct sld_str query;  // escaped; absent: none
+    struct sld_str body;   // JSON; absent: none
+    struct sld_str token;  // absent: the session's; empty: none
+    size_t max_body_bytes; // 0 = VAULT_BODY_MAX_BYTES
+    bool urgent;           // does not count as running: the session's own
+};
+typedef void vault_done(const struct vault_answer *a, void *user);
+struct vault_call;
+// Starts at once. Everything in RQ is copied. DONE comes exactly once unless cancelled, never
+// before this returns.
+struct vault_call *vault_ask(struct vault *v, const struct vault_request *rq, vault_done *done,
+                             void *user);
+// NULL is fine.
+void vault_call_cancel(struct vault_call *c);
+// Sends RQ after which nobody asks: with a client of its own that outlives V and ends when the
+// answer is there or at the latest after two seconds. sld_loop_destroy waits for it.
+void vault_send(struct vault *v, const struct vault_request *rq);
+
+// ---- Logins (login.c, aws.c) ----
+
+// What a method sends. Lives in A.
+struct vault_login {
+    struct sld_str path; // "auth/approle/login"
+    struct sld_str body;
+};
+// Makes the request of C's method, which is none of the token methods. SECRET: its secret, read
+// from the file or unwrapped already.
+SLD_NODISCARD enum sld_rc vault_login_make(struct sld_arena *a, const struct vault_config *c,
+                                           struct sld_str secret, struct vault_login *out,
+                                           struct sld_err *err);
+// The content of FILE without white space at its ends. SLD_IO, SLD_INVALID (empty) with words.
+SLD_NODISCARD enum sld_rc vault_read_file(struct sld_arena *a, struct sld_str file,
+                                          const char *what, struct sld_str *out,
+                                          struct sld_err *err);
+// The identity of AWS as Vault asks for it, signed for TIME_S: the fields of the login's body.
+// (aws.c)
+void vault_aws_fields(struct sld_arena *a, const struct vault_config *c, int64_t time_s,
+                      struct sld_json *j);
+
+// ---- The session (session.c) ----
+
+enum session_state {
+    SESSION_OFF,    // has not begun
+    SESSION_UNWRAP, // a wrapped secret is on its way
+    SESSION_LOGIN,  // a login is on its way
+    SESSION_LOOKUP, // Vault is asked about a token that was given
+    SESSION_ON,     // nothing to do before `due_ns`
+    SESSION_RENEW,  // a renewal is on its way
+    SESSION_WAIT,   // what failed is tried again at `due_ns`
+};
+
+struct session {
+    enum session_state state;
+    struct vault_call *call;
+    struct sld_arena arena;  // of token and accessor; wiped
+    struct sld_str token;    // absent: there is none, requests have to wait; empty: none is needed
+    struct sld_str accessor; // absent: not known
+    bool own;                // by a login of ours: it can be given back
+    bool renewable;
+    bool unknown;       // Vault tells nothing about it: only requests show what it is worth
+    bool proved;        // a request succeeded with it
+    bool doubted;       // a request was denied: Vault is asked whether it is still valid
+    bool over;          // the former ended
+    bool login_due;     // the next step is a login, not a renewal
+    uint64_t looked_ns; // mono: when it was last known to be valid; 0: never
+    int64_t life_s;     // it had when it was new; 0: it does not end
+    int64_t expires_s;  // Unix seconds; 0: never
+    int64_t renews_s;   // Unix seconds, for people; 0: it is not renewed
+    uint64_t expires_ns, due_ns; // mono; 0: never. due: of the next step
+    unsigned failures;           // in a row, of logins and renewals
+    char problem[SLD_ERR_MAX];   // "" = it is well
+    char fact[160];              // its name among the facts
+    struct sld_arena next_arena; // of a token that was given and is being looked at; wiped
+    struct sld_str next;
+    struct sld_arena unwrapped_arena; // wiped
+    struct sld_str unwrapped;         // the secret that came out of a wrapping token
+    struct sld_hash unwrapped_from;   // the wrapping token
+    struct sld_hash file_hash;        // of the secret file's content as it was last used
+    uint64_t file_ns;                 // mono: when it is looked at again
+};
+
+// Cancels everything; with REVOKE the token is given back, if it is our own and the configuration
+// says so.
+void session_stop(struct vault *v, bool revoke);
+// Begins with a login; then does what is due. Returns the next time (mono) something will be, 0 =
+// never.
+uint64_t session_tick(struct vault *v, uint64_t now);
+// A request was denied. True: the token is valid, it has not the right. False: whether it is valid
+// is being looked at, or it is not; requests have to wait for vault_session_ready. *DENIED_NS, 0 at
+// first, is the caller's memory of one subject.
+bool session_denied(struct vault *v, uint64_t *denied_ns);
+// Whether the token's end is near and nothing is going to prevent it.
+bool session_ends_soon(const struct session *s, int64_t now_s);
+// Whether requests can be sent.
+bool session_ready(const struct vault *v);
+
+// ---- Units (unit.c) ----
+
+enum unit_kind { UNIT_SECRET, UNIT_DATA, UNIT_CERTIFICATE };
+
+// One Secret that is wanted.
+struct unit {
+    struct vault *v;
+    enum unit_kind kind;
+    struct sld_arena arena;   // of the slices
+    struct sld_str path;      // as the vault command has it:
+                              // "secret/gloo/gloo.solo.io/v1/Secret/ns/name", "kv/team/web"
+    struct sld_str place;     // as the events' path
+    struct sld_str ns, name;  // slices of key
+    struct sld_store_ref ref; // of data and certificates
+    struct vault_call *call;
+    struct sld_list in_queue; // of what has to be done
+    bool check;               // only whether it changed
+    bool answered;            // since it was wanted: value, missing or refused
+    bool told;                // a value is in force
+    bool missing;             // nothing is there
+    bool by_data;             // whether it changed cannot be asked for: it is read
+    bool no_list;             // nor can its folder be listed
+    uint64_t forget_ns;       // mono: when it is forgotten; 0: it is wanted
+    uint64_t due_ns; // mono: when it is read again by itself (certificates, leases); 0: never
+    unsigned failures;
+    uint64_t denied_ns;          // see session_denied
+    struct sld_hash seen;        // of what the engine says of the latest version
+    struct sld_hash hash;        // of the document in force
+    int64_t expires_s, renews_s; // Unix seconds; 0: never
+    bool leased;                 // expires_s is that of a lease
+    char version[64];            // of the engine, or a certificate's serial number; "" = none
+    char problem[SLD_ERR_MAX];   // "" = it is well
+    char key[];                  // "secrets/ns/name"
+};
+
+// A unit for KEY, or NULL when KEY can be none of Vault's.
+struct unit *unit_create(struct vault *v, struct sld_str key);
+// Tells nothing. Cancels what is under way.
+void unit_destroy(struct unit *u);
+// Reads U, or checks it: the next request of it. The session is ready.
+void unit_go(struct unit *u);
+// What the engine says of U's latest version, NUMBER: it is queued for reading when that is news.
+// ABOUT NULL: there is none.
+void unit_seen(struct unit *u, struct sld_str number, const struct sld_node *about);
+// Tells that U is not there any more, if it was told.
+void unit_gone(struct unit *u);
+
+// ---- Mounts (mount.c) ----
+
+// An engine.
+struct mount {
+    struct sld_list link;
+    unsigned kv_version; // 0: not a key-value engine
+    bool no_list;        // it lists no versions
+    size_t n;
+    char path[]; // "kv" without slashes
+};
+// The mount that PATH lies in, or NULL when it is not known yet.
+struct mount *mount_find(const struct vault *v, struct sld_str path);
+void mount_add(struct vault *v, struct sld_str path, unsigned kv_version);
+void mounts_clear(struct vault *v);
+
+// ---- Sweeps (sweep.c) ----
+
+// A folder whose versions are listed in one request.
+struct folder {
+    struct sld_list link;
+    struct vault *v;
+    struct vault_call *call; // NULL: not started
+    size_t mount_n, n;
+    char path[]; // "secret/gloo/gloo.solo.io/v1/Secret/ns"
+};
+
+// Queues what shows which of the wanted secrets changed.
+void sweep_start(struct vault *v);
+void sweep_stop(struct vault *v);
+void folder_go(struct folder *f);
+
+// ---- Documents (document.c) ----
+
+struct document {
+    struct sld_buf text;           // a Secret in Gloo's flat form, JSON; secret
+    int64_t not_before, not_after; // of its certificate, Unix seconds; 0: it has none
+};
+// The document of U from DATA, what Vault holds or issued. The words of ERR never show a value. OUT
+// is the caller's to free (text) but after an error; SLD_CONFLICT: it was made, but the metadata in
+// DATA are another object's.
+SLD_NODISCARD enum sld_rc document_make(struct document *out, const struct unit *u,
+                                        const struct sld_node *data, struct sld_err *err);
+
+// ---- The store (store.c) ----
+
+// A certificate to be revoked.
+struct retired {
+    struct sld_list link;
+    uint64_t due_ns;
+    size_t mount_n;
+    char text[]; // mount and serial number, each NUL-terminated
+};
+
+// Why the whole store cannot be read, and since when.
+struct vault_trouble {
+    int64_t since_s;
+    char words[SLD_ERR_MAX]; // "" = it is well
+};
+enum { VAULT_TOLD_MAX = 2 * SLD_ERR_MAX };
+
+struct vault {
+    struct sld_source base;
+    struct sld_loop *io;
+    struct sld_source_events ev;
+    struct vault_config cfg;
+    struct sld_http_client *http;
+    unsigned running; // requests under way, but for the session's
+    struct session session;
+    unsigned generation, ready_generation; // count tokens
+    struct sld_set units;
+    struct sld_list queue;   // units that something has to be done for
+    struct sld_list mounts;  // longest first
+    struct sld_list folders; // of the sweep, started or not
+    bool sweeping;
+    uint64_t sweep_ns;  // mono: the next sweep
+    uint64_t forget_ns; // mono: nothing is forgotten before
+    bool marked;        // all wants of a round have been told
+    bool sync_due;      // something was told since on_synced
+    unsigned failures;  // calls without a usable answer, in a row
+    uint64_t wait_ns;   // mono: nothing is asked before; 0: at once
+    struct vault_trouble unreached, no_token;
+    char told[VAULT_TOLD_MAX]; // the store's problem as it was told; "" = none
+    bool settings_told;        // a problem of path "settings" is told
+    bool token_told;           // and one of path "token"
+    struct sld_list retired;
+    struct sld_timer *wake;
+    char *address; // own
+};
+
+// A call of V got this; false when it says nothing, so that it has to be asked again after the
+// pause that begins here.
+bool vault_heard(struct vault *v, const struct vault_answer *a);
+// The session has a token, or the one it has was found valid.
+void vault_session_ready(struct vault *v);
+// There is none, and why.
+void vault_session_lost(struct vault *v, const char *words);
+// A request succeeded with the token.
+void vault_proved(struct vault *v);
+// Something has to be done for U: read it, or with CHECK see whether it changed.
+void vault_queue(struct unit *u, bool check);
+// The certificate SERIAL of MOUNT is not used any more.
+void vault_retire(struct vault *v, struct sld_str mount, const char *serial);
+// Goes on with whatever can be done now, in the next turn of the loop.
+void vault_kick(struct vault *v);
+// NS with jitter: between nine tenths of it and all.
+uint64_t vault_jitter(uint64_t ns);
+// The pause after so many FAILURES in a row, in nanoseconds: doubling, with jitter.
+uint64_t vault_backoff(unsigned failures);
+// "2026-11-30 05:11:02 UTC".
+struct sld_str vault_time(struct sld_arena *a, int64_t s);

@@ -1,0 +1,545 @@
+// Who we are to Vault: logging in, renewing, and what to do when that fails.
+//
+//   start ─▶ [unwrap] ─▶ login ──┐ ok
+//     ▲      lookup of a given ──┴─▶ on ─▶ renew at two thirds ─▶ on ... ─▶ login again at the
+//     └── wait (jitter, doubling) ◀── failed                               longest life
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "secret/vault/inside.h"
+
+enum {
+    SECOND = 1000 * 1000 * 1000,
+    FILE_EACH_S =
+        1, // a secret file is looked at so often while nobody can log in with what it says
+    TOKEN_FILE_EACH_S = 2,
+    STEP_MIN_MS = 200,   // between steps of a token that hardly lives
+    REFUSED_MAX_S = 300, // between logins that Vault refuses: it locks out who tries too often
+    SOON_S = 14 * 86400, // a token that is not renewed is warned of so long before, but ...
+    SOON_PART = 5,       // ... in the last fifth of its life at most
+};
+
+static void begin(struct vault *v);
+static void log_in(struct vault *v, struct sld_str secret);
+static void look_at(struct vault *v, struct sld_str token);
+
+// ---- Facts out of answers ----
+
+static struct sld_str text_of(const struct sld_node *map, const char *key)
+{
+    struct sld_str s = sld_node_text(sld_node_get(map, sld_str_c(key)));
+    return s.n ? s : SLD_STR_NONE;
+}
+
+static int64_t number_of(const struct sld_node *map, const char *key)
+{
+    int64_t n = 0;
+    return sld_str_i64(text_of(map, key), &n) && n > 0 ? n : 0;
+}
+
+static bool flag_of(const struct sld_node *map, const char *key)
+{
+    return sld_str_eq(text_of(map, key), SLD_STR("true"));
+}
+
+// ---- Where the session is ----
+
+static bool given(const struct vault *v)
+{
+    return v->cfg.method == VAULT_TOKEN || v->cfg.method == VAULT_TOKEN_FILE;
+}
+
+static void drop_token(struct session *s)
+{
+    sld_arena_fini_secret(&s->arena);
+    s->token = s->accessor = SLD_STR_NONE;
+    s->expires_s = s->renews_s = s->life_s = 0;
+    s->expires_ns = 0;
+    s->proved = s->unknown = s->own = s->doubted = false;
+    s->looked_ns = 0;
+}
+
+static void take_token(struct vault *v, struct sld_str token)
+{
+    struct session *s = &v->session;
+    struct sld_arena a = {0};
+    struct sld_str copy = sld_arena_str(&a, token); // TOKEN may be the one that is dropped
+    drop_token(s);
+    v->generation++;
+    s->arena = a;
+    s->token = copy;
+}
+
+// The life of the token ends in TTL_S (0: never); it was or will be asked about again at two
+// thirds.
+static void set_life(struct vault *v, int64_t ttl_s)
+{
+    struct session *s = &v->session;
+    uint64_t now = sld_mono_ns();
+    int64_t wall = sld_wall_ms() / 1000;
+    s->expires_s = ttl_s ? wall + ttl_s : 0;
+    s->expires_ns = ttl_s ? now + (uint64_t)ttl_s * SECOND : 0;
+    s->due_ns = 0;
+    s->renews_s = 0;
+    bool steps = s->own || s->renewable || v->cfg.method == VAULT_TOKEN_FILE;
+    if (!ttl_s || !steps)
+        return;
+    uint64_t wait = vault_jitter((uint64_t)ttl_s * SECOND / 3 * 2);
+    wait = wait < (uint64_t)STEP_MIN_MS * 1000000 ? (uint64_t)STEP_MIN_MS * 1000000 : wait;
+    s->due_ns = now + wait;
+    s->renews_s = wall + (int64_t)(wait / SECOND);
+}
+
+static void now_on(struct vault *v)
+{
+    struct session *s = &v->session;
+    s->state = SESSION_ON;
+    s->failures = 0;
+    s->problem[0] = 0;
+    s->over = s->doubted = false;
+    s->looked_ns = sld_mono_ns();
+    vault_session_ready(v);
+}
+
+// Tries again later. REFUSED: Vault understood and said no, so it is asked less often.
+static void wait_for_next(struct vault *v, bool refused)
+{
+    struct session *s = &v->session;
+    s->failures++;
+    s->state = SESSION_WAIT;
+    uint64_t pause = vault_backoff(s->failures);
+    if (refused) {
+        unsigned shift = s->failures < 10 ? s->failures : 10;
+        uint64_t most = (uint64_t)REFUSED_MAX_S * SECOND, longer = (uint64_t)SECOND << shift;
+        pause = vault_jitter(longer < most ? longer : most);
+    }
+    s->due_ns = sld_mono_ns() + pause;
+    s->file_ns = sld_mono_ns() + (uint64_t)FILE_EACH_S * SECOND;
+}
+
+static void failed(struct vault *v, bool refused, const char *fmt, ...) SLD_PRINTF(3, 4);
+
+// There is no way to a token for now; the one at hand stays until it ends.
+static void failed(struct vault *v, bool refused, const char *fmt, ...)
+{
+    struct session *s = &v->session;
+    char words[SLD_ERR_MAX];
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vsnprintf(words, sizeof(words), fmt, ap);
+    va_end(ap);
+    SLD_INV(n >= 0);
+    struct sld_str whole = sld_str_utf8_cut(sld_str_c(words), sizeof(words) - 1);
+    snprintf(s->problem, sizeof(s->problem), "%.*s", SLD_FMT(whole));
+    s->doubted = false;
+    wait_for_next(v, refused);
+    if (!s->token.p)
+        vault_session_lost(v, s->problem);
+}
+
+// ---- Logins ----
+
+static const char *method_name(const struct vault *v)
+{
+    static const char *const names[] = {
+        [VAULT_NO_TOKEN] = "no token",
+        [VAULT_TOKEN] = "token",
+        [VAULT_TOKEN_FILE] = "token file",
+        [VAULT_APP_ROLE] = "appRole",
+        [VAULT_KUBERNETES] = "kubernetes",
+        [VAULT_JWT] = "jwt",
+        [VAULT_CERTIFICATE] = "certificate",
+        [VAULT_USERPASS] = "userpass",
+        [VAULT_AWS] = "aws",
+    };
+    return names[v->cfg.method];
+}
+
+static void count_login(bool ok)
+{
+    int64_t now = sld_wall_ms() / 1000;
+    if (ok) {
+        sld_vault_stats.login_successes++;
+        sld_vault_stats.last_login_success_s = now;
+    } else {
+        sld_vault_stats.login_failures++;
+        sld_vault_stats.last_login_failure_s = now;
+    }
+}
+
+static void count_renewal(bool ok)
+{
+    int64_t now = sld_wall_ms() / 1000;
+    if (ok) {
+        sld_vault_stats.renew_successes++;
+        sld_vault_stats.last_renew_success_s = now;
+    } else {
+        sld_vault_stats.renew_failures++;
+        sld_vault_stats.last_renew_failure_s = now;
+    }
+}
+
+static void on_login(const struct vault_answer *a, void *user)
+{
+    struct vault *v = user;
+    struct session *s = &v->session;
+    s->call = NULL;
+    bool heard = vault_heard(v, a);
+    struct sld_str token = text_of(a->auth, "client_token");
+    if (a->verdict != VAULT_OK || !token.p) {
+        count_login(false);
+        failed(v, heard, "login by %s failed: %s", method_name(v),
+               a->verdict == VAULT_OK ? "the answer has no token" : a->words);
+        SLD_LOG(SLD_WARN, "secret", "login_failed", SLD_KC("method", method_name(v)),
+                SLD_KC("reason", a->words));
+        return;
+    }
+    count_login(true);
+    take_token(v, token);
+    struct sld_str accessor = text_of(a->auth, "accessor");
+    s->accessor = accessor.p ? sld_arena_str(&s->arena, accessor) : SLD_STR_NONE;
+    s->own = true;
+    s->login_due = false;
+    s->renewable = flag_of(a->auth, "renewable");
+    s->life_s = number_of(a->auth, "lease_duration");
+    set_life(v, s->life_s);
+    SLD_LOG(SLD_INFO, "secret", "login", SLD_KC("method", method_name(v)),
+            SLD_KS("accessor", s->accessor), SLD_KI("life_s", s->life_s));
+    now_on(v);
+}
+
+static void log_in(struct vault *v, struct sld_str secret)
+{
+    struct session *s = &v->session;
+    struct sld_arena a = {0};
+    struct vault_login login = {0};
+    struct sld_err err = {0};
+    if (vault_login_make(&a, &v->cfg, secret, &login, &err) == SLD_OK) {
+        const struct vault_request rq = {.method = "POST",
+                                         .path = login.path,
+                                         .body = login.body,
+                                         .token = SLD_STR(""),
+                                         .urgent = true};
+        s->state = SESSION_LOGIN;
+        s->call = vault_ask(v, &rq, on_login, v);
+    } else {
+        failed(v, false, "login by %s is not possible: %s", method_name(v), err.msg);
+    }
+    sld_arena_fini_secret(&a);
+}
+
+// ---- Wrapped secrets ----
+
+static void on_unwrapped(const struct vault_answer *a, void *user)
+{
+    struct vault *v = user;
+    struct session *s = &v->session;
+    s->call = NULL;
+    bool heard = vault_heard(v, a);
+    struct sld_str secret = text_of(a->data, "secret_id");
+    if (a->verdict == VAULT_OK && secret.p) {
+        sld_arena_fini_secret(&s->unwrapped_arena);
+        s->unwrapped = sld_arena_str(&s->unwrapped_arena, secret);
+        log_in(v, s->unwrapped);
+        return;
+    }
+    s->unwrapped_from = (struct sld_hash){0};
+    count_login(false);
+    if (!heard || a->verdict == VAULT_OK)
+        failed(v, heard, "the secret id cannot be unwrapped: %s",
+               heard ? "the answer has none" : a->words);
+    else
+        failed(v, true,
+               "appRole.secretId: the wrapping token is spent or over (%s); write a new one, and "
+               "find out who used "
+               "the former if it was not Solder",
+               a->words);
+}
+
+static void unwrap(struct vault *v, struct sld_str token)
+{
+    struct session *s = &v->session;
+    struct sld_hash from = sld_hash_bytes(token);
+    if (s->unwrapped.p && sld_hash_eq(from, s->unwrapped_from)) {
+        log_in(v, s->unwrapped);
+        return;
+    }
+    s->unwrapped_from = from;
+    const struct vault_request rq = {
+        .method = "POST", .path = SLD_STR("sys/wrapping/unwrap"), .token = token, .urgent = true};
+    s->state = SESSION_UNWRAP;
+    s->call = vault_ask(v, &rq, on_unwrapped, v);
+}
+
+// ---- Tokens that were given ----
+
+static void on_lookup(const struct vault_answer *a, void *user)
+{
+    struct vault *v = user;
+    struct session *s = &v->session;
+    s->call = NULL;
+    bool heard = vault_heard(v, a);
+    if (!heard) {
+        failed(v, false, "Vault cannot be asked about the token: %s", a->words);
+        return;
+    }
+    if (s->next.p) {
+        if (!sld_str_eq(s->next, s->token))
+            take_token(v, s->next);
+        sld_arena_fini_secret(&s->next_arena);
+        s->next = SLD_STR_NONE;
+    }
+    if (a->verdict == VAULT_OK) {
+        struct sld_str accessor = text_of(a->data, "accessor");
+        bool own = s->own;
+        int64_t life = s->life_s;
+        s->accessor = accessor.p ? sld_arena_str(&s->arena, accessor) : SLD_STR_NONE;
+        s->unknown = false;
+        s->renewable = flag_of(a->data, "renewable");
+        s->life_s = own ? life : number_of(a->data, "creation_ttl");
+        set_life(v, number_of(a->data, "ttl"));
+        now_on(v);
+        return;
+    }
+    if (given(v) && !s->looked_ns && !s->over) {
+        // It may be good all the same: not every token may ask about itself.
+        s->unknown = true;
+        s->renewable = false;
+        s->state = SESSION_ON;
+        s->due_ns = 0;
+        s->doubted = false;
+        snprintf(s->problem, sizeof(s->problem), "Vault tells nothing about the token: %s",
+                 a->words);
+        vault_session_ready(v);
+        return;
+    }
+    drop_token(s);
+    if (given(v))
+        failed(v, true,
+               "the token is not taken (%s): it is over, was revoked or is unknown; give Solder "
+               "another by %s",
+               a->words,
+               v->cfg.method == VAULT_TOKEN ? "Settings or VAULT_TOKEN" : "the token file");
+    else
+        begin(v); // one of ours was revoked
+}
+
+static void look_at(struct vault *v, struct sld_str token)
+{
+    struct session *s = &v->session;
+    const struct vault_request rq = {
+        .path = SLD_STR("auth/token/lookup-self"), .token = token, .urgent = true};
+    s->state = SESSION_LOOKUP;
+    s->call = vault_ask(v, &rq, on_lookup, v);
+}
+
+static void take_given(struct vault *v, struct sld_str token)
+{
+    struct session *s = &v->session;
+    sld_arena_fini_secret(&s->next_arena);
+    s->next = sld_arena_str(&s->next_arena, token);
+    look_at(v, s->next);
+}
+
+// ---- Steps ----
+
+static void begin(struct vault *v)
+{
+    struct session *s = &v->session;
+    struct sld_arena a = {0};
+    struct sld_str secret = v->cfg.secret;
+    struct sld_err err = {0};
+    enum sld_rc rc = SLD_OK;
+    if (v->cfg.method == VAULT_NO_TOKEN) {
+        take_token(v, SLD_STR(""));
+        s->due_ns = 0;
+        now_on(v);
+        return;
+    }
+    if (v->cfg.secret_file.p)
+        rc = vault_read_file(&a, v->cfg.secret_file, method_name(v), &secret, &err);
+    s->file_hash = rc == SLD_OK && secret.p ? sld_hash_bytes(secret) : (struct sld_hash){0};
+    s->file_ns = sld_mono_ns() + (uint64_t)TOKEN_FILE_EACH_S * SECOND;
+    if (rc)
+        failed(v, false, "%s", err.msg);
+    else if (given(v))
+        take_given(v, secret);
+    else if (v->cfg.wrapped)
+        unwrap(v, secret);
+    else
+        log_in(v, secret);
+    sld_arena_fini_secret(&a);
+}
+
+static void on_renewed(const struct vault_answer *a, void *user)
+{
+    struct vault *v = user;
+    struct session *s = &v->session;
+    s->call = NULL;
+    bool heard = vault_heard(v, a);
+    count_renewal(a->verdict == VAULT_OK);
+    if (a->verdict == VAULT_OK) {
+        int64_t ttl = number_of(a->auth, "lease_duration");
+        // Near its longest life a token gets less and less; a new one gets all again.
+        s->login_due = s->own && ttl * 3 < s->life_s * 2;
+        s->renewable = flag_of(a->auth, "renewable");
+        s->life_s = s->life_s ? s->life_s : ttl;
+        set_life(v, ttl);
+        SLD_LOG(SLD_DEBUG, "secret", "renewed", SLD_KS("accessor", s->accessor),
+                SLD_KI("life_s", ttl));
+        now_on(v);
+        return;
+    }
+    SLD_LOG(SLD_WARN, "secret", "renewal_failed", SLD_KS("accessor", s->accessor),
+            SLD_KC("reason", a->words));
+    if (!heard) {
+        failed(v, false, "the token cannot be renewed: %s", a->words);
+    } else if (s->own) {
+        begin(v);
+    } else if (a->verdict == VAULT_REFUSED) {
+        s->renewable = false;
+        s->state = SESSION_ON;
+        s->due_ns = 0;
+        s->renews_s = 0;
+        s->doubted = false;
+        snprintf(s->problem, sizeof(s->problem), "the token cannot be renewed: %s", a->words);
+        vault_session_ready(v);
+    } else {
+        look_at(v, s->token);
+    }
+}
+
+static void renew(struct vault *v)
+{
+    struct session *s = &v->session;
+    struct sld_arena a = {0};
+    struct sld_str body = v->cfg.lease_increment_s ? sld_arena_fmt(&a, "{\"increment\":%d}",
+                                                                   (int)v->cfg.lease_increment_s)
+                                                   : SLD_STR("{}");
+    const struct vault_request rq = {
+        .method = "POST", .path = SLD_STR("auth/token/renew-self"), .body = body, .urgent = true};
+    s->state = SESSION_RENEW;
+    s->call = vault_ask(v, &rq, on_renewed, v);
+    sld_arena_fini(&a);
+}
+
+// The content of the secret file is another than that which was used last.
+static bool file_changed(struct vault *v)
+{
+    struct sld_arena a = {0};
+    struct sld_str now;
+    bool changed = vault_read_file(&a, v->cfg.secret_file, "", &now, NULL) == SLD_OK &&
+                   !sld_hash_eq(sld_hash_bytes(now), v->session.file_hash);
+    sld_arena_fini_secret(&a);
+    return changed;
+}
+
+static void do_due(struct vault *v)
+{
+    struct session *s = &v->session;
+    bool has = s->token.n > 0;
+    if (s->state == SESSION_ON && v->cfg.method == VAULT_TOKEN_FILE && s->renewable &&
+        s->expires_s && (s->expires_s - sld_wall_ms() / 1000) * 3 <= s->life_s)
+        renew(v); // its agent does not
+    else if (v->cfg.method == VAULT_TOKEN_FILE || !has)
+        begin(v);
+    else if (s->renewable && !s->login_due)
+        renew(v);
+    else
+        begin(v);
+}
+
+static void earliest(uint64_t *next, uint64_t at)
+{
+    if (at && (!*next || at < *next))
+        *next = at;
+}
+
+uint64_t session_tick(struct vault *v, uint64_t now)
+{
+    struct session *s = &v->session;
+    uint64_t next = 0;
+    bool idle = s->state == SESSION_ON || s->state == SESSION_WAIT;
+    if (s->state == SESSION_OFF)
+        begin(v);
+    bool watch_file =
+        v->cfg.secret_file.p && (s->state == SESSION_WAIT || v->cfg.method == VAULT_TOKEN_FILE);
+    if (idle && s->token.n && s->expires_ns && now >= s->expires_ns) {
+        drop_token(s);
+        s->over = true;
+        SLD_LOG(SLD_WARN, "secret", "token_over", SLD_KC("method", method_name(v)));
+        if (s->state == SESSION_WAIT)
+            vault_session_lost(v, s->problem);
+        else
+            begin(v);
+    } else if (idle && s->due_ns && now >= s->due_ns) {
+        do_due(v);
+    } else if (idle && watch_file && now >= s->file_ns) {
+        s->file_ns =
+            now + (uint64_t)(s->state == SESSION_WAIT ? FILE_EACH_S : TOKEN_FILE_EACH_S) * SECOND;
+        if (file_changed(v))
+            begin(v);
+    }
+    idle = s->state == SESSION_ON || s->state == SESSION_WAIT;
+    if (!idle)
+        return 0;
+    earliest(&next, s->due_ns);
+    earliest(&next, s->token.n ? s->expires_ns : 0);
+    earliest(&next, watch_file ? s->file_ns : 0);
+    return next;
+}
+
+// ---- For the others ----
+
+void session_stop(struct vault *v, bool revoke)
+{
+    struct session *s = &v->session;
+    vault_call_cancel(s->call);
+    s->call = NULL;
+    if (revoke && s->own && s->token.n && v->cfg.revoke_on_exit) {
+        const struct vault_request rq = {.path = SLD_STR("auth/token/revoke-self")};
+        vault_send(v, &rq);
+    }
+    sld_arena_fini_secret(&s->arena);
+    sld_arena_fini_secret(&s->next_arena);
+    sld_arena_fini_secret(&s->unwrapped_arena);
+    *s = (struct session){.state = SESSION_OFF};
+}
+
+bool session_ready(const struct vault *v)
+{
+    return v->session.token.p && !v->session.doubted;
+}
+
+bool session_denied(struct vault *v, uint64_t *denied_ns)
+{
+    struct session *s = &v->session;
+    bool asked = *denied_ns && s->looked_ns > *denied_ns;
+    if (asked || v->cfg.method == VAULT_NO_TOKEN || (s->unknown && s->proved)) {
+        *denied_ns = 0;
+        return true;
+    }
+    *denied_ns = sld_mono_ns();
+    bool idle = s->state == SESSION_ON || s->state == SESSION_WAIT;
+    if (!s->token.n)
+        return false;
+    if (idle && s->unknown) {
+        char words[SLD_ERR_MAX];
+        snprintf(words, sizeof(words), "%s", s->problem);
+        drop_token(s);
+        failed(v, true, "%.300s, and a secret was denied: it is over, was revoked, or has no right",
+               words);
+        return false;
+    }
+    if (idle && !s->doubted)
+        look_at(v, s->token);
+    s->doubted = true; // else what is under way will show it
+    return false;
+}
+
+bool session_ends_soon(const struct session *s, int64_t now_s)
+{
+    int64_t left = s->expires_s - now_s;
+    bool renews = s->renews_s && !s->problem[0];
+    return s->token.n && s->expires_s && !renews && left < SOON_S && left * SOON_PART < s->life_s;
+}

@@ -1,0 +1,450 @@
+// One wanted Secret: its requests, and what their answers mean.
+#include <stdio.h>
+
+#include "codec/text.h"
+#include "secret/vault/inside.h"
+
+enum { SECOND = 1000 * 1000 * 1000, ISSUE_AGAIN_MAX_S = 300 };
+
+static void read_now(struct unit *u);
+
+// ---- Making ----
+
+static struct sld_str below(struct sld_str key)
+{
+    struct sld_str ns;
+    sld_str_cut(&key, '/', &ns); // "secrets"
+    return key;
+}
+
+struct unit *unit_create(struct vault *v, struct sld_str key)
+{
+    struct sld_ident id;
+    struct sld_store_ref ref = {0};
+    if (!sld_ident_parse(key, &id) || id.kind != SLD_KIND_SECRET)
+        return NULL;
+    bool meant = sld_store_ref_meant(id.name);
+    if (meant && sld_store_ref_parse(id.name, &ref, NULL) != SLD_OK)
+        return NULL; // whoever refers to it has a finding that says so
+    struct unit *u = sld_xcalloc(1, sizeof(*u) + key.n + 1);
+    memcpy(u->key, key.p, key.n);
+    bool ok = sld_ident_parse((struct sld_str){u->key, key.n}, &id);
+    SLD_INV(ok);
+    u->v = v;
+    u->ns = id.ns;
+    u->name = id.name;
+    sld_list_init(&u->in_queue);
+    if (meant) {
+        enum sld_rc rc = sld_store_ref_parse(id.name, &u->ref, NULL);
+        SLD_INV(rc == SLD_OK);
+        u->kind = u->ref.query.p ? UNIT_CERTIFICATE : UNIT_DATA;
+        u->path = sld_percent_decode(&u->arena, u->ref.path, false);
+        u->place = below((struct sld_str){u->key, key.n});
+    } else {
+        u->kind = UNIT_SECRET;
+        u->path = SLD_ARENA_JOIN(&u->arena, v->cfg.mount, SLD_STR("/"), v->cfg.root,
+                                 SLD_STR("/gloo.solo.io/v1/Secret/"), id.ns, SLD_STR("/"), id.name);
+        u->place = u->path;
+    }
+    return u;
+}
+
+void unit_destroy(struct unit *u)
+{
+    vault_call_cancel(u->call);
+    sld_list_remove(&u->in_queue);
+    sld_arena_fini(&u->arena);
+    sld_xfree(u);
+}
+
+// ---- Telling ----
+
+// What keeps U from being read; told when it is news. NULL: nothing.
+static void set_problem(struct unit *u, const char *fmt, ...) SLD_PRINTF(2, 3);
+
+static void set_problem(struct unit *u, const char *fmt, ...)
+{
+    struct vault *v = u->v;
+    char text[SLD_ERR_MAX];
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    SLD_INV(n >= 0);
+    struct sld_str whole = sld_str_utf8_cut(sld_str_c(text), sizeof(text) - 1);
+    bool news = !sld_str_eq(whole, sld_str_c(u->problem));
+    snprintf(u->problem, sizeof(u->problem), "%.*s", SLD_FMT(whole));
+    u->answered = true;
+    if (news)
+        v->ev.on_problem(v->ev.user, u->place, SLD_SOURCE_STALE, whole);
+}
+
+static void no_problem(struct unit *u)
+{
+    struct vault *v = u->v;
+    u->failures = 0;
+    if (u->problem[0])
+        v->ev.on_problem(v->ev.user, u->place, SLD_SOURCE_STALE, SLD_STR_NONE);
+    u->problem[0] = 0;
+}
+
+void unit_gone(struct unit *u)
+{
+    struct vault *v = u->v;
+    if (!u->told)
+        return;
+    u->told = false;
+    u->hash = (struct sld_hash){0};
+    u->expires_s = u->renews_s = 0;
+    u->due_ns = 0;
+    v->sync_due = true;
+    v->ev.on_gone(v->ev.user, u->place);
+}
+
+static void nothing_there(struct unit *u, const char *what)
+{
+    no_problem(u);
+    unit_gone(u);
+    u->missing = true;
+    u->answered = true;
+    u->version[0] = 0;
+    SLD_LOG(SLD_DEBUG, "secret", "missing", SLD_KS("path", u->path), SLD_KC("reason", what));
+}
+
+static void put(struct unit *u, struct sld_str text)
+{
+    struct vault *v = u->v;
+    struct sld_hash hash = sld_hash_bytes(text);
+    no_problem(u);
+    u->missing = false;
+    u->answered = true;
+    sld_vault_stats.reads++;
+    if (u->told && sld_hash_eq(hash, u->hash))
+        return;
+    u->hash = hash;
+    u->told = true;
+    v->sync_due = true;
+    struct sld_blob *blob = sld_blob_create_secret(text);
+    v->ev.on_put(v->ev.user, u->place, blob, true);
+    SLD_UNREF(blob);
+}
+
+// ---- Answers that are the same for all requests ----
+
+// False: ANSWER was dealt with.
+static bool goes_on(struct unit *u, const struct vault_answer *a)
+{
+    struct vault *v = u->v;
+    u->call = NULL;
+    vault_kick(v);
+    if (!vault_heard(v, a)) {
+        vault_queue(u, u->check);
+        return false;
+    }
+    if (a->verdict == VAULT_DENIED) {
+        if (!session_denied(v, &u->denied_ns))
+            vault_queue(u, u->check);
+        else if (u->check)
+            return true;
+        else
+            set_problem(u, "Vault denies %s %.*s: %s; give Solder's token the right",
+                        u->kind == UNIT_CERTIFICATE ? "issuing from" : "reading", SLD_FMT(u->path),
+                        a->words);
+        return false;
+    }
+    u->denied_ns = 0;
+    if (a->verdict == VAULT_OK)
+        vault_proved(v);
+    return true;
+}
+
+static void again_later(struct unit *u)
+{
+    u->failures++;
+    uint64_t most = (uint64_t)ISSUE_AGAIN_MAX_S * SECOND,
+             pause = (uint64_t)SECOND << (u->failures < 10 ? u->failures : 10);
+    u->due_ns = sld_mono_ns() + vault_jitter(pause < most ? pause : most);
+}
+
+// ---- Reading ----
+
+static struct sld_hash hash_about(struct sld_str number, const struct sld_node *about)
+{
+    static const char *const keys[] = {"created_time", "deletion_time", "destroyed"};
+    struct sld_hash h = sld_hash_bytes(number);
+    for (size_t i = 0; i < SLD_ARRAY_LEN(keys); i++)
+        h = sld_hash_mix(h, sld_hash_bytes(sld_node_text(sld_node_get(about, sld_str_c(keys[i])))));
+    return h;
+}
+
+void unit_seen(struct unit *u, struct sld_str number, const struct sld_node *about)
+{
+    // A deletion may be set for a time to come.
+    bool ends = sld_node_text(sld_node_get(about, SLD_STR("deletion_time"))).n > 0 && !u->missing;
+    if (!about ? !u->missing : ends || !sld_hash_eq(hash_about(number, about), u->seen))
+        vault_queue(u, false);
+}
+
+static void lease(struct unit *u, const struct sld_node *root)
+{
+    int64_t s = 0;
+    struct sld_str id = sld_node_text(sld_node_get(root, SLD_STR("lease_id")));
+    struct sld_str duration = sld_node_text(sld_node_get(root, SLD_STR("lease_duration")));
+    u->leased = id.n && sld_str_i64(duration, &s) && s > 0;
+    if (!u->leased)
+        return;
+    uint64_t wait = vault_jitter((uint64_t)s * SECOND / 3 * 2);
+    u->expires_s = sld_wall_ms() / 1000 + s;
+    u->renews_s = sld_wall_ms() / 1000 + (int64_t)(wait / SECOND);
+    u->due_ns = sld_mono_ns() + wait;
+}
+
+// DATA is what is at U's path.
+static void take(struct unit *u, const struct sld_node *data, const struct vault_answer *a)
+{
+    struct document d;
+    struct sld_err err = {0};
+    enum sld_rc rc = document_make(&d, u, data, &err);
+    if (rc != SLD_OK && rc != SLD_CONFLICT) {
+        set_problem(u, "%.*s cannot be used: %s", SLD_FMT(u->path), err.msg);
+        return;
+    }
+    if (rc == SLD_CONFLICT)
+        SLD_LOG(SLD_WARN, "secret", "other_metadata", SLD_KS("path", u->path),
+                SLD_KC("reason", err.msg));
+    u->expires_s = d.not_after;
+    u->renews_s = 0;
+    u->due_ns = 0;
+    lease(u, a->root);
+    put(u, sld_buf_str(&d.text));
+    sld_buf_fini(&d.text);
+}
+
+static void on_read_v2(struct unit *u, const struct vault_answer *a)
+{
+    const struct sld_node *data = sld_node_get(a->data, SLD_STR("data"));
+    const struct sld_node *about = sld_node_get(a->data, SLD_STR("metadata"));
+    struct sld_str version = sld_node_text(sld_node_get(about, SLD_STR("version")));
+    u->seen = about ? hash_about(version, about) : (struct sld_hash){0};
+    if (a->verdict != VAULT_OK || !data || data->type != SLD_NODE_MAP) {
+        nothing_there(u, a->verdict == VAULT_DELETED ? "deleted" : "nothing is there");
+        return;
+    }
+    snprintf(u->version, sizeof(u->version), "%.*s", SLD_FMT(sld_str_sub(version, 0, 20)));
+    take(u, data, a);
+}
+
+static void on_read(const struct vault_answer *a, void *user)
+{
+    struct unit *u = user;
+    if (!goes_on(u, a))
+        return;
+    const struct mount *m = mount_find(u->v, u->path);
+    if (a->verdict == VAULT_NO_ROUTE)
+        set_problem(
+            u, "Vault has nothing that answers at %.*s: %s; mount an engine there, or correct %s",
+            SLD_FMT(u->path), a->words, u->kind == UNIT_SECRET ? "pathPrefix" : "the reference");
+    else if (a->verdict == VAULT_REFUSED)
+        set_problem(u, "Vault cannot read %.*s: %s", SLD_FMT(u->path), a->words);
+    else if (m && m->kv_version == 2)
+        on_read_v2(u, a);
+    else if (a->verdict == VAULT_OK && a->data)
+        take(u, a->data, a);
+    else
+        nothing_there(u, "nothing is there");
+}
+
+static void on_mount(const struct vault_answer *a, void *user)
+{
+    struct unit *u = user;
+    struct vault *v = u->v;
+    uint64_t version = 0;
+    if (!goes_on(u, a))
+        return;
+    struct sld_str path = sld_node_text(sld_node_get(a->data, SLD_STR("path")));
+    struct sld_str type = sld_node_text(sld_node_get(a->data, SLD_STR("type")));
+    struct sld_str number =
+        sld_node_text(sld_node_get(sld_node_get(a->data, SLD_STR("options")), SLD_STR("version")));
+    bool kv = sld_str_eq(type, SLD_STR("kv")) || sld_str_eq(type, SLD_STR("generic"));
+    if (a->verdict != VAULT_OK || !path.n) {
+        set_problem(
+            u,
+            "Vault does not tell which engine is at %.*s: %s; correct %s, or set solder.kvVersion",
+            SLD_FMT(u->path), a->words, u->kind == UNIT_SECRET ? "pathPrefix" : "the reference");
+        return;
+    }
+    if (!mount_find(v, u->path))
+        mount_add(v, path, !kv ? 0 : sld_str_u64(number, &version) && version == 2 ? 2 : 1);
+    if (mount_find(v, u->path))
+        read_now(u);
+    else
+        set_problem(u, "Vault has no engine at %.*s", SLD_FMT(u->path));
+}
+
+static void read_now(struct unit *u)
+{
+    struct sld_arena a = {0};
+    const struct mount *m = mount_find(u->v, u->path);
+    struct vault_request rq = {.path = u->path};
+    if (!m) {
+        rq.path = SLD_ARENA_JOIN(&a, SLD_STR("sys/internal/ui/mounts/"), u->path);
+        u->call = vault_ask(u->v, &rq, on_mount, u);
+    } else {
+        if (m->kv_version == 2)
+            rq.path = SLD_ARENA_JOIN(&a, sld_str_sub(u->path, 0, m->n), SLD_STR("/data"),
+                                     sld_str_sub(u->path, m->n, u->path.n));
+        u->call = vault_ask(u->v, &rq, on_read, u);
+    }
+    sld_arena_fini(&a);
+}
+
+// ---- Checking ----
+
+static void on_checked(const struct vault_answer *a, void *user)
+{
+    struct unit *u = user;
+    if (!goes_on(u, a))
+        return;
+    struct sld_str number = sld_node_text(sld_node_get(a->data, SLD_STR("current_version")));
+    const struct sld_node *about = sld_node_get(sld_node_get(a->data, SLD_STR("versions")), number);
+    if (a->verdict == VAULT_OK && number.n) {
+        unit_seen(u, number, about);
+    } else if (a->verdict == VAULT_MISSING || a->verdict == VAULT_DELETED) {
+        unit_seen(u, SLD_STR_NONE, NULL);
+    } else { // the right to read does not comprise this
+        u->by_data = true;
+        vault_queue(u, false);
+    }
+}
+
+static void check_now(struct unit *u, const struct mount *m)
+{
+    struct sld_arena a = {0};
+    const struct vault_request rq = {.path = SLD_ARENA_JOIN(&a, sld_str_sub(u->path, 0, m->n),
+                                                            SLD_STR("/metadata"),
+                                                            sld_str_sub(u->path, m->n, u->path.n))};
+    u->call = vault_ask(u->v, &rq, on_checked, u);
+    sld_arena_fini(&a);
+}
+
+// ---- Certificates ----
+
+static bool is_uri(struct sld_str name)
+{
+    return sld_str_find(name, SLD_STR("://")) > 0;
+}
+
+// Names of one kind of the comma-separated ALL, comma-separated.
+static struct sld_str names_of(struct sld_arena *a, struct sld_str all, bool ips, bool uris)
+{
+    struct sld_str out = SLD_STR(""), name;
+    while (sld_str_cut(&all, ',', &name)) {
+        name = sld_str_trim(name);
+        bool ip = sld_is_ip(name, NULL), uri = is_uri(name);
+        if (!name.n || ip != ips || uri != uris)
+            continue;
+        out = out.n ? SLD_ARENA_JOIN(a, out, SLD_STR(","), name) : name;
+    }
+    return out;
+}
+
+static void add_field(struct sld_json *j, const char *key, struct sld_str value)
+{
+    if (!value.n)
+        return;
+    sld_json_key(j, key);
+    sld_json_str(j, value);
+}
+
+static struct sld_str issue_body(struct sld_arena *a, const struct unit *u)
+{
+    struct sld_buf b;
+    struct sld_json j;
+    struct sld_str names = sld_store_ref_param(a, &u->ref, "alt_names");
+    sld_buf_init(&b, (size_t)64 * 1024);
+    sld_json_init(&j, &b);
+    sld_json_begin(&j, '{');
+    add_field(&j, "common_name", sld_store_ref_param(a, &u->ref, "common_name"));
+    add_field(&j, "alt_names", names_of(a, names, false, false));
+    add_field(&j, "ip_sans", names_of(a, names, true, false));
+    add_field(&j, "uri_sans", names_of(a, names, false, true));
+    add_field(&j, "ttl", sld_store_ref_param(a, &u->ref, "ttl"));
+    add_field(&j, "format", SLD_STR("pem"));
+    sld_json_end(&j, '}');
+    struct sld_str body = sld_arena_str(a, sld_buf_str(&b));
+    sld_buf_fini(&b);
+    return body;
+}
+
+// "pki" of "pki/issue/web".
+static struct sld_str issuer_mount(const struct unit *u)
+{
+    return sld_str_sub(u->path, 0, (size_t)sld_str_find(u->path, SLD_STR("/issue/")));
+}
+
+static void take_issued(struct unit *u, const struct vault_answer *a)
+{
+    struct document d;
+    struct sld_err err = {0};
+    struct sld_str serial = sld_node_text(sld_node_get(a->data, SLD_STR("serial_number")));
+    enum sld_rc rc = a->data ? document_make(&d, u, a->data, &err) : SLD_INVALID;
+    if (rc != SLD_OK || d.not_after <= d.not_before) {
+        if (rc == SLD_OK)
+            sld_buf_fini(&d.text);
+        set_problem(u, "what Vault issues from %.*s cannot be used: %s", SLD_FMT(u->path),
+                    rc ? err.msg : "the certificate cannot be read");
+        again_later(u);
+        return;
+    }
+    if (u->told)
+        vault_retire(u->v, issuer_mount(u), u->version);
+    int64_t now = sld_wall_ms() / 1000, life = d.not_after - now;
+    uint64_t wait = vault_jitter(life > 0 ? (uint64_t)life * SECOND / 3 * 2 : SECOND);
+    u->due_ns = sld_mono_ns() + wait;
+    u->expires_s = d.not_after;
+    u->renews_s = now + (int64_t)(wait / SECOND);
+    snprintf(u->version, sizeof(u->version), "%.*s",
+             SLD_FMT(sld_str_sub(serial, 0, sizeof(u->version) - 1)));
+    sld_vault_stats.issues++;
+    SLD_LOG(SLD_INFO, "secret", "issued", SLD_KS("from", u->path), SLD_KC("serial", u->version),
+            SLD_KI("life_s", life));
+    put(u, sld_buf_str(&d.text));
+    sld_buf_fini(&d.text);
+}
+
+static void on_issued(const struct vault_answer *a, void *user)
+{
+    struct unit *u = user;
+    if (!goes_on(u, a)) {
+        if (a->verdict == VAULT_DENIED && u->problem[0])
+            again_later(u);
+        return;
+    }
+    if (a->verdict == VAULT_OK) {
+        take_issued(u, a);
+        return;
+    }
+    set_problem(u, "Vault does not issue from %.*s: %s%s", SLD_FMT(u->path), a->words,
+                u->told ? "; the last certificate stays as long as it is valid" : "");
+    again_later(u);
+}
+
+static void issue(struct unit *u)
+{
+    struct sld_arena a = {0};
+    const struct vault_request rq = {.method = "POST", .path = u->path, .body = issue_body(&a, u)};
+    u->call = vault_ask(u->v, &rq, on_issued, u);
+    sld_arena_fini(&a);
+}
+
+void unit_go(struct unit *u)
+{
+    const struct mount *m = mount_find(u->v, u->path);
+    u->due_ns = u->kind == UNIT_CERTIFICATE || u->leased ? 0 : u->due_ns;
+    if (u->kind == UNIT_CERTIFICATE)
+        issue(u);
+    else if (u->check && m && m->kv_version == 2)
+        check_now(u, m);
+    else
+        read_now(u);
+}

@@ -1,0 +1,446 @@
+// The Vault store: what it reads, when, and what it makes of each answer.
+#include "secret/vault_world.h"
+
+#define A_PATH "secret/gloo/gloo.solo.io/v1/Secret/ns/a"
+#define B_PATH "secret/gloo/gloo.solo.io/v1/Secret/ns/b"
+#define C_PATH "secret/gloo/gloo.solo.io/v1/Secret/ns/c"
+#define GLOO(n) "gloo/gloo.solo.io/v1/Secret/ns/" n
+#define DATA(n) "GET /v1/secret/data/" GLOO(n)
+#define META(n) "GET /v1/secret/metadata/" GLOO(n)
+#define LIST "GET /v1/secret/detailed-metadata/gloo/gloo.solo.io/v1/Secret/ns?list=true"
+#define HEADER(v)                                                                                  \
+    "{\"metadata\":{\"name\":\"a\",\"namespace\":\"ns\"},\"header\":{\"headers\":{\"x\":\"" v      \
+    "\"}}}"
+#define TOKEN "accessToken: tok"
+
+static void mounted_secret(struct world *w)
+{
+    mounted(w, A_PATH, "secret", 2);
+    mounted(w, B_PATH, "secret", 2);
+    mounted(w, C_PATH, "secret", 2);
+}
+
+static void test_reads_what_is_wanted(void **state)
+{
+    struct world *w = *state;
+    mounted_secret(w);
+    holds(w, "secret", GLOO("a"), 1, HEADER("one"));
+    holds(w, "secret", GLOO("b"), 1, HEADER("two"));
+    open_with(w, TOKEN);
+    want(w, "secrets/ns/a");
+    until(w, there, A_PATH);
+    struct sld_str v = value(w, A_PATH);
+    assert_true(has(v, "\"apiVersion\":\"gloo.solo.io/v1\",\"kind\":\"Secret\""));
+    assert_true(has(v, "\"header\":{\"headers\":{\"x\":\"one\"}}"));
+    assert_true(has(v, "\"name\":\"a\",\"namespace\":\"ns\""));
+    assert_true(has(last_asked(w, DATA("a")), "token=tok ns= "));
+    assert_int_equal(asked(w, DATA("b")), 0);
+    assert_int_equal(w->synced, 0); // there may be more
+    wants_told(w);
+    until(w, was_synced, NULL);
+}
+
+static void test_no_wants_is_synced_too(void **state)
+{
+    struct world *w = *state;
+    open_with(w, TOKEN);
+    wants_told(w);
+    until(w, was_synced, NULL);
+}
+
+static void test_missing_is_an_answer(void **state)
+{
+    struct world *w = *state;
+    mounted_secret(w);
+    open_with(w, TOKEN);
+    want(w, "secrets/ns/a");
+    wants_told(w);
+    until(w, was_synced, NULL);
+    assert_true(not_there(w, A_PATH) && well(w, A_PATH) && well(w, ""));
+    struct sld_source_fact f[4];
+    assert_int_equal(w->store->ops->facts(w->store, f, 4), 2);
+    assert_true(sld_str_eq(f[1].name, S("ns/a")));
+    assert_true(has(f[1].problem, "nothing is there"));
+    holds(w, "secret", GLOO("a"), 1, HEADER("one"));
+    says(w, META("a"), 200, sld_arena_fmt(&w->a, "{\"data\":%.*s}", SLD_FMT(about(w, 1))).p);
+    until(w, there, A_PATH);
+}
+
+static void test_names_none_of_vaults_can_have(void **state)
+{
+    struct world *w = *state;
+    open_with(w, TOKEN);
+    want(w, "secrets/ns/a b");
+    want(w, "secrets/ns/vault:kv");
+    want(w, "upstreams/ns/a");
+    wants_told(w);
+    until(w, was_synced, NULL);
+    struct sld_source_fact f[4];
+    assert_int_equal(w->store->ops->facts(w->store, f, 4), 1); // the token
+}
+
+static void test_kv_version_1(void **state)
+{
+    struct world *w = *state;
+    mounted(w, A_PATH, "secret", 1);
+    says(w, "GET /v1/" A_PATH, 200, "{\"data\":" HEADER("one") "}");
+    open_with(w, TOKEN);
+    want(w, "secrets/ns/a");
+    until(w, there, A_PATH);
+    says(w, "GET /v1/" A_PATH, 200, "{\"data\":" HEADER("two") "}");
+    says(w, "GET /v1/" A_PATH, 200, "{\"data\":" HEADER("three") "}");
+    unsigned puts = w->puts;
+    forget_log(w);
+    while (!has(value(w, A_PATH), "three"))
+        until(w, was_asked, "GET /v1/" A_PATH);
+    assert_int_equal(w->puts, puts + 1);
+}
+
+static void test_kv_version_by_setting(void **state)
+{
+    struct world *w = *state;
+    says(w, "GET /v1/kv/team/" GLOO("a"), 200, "{\"data\":" HEADER("one") "}");
+    open_with(w, TOKEN ", pathPrefix: kv/team, solder: {kvVersion: 1}");
+    want(w, "secrets/ns/a");
+    until(w, there, "kv/team/" GLOO("a"));
+    assert_int_equal(asked(w, "GET /v1/sys/internal"), 0);
+}
+
+// Three or more of a folder are watched by one request each time.
+static void test_a_listing_shows_what_changed(void **state)
+{
+    struct world *w = *state;
+    static const char *const names[] = {"a", "b", "c"};
+    mounted_secret(w);
+    for (size_t i = 0; i < 3; i++)
+        holds(w, "secret", sld_arena_fmt(&w->a, GLOO("%s"), names[i]).p, 1, HEADER("one"));
+    open_with(w, TOKEN);
+    want(w, "secrets/ns/a");
+    want(w, "secrets/ns/b");
+    want(w, "secrets/ns/c");
+    wants_told(w);
+    until(w, was_synced, NULL);
+    struct sld_str one = about(w, 1), two = about(w, 2);
+    says(w, LIST, 200,
+         sld_arena_fmt(
+             &w->a,
+             "{\"data\":{\"keys\":[\"a\",\"b\",\"c\"],\"key_info\":{\"a\":%s,\"b\":%s,\"c\":%s}}}",
+             one.p, one.p, one.p)
+             .p);
+    forget_log(w);
+    for (int i = 0; i < 3; i++) {
+        forget_log(w);
+        until(w, was_asked, LIST);
+    }
+    assert_int_equal(asked(w, "GET /v1/secret/data/"), 0);
+    assert_int_equal(asked(w, "GET /v1/secret/metadata/"), 0);
+    holds(w, "secret", GLOO("b"), 2, HEADER("two"));
+    says(w, LIST, 200,
+         sld_arena_fmt(&w->a,
+                       "{\"data\":{\"keys\":[\"a\",\"b\"],\"key_info\":{\"a\":%s,\"b\":%s}}}",
+                       one.p, two.p)
+             .p);
+    says(w, DATA("c"), 404, "{\"errors\":[]}");
+    until(w, not_there, C_PATH);
+    assert_true(has(value(w, B_PATH), "two"));
+    assert_int_equal(asked(w, DATA("a")), 0);
+    assert_int_equal(asked(w, DATA("b")), 1);
+}
+
+// Vault itself has no such listing; the token may not see metadata either.
+static void test_without_a_listing_each_is_asked_for(void **state)
+{
+    struct world *w = *state;
+    mounted_secret(w);
+    holds(w, "secret", GLOO("a"), 1, HEADER("one"));
+    holds(w, "secret", GLOO("b"), 1, HEADER("one"));
+    holds(w, "secret", GLOO("c"), 1, HEADER("one"));
+    says(w, LIST, 404, "{\"errors\":[\"unsupported path\"]}");
+    says(w, META("a"), 200, sld_arena_fmt(&w->a, "{\"data\":%s}", about(w, 1).p).p);
+    says(w, META("b"), 200, sld_arena_fmt(&w->a, "{\"data\":%s}", about(w, 1).p).p);
+    says(w, META("c"), 403, "{\"errors\":[\"permission denied\"]}");
+    open_with(w, TOKEN);
+    want(w, "secrets/ns/a");
+    want(w, "secrets/ns/b");
+    want(w, "secrets/ns/c");
+    wants_told(w);
+    until(w, was_synced, NULL);
+    forget_log(w);
+    until(w, was_asked, META("b"));
+    until(w, was_asked, DATA("c")); // by reading
+    assert_int_equal(asked(w, DATA("a")), 0);
+    assert_int_equal(asked(w, LIST), 1);
+    holds(w, "secret", GLOO("a"), 2, HEADER("two"));
+    holds(w, "secret", GLOO("c"), 2, HEADER("three"));
+    says(w, META("a"), 200, sld_arena_fmt(&w->a, "{\"data\":%s}", about(w, 2).p).p);
+    while (!has(value(w, A_PATH), "two") || !has(value(w, C_PATH), "three")) {
+        forget_log(w);
+        until(w, was_asked, META("b"));
+    }
+    assert_true(well(w, C_PATH));
+}
+
+static void test_soft_deleted_and_brought_back(void **state)
+{
+    struct world *w = *state;
+    mounted_secret(w);
+    holds(w, "secret", GLOO("a"), 1, HEADER("one"));
+    says(w, META("a"), 200, sld_arena_fmt(&w->a, "{\"data\":%s}", about(w, 1).p).p);
+    open_with(w, TOKEN);
+    want(w, "secrets/ns/a");
+    until(w, there, A_PATH);
+    says(w, DATA("a"), 404,
+         "{\"data\":{\"data\":null,\"metadata\":{\"version\":1,\"created_time\":\"2026-01-01T00:00:"
+         "01Z\",\"deletion_time\":\"2026-02-01T00:00:00Z\",\"destroyed\":false}}}");
+    says(w, META("a"), 200,
+         "{\"data\":{\"current_version\":1,\"versions\":{\"1\":{\"created_time\":\"2026-01-01T00:"
+         "00:01Z\",\"deletion_time\":\"2026-02-01T00:00:00Z\",\"destroyed\":false}}}}");
+    until(w, not_there, A_PATH);
+    assert_true(well(w, A_PATH));
+    forget_log(w);
+    until(w, was_asked, META("a"));
+    assert_int_equal(asked(w, DATA("a")), 0); // that is known
+    holds(w, "secret", GLOO("a"), 1, HEADER("one"));
+    says(w, META("a"), 200, sld_arena_fmt(&w->a, "{\"data\":%s}", about(w, 1).p).p);
+    until(w, there, A_PATH);
+}
+
+static void test_sealed_keeps_the_last_good(void **state)
+{
+    struct world *w = *state;
+    mounted_secret(w);
+    holds(w, "secret", GLOO("a"), 1, HEADER("one"));
+    open_with(w, TOKEN);
+    want(w, "secrets/ns/a");
+    until(w, there, A_PATH);
+    static const struct {
+        int status;
+        const char *body, *words;
+    } states[] = {
+        {503, "{\"errors\":[\"Vault is sealed\"]}", "Vault is sealed"},
+        {501, "{\"errors\":[]}", "not initialised"},
+        {429, "{\"errors\":[\"rate limit quota exceeded\"]}", "rate limit quota exceeded"},
+        {429, "", "standby"},
+        {500, "{\"errors\":[\"internal error\"]}", "internal error"},
+        {500, "<html>", "status 500"},
+        {200, "<html>", "not one of Vault"},
+        {200, "{\"data\":", "not one of Vault"},
+    };
+    for (size_t i = 0; i < SLD_ARRAY_LEN(states); i++) {
+        says(w, META("a"), states[i].status, states[i].body);
+        until(w, in_trouble, "");
+        struct sld_str p = problem(w, "");
+        if (!has(p, states[i].words) || !has(p, "cannot be asked since 20") ||
+            !has(p, "the last good secrets stay"))
+            fail_msg("case %zu: %.*s", i, SLD_FMT(p));
+        assert_true(has(value(w, A_PATH), "one"));
+        assert_true(well(w, A_PATH));
+        says(w, META("a"), 200, sld_arena_fmt(&w->a, "{\"data\":%s}", about(w, 1).p).p);
+        until(w, well, "");
+    }
+}
+
+static void test_down_at_the_start(void **state)
+{
+    struct world *w = *state;
+    mounted_secret(w);
+    holds(w, "secret", GLOO("a"), 1, HEADER("one"));
+    says(w, "GET /v1/auth/token/lookup-self", 503, "{\"errors\":[\"Vault is sealed\"]}");
+    open_with(w, TOKEN);
+    want(w, "secrets/ns/a");
+    wants_told(w);
+    until(w, in_trouble, "");
+    assert_int_equal(w->synced, 0);
+    says(w, "GET /v1/auth/token/lookup-self", 200, "{\"data\":{\"accessor\":\"x\",\"ttl\":0}}");
+    until(w, was_synced, NULL);
+    assert_true(there(w, A_PATH) && well(w, ""));
+}
+
+static void test_no_right_is_told_of_the_secret_alone(void **state)
+{
+    struct world *w = *state;
+    mounted_secret(w);
+    holds(w, "secret", GLOO("a"), 1, HEADER("one"));
+    says(w, DATA("b"), 403, "{\"errors\":[\"1 error occurred:\\n\\t* permission denied\\n\\n\"]}");
+    open_with(w, TOKEN);
+    want(w, "secrets/ns/a");
+    want(w, "secrets/ns/b");
+    wants_told(w);
+    until(w, was_synced, NULL);
+    assert_true(there(w, A_PATH));
+    assert_true(has(problem(w, B_PATH), "Vault denies reading " B_PATH
+                                        ": 1 error occurred: * permission denied; give"));
+    assert_true(well(w, ""));
+    holds(w, "secret", GLOO("b"), 1, HEADER("two"));
+    until(w, there, B_PATH);
+    assert_true(well(w, B_PATH));
+}
+
+static void test_no_engine_there(void **state)
+{
+    struct world *w = *state;
+    says(w, "GET /v1/sys/internal/ui/mounts/" A_PATH, 403,
+         "{\"errors\":[\"preflight capability check returned 403\"]}");
+    open_with(w, TOKEN);
+    want(w, "secrets/ns/a");
+    until(w, in_trouble, A_PATH);
+    assert_true(has(problem(w, A_PATH), "preflight"));
+    says(w, "GET /v1/" A_PATH, 404, "{\"errors\":[\"no handler for route \\\"secret\\\"\"]}");
+    mounted(w, A_PATH, "secret", 1);
+    while (!has(problem(w, A_PATH), "no handler for route")) {
+        forget_log(w);
+        until(w, was_asked, "GET /v1/" A_PATH);
+    }
+    assert_true(has(problem(w, A_PATH), "pathPrefix"));
+}
+
+static void test_what_stands_in_it_is_not_told_of(void **state)
+{
+    struct world *w = *state;
+    mounted(w, "kv/x", "kv", 2);
+    holds(w, "kv", "x", 1, "{\"hunter2\":[\"hunter3\"]}");
+    open_with(w, TOKEN);
+    want(w, "secrets/ns/vault:kv/x#y");
+    until(w, in_trouble, "ns/vault:kv/x#y");
+    assert_true(has(problem(w, "ns/vault:kv/x#y"), "it has no key \"y\"; it has hunter2"));
+    assert_false(has(problem(w, "ns/vault:kv/x#y"), "hunter3"));
+}
+
+static void test_the_path_counts(void **state)
+{
+    struct world *w = *state;
+    mounted_secret(w);
+    holds(w, "secret", GLOO("b"), 1, HEADER("one")); // says it is a
+    open_with(w, TOKEN);
+    want(w, "secrets/ns/b");
+    until(w, there, B_PATH);
+    assert_true(has(value(w, B_PATH), "\"name\":\"b\",\"namespace\":\"ns\""));
+    assert_false(has(value(w, B_PATH), "\"name\":\"a\""));
+}
+
+static void test_unwanted_goes(void **state)
+{
+    struct world *w = *state;
+    mounted_secret(w);
+    holds(w, "secret", GLOO("a"), 1, HEADER("one"));
+    says(w, META("a"), 200, sld_arena_fmt(&w->a, "{\"data\":%s}", about(w, 1).p).p);
+    open_with(w, TOKEN);
+    want(w, "secrets/ns/a");
+    until(w, there, A_PATH);
+    w->store->ops->want(w->store, S("secrets/ns/a"), false);
+    want(w, "secrets/ns/a"); // it was a move
+    forget_log(w);
+    until(w, was_asked, META("a"));
+    assert_true(there(w, A_PATH));
+    w->store->ops->want(w->store, S("secrets/ns/a"), false);
+    until(w, not_there, A_PATH);
+}
+
+// The token goes to the configured address, or by TLS.
+static void test_a_standby_sends_on(void **state)
+{
+    struct world *w = *state;
+    mounted_secret(w);
+    sends_on(w, DATA("a"), sld_arena_fmt(&w->a, "%s/v1/elsewhere", w->base));
+    says(w, "GET /v1/elsewhere", 200,
+         "{\"data\":{\"data\":" HEADER("one") ",\"metadata\":{\"version\":1}}}");
+    open_with(w, TOKEN ", solder: {namespace: team/}");
+    want(w, "secrets/ns/a");
+    until(w, there, A_PATH);
+    assert_true(has(last_asked(w, "GET /v1/elsewhere"), "token=tok ns=team "));
+}
+
+static void test_a_redirect_elsewhere_is_refused(void **state)
+{
+    struct world *w = *state;
+    mounted_secret(w);
+    sends_on(w, DATA("a"), S("http://127.0.0.1:1/v1/x"));
+    open_with(w, TOKEN);
+    want(w, "secrets/ns/a");
+    until(w, in_trouble, "");
+    assert_true(has(problem(w, ""),
+                    "it sends on to \"http://127.0.0.1:1/v1/x\", where the token is not taken"));
+    sends_on(w, DATA("a"), sld_arena_fmt(&w->a, "%s@evil.example/v1/x", w->base));
+    forget_log(w);
+    until(w, was_asked, DATA("a"));
+    sends_on(w, DATA("a"),
+             sld_arena_fmt(&w->a, "%s/v1/secret/data/" GLOO("a"), w->base)); // in a circle
+    forget_log(w);
+    until(w, was_asked, DATA("a"));
+    assert_true(in_trouble(w, ""));
+    holds(w, "secret", GLOO("a"), 1, HEADER("one"));
+    until(w, there, A_PATH);
+}
+
+static void test_settings_change(void **state)
+{
+    struct world *w = *state;
+    mounted_secret(w);
+    holds(w, "secret", GLOO("a"), 1, HEADER("one"));
+    open_with(w, TOKEN);
+    want(w, "secrets/ns/a");
+    until(w, there, A_PATH);
+    w->store->ops->configure(w->store, settings(w, "aws: {accessKeyId: x}"));
+    assert_true(has(problem(w, "settings"), "go together"));
+    assert_true(has(problem(w, "settings"), "the former settings stay in force"));
+    mounted(w, "other/" GLOO("a"), "other", 2);
+    holds(w, "other", GLOO("a"), 1, HEADER("two"));
+    w->store->ops->configure(w->store, settings(w, "accessToken: tok2, pathPrefix: other"));
+    assert_true(well(w, "settings"));
+    until(w, there, "other/" GLOO("a"));
+    assert_true(not_there(w, A_PATH));
+    assert_true(has(last_asked(w, "GET /v1/other/data"), "token=tok2"));
+}
+
+static void test_the_address_wins(void **state)
+{
+    struct world *w = *state;
+    mounted(w, "kv/team/root/gloo.solo.io/v1/Secret/ns/a", "kv/team", 2);
+    holds(w, "kv/team", "root/gloo.solo.io/v1/Secret/ns/a", 1, HEADER("one"));
+    open_at(w, sld_arena_fmt(&w->a, "vault://%s/kv/team/root", w->base + 7).p,
+            TOKEN ", pathPrefix: x, rootKey: y");
+    want(w, "secrets/ns/a");
+    until(w, there, "kv/team/root/gloo.solo.io/v1/Secret/ns/a");
+}
+
+static void test_sighup_reads_all_again(void **state)
+{
+    struct world *w = *state;
+    mounted_secret(w);
+    holds(w, "secret", GLOO("a"), 1, HEADER("one"));
+    open_with(w, TOKEN);
+    want(w, "secrets/ns/a");
+    wants_told(w);
+    until(w, was_synced, NULL);
+    forget_log(w);
+    w->store->ops->reread(w->store);
+    until(w, was_asked, DATA("a"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(test_reads_what_is_wanted),
+        T(test_no_wants_is_synced_too),
+        T(test_missing_is_an_answer),
+        T(test_names_none_of_vaults_can_have),
+        T(test_kv_version_1),
+        T(test_kv_version_by_setting),
+        T(test_a_listing_shows_what_changed),
+        T(test_without_a_listing_each_is_asked_for),
+        T(test_soft_deleted_and_brought_back),
+        T(test_sealed_keeps_the_last_good),
+        T(test_down_at_the_start),
+        T(test_no_right_is_told_of_the_secret_alone),
+        T(test_no_engine_there),
+        T(test_what_stands_in_it_is_not_told_of),
+        T(test_the_path_counts),
+        T(test_unwanted_goes),
+        T(test_a_standby_sends_on),
+        T(test_a_redirect_elsewhere_is_refused),
+        T(test_settings_change),
+        T(test_the_address_wins),
+        T(test_sighup_reads_all_again),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,388 @@
+// How the store comes to a token, keeps it, and does without.
+#include "secret/vault_world.h"
+
+#include "codec/text.h"
+
+#define KEPT "secret/gloo/gloo.solo.io/v1/Secret/ns/a"
+#define DATA "GET /v1/secret/data/gloo/gloo.solo.io/v1/Secret/ns/a"
+#define META "GET /v1/secret/metadata/gloo/gloo.solo.io/v1/Secret/ns/a"
+#define HEADER(v) "{\"header\":{\"headers\":{\"x\":\"" v "\"}}}"
+#define LOOKUP "GET /v1/auth/token/lookup-self"
+#define RENEW "POST /v1/auth/token/renew-self"
+#define LOGIN "POST /v1/auth/approle/login"
+#define APPROLE "appRole: {roleId: r, secretId: s}"
+
+static void a_secret(struct world *w)
+{
+    mounted(w, KEPT, "secret", 2);
+    holds(w, "secret", "gloo/gloo.solo.io/v1/Secret/ns/a", 1, HEADER("one"));
+    says(w, META, 200, sld_arena_fmt(&w->a, "{\"data\":%s}", about(w, 1).p).p);
+    want(w, "secrets/ns/a");
+}
+
+// A login or renewal that gives TOKEN for SECONDS.
+static const char *lease(struct world *w, const char *token, int seconds)
+{
+    return sld_arena_fmt(&w->a,
+                         "{\"auth\":{\"client_token\":\"%s\",\"accessor\":\"acc-%s\",\"lease_"
+                         "duration\":%d,\"renewable\":true}}",
+                         token, token, seconds)
+        .p;
+}
+
+static const char *write_file(struct world *w, const char *name, const char *text)
+{
+    const char *path = sld_arena_fmt(&w->a, "/tmp/sld-vault-%d-%s", (int)getpid(), name).p;
+    const char *draft = sld_arena_fmt(&w->a, "%s.new", path).p;
+    FILE *f = fopen(draft, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+    assert_int_equal(rename(draft, path), 0);
+    return path;
+}
+
+static struct sld_source_fact token_fact(struct world *w)
+{
+    struct sld_source_fact f[1];
+    assert_int_equal(w->store->ops->facts(w->store, f, 1), 1);
+    assert_true(sld_str_eq(f[0].kind, S("token")));
+    return f[0];
+}
+
+static void test_each_method_logs_in(void **state)
+{
+    struct world *w = *state;
+    const char *file = write_file(w, "secret", "  from-file\n");
+    const struct {
+        const char *settings, *path, *body;
+    } cases[] = {
+        {APPROLE, "auth/approle/login", "{\"role_id\":\"r\",\"secret_id\":\"s\"}"},
+        {"appRole: {roleId: r, mountPath: other}", "auth/other/login", "{\"role_id\":\"r\"}"},
+        {sld_arena_fmt(&w->a, "appRole: {roleIdFile: %s, secretIdFile: %s}", file, file).p,
+         "auth/approle/login", "{\"role_id\":\"from-file\",\"secret_id\":\"from-file\"}"},
+        {sld_arena_fmt(&w->a, "kubernetes: {role: r, tokenFile: %s}", file).p,
+         "auth/kubernetes/login", "{\"role\":\"r\",\"jwt\":\"from-file\"}"},
+        {"jwt: {role: r, jwt: a.b.c}", "auth/jwt/login", "{\"role\":\"r\",\"jwt\":\"a.b.c\"}"},
+        {sld_arena_fmt(&w->a, "jwt: {jwtFile: %s, mountPath: nomad}", file).p, "auth/nomad/login",
+         "{\"jwt\":\"from-file\"}"},
+        {"certificate: {role: r}, tlsConfig: {clientCert: /x, clientKey: /y}", "auth/cert/login",
+         "{\"name\":\"r\"}"},
+        {"userpass: {username: 'a b', password: \"p\\\"w\"}", "auth/userpass/login/a b",
+         "{\"password\":\"p\\\"w\"}"},
+    };
+    for (size_t i = 0; i < SLD_ARRAY_LEN(cases); i++) {
+        struct sld_str what = sld_arena_fmt(&w->a, "POST /v1/%s", cases[i].path);
+        says(w, what.p, 200, lease(w, "t1", 0));
+        open_with(w, cases[i].settings);
+        a_secret(w);
+        until(w, there, KEPT);
+        struct sld_str line = last_asked(w, what.p);
+        if (!has(line, cases[i].body) || !has(line, "token= "))
+            fail_msg("%s: %.*s", cases[i].settings, SLD_FMT(line));
+        assert_true(has(last_asked(w, DATA), "token=t1 "));
+        assert_true(sld_str_eq(token_fact(w).name, S("accessor acc-t1")));
+        close_store(w);
+        sld_map_remove(&w->values, S(KEPT));
+        forget_log(w);
+    }
+    unlink(file);
+}
+
+static struct sld_str field(struct world *w, struct sld_str json, const char *name)
+{
+    struct sld_document *docs;
+    size_t n;
+    json = sld_str_sub(json, (size_t)sld_str_index(json, '{'), json.n);
+    assert_int_equal(sld_doc_read(&w->a, json, &sld_doc_limits_default, &docs, &n, NULL, NULL),
+                     SLD_OK);
+    struct sld_str text = sld_node_text(sld_node_get(docs[0].root, sld_str_c(name))), out;
+    assert_true(sld_base64_decode(&w->a, text, &out));
+    return out;
+}
+
+static void test_login_by_aws(void **state)
+{
+    struct world *w = *state;
+    says(w, "POST /v1/auth/aws/login", 200, lease(w, "t1", 0));
+    open_with(w, "aws: {vaultRole: dev, accessKeyId: AKIAX, secretAccessKey: s3cret, sessionToken: "
+                 "st, iamServerIdHeader: vault.example, "
+                 "region: eu-west-1}");
+    a_secret(w);
+    until(w, there, KEPT);
+    struct sld_str line = last_asked(w, "POST /v1/auth/aws/login");
+    assert_true(has(line, "\"role\":\"dev\",\"iam_http_request_method\":\"POST\""));
+    assert_true(
+        sld_str_eq(field(w, line, "iam_request_url"), S("https://sts.eu-west-1.amazonaws.com/")));
+    assert_true(sld_str_eq(field(w, line, "iam_request_body"),
+                           S("Action=GetCallerIdentity&Version=2011-06-15")));
+    struct sld_str headers = field(w, line, "iam_request_headers");
+    assert_true(has(headers, "\"host\":[\"sts.eu-west-1.amazonaws.com\"]"));
+    assert_true(has(headers, "\"x-vault-aws-iam-server-id\":[\"vault.example\"]"));
+    assert_true(has(headers, "\"x-amz-security-token\":[\"st\"]"));
+    assert_true(has(
+        headers,
+        "/eu-west-1/sts/aws4_request, SignedHeaders="
+        "content-type;host;x-amz-date;x-amz-security-token;x-vault-aws-iam-server-id, Signature="));
+    assert_false(has(line, "s3cret"));
+}
+
+static bool logged_in_twice(struct world *w, const char *unused)
+{
+    (void)unused;
+    return asked(w, LOGIN) >= 2;
+}
+
+static bool renewed_twice(struct world *w, const char *unused)
+{
+    (void)unused;
+    return asked(w, RENEW) >= 2;
+}
+
+static bool by_t2(struct world *w, const char *unused)
+{
+    (void)unused;
+    for (size_t i = 0; i < w->log_count; i++) {
+        if (sld_str_starts(w->log[i], S(META)) && has(w->log[i], "token=t2 "))
+            return true;
+    }
+    return false;
+}
+
+static void test_a_lease_is_renewed_before_it_ends(void **state)
+{
+    struct world *w = *state;
+    says(w, LOGIN, 200, lease(w, "t1", 1));
+    says(w, RENEW, 200, lease(w, "t1", 1));
+    open_with(w, APPROLE);
+    a_secret(w);
+    until(w, renewed_twice, NULL);
+    assert_int_equal(asked(w, LOGIN), 1);
+    assert_true(has(last_asked(w, RENEW), "token=t1 "));
+    assert_true(token_fact(w).expires_s && token_fact(w).renews_s);
+    assert_true(well(w, "") && well(w, "token"));
+}
+
+// The longest life: renewals give less and less.
+static void test_a_new_login_when_renewals_give_little(void **state)
+{
+    struct world *w = *state;
+    says(w, LOGIN, 200, lease(w, "t1", 3));
+    says(w, RENEW, 200, lease(w, "t1", 1));
+    open_with(w, APPROLE);
+    a_secret(w);
+    until(w, was_asked, RENEW);
+    says(w, LOGIN, 200, lease(w, "t2", 100));
+    until(w, by_t2, NULL);
+    assert_int_equal(asked(w, LOGIN), 2);
+    assert_int_equal(asked(w, RENEW), 1);
+    assert_true(well(w, ""));
+}
+
+static void test_a_refused_renewal_leads_to_a_login(void **state)
+{
+    struct world *w = *state;
+    says(w, LOGIN, 200, lease(w, "t1", 1));
+    says(w, RENEW, 403, "{\"errors\":[\"permission denied\"]}");
+    open_with(w, APPROLE);
+    a_secret(w);
+    until(w, logged_in_twice, NULL);
+    assert_true(well(w, ""));
+}
+
+static void test_a_revoked_token_leads_to_a_login(void **state)
+{
+    struct world *w = *state;
+    says(w, LOGIN, 200, lease(w, "t1", 1000));
+    open_with(w, APPROLE);
+    a_secret(w);
+    until(w, there, KEPT);
+    says(w, LOGIN, 200, lease(w, "t2", 1000));
+    says(w, META, 403, "{\"errors\":[\"permission denied\"]}");
+    says(w, LOOKUP, 403, "{\"errors\":[\"permission denied\"]}");
+    until(w, logged_in_twice, NULL);
+    assert_true(has(value(w, KEPT), "one"));
+    says(w, META, 200, sld_arena_fmt(&w->a, "{\"data\":%s}", about(w, 1).p).p);
+    until(w, by_t2, NULL);
+    assert_true(well(w, "") && well(w, KEPT));
+}
+
+static void test_a_refused_login_is_told_of(void **state)
+{
+    struct world *w = *state;
+    says(w, LOGIN, 400, "{\"errors\":[\"invalid role or secret ID\"]}");
+    open_with(w, APPROLE);
+    a_secret(w);
+    wants_told(w);
+    until(w, in_trouble, "");
+    assert_true(has(problem(w, ""), "no login to Vault at http://127.0.0.1:"));
+    assert_true(
+        has(problem(w, ""),
+            "login by appRole failed: invalid role or secret ID; the last good secrets stay"));
+    assert_int_equal(w->synced, 0);
+    says(w, LOGIN, 200, lease(w, "t1", 0));
+    until(w, was_synced, NULL);
+    assert_true(well(w, "") && there(w, KEPT));
+}
+
+static void test_a_wrapped_secret_is_unwrapped_once(void **state)
+{
+    struct world *w = *state;
+    const char *file = write_file(w, "wrapped", "wrap-1\n");
+    says(w, "POST /v1/sys/wrapping/unwrap", 200, "{\"data\":{\"secret_id\":\"inside-1\"}}");
+    says(w, LOGIN, 200, lease(w, "t1", 1));
+    says(w, RENEW, 400, "{\"errors\":[\"lease is not renewable\"]}");
+    open_with(
+        w, sld_arena_fmt(&w->a, "appRole: {roleId: r, secretIdFile: %s, wrapped: true}", file).p);
+    a_secret(w);
+    until(w, logged_in_twice, NULL);
+    assert_int_equal(asked(w, "POST /v1/sys/wrapping/unwrap"), 1);
+    assert_true(has(last_asked(w, "POST /v1/sys/wrapping/unwrap"), "token=wrap-1 "));
+    assert_true(has(last_asked(w, LOGIN), "\"secret_id\":\"inside-1\""));
+    // The secret is used up, and so is its wrapping.
+    says(w, LOGIN, 400, "{\"errors\":[\"invalid role or secret ID\"]}");
+    until(w, in_trouble, "");
+    says(w, "POST /v1/sys/wrapping/unwrap", 400,
+         "{\"errors\":[\"wrapping token is not valid or does not exist\"]}");
+    write_file(w, "wrapped", "wrap-2\n");
+    forget_log(w);
+    until(w, was_asked, "POST /v1/sys/wrapping/unwrap token=wrap-2 ");
+    while (!has(token_fact(w).problem, "find out who used")) {
+        forget_log(w);
+        until(w, was_asked, "POST /v1/sys/wrapping/unwrap token=wrap-2 ");
+    }
+    says(w, "POST /v1/sys/wrapping/unwrap", 200, "{\"data\":{\"secret_id\":\"inside-3\"}}");
+    says(w, LOGIN, 200, lease(w, "t3", 1000));
+    write_file(w, "wrapped", "wrap-3\n");
+    until(w, well, "");
+    assert_true(has(last_asked(w, LOGIN), "\"secret_id\":\"inside-3\""));
+    unlink(file);
+}
+
+static void test_a_token_file_is_read_again(void **state)
+{
+    struct world *w = *state;
+    const char *file = write_file(w, "token", "t1");
+    open_with(w, sld_arena_fmt(&w->a, "tokenFile: %s", file).p);
+    a_secret(w);
+    until(w, there, KEPT);
+    assert_true(has(last_asked(w, DATA), "token=t1 "));
+    write_file(w, "token", "t2");
+    until(w, by_t2, NULL);
+    assert_true(has(last_asked(w, LOOKUP), "token=t2 "));
+    assert_true(well(w, ""));
+    unlink(file);
+}
+
+static void test_a_token_file_that_is_not_there_yet(void **state)
+{
+    struct world *w = *state;
+    const char *file = sld_arena_fmt(&w->a, "/tmp/sld-vault-%d-later", (int)getpid()).p;
+    open_with(w, sld_arena_fmt(&w->a, "tokenFile: %s", file).p);
+    a_secret(w);
+    until(w, in_trouble, "");
+    assert_true(has(problem(w, ""), "No such file"));
+    write_file(w, "later", "t1");
+    until(w, there, KEPT);
+    assert_true(well(w, ""));
+    unlink(file);
+}
+
+static void test_a_dead_token_is_told_of(void **state)
+{
+    struct world *w = *state;
+    says(w, LOOKUP, 403, "{\"errors\":[\"permission denied\"]}");
+    open_with(w, "accessToken: tok");
+    a_secret(w);
+    says(w, "GET /v1/sys/internal/ui/mounts/" KEPT, 403, "{\"errors\":[\"permission denied\"]}");
+    until(w, in_trouble, "");
+    assert_true(has(problem(w, ""), "it is over, was revoked, or has no right"));
+    // It was only that it had no right.
+    mounted(w, KEPT, "secret", 2);
+    until(w, there, KEPT);
+    assert_true(well(w, ""));
+}
+
+// Not every token may look at itself.
+static void test_a_token_nothing_is_known_of(void **state)
+{
+    struct world *w = *state;
+    says(w, LOOKUP, 403, "{\"errors\":[\"permission denied\"]}");
+    open_with(w, "accessToken: tok");
+    a_secret(w);
+    until(w, there, KEPT);
+    assert_true(well(w, ""));
+    assert_true(has(token_fact(w).problem, "Vault tells nothing about the token"));
+}
+
+static void test_an_end_that_nothing_prevents_is_warned_of(void **state)
+{
+    struct world *w = *state;
+    says(w, LOOKUP, 200,
+         "{\"data\":{\"accessor\":\"x\",\"ttl\":5,\"creation_ttl\":100,\"renewable\":false}}");
+    open_with(w, "accessToken: tok");
+    a_secret(w);
+    until(w, in_trouble, "token");
+    assert_int_equal(w->last_code, SLD_EXPIRES_SOON);
+    assert_true(has(problem(w, "token"), "is not renewed; give Solder another"));
+    assert_true(well(w, ""));
+    until(w, there, KEPT);
+    says(w, LOOKUP, 403, "{\"errors\":[\"permission denied\"]}");
+    until(w, in_trouble, ""); // it is over
+    assert_true(has(problem(w, ""), "the token is not taken"));
+    assert_true(well(w, "token"));
+    assert_true(has(value(w, KEPT), "one"));
+}
+
+// An agent adds its own token.
+static void test_without_a_token_by_an_agent(void **state)
+{
+    struct world *w = *state;
+    setenv("VAULT_AGENT_ADDR", w->base, 1);
+    memcpy(w->base, "", 1); // settings name no address
+    open_with(w, "");
+    a_secret(w);
+    until(w, there, KEPT);
+    assert_true(has(last_asked(w, DATA), "token= "));
+    assert_int_equal(asked(w, LOOKUP), 0);
+}
+
+static void test_the_token_is_given_back(void **state)
+{
+    struct world *w = *state;
+    says(w, LOGIN, 200, lease(w, "t1", 1000));
+    says(w, "POST /v1/auth/token/revoke-self", 204, "");
+    open_with(w, APPROLE);
+    a_secret(w);
+    until(w, there, KEPT);
+    close_store(w); // not without being told so
+    sld_map_remove(&w->values, S(KEPT));
+    open_with(w, APPROLE ", solder: {revokeOnExit: true, namespace: n}");
+    a_secret(w);
+    until(w, there, KEPT);
+    close_store(w);
+    until(w, was_asked, "POST /v1/auth/token/revoke-self token=t1 ns=n ");
+    assert_int_equal(asked(w, "POST /v1/auth/token/revoke-self"), 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(test_each_method_logs_in),
+        T(test_login_by_aws),
+        T(test_a_lease_is_renewed_before_it_ends),
+        T(test_a_new_login_when_renewals_give_little),
+        T(test_a_refused_renewal_leads_to_a_login),
+        T(test_a_revoked_token_leads_to_a_login),
+        T(test_a_refused_login_is_told_of),
+        T(test_a_wrapped_secret_is_unwrapped_once),
+        T(test_a_token_file_is_read_again),
+        T(test_a_token_file_that_is_not_there_yet),
+        T(test_a_dead_token_is_told_of),
+        T(test_a_token_nothing_is_known_of),
+        T(test_an_end_that_nothing_prevents_is_warned_of),
+        T(test_without_a_token_by_an_agent),
+        T(test_the_token_is_given_back),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
