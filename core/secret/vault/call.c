@@ -17,6 +17,8 @@ struct vault_call {
 
 enum { HOPS_MAX = 3, WORDS_MAX = 300, FAREWELL_MS = 2000 };
 
+#define NOT_VAULT "the answer is not one of Vault"
+
 // ---- What an answer means ----
 
 static void add_words(struct sld_buf *b, struct sld_str s)
@@ -56,11 +58,19 @@ static const char *or_words(const char *words, const char *otherwise)
     return *words ? words : otherwise;
 }
 
+// What a versioned engine says of a latest version that was deleted or destroyed.
+static bool deleted(const struct sld_node *data)
+{
+    const struct sld_node *about = sld_node_get(data, SLD_STR("metadata"));
+    return sld_node_text(sld_node_get(about, SLD_STR("deletion_time"))).n ||
+           sld_str_eq(sld_node_text(sld_node_get(about, SLD_STR("destroyed"))), SLD_STR("true"));
+}
+
 static void judge_404(struct vault_answer *out, const struct sld_node *root)
 {
     const struct sld_node *errors = sld_node_get(root, SLD_STR("errors"));
     if (out->data)
-        out->verdict = VAULT_DELETED;
+        out->verdict = deleted(out->data) ? VAULT_DELETED : VAULT_DOWN;
     else if (errors && errors->type == SLD_NODE_SEQ && errors->count == 0)
         out->verdict = VAULT_MISSING;
     else
@@ -87,12 +97,14 @@ static void judge(struct sld_arena *a, const struct sld_http_answer *in, struct 
         out->auth = NULL;
     out->words = words;
     if (in->status >= 200 && in->status < 300) {
-        out->verdict = root || !in->body.n ? VAULT_OK : VAULT_DOWN;
+        // Only 204 has no body: another that has none was cut off.
+        out->verdict = root || in->status == 204 ? VAULT_OK : VAULT_DOWN;
         if (out->verdict == VAULT_DOWN)
-            out->words = "the answer is not one of Vault";
+            out->words = NOT_VAULT;
     } else if (in->status == 404 && root) {
         judge_404(out, root);
-        out->words = or_words(words, "nothing is there");
+        out->words =
+            or_words(words, out->verdict == VAULT_DOWN ? NOT_VAULT : "nothing is there");
     } else if (in->status == 401 || in->status == 403) {
         out->verdict = VAULT_DENIED;
         out->words = or_words(words, "permission denied");
@@ -109,6 +121,17 @@ static void judge(struct sld_arena *a, const struct sld_http_answer *in, struct 
     } else if (!*words) {
         out->words = sld_arena_fmt(a, "it answered with status %d", in->status).p;
     }
+}
+
+struct vault_answer vault_expect(const struct vault_answer *a, bool fits)
+{
+    struct vault_answer out = *a;
+    if (a->verdict == VAULT_OK && !fits) {
+        out.verdict = VAULT_DOWN;
+        out.words = NOT_VAULT;
+        sld_vault_stats.failed_requests++;
+    }
+    return out;
 }
 
 // ---- Calls ----

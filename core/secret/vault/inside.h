@@ -56,6 +56,8 @@ struct vault_request {
     size_t max_body_bytes; // 0 = VAULT_BODY_MAX_BYTES
     bool urgent;           // does not count as running: the session's own
 };
+// A, but when all is well and it has not what such an answer has (FITS false), one that says nothing.
+struct vault_answer vault_expect(const struct vault_answer *a, bool fits);
 typedef void vault_done(const struct vault_answer *a, void *user);
 struct vault_call;
 // Starts at once. Everything in RQ is copied. DONE comes exactly once unless cancelled, never

@@ -179,17 +179,17 @@ static void count_renewal(bool ok)
     }
 }
 
-static void on_login(const struct vault_answer *a, void *user)
+static void on_login(const struct vault_answer *in, void *user)
 {
     struct vault *v = user;
     struct session *s = &v->session;
+    struct sld_str token = text_of(in->auth, "client_token");
+    const struct vault_answer got = vault_expect(in, token.p), *a = &got;
     s->call = NULL;
     bool heard = vault_heard(v, a);
-    struct sld_str token = text_of(a->auth, "client_token");
-    if (a->verdict != VAULT_OK || !token.p) {
+    if (a->verdict != VAULT_OK) {
         count_login(false);
-        failed(v, heard, "login by %s failed: %s", method_name(v),
-               a->verdict == VAULT_OK ? "the answer has no token" : a->words);
+        failed(v, heard, "login by %s failed: %s", method_name(v), a->words);
         SLD_LOG(SLD_WARN, "secret", "login_failed", SLD_KC("method", method_name(v)),
                 SLD_KC("reason", a->words));
         return;
@@ -273,10 +273,11 @@ static void unwrap(struct vault *v, struct sld_str token)
 
 // ---- Tokens that were given ----
 
-static void on_lookup(const struct vault_answer *a, void *user)
+static void on_lookup(const struct vault_answer *in, void *user)
 {
     struct vault *v = user;
     struct session *s = &v->session;
+    const struct vault_answer got = vault_expect(in, text_of(in->data, "ttl").p), *a = &got;
     s->call = NULL;
     bool heard = vault_heard(v, a);
     if (!heard) {
@@ -371,10 +372,12 @@ static void begin(struct vault *v)
     sld_arena_fini_secret(&a);
 }
 
-static void on_renewed(const struct vault_answer *a, void *user)
+static void on_renewed(const struct vault_answer *in, void *user)
 {
     struct vault *v = user;
     struct session *s = &v->session;
+    const struct vault_answer got = vault_expect(in, text_of(in->auth, "lease_duration").p);
+    const struct vault_answer *a = &got;
     s->call = NULL;
     bool heard = vault_heard(v, a);
     count_renewal(a->verdict == VAULT_OK);

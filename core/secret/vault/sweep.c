@@ -46,14 +46,20 @@ static void compare(struct unit *u, const struct vault_answer *a)
 
 static void one_by_one(struct unit *u, const struct vault_answer *a)
 {
-    u->no_list = u->no_list || a->verdict != VAULT_OK;
+    (void)a;
+    u->no_list = true;
     vault_queue(u, true);
 }
 
-static void on_list(const struct vault_answer *a, void *user)
+static void on_list(const struct vault_answer *in, void *user)
 {
     struct folder *f = user;
     struct vault *v = f->v;
+    const struct sld_node *info = sld_node_get(in->data, SLD_STR("key_info"));
+    // A folder without keys is missing, so an empty listing shows nothing.
+    const struct vault_answer got =
+        vault_expect(in, info && info->type == SLD_NODE_MAP && info->count > 0);
+    const struct vault_answer *a = &got;
     f->call = NULL;
     vault_kick(v);
     if (!vault_heard(v, a)) {
@@ -61,14 +67,12 @@ static void on_list(const struct vault_answer *a, void *user)
         v->sweep_ns = v->wait_ns;
         return;
     }
-    bool lists = a->verdict == VAULT_OK && sld_node_get(a->data, SLD_STR("key_info"));
-    if (lists || a->verdict == VAULT_MISSING) {
+    if (a->verdict == VAULT_OK || a->verdict == VAULT_MISSING) {
         vault_proved(v);
         each(f, compare, a);
     } else {
         struct mount *m = mount_find(v, (struct sld_str){f->path, f->n});
-        if (m &&
-            (a->verdict == VAULT_OK || a->verdict == VAULT_NO_ROUTE || a->verdict == VAULT_REFUSED))
+        if (m && (a->verdict == VAULT_NO_ROUTE || a->verdict == VAULT_REFUSED))
             m->no_list = true; // it knows no such thing
         each(f, one_by_one, a);
     }

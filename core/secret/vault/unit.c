@@ -220,13 +220,22 @@ static void take(struct unit *u, const struct sld_node *data, const struct vault
     sld_buf_fini(&d.text);
 }
 
+// Whether A is what an engine of version 2 says of a secret it has.
+static bool is_read_v2(const struct vault_answer *a)
+{
+    const struct sld_node *data = sld_node_get(a->data, SLD_STR("data"));
+    const struct sld_node *about = sld_node_get(a->data, SLD_STR("metadata"));
+    return data && data->type == SLD_NODE_MAP &&
+           sld_node_text(sld_node_get(about, SLD_STR("version"))).n;
+}
+
 static void on_read_v2(struct unit *u, const struct vault_answer *a)
 {
     const struct sld_node *data = sld_node_get(a->data, SLD_STR("data"));
     const struct sld_node *about = sld_node_get(a->data, SLD_STR("metadata"));
     struct sld_str version = sld_node_text(sld_node_get(about, SLD_STR("version")));
     u->seen = about ? hash_about(version, about) : (struct sld_hash){0};
-    if (a->verdict != VAULT_OK || !data || data->type != SLD_NODE_MAP) {
+    if (a->verdict != VAULT_OK) {
         nothing_there(u, a->verdict == VAULT_DELETED ? "deleted" : "nothing is there");
         return;
     }
@@ -234,39 +243,43 @@ static void on_read_v2(struct unit *u, const struct vault_answer *a)
     take(u, data, a);
 }
 
-static void on_read(const struct vault_answer *a, void *user)
+static void on_read(const struct vault_answer *in, void *user)
 {
     struct unit *u = user;
+    const struct mount *m = mount_find(u->v, u->path);
+    bool v2 = m && m->kv_version == 2;
+    const struct vault_answer got = vault_expect(in, v2 ? is_read_v2(in) : in->data != NULL);
+    const struct vault_answer *a = &got;
     if (!goes_on(u, a))
         return;
-    const struct mount *m = mount_find(u->v, u->path);
     if (a->verdict == VAULT_NO_ROUTE)
         set_problem(
             u, "Vault has nothing that answers at %.*s: %s; mount an engine there, or correct %s",
             SLD_FMT(u->path), a->words, u->kind == UNIT_SECRET ? "pathPrefix" : "the reference");
     else if (a->verdict == VAULT_REFUSED)
         set_problem(u, "Vault cannot read %.*s: %s", SLD_FMT(u->path), a->words);
-    else if (m && m->kv_version == 2)
+    else if (v2)
         on_read_v2(u, a);
-    else if (a->verdict == VAULT_OK && a->data)
+    else if (a->verdict == VAULT_OK)
         take(u, a->data, a);
     else
         nothing_there(u, "nothing is there");
 }
 
-static void on_mount(const struct vault_answer *a, void *user)
+static void on_mount(const struct vault_answer *in, void *user)
 {
     struct unit *u = user;
     struct vault *v = u->v;
     uint64_t version = 0;
+    struct sld_str path = sld_node_text(sld_node_get(in->data, SLD_STR("path")));
+    const struct vault_answer got = vault_expect(in, path.n), *a = &got;
     if (!goes_on(u, a))
         return;
-    struct sld_str path = sld_node_text(sld_node_get(a->data, SLD_STR("path")));
     struct sld_str type = sld_node_text(sld_node_get(a->data, SLD_STR("type")));
     struct sld_str number =
         sld_node_text(sld_node_get(sld_node_get(a->data, SLD_STR("options")), SLD_STR("version")));
     bool kv = sld_str_eq(type, SLD_STR("kv")) || sld_str_eq(type, SLD_STR("generic"));
-    if (a->verdict != VAULT_OK || !path.n) {
+    if (a->verdict != VAULT_OK) {
         set_problem(
             u,
             "Vault does not tell which engine is at %.*s: %s; correct %s, or set solder.kvVersion",
@@ -300,14 +313,16 @@ static void read_now(struct unit *u)
 
 // ---- Checking ----
 
-static void on_checked(const struct vault_answer *a, void *user)
+static void on_checked(const struct vault_answer *in, void *user)
 {
     struct unit *u = user;
+    struct sld_str number = sld_node_text(sld_node_get(in->data, SLD_STR("current_version")));
+    const struct sld_node *about =
+        sld_node_get(sld_node_get(in->data, SLD_STR("versions")), number);
+    const struct vault_answer got = vault_expect(in, number.n), *a = &got;
     if (!goes_on(u, a))
         return;
-    struct sld_str number = sld_node_text(sld_node_get(a->data, SLD_STR("current_version")));
-    const struct sld_node *about = sld_node_get(sld_node_get(a->data, SLD_STR("versions")), number);
-    if (a->verdict == VAULT_OK && number.n) {
+    if (a->verdict == VAULT_OK) {
         unit_seen(u, number, about);
     } else if (a->verdict == VAULT_MISSING || a->verdict == VAULT_DELETED) {
         unit_seen(u, SLD_STR_NONE, NULL);

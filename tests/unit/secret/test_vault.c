@@ -225,6 +225,9 @@ static void test_sealed_keeps_the_last_good(void **state)
         {500, "<html>", "status 500"},
         {200, "<html>", "not one of Vault"},
         {200, "{\"data\":", "not one of Vault"},
+        {200, "", "not one of Vault"},
+        {200, "{\"data\":{\"keys\":[]}}", "not one of Vault"},
+        {404, "{\"data\":{\"keys\":[]}}", "not one of Vault"},
     };
     for (size_t i = 0; i < SLD_ARRAY_LEN(states); i++) {
         says(w, META("a"), states[i].status, states[i].body);
@@ -238,6 +241,43 @@ static void test_sealed_keeps_the_last_good(void **state)
         says(w, META("a"), 200, sld_arena_fmt(&w->a, "{\"data\":%s}", about(w, 1).p).p);
         until(w, well, "");
     }
+}
+
+// Answers of the right status that do not say what they should: no deletion, whatever asked.
+static void test_an_answer_that_says_nothing_is_no_deletion(void **state)
+{
+    struct world *w = *state;
+    static const char *const names[] = {"a", "b", "c"};
+    static const char *const empty[] = {"{\"data\":{\"keys\":[]}}", "{\"data\":{\"keys\":[],\"key_info\":{}}}",
+                                        "{\"data\":{}}", "{\"data\":{\"data\":null,\"metadata\":null}}", ""};
+    mounted_secret(w);
+    for (size_t i = 0; i < 3; i++)
+        holds(w, "secret", sld_arena_fmt(&w->a, GLOO("%s"), names[i]).p, 1, HEADER("one"));
+    open_with(w, TOKEN);
+    want(w, "secrets/ns/a");
+    want(w, "secrets/ns/b");
+    want(w, "secrets/ns/c");
+    wants_told(w);
+    until(w, was_synced, NULL);
+    struct sld_str one = about(w, 1);
+    for (size_t i = 0; i < SLD_ARRAY_LEN(empty); i++) {
+        says(w, LIST, 200, empty[i]);
+        until(w, in_trouble, "");
+        assert_true(has(problem(w, ""), "not one of Vault"));
+        // A listing that lacks keys lets them be read; that says no more.
+        says(w, LIST, 200, sld_arena_fmt(&w->a, "{\"data\":{\"key_info\":{\"a\":%s}}}", one.p).p);
+        says(w, DATA("b"), 200, empty[i]);
+        says(w, DATA("c"), 404, empty[i]);
+        forget_log(w);
+        until(w, was_asked, DATA("b"));
+        until(w, was_asked, DATA("c"));
+        until(w, in_trouble, "");
+        for (size_t k = 0; k < 3; k++)
+            holds(w, "secret", sld_arena_fmt(&w->a, GLOO("%s"), names[k]).p, 1, HEADER("one"));
+        until(w, well, "");
+        assert_true(there(w, A_PATH) && there(w, B_PATH) && there(w, C_PATH));
+    }
+    assert_int_equal(w->puts, 3);
 }
 
 static void test_down_at_the_start(void **state)
@@ -430,6 +470,7 @@ int main(void)
         T(test_without_a_listing_each_is_asked_for),
         T(test_soft_deleted_and_brought_back),
         T(test_sealed_keeps_the_last_good),
+        T(test_an_answer_that_says_nothing_is_no_deletion),
         T(test_down_at_the_start),
         T(test_no_right_is_told_of_the_secret_alone),
         T(test_no_engine_there),

@@ -190,6 +190,36 @@ static void test_a_refused_renewal_leads_to_a_login(void **state)
     assert_true(well(w, ""));
 }
 
+// An answer of the right status that does not say what was asked for is no answer.
+static void test_an_answer_without_a_life_is_none(void **state)
+{
+    struct world *w = *state;
+    static const char *const empty[] = {"{\"data\":{\"keys\":[]},\"auth\":{}}", "{}", ""};
+    for (size_t i = 0; i < SLD_ARRAY_LEN(empty); i++) {
+        says(w, LOGIN, 200, lease(w, "t1", 2));
+        says(w, RENEW, 200, empty[i]);
+        open_with(w, APPROLE);
+        a_secret(w);
+        until(w, was_asked, RENEW);
+        until(w, in_trouble, "");
+        assert_true(has(problem(w, ""), "not one of Vault"));
+        says(w, RENEW, 200, lease(w, "t1", 1000));
+        says(w, LOGIN, 200, lease(w, "t1", 1000));
+        until(w, well, "");
+        assert_true(token_fact(w).expires_s > 0);
+        close_store(w);
+        says(w, LOOKUP, 200, empty[i]);
+        open_with(w, "accessToken: t2");
+        until(w, in_trouble, "");
+        assert_true(has(problem(w, ""), "not one of Vault"));
+        says(w, LOOKUP, 200, "{\"data\":{\"ttl\":1000,\"creation_ttl\":1000}}");
+        until(w, well, "");
+        assert_true(token_fact(w).expires_s > 0);
+        close_store(w);
+        forget_log(w);
+    }
+}
+
 static void test_a_revoked_token_leads_to_a_login(void **state)
 {
     struct world *w = *state;
@@ -373,6 +403,7 @@ int main(void)
         T(test_a_lease_is_renewed_before_it_ends),
         T(test_a_new_login_when_renewals_give_little),
         T(test_a_refused_renewal_leads_to_a_login),
+        T(test_an_answer_without_a_life_is_none),
         T(test_a_revoked_token_leads_to_a_login),
         T(test_a_refused_login_is_told_of),
         T(test_a_wrapped_secret_is_unwrapped_once),
