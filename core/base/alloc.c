@@ -8,12 +8,13 @@
 
 struct sld_arena_chunk {
     struct sld_arena_chunk *next;
-    size_t used, cap;
-    bool borrowed; // the memory is somebody else's
+    uint32_t used;
+    uint32_t cap : 31;
+    uint32_t borrowed : 1; // the memory is somebody else's
     char data[];
 };
 
-enum { CHUNK_MIN = 256, CHUNK_MAX = 256 * 1024, ALIGN = 8, FMT_MAX = 256 };
+enum { CHUNK_MIN = 256, CHUNK_MAX = 256 * 1024, ALIGN = 8, FMT_MAX = 256, CAP_MAX = 0x7fffffff };
 
 // Bytes before a chunk's data, so that those are aligned.
 #define HEADER ((offsetof(struct sld_arena_chunk, data) + ALIGN - 1) & ~(size_t)(ALIGN - 1))
@@ -94,9 +95,9 @@ void sld_arena_fini(struct sld_arena *a)
 
 void sld_arena_init_in(struct sld_arena *a, void *room, size_t n)
 {
-    SLD_PRE(n >= HEADER && (uintptr_t)room % ALIGN == 0);
+    SLD_PRE(n >= HEADER && n - HEADER <= CAP_MAX && (uintptr_t)room % ALIGN == 0);
     struct sld_arena_chunk *c = room;
-    *c = (struct sld_arena_chunk){.cap = n - HEADER, .borrowed = true};
+    *c = (struct sld_arena_chunk){.cap = (uint32_t)(n - HEADER) & CAP_MAX, .borrowed = 1};
     *a = (struct sld_arena){.head = c};
 }
 
@@ -126,12 +127,13 @@ void sld_arena_fini_secret(struct sld_arena *a)
 
 void sld_arena_limit(struct sld_arena *a, size_t limit_bytes)
 {
-    a->limit_bytes = limit_bytes;
+    SLD_PRE(limit_bytes <= CAP_MAX);
+    a->limit_bytes = (uint32_t)limit_bytes & CAP_MAX;
 }
 
 static struct sld_arena_chunk *chunk_add(struct sld_arena *a, size_t n)
 {
-    size_t cap = a->head ? a->head->cap * 2 : CHUNK_MIN;
+    size_t cap = a->head ? (size_t)a->head->cap * 2 : CHUNK_MIN;
     if (cap < CHUNK_MIN)
         cap = CHUNK_MIN;
     if (cap > CHUNK_MAX)
@@ -139,7 +141,7 @@ static struct sld_arena_chunk *chunk_add(struct sld_arena *a, size_t n)
     if (cap < n)
         cap = n;
     struct sld_arena_chunk *c = sld_xalloc(HEADER + cap);
-    *c = (struct sld_arena_chunk){.cap = cap};
+    *c = (struct sld_arena_chunk){.cap = (uint32_t)cap & CAP_MAX};
     // A chunk made for one big request goes behind the head, so the head's room is not lost.
     if (a->head && n > CHUNK_MAX / 4 && a->head->cap - a->head->used > 64) {
         c->next = a->head->next;
@@ -154,17 +156,18 @@ static struct sld_arena_chunk *chunk_add(struct sld_arena *a, size_t n)
 // N bytes from an offset that is a multiple of TO; not cleared.
 static char *take(struct sld_arena *a, size_t n, size_t to)
 {
-    SLD_PRE(n < (size_t)1 << 40);
+    SLD_PRE(n <= CAP_MAX);
     if (n == 0)
         n = 1;
     struct sld_arena_chunk *c = a->head;
-    size_t from = c ? (c->used + to - 1) & ~(to - 1) : 0;
-    if (!c || from > c->cap || c->cap - from < n) {
+    size_t from = c ? (c->used + to - 1) & ~(to - 1) : 0, cap = c ? c->cap : 0;
+    if (!c || from > cap || cap - from < n) {
         c = chunk_add(a, n);
         from = 0;
     }
-    a->used_bytes += from + n - c->used;
-    c->used = from + n;
+    size_t taken = a->used_bytes + from + n - c->used;
+    a->used_bytes = taken < UINT32_MAX ? (uint32_t)taken : UINT32_MAX;
+    c->used = (uint32_t)(from + n);
     return (char *)c + HEADER + from;
 }
 

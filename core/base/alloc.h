@@ -31,16 +31,16 @@ void sld_wipe(void *p, size_t n);
 // A bump allocator: many small allocations, freed as a whole. Not thread-safe.
 struct sld_arena {
     struct sld_arena_chunk *head; // newest chunk, linked to older ones
-    size_t used_bytes;            // bytes handed out so far
-    size_t limit_bytes;           // ceiling of used_bytes; 0 = none
-    int over_limit;               // a request went over limit_bytes (it was served by abort-free NULL)
+    uint32_t used_bytes;          // bytes handed out so far; no more is counted than fits
+    uint32_t limit_bytes : 31;    // ceiling of used_bytes; 0 = none
+    uint32_t over_limit : 1;      // a request went over limit_bytes (it was served by abort-free NULL)
 };
 
 // An empty arena; allocates nothing yet. A zeroed struct is one too.
 void sld_arena_init(struct sld_arena *a);
 // An arena that begins in ROOM, of N bytes, which stays the caller's: at least the header of
 // SLD_ARENA_HEADER bytes, aligned to 8.
-#define SLD_ARENA_HEADER 32
+#define SLD_ARENA_HEADER 16
 void sld_arena_init_in(struct sld_arena *a, void *room, size_t n);
 // Frees everything; the arena is empty and usable again. NULL is fine.
 void sld_arena_fini(struct sld_arena *a);
@@ -48,7 +48,7 @@ void sld_arena_fini(struct sld_arena *a);
 void sld_arena_fini_secret(struct sld_arena *a);
 // Empties it, but keeps a chunk of common size for what comes next. Not for secrets: nothing is overwritten.
 void sld_arena_reset(struct sld_arena *a);
-// Sets the ceiling: from then on sld_arena_try_alloc returns NULL above it.
+// Sets the ceiling, below 2 GiB: from then on sld_arena_try_alloc returns NULL above it.
 void sld_arena_limit(struct sld_arena *a, size_t limit_bytes);
 // N zeroed bytes aligned to 8. Never NULL; the ceiling does not apply.
 void *sld_arena_alloc(struct sld_arena *a, size_t n);

@@ -1,22 +1,26 @@
 // Claims of tasks on rows: kept by key text of the claimants, the first owns the row.
 #include "flow/inside.h"
 
+uint32_t flow_claim_count(const struct node *n)
+{
+    return n->many ? n->u.many->n : n->u.one != NULL;
+}
+
 struct claim *flow_claim_at(const struct node *n, uint32_t i)
 {
-    const struct claims *c = &n->u.claims;
-    SLD_PRE(i < c->n);
-    return c->cap ? c->u.many[i] : c->u.one;
+    SLD_PRE(i < flow_claim_count(n));
+    return n->many ? n->u.many->v[i] : n->u.one;
 }
 
 struct claim *flow_claim_first(const struct node *n)
 {
-    return n->u.claims.n ? flow_claim_at(n, 0) : NULL;
+    return flow_claim_count(n) ? flow_claim_at(n, 0) : NULL;
 }
 
 // Where a claim of parent row KEY stands or would stand.
 static uint32_t claim_place(const struct sld_flow *f, const struct node *n, sld_id key, bool *found)
 {
-    uint32_t lo = 0, hi = n->u.claims.n;
+    uint32_t lo = 0, hi = flow_claim_count(n);
     *found = false;
     while (lo < hi) {
         uint32_t mid = lo + (hi - lo) / 2;
@@ -33,60 +37,77 @@ static uint32_t claim_place(const struct sld_flow *f, const struct node *n, sld_
     return lo;
 }
 
-struct claim *flow_claim_get(struct sld_flow *f, struct task *task, struct node *n)
+static struct claims *claims_sized(struct claims *cs, uint32_t cap)
 {
-    struct claims *cs = &n->u.claims;
+    cs = sld_xrealloc(cs, sizeof(*cs) + cap * sizeof(cs->v[0]));
+    cs->cap = cap;
+    return cs;
+}
+
+// Puts C in place AT among the claims on N.
+static void claim_insert(struct sld_flow *f, struct node *n, uint32_t at, struct claim *c)
+{
+    if (!n->many && !n->u.one) {
+        n->u.one = c;
+        return;
+    }
+    struct claims *cs = n->u.many;
+    if (!n->many) {
+        struct claim *one = n->u.one;
+        cs = claims_sized(NULL, 4);
+        cs->n = 1;
+        cs->v[0] = one;
+        n->many = true;
+        sld_umap_set(&f->tables[n->table]->contested, n->key, n);
+    } else if (cs->n == cs->cap) {
+        cs = claims_sized(cs, cs->cap * 2);
+    }
+    memmove(cs->v + at + 1, cs->v + at, (cs->n - at) * sizeof(cs->v[0]));
+    cs->v[at] = c;
+    cs->n++;
+    n->u.many = cs;
+}
+
+struct claim *flow_claim_get(struct sld_flow *f, struct claimant *ct, struct node *n)
+{
     bool found;
-    uint32_t at = claim_place(f, n, task->key, &found);
+    uint32_t at = claim_place(f, n, ct->task.key, &found);
     if (found)
         return flow_claim_at(n, at);
     struct claim *c = flow_pool_new(&f->claims);
-    *c = (struct claim){.node = n, .task = task, .next = task->claims};
-    task->claims = c;
-    if (cs->n == 0 && cs->cap == 0) {
-        cs->u.one = c;
-        cs->n = 1;
-        return c;
-    }
-    if (cs->cap == 0) {
-        struct claim *one = cs->u.one;
-        cs->cap = 4;
-        cs->u.many = sld_xcalloc(cs->cap, sizeof(*cs->u.many));
-        cs->u.many[0] = one;
-    }
-    FLOW_GROW(cs->u.many, cs->n, cs->cap);
-    memmove(cs->u.many + at + 1, cs->u.many + at, (cs->n - at) * sizeof(*cs->u.many));
-    cs->u.many[at] = c;
-    if (++cs->n == 2)
-        sld_umap_set(&f->tables[n->table]->contested, n->key, n);
+    *c = (struct claim){.node = n, .task = &ct->task, .next = ct->claims};
+    ct->claims = c;
+    claim_insert(f, n, at, c);
     return c;
 }
 
 static void claim_remove(struct sld_flow *f, struct claim *c)
 {
     struct node *n = c->node;
-    struct claims *cs = &n->u.claims;
     bool found;
     uint32_t at = claim_place(f, n, c->task->key, &found);
     SLD_INV(found && flow_claim_at(n, at) == c);
-    cs->n--;
-    if (cs->cap)
-        memmove(cs->u.many + at, cs->u.many + at + 1, (cs->n - at) * sizeof(*cs->u.many));
-    if (cs->n == 1)
-        sld_umap_remove(&f->tables[n->table]->contested, n->key);
-    if (cs->n == 0) {
-        if (cs->cap)
-            sld_xfree(cs->u.many);
-        *cs = (struct claims){0};
+    if (!n->many) {
+        n->u.one = NULL;
+    } else {
+        struct claims *cs = n->u.many;
+        cs->n--;
+        memmove(cs->v + at, cs->v + at + 1, (cs->n - at) * sizeof(cs->v[0]));
+        if (cs->n == 1) {
+            n->many = false;
+            n->u.one = cs->v[0];
+            sld_xfree(cs);
+            sld_umap_remove(&f->tables[n->table]->contested, n->key);
+        }
     }
     SLD_UNREF(c->value);
     flow_pool_drop(&f->claims, c);
 }
 
-bool flow_claim_commit(struct sld_flow *f, struct task *task)
+bool flow_claim_commit(struct sld_flow *f, struct claimant *ct)
 {
     bool changed = false;
-    for (struct claim **at = &task->claims, *c; (c = *at);) {
+    for (struct claim **at = &ct->claims, *c; (c = *at);) {
         if (c->fresh && c->value && sld_hash_eq(c->fresh->hash, c->value->hash)) {
             SLD_UNREF(c->fresh);
             at = &c->next;

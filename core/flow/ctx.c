@@ -77,8 +77,15 @@ void sld_ctx_emit(struct sld_ctx *ctx, sld_id key, void *value)
     SLD_PRE(ctx->task && value);
     SLD_PRE(!sld_hash_zero(((struct sld_obj *)value)->hash));
     struct sld_flow *f = ctx->flow;
-    struct claim *c =
-        flow_claim_get(f, ctx->task, flow_node_get(f->tables[ctx->task->table], key));
+    struct sld_table *t = f->tables[ctx->task->table];
+    if (t->single) {
+        SLD_PRE(key == ctx->task->key);
+        SLD_UNREF(ctx->fresh);
+        ctx->fresh = value;
+        return;
+    }
+    struct claim *c = flow_claim_get(f, SLD_CONTAINER_OF(ctx->task, struct claimant, task),
+                                     flow_node_get(t, key));
     SLD_UNREF(c->fresh);
     c->fresh = value;
 }

@@ -5,6 +5,8 @@ sld_id sld_flow_owner(const struct sld_table *t, sld_id key)
 {
     SLD_PRE(t->step && !t->flow->ctx.task);
     const struct node *n = flow_idtab_get(&t->nodes, key);
+    if (t->single)
+        return n && n->value ? key : 0;
     const struct claim *c = n ? flow_claim_first(n) : NULL;
     return c ? c->task->key : 0;
 }
@@ -15,7 +17,7 @@ void sld_flow_lost(const struct sld_table *t, sld_lost_fn *fn, void *arg)
     size_t at = 0;
     for (struct sld_umap_slot *s; (s = sld_umap_next(&t->contested, &at));) {
         const struct node *n = s->value;
-        for (uint32_t i = 1; i < n->u.claims.n; i++)
+        for (uint32_t i = 1; i < flow_claim_count(n); i++)
             fn(n->key, flow_claim_at(n, i)->task->key, flow_claim_first(n)->task->key, arg);
     }
 }
@@ -36,7 +38,8 @@ static void read_tell(const struct sld_flow *f, const struct read *r, sld_read_f
 void sld_flow_reads(const struct sld_table *t, sld_id parent_key, sld_read_fn *fn, void *arg)
 {
     SLD_PRE(!t->flow->ctx.task);
-    struct task *task = flow_idtab_get(&t->tasks, parent_key);
+    struct single *own = t->single ? flow_idtab_get(&t->nodes, parent_key) : NULL;
+    struct task *task = own ? &own->task : flow_idtab_get(&t->tasks, parent_key);
     for (uint32_t i = 0; task && i < task->reads_n; i++)
         read_tell(t->flow, &flow_task_reads(task)[i], fn, arg);
 }

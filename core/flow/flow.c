@@ -9,7 +9,8 @@ struct sld_flow *sld_flow_create(void)
     f->keys = sld_intern_create();
     f->ctx.flow = f;
     flow_pool_init(&f->nodes, sizeof(struct node));
-    flow_pool_init(&f->tasks, sizeof(struct task));
+    flow_pool_init(&f->singles, sizeof(struct single));
+    flow_pool_init(&f->tasks, sizeof(struct claimant));
     flow_pool_init(&f->claims, sizeof(struct claim));
     flow_pool_init(&f->entries, sizeof(struct entry));
     return f;
@@ -21,15 +22,13 @@ static void node_fini(const struct sld_table *t, struct node *n)
     SLD_UNREF(n->value);
     if (!t->step && n->touched)
         SLD_UNREF(n->u.pending);
-    if (t->step && n->u.claims.cap)
-        sld_xfree(n->u.claims.u.many);
+    if (n->many)
+        sld_xfree(n->u.many);
     flow_probe_fini(&n->probe);
 }
 
 static void task_fini(struct task *task)
 {
-    for (struct claim *c = task->claims; c; c = c->next)
-        SLD_UNREF(c->value);
     if (task->reads_n > 1)
         sld_xfree(task->reads.many);
 }
@@ -49,11 +48,17 @@ static void index_free(struct sld_index *i)
 static void table_free(struct sld_table *t)
 {
     size_t at = 0;
-    for (struct node *n; (n = flow_idtab_next(&t->nodes, &at));)
+    for (struct node *n; (n = flow_idtab_next(&t->nodes, &at));) {
+        if (t->single)
+            task_fini(&SLD_CONTAINER_OF(n, struct single, node)->task);
         node_fini(t, n);
+    }
     at = 0;
-    for (struct task *task; (task = flow_idtab_next(&t->tasks, &at));)
-        task_fini(task);
+    for (struct claimant *ct; (ct = flow_idtab_next(&t->tasks, &at));) {
+        for (struct claim *c = ct->claims; c; c = c->next)
+            SLD_UNREF(c->value);
+        task_fini(&ct->task);
+    }
     for (struct indexing *i = t->indexes, *next; i; i = next) {
         next = i->next;
         sld_xfree(i);
@@ -83,6 +88,7 @@ void sld_flow_destroy(struct sld_flow *f)
     for (size_t i = 0; i < f->indexes_n; i++)
         index_free(f->indexes[i]);
     flow_pool_fini(&f->nodes);
+    flow_pool_fini(&f->singles);
     flow_pool_fini(&f->tasks);
     flow_pool_fini(&f->claims);
     flow_pool_fini(&f->entries);
@@ -172,6 +178,12 @@ void sld_flow_filter(struct sld_table *t, sld_filter_fn *fn)
     t->filter = fn;
 }
 
+void sld_flow_single(struct sld_table *t)
+{
+    SLD_PRE(t->step && t->flow->rounds == 0 && t->nodes.n == 0);
+    t->single = true;
+}
+
 struct sld_table *sld_flow_join(struct sld_flow *f, const char *name,
                                 struct sld_table *const *parents,
                                 sld_step *step, void *user)
@@ -228,7 +240,14 @@ struct node *flow_node_get(struct sld_table *t, sld_id key)
     SLD_PRE(key != 0);
     struct node *n = flow_idtab_get(&t->nodes, key);
     if (!n) {
-        n = flow_pool_new(&t->flow->nodes);
+        if (t->single) {
+            struct single *s = flow_pool_new(&t->flow->singles);
+            s->task.table = t->rank;
+            s->task.key = key;
+            n = &s->node;
+        } else {
+            n = flow_pool_new(&t->flow->nodes);
+        }
         n->table = t->rank;
         n->key = key;
         flow_idtab_add(&t->nodes, n);
@@ -236,16 +255,24 @@ struct node *flow_node_get(struct sld_table *t, sld_id key)
     return n;
 }
 
+bool flow_node_pends(const struct sld_table *t)
+{
+    return !t->step || t->single;
+}
+
 void flow_node_drop(struct sld_flow *f, struct node *n)
 {
     struct sld_table *t = f->tables[n->table];
-    if (n->value || n->touched || n->held || n->asked || n->probe.n > 0)
+    if (n->value || n->touched || n->held || n->asked || n->tasked || n->probe.n > 0)
         return;
-    if (t->step && n->u.claims.n > 0)
+    if (!flow_node_pends(t) && flow_claim_count(n) > 0)
         return;
     flow_idtab_remove(&t->nodes, n->key);
     node_fini(t, n);
-    flow_pool_drop(&f->nodes, n);
+    if (t->single)
+        flow_pool_drop(&f->singles, SLD_CONTAINER_OF(n, struct single, node));
+    else
+        flow_pool_drop(&f->nodes, n);
 }
 
 void flow_node_touch(struct sld_flow *f, struct node *n)

@@ -49,6 +49,10 @@ struct sld_table *sld_flow_derive(struct sld_flow *f, const char *name, struct s
 typedef bool sld_filter_fn(const void *value);
 void sld_flow_filter(struct sld_table *t, sld_filter_fn *fn);
 
+// Parent rows of derived table T claim no row but the one of their own key: such a row takes half the
+// memory, for nobody else can claim it.
+void sld_flow_single(struct sld_table *t);
+
 // A derived table whose row keys are demanded, not driven by one parent: it has a row for every key
 // that any table in PARENTS (NULL-terminated) has. STEP gets IN = NULL and reads what it needs by
 // sld_ctx_get; it runs whenever a row of that key changes in a parent, so reading those costs nothing.

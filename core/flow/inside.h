@@ -61,10 +61,15 @@ struct task {
         struct read one;   // reads_n == 1
         struct read *many; // reads_n > 1, exactly as many
     } reads;
+};
+
+// A task that may claim any rows: of a table that is not single.
+struct claimant {
+    struct task task;
     struct claim *claims; // singly linked
 };
 
-// Row NODE as TASK would have it. Owned by the task.
+// Row NODE as TASK, a claimant's, would have it. Owned by the claimant.
 struct claim {
     struct node *node;
     struct task *task;
@@ -73,14 +78,10 @@ struct claim {
     struct claim *next;
 };
 
-// The claims on one node, by key text of their tasks: the first owns the row. A lone one needs no
-// array.
+// Two claims or more on one node, by key text of their tasks: the first owns the row.
 struct claims {
-    union {
-        struct claim *one;   // n == 1 and cap == 0
-        struct claim **many; // cap > 0
-    } u;
     uint32_t n, cap;
+    struct claim *v[];
 };
 
 struct node {
@@ -90,12 +91,21 @@ struct node {
     bool held : 1;    // in flow->changes
     bool asked : 1;   // in flow->asked
     bool wanted : 1;  // what was told last of its being read
+    bool tasked : 1;  // of a single table: its task is there
+    bool many : 1;    // u.many
     struct probe probe;
     struct sld_obj *value; // owned; NULL = no such row
     union {
-        struct claims claims;    // of a derived table
-        struct sld_obj *pending; // of a source table, while touched: owned, NULL = to be deleted
+        struct claim *one;       // of a derived table, unless it is single; NULL = none
+        struct claims *many;     // the same
+        struct sld_obj *pending; // of others, while touched: owned, NULL = to be deleted
     } u;
+};
+
+// Row and task of one key in a single table.
+struct single {
+    struct node node;
+    struct task task;
 };
 
 // Rows sorted by key text. Within a round, rows are appended behind the sorted part and removed
@@ -165,9 +175,9 @@ struct sld_table {
     void *user;
     struct sld_table **parents; // owned
     size_t parents_n;
-    bool join;
+    bool join, single;
     sld_filter_fn *filter;      // NULL = all rows of the parent
-    struct idtab tasks;         // struct task; by parent key
+    struct idtab tasks;         // struct claimant; by parent key; not of a single table
     struct task **dirty;
     size_t dirty_n, dirty_cap;
     struct sld_umap contested;  // key -> node with more than one claim
@@ -182,6 +192,7 @@ struct change {
 struct sld_ctx {
     struct sld_flow *flow;
     struct task *task; // NULL outside of a step
+    struct sld_obj *fresh; // owned; what the step of a single table emitted
     struct read *reads; // of the task, until its step has ended; then task->reads has them
     uint32_t reads_n, reads_cap;
     struct sld_arena scratch;
@@ -198,7 +209,7 @@ struct sld_flow {
     size_t tables_n, tables_cap;
     struct sld_index **indexes; // by number
     size_t indexes_n, indexes_cap;
-    struct pool nodes, tasks, claims, entries;
+    struct pool nodes, singles, tasks, claims, entries;
     struct change *changes;    // of this round, by rank
     size_t changes_n, changes_cap;
     struct node **asked;       // of tables in demand: those that got their first reader, or lost the last
@@ -210,11 +221,12 @@ struct sld_flow {
     bool running;
 };
 
-// Makes room for element N in array V of capacity CAP (all lvalues).
+// Makes room for element N in array V of capacity CAP (all lvalues). Long ones grow by a quarter: those
+// that stay have little behind them.
 #define FLOW_GROW(v, n, cap)                                                                       \
     do {                                                                                           \
         if ((n) >= (cap)) {                                                                        \
-            (cap) = (cap) ? (cap) * 2 : 2;                                                         \
+            (cap) = !(cap) ? 2 : (cap) < 1024 ? (cap) * 2 : (cap) + (cap) / 4;                     \
             (v) = sld_xrealloc((v), (size_t)(cap) * sizeof(*(v)));                                 \
         }                                                                                          \
     } while (0)
@@ -246,6 +258,9 @@ void *flow_idtab_next(const struct idtab *t, size_t *at);
 
 // flow.c
 struct node *flow_node_get(struct sld_table *t, sld_id key); // made when missing
+// True when a row of T gets the value that was set or emitted and waits in it (u.pending); false when
+// the first claim on it decides.
+bool flow_node_pends(const struct sld_table *t);
 // Frees N when nothing needs it any more.
 void flow_node_drop(struct sld_flow *f, struct node *n);
 void flow_node_touch(struct sld_flow *f, struct node *n);
@@ -283,9 +298,10 @@ void flow_entry_drop(struct sld_flow *f, struct entry *e);
 
 // claim.c
 struct claim *flow_claim_first(const struct node *n); // NULL = none
-// The Nth claim on the node, I < claims.n.
+uint32_t flow_claim_count(const struct node *n);
+// The claim number I on the node, I < its count.
 struct claim *flow_claim_at(const struct node *n, uint32_t i);
-// TASK's claim on N, made when missing.
-struct claim *flow_claim_get(struct sld_flow *f, struct task *task, struct node *n);
+// CT's claim on N, made when missing.
+struct claim *flow_claim_get(struct sld_flow *f, struct claimant *ct, struct node *n);
 // After a step: what was not emitted again goes. True when anything changed.
-bool flow_claim_commit(struct sld_flow *f, struct task *task);
+bool flow_claim_commit(struct sld_flow *f, struct claimant *ct);

@@ -3,14 +3,19 @@
 
 static struct task *task_get(struct sld_table *t, sld_id key)
 {
-    struct task *task = flow_idtab_get(&t->tasks, key);
-    if (!task) {
-        task = flow_pool_new(&t->flow->tasks);
-        task->table = t->rank;
-        task->key = key;
-        flow_idtab_add(&t->tasks, task);
+    if (t->single) {
+        struct node *n = flow_node_get(t, key);
+        n->tasked = true;
+        return &SLD_CONTAINER_OF(n, struct single, node)->task;
     }
-    return task;
+    struct claimant *ct = flow_idtab_get(&t->tasks, key);
+    if (!ct) {
+        ct = flow_pool_new(&t->flow->tasks);
+        ct->task.table = t->rank;
+        ct->task.key = key;
+        flow_idtab_add(&t->tasks, ct);
+    }
+    return &ct->task;
 }
 
 // Whether VALUE, of a parent of T, is a row to T.
@@ -43,8 +48,9 @@ static size_t table_settle(struct sld_table *t)
     size_t changed = 0;
     for (size_t i = 0; i < t->touched_n; i++) {
         struct node *n = t->touched[i];
-        struct claim *owner = t->step ? flow_claim_first(n) : NULL;
-        struct sld_obj *value = t->step ? (owner ? owner->value : NULL) : n->u.pending;
+        bool pends = flow_node_pends(t);
+        struct claim *owner = pends ? NULL : flow_claim_first(n);
+        struct sld_obj *value = pends ? n->u.pending : owner ? owner->value : NULL;
         SLD_INV(n->touched && (!owner || value));
         n->touched = false;
         bool same = n->value && value ? sld_hash_eq(n->value->hash,
@@ -55,7 +61,7 @@ static size_t table_settle(struct sld_table *t)
             node_change(t, n, value);
             changed++;
         }
-        if (!t->step)
+        if (pends)
             SLD_UNREF(n->u.pending);
         flow_node_drop(t->flow, n);
     }
@@ -80,6 +86,41 @@ static bool task_lives(const struct sld_table *t, const struct task *task)
     return false;
 }
 
+// After the step of single table T: what it emitted, or nothing, is what row N shall be. True when that
+// is a change.
+static bool single_commit(struct sld_table *t, struct node *n)
+{
+    struct sld_obj *fresh = t->flow->ctx.fresh;
+    t->flow->ctx.fresh = NULL;
+    if (n->value && fresh ? sld_hash_eq(n->value->hash, fresh->hash) : n->value == fresh) {
+        SLD_UNREF(fresh);
+        return false;
+    }
+    flow_node_touch(t->flow, n);
+    n->u.pending = fresh;
+    return true;
+}
+
+static bool task_commit(struct sld_table *t, struct task *task)
+{
+    if (t->single)
+        return single_commit(t, &SLD_CONTAINER_OF(task, struct single, task)->node);
+    return flow_claim_commit(t->flow, SLD_CONTAINER_OF(task, struct claimant, task));
+}
+
+// TASK, whose parent row is gone and who claims nothing any more.
+static void task_end(struct sld_table *t, struct task *task)
+{
+    if (t->single) {
+        struct node *n = &SLD_CONTAINER_OF(task, struct single, task)->node;
+        n->tasked = false;
+        flow_node_drop(t->flow, n);
+        return;
+    }
+    flow_idtab_remove(&t->tasks, task->key);
+    flow_pool_drop(&t->flow->tasks, SLD_CONTAINER_OF(task, struct claimant, task));
+}
+
 static void task_run(struct sld_table *t, struct task *task, struct sld_round *round)
 {
     struct sld_ctx *ctx = &t->flow->ctx;
@@ -95,14 +136,13 @@ static void task_run(struct sld_table *t, struct task *task, struct sld_round *r
         t->computed++;
         round->computed++;
     }
-    bool changed = flow_claim_commit(t->flow, task);
+    bool changed = task_commit(t, task);
     if (lives) {
         t->cut += !changed;
         round->cut += !changed;
         return;
     }
-    flow_idtab_remove(&t->tasks, task->key);
-    flow_pool_drop(&t->flow->tasks, task);
+    task_end(t, task);
 }
 
 // Runs the marked tasks of T. None is marked meanwhile: nothing changes that they could have read.

@@ -675,13 +675,21 @@ static void problem_set(struct sld_state_dir *s, const char *text)
                 SLD_KC("error", text), SLD_KI("suppressed", left_out));
 }
 
+// The first N bytes of the records are on disk.
+static void records_written(struct sld_state_dir *s, size_t n)
+{
+    sld_buf_consume(&s->records, n);
+    if (s->records.n == 0)
+        sld_buf_fini(&s->records);
+}
+
 static void append_result(struct sld_state_dir *s, const struct job *j)
 {
     if (j->rc == SLD_OK) {
         s->journal = j->journal;
-        sld_buf_consume(&s->records, j->record_bytes);
+        records_written(s, j->record_bytes);
     } else {
-        sld_buf_reset(&s->records);
+        sld_buf_fini(&s->records);
         s->gap = true;
         problem_set(s, j->err.msg);
     }
@@ -691,7 +699,7 @@ static void replace_result(struct sld_state_dir *s, const struct job *j)
 {
     if (j->rc == SLD_OK) {
         s->journal = (struct state_journal){.base = j->journal.base};
-        sld_buf_consume(&s->records, j->record_bytes);
+        records_written(s, j->record_bytes);
         atomic_store(&s->problem, NULL);
         return;
     }

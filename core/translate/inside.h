@@ -49,9 +49,8 @@ struct tr_row {
     struct sld_obj obj; // hash: content, findings and uses
     struct sld_arena arena;
     struct tr_about *about; // sorted by key
-    size_t about_count;
     struct sld_str *uses; // keys of the objects it was made of, sorted, distinct
-    size_t use_count;
+    uint32_t about_count, use_count;
 };
 
 // A listener that a gateway has in one proxy.
@@ -103,7 +102,7 @@ struct tr_attach {
     struct tr_row row;
     struct sld_str gateway, vs; // keys
     struct sld_str *domains;    // see tr_domains
-    size_t domain_count;
+    uint32_t domain_count;
     bool ssl; // both ask for TLS
 };
 
@@ -115,7 +114,7 @@ struct tr_vhost_row {
     struct sld_hash content;    // of bytes
     struct sld_str
         *clusters; // existing ones it sends to, sorted, distinct; the flow's own (tr_keep_key)
-    size_t cluster_count;
+    uint32_t cluster_count;
     bool secret;   // bytes hold secret values
     bool conflict; // a domain belongs to another: the present form is not in force
 };

@@ -13,6 +13,13 @@ static struct sld_table *derive(struct sld_translate *t, const char *name, struc
     return sld_flow_derive(t->flow, name, parent, step, t);
 }
 
+// T, each row of which is made of one row of its parent and has its key.
+static struct sld_table *single(struct sld_table *t)
+{
+    sld_flow_single(t);
+    return t;
+}
+
 static struct sld_index *index_of(struct sld_translate *t, const char *name,
                                   struct sld_table *table, sld_index_fn *fn)
 {
@@ -33,7 +40,7 @@ static struct sld_table *join_kind(struct sld_translate *t, const char *name, si
     bool found = k == SLD_KIND_UPSTREAM;
     struct sld_table *parents[] = {t->raw[k], t->accepted[k], found ? t->wanted : NULL,
                                    found ? t->named : NULL, NULL};
-    return sld_flow_join(t->flow, name, parents, step, &t->slots[k]);
+    return single(sld_flow_join(t->flow, name, parents, step, &t->slots[k]));
 }
 
 // Names of tables are literals that outlive the flow.
@@ -91,52 +98,52 @@ static void declare_sources(struct sld_translate *t)
 
 static void declare_facts(struct sld_translate *t)
 {
-    t->validity = derive(t, "validity", t->raw[SLD_KIND_SECRET], tr_step_validity);
+    t->validity = single(derive(t, "validity", t->raw[SLD_KIND_SECRET], tr_step_validity));
     t->named = derive(t, "named", t->services, tr_step_named);
     for (size_t k = 0; k < SLD_KIND_COUNT; k++) {
         t->obj[k] = join_kind(t, names[k].object, k, tr_step_object);
         if (k == SLD_KIND_ROUTE_TABLE)
             t->rt_by_label = index_of(t, "route_tables_by_label", t->obj[k], tr_index_rt);
     }
-    t->certs = derive(t, "certs", t->obj[SLD_KIND_SECRET], tr_step_certs);
-    t->secrets = derive(t, "secrets", t->obj[SLD_KIND_SECRET], tr_step_secrets);
+    t->certs = single(derive(t, "certs", t->obj[SLD_KIND_SECRET], tr_step_certs));
+    t->secrets = single(derive(t, "secrets", t->obj[SLD_KIND_SECRET], tr_step_secrets));
     t->about = index_of(t, "about", t->secrets, tr_index_about);
-    t->upstreams = derive(t, "upstreams", t->obj[SLD_KIND_UPSTREAM], tr_step_upstreams);
+    t->upstreams = single(derive(t, "upstreams", t->obj[SLD_KIND_UPSTREAM], tr_step_upstreams));
     sld_flow_index_add(t->about, t->upstreams);
     t->asks = derive(t, "asks", t->obj[SLD_KIND_UPSTREAM], tr_step_asks);
-    t->groups = derive(t, "groups", t->obj[SLD_KIND_UPSTREAM_GROUP], tr_step_groups);
+    t->groups = single(derive(t, "groups", t->obj[SLD_KIND_UPSTREAM_GROUP], tr_step_groups));
     sld_flow_index_add(t->about, t->groups);
 }
 
 static void declare_gateways(struct sld_translate *t)
 {
     t->default_gateways = derive(t, "default_gateways", t->seed, tr_step_default_gateways);
-    t->ports = join(t, "ports", t->obj[SLD_KIND_GATEWAY], t->default_gateways, tr_step_ports, t);
+    t->ports = single(join(t, "ports", t->obj[SLD_KIND_GATEWAY], t->default_gateways, tr_step_ports, t));
     t->ports_by_bind = index_of(t, "ports_by_bind", t->ports, tr_index_ports);
     t->gateways =
-        join(t, "gateways", t->obj[SLD_KIND_GATEWAY], t->default_gateways, tr_step_gateways, t);
+        single(join(t, "gateways", t->obj[SLD_KIND_GATEWAY], t->default_gateways, tr_step_gateways, t));
     sld_flow_index_add(t->about, t->gateways);
-    t->gw_select = derive(t, "gateway_select", t->gateways, tr_step_gw_select);
+    t->gw_select = single(derive(t, "gateway_select", t->gateways, tr_step_gw_select));
     sld_flow_index_add(t->about, t->gw_select);
     t->attach = derive(t, "attach", t->obj[SLD_KIND_VIRTUAL_SERVICE], tr_step_attach);
     t->attach_by_gateway = index_of(t, "attach_by_gateway", t->attach, tr_index_attach_gateway);
     t->attach_by_domain = index_of(t, "attach_by_domain", t->attach, tr_index_attach_domain);
-    t->live = derive(t, "live", t->gateways, tr_step_live);
+    t->live = single(derive(t, "live", t->gateways, tr_step_live));
     sld_flow_index_add(t->about, t->live);
-    t->vs_tls = derive(t, "vs_tls", t->attach, tr_step_vs_tls);
+    t->vs_tls = single(derive(t, "vs_tls", t->attach, tr_step_vs_tls));
     sld_flow_filter(t->vs_tls, tr_has_tls);
     t->vs_tls_by_gateway = index_of(t, "vs_tls_by_gateway", t->vs_tls, tr_index_vs_tls_gateway);
-    t->tls_sets = derive(t, "tls_sets", t->gateways, tr_step_tls_sets);
+    t->tls_sets = single(derive(t, "tls_sets", t->gateways, tr_step_tls_sets));
     sld_flow_index_add(t->about, t->tls_sets);
 }
 
 static void declare_outs(struct sld_translate *t)
 {
-    t->vhosts = derive(t, "vhosts", t->attach, tr_step_vhosts);
+    t->vhosts = single(derive(t, "vhosts", t->attach, tr_step_vhosts));
     sld_flow_index_add(t->about, t->vhosts);
     t->vhost_users = index_of(t, "vhost_users", t->vhosts, tr_index_uses);
     t->vhosts_by_gateway = index_of(t, "vhosts_by_gateway", t->vhosts, tr_index_vhost_gateway);
-    t->placed = derive(t, "placed", t->held, tr_step_placed);
+    t->placed = single(derive(t, "placed", t->held, tr_step_placed));
     sld_flow_index_add(t->about, t->placed);
     t->placed_by_gateway = index_of(t, "placed_by_gateway", t->placed, tr_index_vhost_gateway);
     t->out_secrets = derive(t, "out.secrets", t->secrets, tr_step_out_secrets);
@@ -186,6 +193,17 @@ static void touch(struct changes *c, enum sld_kind k, sld_id id)
     }
     c->touched.ids[c->touched.count] = id;
     c->touched.kinds[c->touched.count++] = k;
+}
+
+// What one great round made large is given back.
+static void touched_empty(struct sld_id_list *l)
+{
+    l->count = 0;
+    if (l->cap <= 512)
+        return;
+    sld_xfree(l->ids);
+    sld_xfree(l->kinds);
+    *l = (struct sld_id_list){0};
 }
 
 static void *counted(const void *frozen)
@@ -816,7 +834,7 @@ void sld_translate_run(struct sld_translate *t, struct sld_translate_result *r)
         struct changes *c = t->changes;
         for (size_t i = 0; i < c->touched.count; i++)
             decide(t, c->touched.kinds[i], c->touched.ids[i], r);
-        c->touched.count = 0;
+        touched_empty(&c->touched);
         drop_orphans(t);
         note_defaults(t);
     }

@@ -633,11 +633,28 @@ static void die_set_derived(void)
     put(x.out, x.k1, "v");
 }
 
+static void emits_another_key(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
+{
+    (void)key;
+    (void)in;
+    (void)user;
+    sld_ctx_emit(ctx, sld_flow_key(sld_ctx_flow(ctx), SLD_STR("other")), sld_blob_create(SLD_STR("1")));
+}
+
+static void die_another_key(void)
+{
+    struct sld_flow *f = sld_flow_create();
+    struct sld_table *a = sld_flow_source(f, "a");
+    sld_flow_single(sld_flow_derive(f, "out", a, emits_another_key, NULL));
+    sld_flow_set(a, sld_flow_key(f, SLD_STR("k")), sld_blob_create(SLD_STR("1")));
+    sld_flow_run(f);
+}
+
 static void test_misuse_aborts(void **state)
 {
     (void)state;
     void (*const cases[])(void) = {die_own_rank, die_reentry, die_unrecorded,
-                                   die_outside, die_late_table, die_set_derived};
+                                   die_outside, die_late_table, die_set_derived, die_another_key};
     for (size_t i = 0; i < SLD_ARRAY_LEN(cases); i++) {
         pid_t pid = fork();
         assert_true(pid >= 0);

@@ -130,8 +130,10 @@ static void step(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
             sld_ctx_emit(ctx, sld_flow_keyf(f, "k%u", (unsigned)(mixed(v, i) % RAW_KEYS)),
                          number(v % 3));
         return;
-    case 5: // few contents: the wave is cut
-        x = v % 2;
+    case 5: // few contents: the wave is cut; sometimes no row, though what was read decides that
+        x = value_of(sld_ctx_get(ctx, other, sld_flow_keyf(f, "k%u", (unsigned)(v % RAW_KEYS)))) % 3;
+        if (x == 2)
+            return;
         break;
     default: // a join: raw if it is good, else what was accepted
         v = value_of(sld_ctx_get(ctx, s->world->tables[0], key));
@@ -166,6 +168,8 @@ static void build(struct sld_flow *f, void *arg)
                                         : sld_flow_derive(f, names[i - 3], w->tables[s->parent],
                                                           step, so);
         }
+        if (i >= 3 && w->graph->shapes[i - 3].kind != 4 && w->graph->shapes[i - 3].salt % 3 == 0)
+            sld_flow_single(w->tables[i]);
         if (i >= 3 && w->graph->shapes[i - 3].kind != 6 && w->graph->shapes[i - 3].salt % 4 == 0)
             sld_flow_filter(w->tables[i], odd);
         w->indexes[i] = sld_flow_index(f, "by value", w->tables[i], index_value, f);
