@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-#include "app/file.h"
+#include "source/file.h"
 #include "net/http.h"
 
 enum { TIMEOUT_MS = 60000, TOKEN_MAX_BYTES = 64 * 1024, ANSWER_MAX_BYTES = 64 * 1024 * 1024 };

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <sys/stat.h>
 
-#include "app/file.h"
+#include "source/file.h"
 #include "net/grpc.h"
 
 enum { PEM_MAX_BYTES = 1024 * 1024, MAX_ADDRESSES = 16 };

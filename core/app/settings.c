@@ -1,7 +1,7 @@
 // Settings.
 #include "app/settings.h"
 
-#include "app/file.h"
+#include "source/file.h"
 
 enum { SETTINGS_MAX_BYTES = 1024 * 1024 };
 

@@ -1,13 +1,10 @@
 // Services and instances as shared objects, and from a file.
 #include "source/discovery.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "codec/text.h"
+#include "source/file.h"
 
 #include "services.pb-c.h"
 
@@ -176,36 +173,6 @@ void sld_instances_seal(struct sld_instances *s)
 
 enum { FILE_MAX_BYTES = 64 * 1024 * 1024 };
 
-static enum sld_rc read_text(struct sld_arena *a, const char *path, struct sld_str *out,
-                             struct sld_err *err)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    struct stat st;
-    if (fd < 0 || fstat(fd, &st) != 0) {
-        int e = errno;
-        if (fd >= 0)
-            close(fd);
-        return sld_err_errno(err, e, "services file %s", path);
-    }
-    size_t size = st.st_size > 0 ? (size_t)st.st_size : 0, n = 0;
-    if (!S_ISREG(st.st_mode) || size > FILE_MAX_BYTES) {
-        close(fd);
-        return sld_err_set(err, SLD_INVALID, "services file %s is no file of at most 64 MiB", path);
-    }
-    char *text = sld_arena_alloc(a, size + 1);
-    while (n < size) {
-        ssize_t got = read(fd, text + n, size - n);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            break;
-        n += (size_t)got;
-    }
-    close(fd);
-    *out = sld_str_n(text, n);
-    return SLD_OK;
-}
-
 static struct sld_str *texts(struct sld_arena *a, char **in, size_t n)
 {
     struct sld_str *out = SLD_ARENA_ARRAY(a, struct sld_str, n);
@@ -315,7 +282,7 @@ enum sld_rc sld_discovery_read(struct sld_str file, const struct sld_discovery_e
     struct sld_str text;
     Gloo__ServiceList *list = NULL;
     const char *path = sld_arena_cstr(&a, file);
-    enum sld_rc rc = read_text(&a, path, &text, err);
+    enum sld_rc rc = sld_file_read(&a, "services file", path, FILE_MAX_BYTES, &text, err);
     if (!rc)
         rc = decode(&a, path, text, &list, err);
     for (size_t i = 0; !rc && i < list->n_services; i++)

@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "source/state.h"
@@ -93,26 +92,19 @@ static void batches_read(struct sld_str all, struct state_journal *j,
     }
 }
 
-void state_journal_read(int dir_fd, struct state_journal *j,
-                        void (*add)(const struct state_change *c, void *arg), void *arg)
+enum sld_rc state_journal_read(int dir_fd, struct state_journal *j,
+                               void (*add)(const struct state_change *c, void *arg), void *arg,
+                               struct sld_err *err)
 {
-    struct stat st;
+    char *bytes;
+    size_t n;
     j->bytes = 0;
-    int fd = openat(dir_fd, "journal", O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return;
-    if (fstat(fd, &st) == 0 && st.st_size > 0 && st.st_size <= 2 * SLD_STATE_MAX_JOURNAL_BYTES) {
-        size_t n = 0;
-        char *bytes = sld_xalloc((size_t)st.st_size);
-        for (ssize_t got; n < (size_t)st.st_size; n += (size_t)got) {
-            got = read(fd, bytes + n, (size_t)st.st_size - n);
-            if (got <= 0)
-                break;
-        }
+    enum sld_rc rc =
+        state_load(dir_fd, "journal", 2 * SLD_STATE_MAX_JOURNAL_BYTES, &bytes, &n, err);
+    if (rc == SLD_OK)
         batches_read(sld_str_n(bytes, n), j, add, arg);
-        sld_xfree(bytes);
-    }
-    close(fd);
+    sld_xfree(bytes);
+    return rc;
 }
 
 // ---- Writing ----

@@ -155,12 +155,6 @@ static enum sld_rc dir_lock(struct sld_state_dir *s, struct sld_err *err)
     return SLD_OK;
 }
 
-static void entry_key(struct sld_buf *b, enum sld_kind kind, struct sld_str ns, struct sld_str name)
-{
-    sld_buf_init(b, 4096);
-    sld_buf_addf(b, "%s/%.*s/%.*s", sld_kind_info(kind)->plural, SLD_FMT(ns), SLD_FMT(name));
-}
-
 static struct sld_str key_of(const void *item)
 {
     return ((const struct state_entry *)item)->key;
@@ -194,25 +188,58 @@ static int by_key(const void *a, const void *b)
     return sld_str_cmp(key_of(*(void *const *)a), key_of(*(void *const *)b));
 }
 
-// All entries in order of their keys, borrowed; to be freed with sld_xfree.
-static struct state_entry **entries_sorted(const struct sld_state_dir *s, size_t *n)
+// The entries that FITS (NULL: all), borrowed; to be freed with sld_xfree.
+static struct state_entry **entries_some(const struct sld_state_dir *s,
+                                         bool (*fits)(const struct state_entry *e), size_t *n)
 {
     struct state_entry **out = sld_xcalloc(sld_set_count(&s->entries), sizeof(struct state_entry *));
     size_t at = 0;
     *n = 0;
-    for (struct state_entry *e; (e = sld_set_next(&s->entries, &at));)
-        out[(*n)++] = e;
-    if (*n)
-        qsort(out, *n, sizeof(struct state_entry *), by_key);
+    for (struct state_entry *e; (e = sld_set_next(&s->entries, &at));) {
+        if (!fits || fits(e))
+            out[(*n)++] = e;
+    }
     return out;
 }
 
-// Reads the journal that goes with the file that was read.
-static void load_journal(struct sld_state_dir *s)
+static void entries_sort(struct state_entry **entries, size_t n)
 {
+    if (n)
+        qsort(entries, n, sizeof(struct state_entry *), by_key);
+}
+
+// The same in order of their keys.
+static struct state_entry **entries_sorted(const struct sld_state_dir *s,
+                                           bool (*fits)(const struct state_entry *e), size_t *n)
+{
+    struct state_entry **out = entries_some(s, fits, n);
+    entries_sort(out, *n);
+    return out;
+}
+
+static bool has_form(const struct state_entry *e)
+{
+    return e->count > 0;
+}
+
+static bool has_refusal(const struct state_entry *e)
+{
+    return e->refusal != NULL;
+}
+
+// Reads the journal that goes with the file that was read.
+static void load_journal(struct sld_state_dir *s, struct sld_err *warn)
+{
+    struct sld_err err;
     s->gap = true; // what is read is not to be written there again
-    state_journal_read(s->dir_fd, &s->journal, change_apply, s);
+    enum sld_rc rc = state_journal_read(s->dir_fd, &s->journal, change_apply, s, &err);
     s->gap = false;
+    if (rc == SLD_OK || rc == SLD_NOT_FOUND)
+        return;
+    // Nothing goes behind what cannot be read: the next file has everything.
+    s->dirty = s->gap = true;
+    sld_err_set(warn, rc,
+                "%s; what was accepted or refused last, before Solder ended, may be missing", err.msg);
 }
 
 // Reads what there is. A file that cannot be used is set aside and its predecessor tried.
@@ -223,7 +250,7 @@ static void load(struct sld_state_dir *s, struct sld_err *warn)
     enum sld_rc rc =
         state_file_read(s->dir_fd, "accepted", on_loaded, s, &s->journal.base, &err);
     if (rc == SLD_OK) {
-        load_journal(s);
+        load_journal(s, warn);
         return;
     }
     entries_clear(s);
@@ -242,7 +269,7 @@ static void load(struct sld_state_dir *s, struct sld_err *warn)
                         "the accepted state on disk is missing; the one before it is used");
     } else {
         entries_clear(s);
-        load_journal(s); // of the first second, before there was a file
+        load_journal(s, warn); // of the first second, before there was a file
     }
 }
 
@@ -312,11 +339,9 @@ void sld_state_each(struct sld_state_dir *s,
 {
     sld_loop_assert_owner(s->io);
     size_t n;
-    struct state_entry **all = entries_sorted(s, &n);
-    for (size_t i = 0; i < n; i++) {
-        if (all[i]->count)
-            fn(all[i]->source, all[i]->forms[0].raw, arg);
-    }
+    struct state_entry **all = entries_sorted(s, has_form, &n);
+    for (size_t i = 0; i < n; i++)
+        fn(all[i]->source, all[i]->forms[0].raw, arg);
     sld_xfree(all);
 }
 
@@ -327,12 +352,9 @@ void sld_state_each_refusal(struct sld_state_dir *s,
 {
     sld_loop_assert_owner(s->io);
     size_t n;
-    struct state_entry **all = entries_sorted(s, &n);
-    for (size_t i = 0; i < n; i++) {
-        const struct state_refusal *r = all[i]->refusal;
-        if (r)
-            fn(state_entry_id(all[i]), r->hash, r->words, arg);
-    }
+    struct state_entry **all = entries_sorted(s, has_refusal, &n);
+    for (size_t i = 0; i < n; i++)
+        fn(state_entry_id(all[i]), all[i]->refusal->hash, all[i]->refusal->words, arg);
     sld_xfree(all);
 }
 
@@ -342,11 +364,9 @@ void sld_state_each_certificate(struct sld_state_dir *s,
 {
     sld_loop_assert_owner(s->io);
     size_t n;
-    struct state_entry **all = entries_sorted(s, &n);
-    for (size_t i = 0; i < n; i++) {
-        if (state_entry_has_chain(all[i]))
-            fn(state_entry_id(all[i]), all[i]->obj.hash, arg);
-    }
+    struct state_entry **all = entries_sorted(s, state_entry_has_chain, &n);
+    for (size_t i = 0; i < n; i++)
+        fn(state_entry_id(all[i]), all[i]->obj.hash, arg);
     sld_xfree(all);
 }
 
@@ -359,10 +379,9 @@ void sld_state_history(struct sld_state_dir *s, struct sld_ident id,
                        void (*fn)(int64_t wall_ms, struct sld_raw *raw, void *arg), void *arg)
 {
     sld_loop_assert_owner(s->io);
-    struct sld_buf key;
-    entry_key(&key, id.kind, id.ns, id.name);
-    struct state_entry *e = sld_set_get(&s->entries, sld_buf_str(&key));
-    sld_buf_fini(&key);
+    struct sld_arena a = {0};
+    struct state_entry *e = sld_set_get(&s->entries, sld_ident_key(&a, id));
+    sld_arena_fini(&a);
     for (size_t i = 0; e && i < e->count; i++)
         fn(e->forms[i].wall_ms, e->forms[i].raw, arg);
 }
@@ -560,14 +579,13 @@ static void record(struct sld_state_dir *s, const struct state_change *c)
 static void change_apply(const struct state_change *c, void *state)
 {
     struct sld_state_dir *s = state;
-    struct sld_buf key;
-    entry_key(&key, c->id.kind, c->id.ns, c->id.name);
-    struct sld_str k = sld_buf_str(&key);
+    struct sld_arena a = {0};
+    struct sld_str k = sld_ident_key(&a, c->id);
     bool news = c->raw                     ? change_accept(s, k, c)
                 : !sld_hash_zero(c->chain) ? change_certificate(s, k, c)
                 : c->refusal.words.p       ? change_refuse(s, k, c)
                                            : change_forget(s, k);
-    sld_buf_fini(&key);
+    sld_arena_fini(&a);
     if (!news)
         return;
     record(s, c);
@@ -605,11 +623,13 @@ static void job_work(void *user)
 {
     struct job *j = user;
     uint64_t start = sld_mono_ns();
-    if (!j->records)
+    if (!j->records) {
+        entries_sort(j->entries, j->count);
         j->rc = state_file_write(j->dir_fd, j->entries, j->count, &j->journal.base, &j->err);
-    else
+    } else {
         j->rc = state_journal_append(j->dir_fd, &j->journal, sld_str_n(j->records, j->record_bytes),
                                      &j->err);
+    }
     j->took_ns = sld_mono_ns() - start;
     sem_post(&j->done);
 }
@@ -640,7 +660,7 @@ static struct job *job_replace(struct sld_state_dir *s)
     struct job *j = job_create(s);
     j->gap = s->gap;
     s->gap = false;
-    j->entries = entries_sorted(s, &j->count);
+    j->entries = entries_some(s, NULL, &j->count);
     for (size_t i = 0; i < j->count; i++)
         sld_obj_ref(j->entries[i]);
     s->dirty = false;

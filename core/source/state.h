@@ -51,6 +51,10 @@ bool state_entry_has_chain(const struct state_entry *e);
 // Who the object is; slices of the key.
 struct sld_ident state_entry_id(const struct state_entry *e);
 
+// The bytes of file NAME of directory DIR_FD, to be freed with sld_xfree; NULL on failure.
+// SLD_NOT_FOUND: no file; SLD_INVALID: larger than MAX, or cut.
+SLD_NODISCARD enum sld_rc state_load(int dir_fd, const char *name, size_t max, char **out, size_t *n,
+                                     struct sld_err *err);
 // Reads file NAME of directory DIR_FD and calls ADD (which takes the entry over) for each entry,
 // after the hash was proved; *HASH gets it. SLD_NOT_FOUND: no file; SLD_INVALID: torn; SLD_LIMIT:
 // written by a newer Solder for newer readers only.
@@ -90,8 +94,11 @@ struct state_journal {
     size_t bytes;          // 0: it begins with the next batch
 };
 // Calls ADD for each record of the journal in DIR_FD that goes with J->base and fills the rest of J.
-void state_journal_read(int dir_fd, struct state_journal *j,
-                        void (*add)(const struct state_change *c, void *arg), void *arg);
+// What is torn at its end was never told to be on disk and is left out. SLD_NOT_FOUND: no journal;
+// SLD_IO, SLD_INVALID: it cannot be read.
+SLD_NODISCARD enum sld_rc state_journal_read(int dir_fd, struct state_journal *j,
+                                             void (*add)(const struct state_change *c, void *arg),
+                                             void *arg, struct sld_err *err);
 // Appends RECORDS as one batch and brings them to the disk. After a failure it holds what it held
 // before. Blocks. [pool]
 SLD_NODISCARD enum sld_rc state_journal_append(int dir_fd, struct state_journal *j,

@@ -521,13 +521,14 @@ static enum sld_rc envelope(struct sld_str *s, struct sld_hash *hash, struct sld
     return SLD_OK;
 }
 
-static enum sld_rc file_load(int fd, char **out, size_t *n, struct sld_err *err)
+static enum sld_rc load(int fd, const char *name, size_t max, char **out, size_t *n,
+                        struct sld_err *err)
 {
     struct stat st;
     if (fstat(fd, &st) != 0)
-        return sld_err_errno(err, errno, "the accepted state cannot be read");
-    if ((uint64_t)st.st_size > 2 * SLD_STATE_MAX_BYTES)
-        return torn(err, "it is too large");
+        return sld_err_errno(err, errno, "file %s of the state directory cannot be read", name);
+    if ((uint64_t)st.st_size > max)
+        return sld_err_set(err, SLD_INVALID, "file %s of the state directory is too large", name);
     *n = (size_t)st.st_size;
     *out = sld_xalloc(*n);
     size_t at = 0;
@@ -536,12 +537,31 @@ static enum sld_rc file_load(int fd, char **out, size_t *n, struct sld_err *err)
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
-            return sld_err_errno(err, errno, "the accepted state cannot be read");
+            return sld_err_errno(err, errno, "file %s of the state directory cannot be read", name);
         if (got == 0)
-            return torn(err, "it is cut");
+            return sld_err_set(err, SLD_INVALID, "file %s of the state directory is cut", name);
         at += (size_t)got;
     }
     return SLD_OK;
+}
+
+enum sld_rc state_load(int dir_fd, const char *name, size_t max, char **out, size_t *n,
+                       struct sld_err *err)
+{
+    *out = NULL;
+    *n = 0;
+    int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT
+                   ? sld_err_set(err, SLD_NOT_FOUND, "there is no file %s", name)
+                   : sld_err_errno(err, errno, "file %s of the state directory cannot be read", name);
+    enum sld_rc rc = load(fd, name, max, out, n, err);
+    close(fd);
+    if (rc) {
+        sld_xfree(*out);
+        *out = NULL;
+    }
+    return rc;
 }
 
 static enum sld_rc records_read(struct sld_str s, void (*add)(struct state_entry *e, void *arg),
@@ -567,14 +587,9 @@ enum sld_rc state_file_read(int dir_fd, const char *name,
                             void (*add)(struct state_entry *e, void *arg), void *arg,
                             struct sld_hash *hash, struct sld_err *err)
 {
-    int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return errno == ENOENT ? sld_err_set(err, SLD_NOT_FOUND, "there is no accepted state")
-                               : sld_err_errno(err, errno, "the accepted state cannot be read");
-    char *bytes = NULL;
-    size_t n = 0;
-    enum sld_rc rc = file_load(fd, &bytes, &n, err);
-    close(fd);
+    char *bytes;
+    size_t n;
+    enum sld_rc rc = state_load(dir_fd, name, 2 * SLD_STATE_MAX_BYTES, &bytes, &n, err);
     struct sld_str s = sld_str_n(bytes, n);
     if (rc == SLD_OK)
         rc = envelope(&s, hash, err);

@@ -1,4 +1,6 @@
 // The journal of the state directory: what is on disk at once, and how it ends.
+#include <sys/stat.h>
+
 #include "state_world.h"
 
 enum { JOURNAL_MAX = 1024 * 1024, JOURNAL_HEAD = 66 }; // length of its first line
@@ -111,6 +113,23 @@ static void test_the_journal_before_the_first_file(void **state)
     open_state(f);
     assert_string_equal(f->warn.msg, "");
     assert_string_equal(refusals(f), "upstreams ns/a#1:bad ");
+}
+
+static void test_a_journal_that_cannot_be_read_is_told(void **state)
+{
+    struct fixture *f = *state;
+    struct sld_str accepted, journal;
+    two_batches(f, &accepted, &journal);
+    crash(f, accepted, SLD_STR(""));
+    close_state(f);
+    spit("state/accepted", accepted.p, accepted.n);
+    unlink(tree_path("state/journal"));
+    assert_int_equal(mkdir(tree_path("state/journal"), 0700), 0);
+    open_state(f);
+    assert_non_null(strstr(f->warn.msg, "journal"));
+    assert_non_null(strstr(f->warn.msg, "may be missing"));
+    assert_string_equal(list(f), "a=1 b=1 c=1 ");
+    rmdir(tree_path("state/journal"));
 }
 
 // What a journal with two batches says: 0, 1 or 2 of them, and nothing else.
@@ -315,6 +334,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_what_is_told_is_on_disk_at_once),
         T(test_the_journal_before_the_first_file),
+        T(test_a_journal_that_cannot_be_read_is_told),
         T(test_a_torn_journal_says_what_is_whole),
         T(test_a_torn_journal_goes_on),
         T(test_a_journal_of_another_file_says_nothing),

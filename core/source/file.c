@@ -1,5 +1,5 @@
 // Whole small files.
-#include "app/file.h"
+#include "source/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
