@@ -273,7 +273,7 @@ static void file_put(struct dir_source *d, struct sld_dir_result *r)
     struct sld_str path = sld_str_c(r->path);
     struct sld_dir_file *f = file_get(d, path);
     bool fresh = sld_hash_zero(f->hash), same = sld_hash_eq(f->hash, r->bytes->obj.hash);
-    bool settled = !r->young || !d->loop;
+    bool settled = !d->loop || (!r->young && !f->writing);
     f->scan = d->scans;
     f->sig = r->sig;
     f->racy = r->racy;
