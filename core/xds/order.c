@@ -70,12 +70,31 @@ static bool recorded_ready(struct sld_xds_stream *s, const struct sld_xds_resour
     return true;
 }
 
+// RES leads to a cluster whose endpoints nobody has told yet: somebody is asking for them.
+static bool waits_for_endpoints(const struct sld_xds_stream *s, const struct sld_xds_resource *res,
+                                uint64_t now)
+{
+    const struct sld_xds_view *v = s->view;
+    size_t at = 0;
+    if (!s->subs[SLD_XDS_CLUSTER].wild)
+        return false;
+    for (struct sld_umap_slot *slot; (slot = sld_umap_next(&v->unfed, &at));) {
+        const struct sld_xds_entry *e = v->tables[SLD_XDS_ENDPOINT].by_ix[slot->key];
+        if (!passed((uintptr_t)slot->value, s->x->options.gate_cap_ns, now) &&
+            sld_xds_lists_cluster(res, e->name))
+            return true;
+    }
+    return false;
+}
+
 // All clusters of RES are ready; *FROM remembers how far that was found true, since it stays true.
 static bool clusters_ready(struct sld_xds_stream *s, const struct sld_xds_resource *res,
                            uint32_t *from, uint64_t now)
 {
     uint32_t start = *from;
     size_t recs = s->subs[SLD_XDS_CLUSTER].recs.cap + s->subs[SLD_XDS_ENDPOINT].recs.cap;
+    if (waits_for_endpoints(s, res, now))
+        return false;
     // What has no record is ready, and at rest nothing has one: an edit of a big table does not look at
     // all its clusters.
     if (s->subs[SLD_XDS_CLUSTER].wild && recs < res->cluster_count)
@@ -287,6 +306,9 @@ uint64_t sld_xds_next_due(const struct sld_xds_stream *s, uint64_t now)
     }
     if (clusters_to_come(s, now))
         earliest(&due, s->connected_ns + cap, now);
+    size_t pos = 0;
+    for (struct sld_umap_slot *slot; (slot = sld_umap_next(&s->view->unfed, &pos));)
+        earliest(&due, (uintptr_t)slot->value + cap, now);
     if (s->resumed && !sld_list_empty(&clusters->linger))
         earliest(&due, s->connected_ns + SLD_XDS_RESUME_NS, now);
     SLD_LIST_EACH(at, &clusters->flights)

@@ -39,6 +39,7 @@ void sld_xds_view_destroy(struct sld_xds_view *v)
     if (!v)
         return;
     SLD_PRE(sld_list_empty(&v->streams));
+    sld_umap_fini(&v->unfed);
     for (size_t t = 0; t < SLD_XDS_TYPE_COUNT; t++) {
         struct sld_xds_table *tab = &v->tables[t];
         for (size_t i = 0; i < tab->ix_count; i++) {

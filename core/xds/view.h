@@ -40,6 +40,7 @@ struct sld_xds_view {
     struct sld_map users;    // cluster -> how many current routes and listeners list it
     struct sld_list streams;
     struct sld_list refused; // entries whose current form some build refused
+    struct sld_umap unfed;   // ix of endpoints that are `made` -> since when (ns)
 };
 
 struct sld_xds_view *sld_xds_view_create(struct sld_xds *x, struct sld_str name);

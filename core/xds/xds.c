@@ -79,12 +79,17 @@ static void tell_refused(void *arg, const struct sld_xds_build *build, struct sl
 static void change(struct sld_xds_view *v, struct sld_xds_entry *e, struct sld_xds_resource *r,
                    uint64_t now)
 {
+    bool was_made = e->made;
     e->made = false;
     if (e->type == SLD_XDS_ENDPOINT && !r) {
         struct sld_xds_entry *c = sld_xds_entry_find(v, SLD_XDS_CLUSTER, e->name);
         e->made = c && c->current && c->current->eds;
         r = e->made ? sld_xds_entry_empty(e) : NULL;
     }
+    if (e->made && !was_made)
+        sld_umap_set(&v->unfed, e->ix, (void *)(uintptr_t)now); // a time, not an address
+    else if (was_made && !e->made)
+        sld_umap_remove(&v->unfed, e->ix);
     if (r == e->current || (r && e->current && sld_hash_eq(r->obj.hash, e->current->obj.hash)))
         return;
     SLD_LIST_EACH(at, &v->streams)

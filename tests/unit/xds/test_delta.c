@@ -232,6 +232,26 @@ static void test_gated_cluster_waits_for_its_ack(void **state)
     assert_true(fake_holds(w->f, SLD_XDS_ROUTE, "r", "R 2 b"));
 }
 
+// Somebody asks a registry for them: the route that leads there goes when they are known, or cannot be.
+static void test_route_waits_for_endpoints_to_be_known(void **state)
+{
+    struct world *w = *state;
+    settled(w);
+    PUT(w, R("r", "R 2 b", "b"), C("b", "C 1"));
+    fake_settle(w->f);
+    assert_true(fake_holds(w->f, SLD_XDS_ROUTE, "r", "R 1 a"));
+    PUT(w, E("b", "E 1"));
+    fake_settle(w->f);
+    assert_true(fake_holds(w->f, SLD_XDS_ROUTE, "r", "R 2 b"));
+    PUT(w, R("r", "R 3 c", "c"), C("c", "C 1"));
+    fake_settle(w->f);
+    assert_int_equal(sld_xds_deadline(w->x), w->now + 5 * SECOND);
+    w->now += 5 * SECOND;
+    sld_xds_tick(w->x, w->now);
+    fake_settle(w->f);
+    assert_true(fake_holds(w->f, SLD_XDS_ROUTE, "r", "R 3 c"));
+}
+
 static void test_gate_is_capped(void **state)
 {
     struct world *w = *state;
@@ -516,6 +536,7 @@ int main(void)
         T(test_known_shape_goes_in_one_burst),
         T(test_no_burst_while_endpoints_are_unanswered),
         T(test_gated_cluster_waits_for_its_ack),
+        T(test_route_waits_for_endpoints_to_be_known),
         T(test_gate_is_capped),
         T(test_cluster_update_brings_endpoints),
         T(test_listener_update_brings_children),

@@ -312,7 +312,7 @@ static void test_a_listener_waits_for_another_form_of_a_refused_cluster(void **s
 {
     struct world *w = *state;
     settled(w);
-    PUT(w, C("bad", "C BAD gated", .gated = true),
+    PUT(w, C("bad", "C BAD gated", .gated = true), E("bad", "E 1"),
         {.type = SLD_XDS_LISTENER, .name = "m", .bytes = "L 1", .clusters = "bad"});
     fake_settle(w->f);
     assert_int_equal(w->refused, 1);
@@ -334,7 +334,7 @@ static void test_a_listener_waits_no_longer_than_the_cap(void **state)
 {
     struct world *w = *state;
     settled(w);
-    PUT(w, C("bad", "C BAD gated", .gated = true),
+    PUT(w, C("bad", "C BAD gated", .gated = true), E("bad", "E 1"),
         {.type = SLD_XDS_LISTENER, .name = "m", .bytes = "L 1", .clusters = "bad"});
     fake_settle(w->f);
     w->now += 5 * SECOND - 1;
