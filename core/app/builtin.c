@@ -3,6 +3,7 @@
 
 #include "secret/dir/dir.h"
 #include "secret/vault/vault.h"
+#include "source/consul/services.h"
 #include "source/dir/dir.h"
 
 // ---- Sources ----
@@ -41,8 +42,9 @@ const struct sld_source_ops *sld_builtin_secret_store(struct sld_str address)
 // ---- Discoveries of services ----
 
 const struct sld_discovery_ops *const sld_builtin_discoveries[] = {
-    NULL,
+    &sld_consul_discovery_ops,
 };
+const size_t sld_builtin_discovery_count = SLD_ARRAY_LEN(sld_builtin_discoveries);
 
 // ---- Features: the options of resources ----
 

@@ -11,8 +11,8 @@ extern const struct sld_source_ops *const sld_builtin_sources[];
 extern const size_t sld_builtin_source_count;
 extern const struct sld_secret_store_ops *const sld_builtin_secret_stores[];
 extern const size_t sld_builtin_secret_store_count;
-// NULL-terminated.
 extern const struct sld_discovery_ops *const sld_builtin_discoveries[];
+extern const size_t sld_builtin_discovery_count;
 extern const struct sld_feature *const sld_builtin_features[];
 extern const size_t sld_builtin_feature_count;
 extern const struct sld_command *const sld_builtin_commands[];

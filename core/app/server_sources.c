@@ -291,12 +291,13 @@ static void drop_unnamed(struct server *s, const struct sld_named_source *named,
 // The same for the discoveries that the settings ask for.
 static void add_discoveries(struct server *s, bool running)
 {
-    for (const struct sld_discovery_ops *const *d = sld_builtin_discoveries; *d; d++) {
+    for (size_t i = 0; i < sld_builtin_discovery_count; i++) {
+        const struct sld_discovery_ops *d = sld_builtin_discoveries[i];
         struct sld_arena a = {0};
-        struct sld_str name = sld_arena_fmt(&a, "services:%s", (*d)->name);
-        if ((*d)->enabled(s->settings->root) && !server_source_find(s, name)) {
+        struct sld_str name = sld_arena_fmt(&a, "services:%s", d->name);
+        if (d->enabled(s->settings->root) && !server_source_find(s, name)) {
             struct source *c = source_add(s, name, name, SLD_ROLE_SERVICES, ORDER_SERVICES);
-            c->discovery_ops = *d;
+            c->discovery_ops = d;
             c->named = "serviceDiscovery";
             SLD_LOG(SLD_INFO, "app", "source_named", SLD_KC("source", c->name),
                     SLD_KC("setting", c->named));

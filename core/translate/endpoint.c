@@ -129,14 +129,16 @@ Env__Endpoint__ClusterLoadAssignment *tr_static_assignment(struct tr *tr, const 
     return m;
 }
 
-// The instances of the service behind U, or NULL; tells why there are none.
+// The instances of the service behind U, or NULL while they are not known; tells why there are none.
 static const struct sld_instances *instances(struct tr *tr, const Gloo__Upstream *u,
                                              struct sld_report *r)
 {
     const char *service = u->consul->service_name;
     sld_id key = tr_service_key(tr->t, TR_CONSUL, sld_str_c(service));
+    static const struct sld_instances none;
     const struct sld_instances *set = sld_ctx_get(tr->ctx, tr->t->instances, key);
-    if (!tr_consul_on(tr_settings(tr)))
+    bool on = tr_consul_on(tr_settings(tr));
+    if (!on)
         sld_report_add(r, SLD_WARNING, SLD_REF_SERVICE, SLD_STR("consul"),
                        "Settings do not ask for services of Consul, so it has no endpoints and "
                        "requests get 503; set consul.serviceDiscovery: {} in Settings");
@@ -144,7 +146,7 @@ static const struct sld_instances *instances(struct tr *tr, const Gloo__Upstream
         sld_report_add(r, SLD_WARNING, SLD_REF_SERVICE, SLD_STR("consul.serviceName"),
                        "Consul has no service %s, so there are no endpoints and requests get 503; "
                        "register it, or correct the name", service);
-    return set;
+    return set ? set : on ? NULL : &none;
 }
 
 void tr_step_out_endpoints(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
