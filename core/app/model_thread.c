@@ -28,6 +28,7 @@ enum letter_kind {
     PROBLEM,
     SERVICE,
     INSTANCES,
+    ANSWERED,
     SERVE_RESTORED,
     VERDICT
 };
@@ -62,6 +63,7 @@ struct settings_news {
 // A source that was told.
 struct known {
     bool on_demand, synced;
+    bool secrets; // on demand
 };
 
 struct sld_model_thread {
@@ -546,13 +548,24 @@ static void source_synced(struct sld_model_thread *m, struct sld_str source)
     sld_intake_synced(m->intake, source, sld_mono_ns());
 }
 
+static void look_at_demand(struct sld_model_thread *m)
+{
+    bool secrets = false;
+    size_t at = 0;
+    for (struct sld_map_slot *s; (s = sld_map_next(&m->sources, &at));)
+        secrets |= ((const struct known *)s->value)->secrets;
+    sld_translate_secrets_on_demand(m->translate, secrets);
+}
+
 static void source_told(struct sld_model_thread *m, struct sld_str source,
                         const struct sld_model_source *about)
 {
     struct known *k = SLD_NEW(struct known);
     k->on_demand = about->on_demand;
+    k->secrets = about->on_demand && about->only == SLD_KIND_SECRET;
     SLD_PRE(!sld_map_has(&m->sources, source));
     sld_map_set(&m->sources, source, k);
+    look_at_demand(m);
     sld_intake_source(m->intake, source, about->order);
     if (about->only != SLD_KIND_COUNT)
         sld_intake_source_only(m->intake, source, about->only);
@@ -566,6 +579,7 @@ static void source_gone(struct sld_model_thread *m, struct sld_str source)
 {
     sld_xfree(sld_map_remove(&m->sources, source));
     sld_map_remove(&m->places.keepers, source);
+    look_at_demand(m);
     sld_intake_source_gone(m->intake, source, sld_mono_ns());
 }
 
@@ -630,6 +644,9 @@ static void letter_run(struct sld_message *msg)
         break;
     case INSTANCES:
         sld_translate_set_instances(m->translate, source, path, (struct sld_instances *)l->object);
+        break;
+    case ANSWERED:
+        sld_translate_secret_answered(m->translate, path);
         break;
     case SERVE_RESTORED:
         m->serve_restored = true;
@@ -787,6 +804,13 @@ void sld_model_thread_instances(struct sld_model_thread *m, struct sld_str regis
 void sld_model_thread_serve_restored(struct sld_model_thread *m)
 {
     post(letter(m, SERVE_RESTORED, SLD_STR_NONE));
+}
+
+void sld_model_thread_answered(struct sld_model_thread *m, struct sld_str key)
+{
+    struct letter *l = letter(m, ANSWERED, SLD_STR_NONE);
+    l->path = own(key);
+    post(l);
 }
 
 void sld_model_thread_verdict(struct sld_model_thread *m, bool taken, struct sld_str view,

@@ -126,6 +126,8 @@ void sld_model_thread_instances(struct sld_model_thread *m, struct sld_str regis
 // All sources are told and restored forms too: what was restored may be served when they do not
 // sync in time.
 void sld_model_thread_serve_restored(struct sld_model_thread *m);
+// As of sld_translate_secret_answered.
+void sld_model_thread_answered(struct sld_model_thread *m, struct sld_str key);
 // What Envoys said.
 void sld_model_thread_verdict(struct sld_model_thread *m, bool taken, struct sld_str view,
                               const struct sld_xds_resource *r, struct sld_str build,

@@ -39,6 +39,7 @@ struct source {
     const struct sld_discovery_ops *discovery_ops;
     struct sld_discovery *discovery;
     struct sld_map told; // services it told of
+    struct sld_map answered; // of a source on demand: keys of secrets that it answered for
     enum sld_source_role role;
     const char *named; // the field of Settings that names it; NULL: a flag does
     bool flat;         // as of sld_named_source
@@ -132,6 +133,8 @@ void server_source_tell_wanted(struct source *c);
 void server_source_take_back(struct source *c);
 // Tells sources the statuses of N.
 void server_sources_status(struct server *s, const struct sld_model_news *n);
+// Some source on demand is gone: what all others have answered for has an answer now.
+void server_sources_answered(struct server *s);
 // Tells sources what is wanted by N.
 void server_sources_want(struct server *s, const struct sld_model_news *n);
 

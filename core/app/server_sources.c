@@ -40,6 +40,7 @@ static void source_free(struct source *c)
     sld_list_remove(&c->link);
     c->s->source_count--;
     sld_map_fini(&c->told);
+    sld_map_fini(&c->answered);
     sld_arena_fini(&c->arena);
     sld_xfree(c);
 }
@@ -283,8 +284,11 @@ static void drop_unnamed(struct server *s, const struct sld_named_source *named,
         source_close(c);
         if (c->discovery_ops)
             server_source_take_back(c);
+        bool on_demand = c->ops && c->ops->want;
         sld_model_thread_source_gone(s->model, sld_str_c(c->name));
         source_free(c);
+        if (on_demand)
+            server_sources_answered(s);
     }
 }
 

@@ -29,6 +29,36 @@ static void on_synced(void *user)
     sld_model_thread_synced(c->s->model, sld_str_c(c->name));
 }
 
+// Everybody who gives secrets on demand has answered for KEY.
+static bool all_answered(struct server *s, struct sld_str key)
+{
+    SLD_LIST_EACH (it, &s->sources) {
+        const struct source *c = SLD_CONTAINER_OF(it, struct source, link);
+        if (c->ops && c->ops->want && !sld_map_has(&c->answered, key))
+            return false;
+    }
+    return true;
+}
+
+static void on_answered(void *user, struct sld_str key)
+{
+    struct source *c = user;
+    if (!sld_map_has(&c->s->wanted[SLD_WANT_SECRET], key))
+        return;
+    sld_map_set(&c->answered, key, c);
+    if (all_answered(c->s, key))
+        sld_model_thread_answered(c->s->model, key);
+}
+
+void server_sources_answered(struct server *s)
+{
+    size_t at = 0;
+    for (struct sld_map_slot *slot; (slot = sld_map_next(&s->wanted[SLD_WANT_SECRET], &at));) {
+        if (all_answered(s, slot->key))
+            sld_model_thread_answered(s->model, slot->key);
+    }
+}
+
 static void set_up(struct source *c)
 {
     if (!c->up)
@@ -67,6 +97,7 @@ struct sld_source_events server_source_events(struct source *c)
                                       .on_gone = on_gone,
                                       .on_synced = on_synced,
                                       .on_problem = on_problem,
+                                      .on_answered = on_answered,
                                       .user = c,
                                       .restored = c->restored};
 }
@@ -182,6 +213,8 @@ void server_sources_want(struct server *s, const struct sld_model_news *n)
         SLD_LIST_EACH (it, &s->sources) {
             struct source *c = SLD_CONTAINER_OF(it, struct source, link);
             struct sld_str name = want_name(c, w->kind, w->key);
+            if (w->kind == SLD_WANT_SECRET)
+                sld_map_remove(&c->answered, w->key);
             if (name.p)
                 tell_want(c, name, w->wanted);
         }

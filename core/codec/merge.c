@@ -87,6 +87,22 @@ void *sld_msg_copy(struct sld_arena *a, const ProtobufCMessage *m)
     return copy;
 }
 
+void sld_msg_each(const ProtobufCMessage *m, sld_msg_visit *fn, void *user)
+{
+    for (unsigned i = 0; i < m->descriptor->n_fields; i++) {
+        const ProtobufCFieldDescriptor *f = &m->descriptor->fields[i];
+        if (f->type != PROTOBUF_C_TYPE_MESSAGE || !walk_set(m, f))
+            continue;
+        size_t n = walk_repeated(f) ? walk_count(m, f) : 1;
+        for (size_t k = 0; k < n; k++) {
+            const ProtobufCMessage *below =
+                walk_msg(walk_repeated(f) ? walk_item(m, f, k) : walk_at(m, f));
+            if (fn(f, below, user))
+                sld_msg_each(below, fn, user);
+        }
+    }
+}
+
 static bool drop_below(ProtobufCMessage *m, const ProtobufCFieldDescriptor *f)
 {
     bool dropped = false;

@@ -142,6 +142,14 @@ void *sld_msg_copy(struct sld_arena *a, const ProtobufCMessage *m);
 bool sld_msg_drop_sensitive(ProtobufCMessage *m);
 bool sld_msg_equal(const ProtobufCMessage *x, const ProtobufCMessage *y);
 
+// ---- Walking ----
+
+// M is what field F holds, alone or among others. False: nothing below it is looked at.
+typedef bool sld_msg_visit(const ProtobufCFieldDescriptor *f, const ProtobufCMessage *m,
+                           void *user);
+// FN for each message that is set below M, at any depth, the outer before the inner.
+void sld_msg_each(const ProtobufCMessage *m, sld_msg_visit *fn, void *user);
+
 // ---- Differences ----
 
 struct sld_change {

@@ -21,6 +21,9 @@ struct sld_source_events {
     // PATH ("" = the source itself) cannot be read; the same with MESSAGE absent: it can again. With
     // code SLD_EXPIRES_SOON it is a warning.
     void (*on_problem)(void *user, struct sld_str path, enum sld_code code, struct sld_str message);
+    // What is wanted by KEY has an answer now: it was told by on_put before, or nothing is there, or it
+    // cannot be used. Once for each time it is wanted. Only of sources with `want`.
+    void (*on_answered)(void *user, struct sld_str key);
     void *user;
     // How many objects of this source the state directory gave: with some, an empty first reading is no
     // proof that there are none.
@@ -67,7 +70,7 @@ struct sld_source_ops {
     // former stays. NULL: they are none of its business. [io]
     void (*configure)(struct sld_source *s, const struct Gloo__Settings *settings);
     // Somebody refers to the object of KEY ("secrets/ns/name"), whether it exists or not, or nobody
-    // does any more. NULL: it tells everything anyway. [io]
+    // does any more; absent KEY: that was all for now. NULL: it tells everything anyway. [io]
     void (*want)(struct sld_source *s, struct sld_str key, bool wanted);
     // The status of object ID, which unit PATH of this source says, changed (NULL: the object is
     // gone). STATUS is immutable; take a reference to keep it. REPORTER_NS: the namespace statuses

@@ -51,6 +51,8 @@ static void on_secret(struct sld_table *table, sld_id key, bool wanted, void *us
 {
     (void)table;
     struct sld_translate *t = user;
+    if (!wanted)
+        tr_unanswered(t, key);
     tr_tell_want(t, SLD_WANT_SECRET, sld_flow_key_str(t->flow, key), wanted);
 }
 

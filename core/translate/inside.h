@@ -223,6 +223,7 @@ struct tr_clock {
 struct sld_translate {
     struct sld_translate_options opt;
     struct sld_umap served; // the options that features serve, as of sld_msg_check
+    bool on_demand;         // some source gives secrets on demand
     struct sld_flow *flow;
     // source tables
     struct sld_table *raw[SLD_KIND_COUNT], *accepted[SLD_KIND_COUNT]; // struct sld_object
@@ -236,9 +237,13 @@ struct sld_translate {
     struct sld_table *services, *instances; // struct sld_service, struct sld_instances
     struct sld_table *wanted; // keys of upstreams without a document that somebody refers to
     struct sld_table *all_wanted; // one row while a route leaves the choice to the request
+    struct sld_table *refers;     // while secrets come on demand: which ones a document means
+    struct sld_table *answered;   // one row "on demand" while they do; a row for each that was answered
+    struct sld_table *remembered; // struct tr_secret: what was in service when Solder ended had
     // derived
     struct sld_table *named; // keys of upstreams that services have become, while all are wanted
     struct sld_table *obj[SLD_KIND_COUNT]; // struct sld_object, of raw or accepted
+    struct sld_table *waits;               // struct tr_row: documents that wait for a secret
     struct sld_table *validity;            // struct tr_validity, from raw[SECRET]
     struct sld_table *certs;               // struct tr_cert, from obj[SECRET]
     struct sld_table *secrets; // struct tr_secret, from obj[SECRET]; reads certs and clock
@@ -332,6 +337,13 @@ const struct tr_secret *tr_secret(struct tr *tr, struct sld_str ns, struct sld_s
 // The decoded message of a secret, for values; the row becomes tainted. NULL when there is none.
 const Gloo__Secret *tr_secret_values(struct tr *tr, struct sld_str ns, struct sld_str name);
 
+// Facts of an awaited TLS secret, when it was in service as Solder ended; else NULL. Recorded.
+// (await.c)
+const struct tr_secret *tr_remembered(struct tr *tr, struct sld_str ns, struct sld_str name);
+// Whether a secret is not there, but may still come: nobody has said yet that there is none.
+// Recorded. (await.c)
+bool tr_awaited(struct tr *tr, struct sld_str ns, struct sld_str name);
+
 // ---- Names (gloo-compat 3) ----
 
 // "virtualservices/ns/name".
@@ -402,7 +414,7 @@ bool tr_check_regex(struct sld_report *r, const char *field, struct sld_str patt
 struct Env__Core__Address *tr_address(struct sld_arena *a, struct sld_str host, uint32_t port);
 
 // TLS (tls.c). Secrets in use are appended to NEEDS. NULL, with a finding on R, when the
-// configuration cannot be served: *MISSING tells that only a secret is missing.
+// configuration cannot be served: *MISSING tells that a secret is missing.
 struct tr_needs {
     struct sld_out_ref *items;
     size_t count;
@@ -451,6 +463,7 @@ sld_step tr_step_object;                                                        
 sld_step tr_step_validity, tr_step_certs, tr_step_secrets, tr_step_out_secrets; // secret.c
 sld_step tr_step_upstreams, tr_step_groups;                                     // upstream.c
 sld_step tr_step_asks;  // demand.c
+sld_step tr_step_waits; // await.c
 sld_step tr_step_named; // service.c
 sld_step tr_step_out_clusters, tr_step_out_endpoints; // cluster.c, endpoint.c
 sld_step tr_step_default_gateways, tr_step_ports, tr_step_gateways, tr_step_gw_select,
@@ -464,7 +477,8 @@ sld_step tr_step_out_listeners;            // listener.c
 sld_step tr_step_out_fixed;                // fixed.c
 sld_step tr_step_refusals, tr_step_status; // status.c
 // True for a finding of a step that keeps the present document of kind K from being accepted: it
-// lost a domain or a port to another object, or its certificate is not valid now.
+// lost a domain or a port to another object, its certificate is not valid now, or a secret that it
+// means has not been read yet.
 bool tr_keeps_out(enum sld_kind k, const struct sld_finding *f);
 
 sld_index_fn tr_index_about, tr_index_uses; // row.c
@@ -486,6 +500,17 @@ const struct sld_status *tr_told_status(const struct sld_translate *t, sld_id ke
 
 // RAW decoded and checked as a document of a user's is. (translate.c)
 struct sld_object *tr_decode(struct sld_translate *t, struct sld_raw *raw);
+
+// Secrets on demand (await.c). The document of KEY is O now (NULL: it is gone).
+void tr_refers_set(struct sld_translate *t, sld_id key, const struct sld_object *o);
+// What a state remembers of TLS secret C: the hash of its chain, whose last bits say what it has.
+struct sld_hash tr_mark(const struct tr_cert *c);
+// Whether MARK is that of a secret with the chain of this hash.
+bool tr_mark_is_of(struct sld_hash mark, struct sld_hash chain);
+// Secret ID of this MARK was in service when Solder ended. MARK zeroes: not any more.
+void tr_remember(struct sld_translate *t, struct sld_ident id, struct sld_hash mark);
+// Nobody reads secret KEY any more: what was answered for it does not count next time.
+void tr_unanswered(struct sld_translate *t, sld_id key);
 
 // Demand (demand.c): what the outside is to fetch because somebody reads it.
 void tr_demand_watch(struct sld_translate *t);

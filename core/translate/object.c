@@ -29,6 +29,9 @@ void tr_step_object(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
     if (use && use == raw && accepted && slot->kind == SLD_KIND_SECRET &&
         not_now(slot->t, ctx, key))
         use = accepted;
+    if (use && use == raw && accepted && slot->kind != SLD_KIND_SECRET &&
+        sld_ctx_has(ctx, slot->t->waits, key))
+        use = accepted;
     union {
         const struct sld_object *frozen;
         struct sld_object *counted;

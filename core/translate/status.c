@@ -68,12 +68,14 @@ struct gather {
     struct sld_finding *items;
     size_t count;
     enum sld_kind kind;
-    bool
-        conflict; // the present document passed its own checks, and yet is not taken (tr_keeps_out)
+    bool conflict; // the present document passed its own checks, and yet is not taken (tr_keeps_out)
+    bool awaits;   // only because a secret has not been read yet
 };
 
 bool tr_keeps_out(enum sld_kind k, const struct sld_finding *f)
 {
+    if (f->code == SLD_SECRET_AWAITED)
+        return true;
     if (f->severity != SLD_ERROR)
         return false;
     if (k == SLD_KIND_SECRET)
@@ -85,6 +87,7 @@ static void add(struct gather *g, const struct sld_finding *f, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         g->conflict |= tr_keeps_out(g->kind, &f[i]);
+        g->awaits |= f[i].code == SLD_SECRET_AWAITED;
         SLD_PUSH(g->arena, g->items, g->count, f[i]);
     }
 }
@@ -169,6 +172,8 @@ void tr_step_status(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
     bool last_good = !present && accepted;
     if (last_good && raw)
         note(&g, SLD_NOTE, SLD_LAST_GOOD, SLD_STR(""),
-             "the last accepted form of this object stays in force until the errors are mended");
+             g.awaits ? "the last accepted form of this object stays in force until the secret is read"
+                      : "the last accepted form of this object stays in force until the errors are "
+                        "mended");
     sld_ctx_emit(ctx, key, sld_status_create(g.items, g.count, last_good, present || last_good));
 }

@@ -36,6 +36,12 @@ static struct wanted by_pki(struct tr *tr, const Gloo__VaultPki *p)
 
 static void missing_secret(struct tr *tr, const struct wanted *w, struct sld_report *r)
 {
+    if (tr_awaited(tr, w->ns, w->name)) {
+        sld_report_add(r, SLD_WARNING, SLD_SECRET_AWAITED, w->field,
+                       "TLS secret %.*s has not been read yet; solder get secrets shows what keeps it",
+                       SLD_FMT(tr_ref_text(tr->arena, w->ns, w->name)));
+        return;
+    }
     sld_report_add(r, warn_missing(tr) ? SLD_WARNING : SLD_ERROR, SLD_REF_SECRET, w->field,
                    "TLS secret %.*s not found; %s", SLD_FMT(tr_ref_text(tr->arena, w->ns, w->name)),
                    tr_mend_ref(tr, SLD_KIND_SECRET, w->ns, w->name));
@@ -54,9 +60,10 @@ static const struct tr_secret *find_secret(struct tr *tr, const struct wanted *w
 {
     const struct tr_secret *s = tr_secret(tr, w->ns, w->name);
     if (!s) {
+        // Envoys that hold it keep it, and all else of the listener does not wait for it.
         *missing = true;
         missing_secret(tr, w, r);
-        return NULL;
+        return tr_remembered(tr, w->ns, w->name);
     }
     if (s->kind != TR_SECRET_TLS) {
         wrong_secret(
@@ -241,6 +248,7 @@ static bool downstream_secret(struct tr *tr, const Gloo__SslConfig *c, const str
     }
     if (!check_ocsp(c, s->has_ocsp, s->must_staple, r))
         return false;
+    out->remembered = *missing;
     out->cert = tr_sds_cert_name(tr->arena, s->ns, s->name);
     if (s->has_ca)
         out->ca = tr_sds_ca_name(tr->arena, s->ns, s->name);
@@ -321,11 +329,12 @@ Env__Core__TransportSocket *tr_downstream_tls(struct tr *tr, const Gloo__SslConf
     if (!downstream_resolve(tr, c, owner_ns, r, &s, missing))
         return NULL;
     struct sld_arena *a = tr->arena;
+    struct tr_needs nothing = {0};
     Env__TransportSocketsTls__DownstreamTlsContext *d =
         SLD_MSG(a, Env__TransportSocketsTls__DownstreamTlsContext,
                 env__transport_sockets_tls__downstream_tls_context);
     d->common_tls_context = common(tr, &s, "listener", c->parameters, c->verify_subject_alt_name,
-                                   c->n_verify_subject_alt_name, needs);
+                                   c->n_verify_subject_alt_name, s.remembered ? &nothing : needs);
     alpn(tr, c, d->common_tls_context);
     if (s.ca.p)
         d->require_client_certificate = sld_msg_bool(a, true);
@@ -351,6 +360,7 @@ static bool upstream_secret(struct tr *tr, const Gloo__UpstreamSslConfig *c, con
     const struct tr_secret *s = find_secret(tr, w, own, r, missing);
     if (!s)
         return false;
+    out->remembered = *missing;
     if (own && s->has_cert)
         out->cert = tr_sds_cert_name(tr->arena, s->ns, s->name);
     if (s->has_ca)
@@ -411,12 +421,14 @@ Env__Core__TransportSocket *tr_upstream_tls_socket(struct tr *tr, const Gloo__Up
                                                    struct sld_str sni, struct tr_needs *needs)
 {
     struct sld_arena *a = tr->arena;
+    struct tr_needs nothing = {0};
     c = c ? c : &no_config;
     Env__TransportSocketsTls__UpstreamTlsContext *u =
         SLD_MSG(a, Env__TransportSocketsTls__UpstreamTlsContext,
                 env__transport_sockets_tls__upstream_tls_context);
     u->common_tls_context = common(tr, s, "cluster", upstream_parameters(tr, c),
-                                   c->verify_subject_alt_name, c->n_verify_subject_alt_name, needs);
+                                   c->verify_subject_alt_name, c->n_verify_subject_alt_name,
+                                   s->remembered ? &nothing : needs);
     u->common_tls_context->alpn_protocols = c->alpn_protocols;
     u->common_tls_context->n_alpn_protocols = c->n_alpn_protocols;
     u->sni = sld_arena_cstr(a, sni);

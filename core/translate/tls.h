@@ -16,6 +16,7 @@ bool tr_read_tls_secret(struct sld_arena *a, const Gloo__TlsSecret *s, struct sl
 struct tr_tls_source {
     struct sld_str cert, ca;     // names of SDS resources; absent: none
     const Gloo__SSLFiles *files; // they are files of the Envoy's machine
+    bool remembered; // they have not been read yet: whoever holds them keeps them, nobody waits for them
 };
 // Finds what C needs; false with findings on R as tr_downstream_tls. C NULL: plain TLS without any
 // check.

@@ -38,8 +38,14 @@ static struct sld_table *join_kind(struct sld_translate *t, const char *name, si
                                    sld_step *step)
 {
     bool found = k == SLD_KIND_UPSTREAM;
-    struct sld_table *parents[] = {t->raw[k], t->accepted[k], found ? t->wanted : NULL,
-                                   found ? t->named : NULL, NULL};
+    struct sld_table *parents[6] = {t->raw[k], t->accepted[k]};
+    size_t n = 2;
+    if (found) {
+        parents[n++] = t->wanted;
+        parents[n++] = t->named;
+    } else if (t->waits) {
+        parents[n++] = t->waits;
+    }
     return single(sld_flow_join(t->flow, name, parents, step, &t->slots[k]));
 }
 
@@ -94,20 +100,29 @@ static void declare_sources(struct sld_translate *t)
     t->instances = sld_flow_source(t->flow, "instances");
     t->wanted = sld_flow_source(t->flow, "wanted");
     t->all_wanted = sld_flow_source(t->flow, "all_wanted");
+    t->refers = sld_flow_source(t->flow, "refers");
+    t->answered = sld_flow_source(t->flow, "answered");
+    t->remembered = sld_flow_source(t->flow, "remembered");
 }
 
 static void declare_facts(struct sld_translate *t)
 {
     t->validity = single(derive(t, "validity", t->raw[SLD_KIND_SECRET], tr_step_validity));
     t->named = derive(t, "named", t->services, tr_step_named);
+    t->obj[SLD_KIND_SECRET] =
+        join_kind(t, names[SLD_KIND_SECRET].object, SLD_KIND_SECRET, tr_step_object);
+    t->certs = single(derive(t, "certs", t->obj[SLD_KIND_SECRET], tr_step_certs));
+    t->secrets = single(derive(t, "secrets", t->obj[SLD_KIND_SECRET], tr_step_secrets));
+    t->about = index_of(t, "about", t->secrets, tr_index_about);
+    t->waits = single(derive(t, "waits", t->refers, tr_step_waits));
+    sld_flow_index_add(t->about, t->waits);
     for (size_t k = 0; k < SLD_KIND_COUNT; k++) {
+        if (k == SLD_KIND_SECRET)
+            continue;
         t->obj[k] = join_kind(t, names[k].object, k, tr_step_object);
         if (k == SLD_KIND_ROUTE_TABLE)
             t->rt_by_label = index_of(t, "route_tables_by_label", t->obj[k], tr_index_rt);
     }
-    t->certs = single(derive(t, "certs", t->obj[SLD_KIND_SECRET], tr_step_certs));
-    t->secrets = single(derive(t, "secrets", t->obj[SLD_KIND_SECRET], tr_step_secrets));
-    t->about = index_of(t, "about", t->secrets, tr_index_about);
     t->upstreams = single(derive(t, "upstreams", t->obj[SLD_KIND_UPSTREAM], tr_step_upstreams));
     sld_flow_index_add(t->about, t->upstreams);
     t->asks = derive(t, "asks", t->obj[SLD_KIND_UPSTREAM], tr_step_asks);
@@ -537,6 +552,7 @@ bool tr_bar(struct sld_translate *t, struct sld_str key, const struct sld_object
         sld_flow_delete(t->accepted[who.kind], id);
     struct sld_object *o = decode(t, place, b);
     sld_flow_set(t->raw[who.kind], id, o);
+    tr_refers_set(t, id, o);
     SLD_UNREF(o);
     return true;
 }
@@ -550,6 +566,7 @@ void tr_unbar(struct sld_translate *t, struct sld_str key)
     if (place) {
         struct sld_object *o = decode(t, place, NULL);
         sld_flow_set(t->raw[who.kind], id, o);
+        tr_refers_set(t, id, o);
         touch(t->changes, who.kind, id);
         SLD_UNREF(o);
     }
@@ -566,8 +583,11 @@ void sld_translate_set(struct sld_translate *t, struct sld_ident id, struct sld_
         return;
     if (!raw) {
         sld_flow_delete(t->raw[id.kind], key);
+        tr_refers_set(t, key, NULL);
         barred_free(sld_umap_remove(&t->barred, key));
         sld_xfree(sld_umap_remove(&t->served_before, key));
+        if (id.kind == SLD_KIND_SECRET)
+            tr_remember(t, id, (struct sld_hash){0});
         // A secret in use stays in service: without it a port would close (design section 5).
         if (id.kind == SLD_KIND_SECRET && sld_flow_has_readers(t->secrets, key))
             sld_umap_set(&t->orphans, key, t);
@@ -579,6 +599,7 @@ void sld_translate_set(struct sld_translate *t, struct sld_ident id, struct sld_
     }
     struct sld_object *o = decode_present(t, key, raw);
     sld_flow_set(t->raw[id.kind], key, o);
+    tr_refers_set(t, key, o);
     // Its errors may be new where the status is not.
     touch(t->changes, id.kind, key);
     SLD_UNREF(o);
@@ -596,6 +617,7 @@ void sld_translate_restore_certificate(struct sld_translate *t, struct sld_ident
     struct sld_hash *own = SLD_NEW(struct sld_hash);
     *own = chain;
     sld_xfree(sld_umap_set(&t->served_before, key_of(t, id), own));
+    tr_remember(t, id, chain);
 }
 
 void sld_translate_restore(struct sld_translate *t, struct sld_raw *raw)
@@ -759,7 +781,7 @@ static bool kept_out(enum sld_kind k, const struct sld_status *s)
 static bool was_served(const struct sld_translate *t, sld_id key, const struct tr_validity *v)
 {
     const struct sld_hash *before = v ? sld_umap_get(&t->served_before, key) : NULL;
-    return before && sld_hash_eq(*before, v->chain);
+    return before && tr_mark_is_of(*before, v->chain);
 }
 
 // A document is accepted when it passed its own checks and lost nothing to another object (README:
@@ -776,10 +798,11 @@ static void decide(struct sld_translate *t, enum sld_kind k, sld_id key,
     if (raw == accepted || (accepted && sld_hash_eq(raw->obj.hash, accepted->obj.hash)))
         return;
     sld_flow_set(t->accepted[k], key, counted(raw));
+    const struct tr_cert *cert = k == SLD_KIND_SECRET ? sld_flow_get(t->certs, key) : NULL;
     struct sld_accept_change c = {
         .id = {k, sld_arena_str(&r->arena, raw->id.ns), sld_arena_str(&r->arena, raw->id.name)},
         .raw = sld_obj_ref(raw->raw),
-        .chain = v ? v->chain : (struct sld_hash){0},
+        .chain = cert && (cert->has_cert || cert->has_ca) ? tr_mark(cert) : (struct sld_hash){0},
     };
     if (k == SLD_KIND_SECRET)
         sld_xfree(sld_umap_remove(&t->served_before, key));

@@ -62,6 +62,12 @@ void sld_translate_set_instances(struct sld_translate *t, struct sld_str registr
 // one: its status says so and is Rejected. F NULL: no problem any more.
 void sld_translate_set_trouble(struct sld_translate *t, struct sld_str key,
                                const struct sld_finding *f);
+// Secrets come on demand, or do not any more: one that is not there may still come, and until it was
+// answered what newly means it does not count; the accepted form stays in force.
+void sld_translate_secrets_on_demand(struct sld_translate *t, bool yes);
+// Secret KEY ("secrets/ns/name"), which is wanted, was answered: it was set before, or there is none
+// that can be used. Counts until it is not wanted any more.
+void sld_translate_secret_answered(struct sld_translate *t, struct sld_str key);
 // The time, for the validity of certificates. Costs nothing unless a certificate's state changes by
 // it.
 void sld_translate_set_now(struct sld_translate *t, int64_t now_s);
@@ -135,7 +141,7 @@ struct sld_refusal {
 struct sld_accept_change {
     struct sld_ident id;
     struct sld_raw *raw;   // owns a reference
-    struct sld_hash chain; // of a Secret: of its certificate chain, for
+    struct sld_hash chain; // of a Secret: of its certificate chain and what else it has, for
                            // sld_translate_restore_certificate; zeroes: it has none
 };
 

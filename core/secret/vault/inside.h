@@ -165,7 +165,8 @@ struct unit {
     struct vault_call *call;
     struct sld_list in_queue; // of what has to be done
     bool check;               // only whether it changed
-    bool answered;            // since it was wanted: value, missing or refused
+    bool answered;            // value, missing or refused
+    bool answer_told;         // since it was wanted
     bool told;                // a value is in force
     bool missing;             // nothing is there
     bool by_data;             // whether it changed cannot be asked for: it is read
@@ -273,6 +274,7 @@ struct vault {
     uint64_t forget_ns; // mono: nothing is forgotten before
     bool marked;        // all wants of a round have been told
     bool sync_due;      // something was told since on_synced
+    bool answers_due;   // something is wanted again that was answered before
     unsigned failures;  // calls without a usable answer, in a row
     uint64_t wait_ns;   // mono: nothing is asked before; 0: at once
     struct vault_trouble unreached, no_token;
@@ -297,6 +299,8 @@ void vault_proved(struct vault *v);
 void vault_queue(struct unit *u, bool check);
 // The certificate SERIAL of MOUNT is not used any more.
 void vault_retire(struct vault *v, struct sld_str mount, const char *serial);
+// U has an answer.
+void vault_answered(struct unit *u);
 // Goes on with whatever can be done now, in the next turn of the loop.
 void vault_kick(struct vault *v);
 // NS with jitter: between nine tenths of it and all.

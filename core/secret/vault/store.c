@@ -135,6 +135,28 @@ void vault_session_ready(struct vault *v)
     vault_kick(v);
 }
 
+void vault_answered(struct unit *u)
+{
+    u->answered = true;
+    if (u->answer_told || u->forget_ns)
+        return;
+    u->answer_told = true;
+    u->v->ev.on_answered(u->v->ev.user, sld_str_c(u->key));
+}
+
+// Tells of what is wanted again and was answered before.
+static void tell_answers(struct vault *v)
+{
+    size_t at = 0;
+    if (!v->answers_due)
+        return;
+    v->answers_due = false;
+    for (struct unit *u; (u = sld_set_next(&v->units, &at));) {
+        if (u->answered)
+            vault_answered(u);
+    }
+}
+
 // ---- What is due ----
 
 void vault_queue(struct unit *u, bool check)
@@ -329,6 +351,7 @@ static void on_wake(void *user)
     earliest(&next, forget_due(v, now));
     earliest(&next, retired_due(v, now, false));
     look_at_token(v);
+    tell_answers(v);
     pump(v, now);
     look_for_sync(v);
     earliest(&next, v->wait_ns > now ? v->wait_ns : 0);
@@ -382,6 +405,17 @@ static enum sld_rc open_store(struct sld_loop *io, struct sld_str address,
     return SLD_OK;
 }
 
+static void want_new(struct vault *v, struct sld_str key)
+{
+    struct unit *u = sld_set_count(&v->units) < VAULT_UNITS_MAX ? unit_create(v, key) : NULL;
+    if (!u) { // there is none, and never will be
+        v->ev.on_answered(v->ev.user, key);
+        return;
+    }
+    sld_set_add(&v->units, u);
+    vault_queue(u, false);
+}
+
 static void want(struct sld_source *s, struct sld_str key, bool wanted)
 {
     struct vault *v = vault_of(s);
@@ -390,16 +424,15 @@ static void want(struct sld_source *s, struct sld_str key, bool wanted)
     if (!key.p) {
         v->marked = true;
     } else if (!wanted) {
-        if (u)
+        if (u) {
             u->forget_ns = sld_mono_ns() + v->cfg.refresh_ms * MS; // it may come back
+            u->answer_told = false;
+        }
     } else if (u) {
         u->forget_ns = 0;
-    } else if (sld_set_count(&v->units) < VAULT_UNITS_MAX) {
-        u = unit_create(v, key);
-        if (!u)
-            return;
-        sld_set_add(&v->units, u);
-        vault_queue(u, false);
+        v->answers_due |= u->answered;
+    } else {
+        want_new(v, key);
     }
 }
 
@@ -420,6 +453,7 @@ static void move_units(struct vault *v)
             continue;
         }
         u->forget_ns = old->forget_ns;
+        u->answer_told = old->answer_told;
         if (old->problem[0])
             v->ev.on_problem(v->ev.user, old->place, SLD_SOURCE_STALE, SLD_STR_NONE);
         unit_gone(old);

@@ -74,9 +74,9 @@ static void set_problem(struct unit *u, const char *fmt, ...)
     struct sld_str whole = sld_str_utf8_cut(sld_str_c(text), sizeof(text) - 1);
     bool news = !sld_str_eq(whole, sld_str_c(u->problem));
     snprintf(u->problem, sizeof(u->problem), "%.*s", SLD_FMT(whole));
-    u->answered = true;
     if (news)
         v->ev.on_problem(v->ev.user, u->place, SLD_SOURCE_STALE, whole);
+    vault_answered(u);
 }
 
 static void no_problem(struct unit *u)
@@ -106,7 +106,7 @@ static void nothing_there(struct unit *u, const char *what)
     no_problem(u);
     unit_gone(u);
     u->missing = true;
-    u->answered = true;
+    vault_answered(u);
     u->version[0] = 0;
     SLD_LOG(SLD_DEBUG, "secret", "missing", SLD_KS("path", u->path), SLD_KC("reason", what));
 }
@@ -117,16 +117,16 @@ static void put(struct unit *u, struct sld_str text)
     struct sld_hash hash = sld_hash_bytes(text);
     no_problem(u);
     u->missing = false;
-    u->answered = true;
     sld_vault_stats.reads++;
-    if (u->told && sld_hash_eq(hash, u->hash))
-        return;
-    u->hash = hash;
-    u->told = true;
-    v->sync_due = true;
-    struct sld_blob *blob = sld_blob_create_secret(text);
-    v->ev.on_put(v->ev.user, u->place, blob, true);
-    SLD_UNREF(blob);
+    if (!u->told || !sld_hash_eq(hash, u->hash)) {
+        u->hash = hash;
+        u->told = true;
+        v->sync_due = true;
+        struct sld_blob *blob = sld_blob_create_secret(text);
+        v->ev.on_put(v->ev.user, u->place, blob, true);
+        SLD_UNREF(blob);
+    }
+    vault_answered(u);
 }
 
 // ---- Answers that are the same for all requests ----

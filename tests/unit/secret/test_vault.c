@@ -376,6 +376,47 @@ static void test_unwanted_goes(void **state)
     until(w, not_there, A_PATH);
 }
 
+static bool all_answered(struct world *w, const char *unused)
+{
+    (void)unused;
+    return w->answered >= 5;
+}
+
+// Each of what is wanted is answered for, once for each time it is wanted: value, nothing, no right,
+// not to be used, no name of Vault's.
+static void test_every_want_is_answered_once(void **state)
+{
+    struct world *w = *state;
+    static const char *const keys[] = {"secrets/ns/a", "secrets/ns/b", "secrets/ns/c",
+                                       "secrets/ns/vault:kv/x#y", "secrets/ns/no name"};
+    mounted_secret(w);
+    mounted(w, "kv/x", "kv", 2);
+    says(w, DATA("a"), 503, "{\"errors\":[\"Vault is sealed\"]}");
+    says(w, DATA("c"), 403, "{\"errors\":[\"permission denied\"]}");
+    holds(w, "kv", "x", 1, "{\"z\":\"1\"}");
+    open_with(w, TOKEN);
+    for (size_t i = 0; i < SLD_ARRAY_LEN(keys); i++)
+        want(w, keys[i]);
+    wants_told(w);
+    until(w, in_trouble, "");
+    assert_false(sld_map_has(&w->answers_told, S("secrets/ns/a"))); // sealed is no answer
+    holds(w, "secret", GLOO("a"), 1, HEADER("one"));
+    until(w, all_answered, NULL);
+    for (size_t i = 0; i < SLD_ARRAY_LEN(keys); i++)
+        assert_true(sld_map_has(&w->answers_told, sld_str_c(keys[i])));
+    until(w, was_synced, NULL);
+    w->store->ops->reread(w->store);
+    w->synced = 0;
+    until(w, was_synced, NULL);
+    assert_int_equal(w->answered, 5);
+    w->answered = 0;
+    for (size_t i = 0; i < SLD_ARRAY_LEN(keys); i++) { // they come back before they are forgotten
+        w->store->ops->want(w->store, sld_str_c(keys[i]), false);
+        want(w, keys[i]);
+    }
+    until(w, all_answered, NULL);
+}
+
 // The token goes to the configured address, or by TLS.
 static void test_a_standby_sends_on(void **state)
 {
@@ -477,6 +518,7 @@ int main(void)
         T(test_what_stands_in_it_is_not_told_of),
         T(test_the_path_counts),
         T(test_unwanted_goes),
+        T(test_every_want_is_answered_once),
         T(test_a_standby_sends_on),
         T(test_a_redirect_elsewhere_is_refused),
         T(test_settings_change),

@@ -39,7 +39,8 @@ struct world {
     size_t log_count;
     struct sld_source *store;
     struct sld_map values, problems; // path -> struct sld_str in the arena
-    unsigned synced, puts;
+    struct sld_map answers_told;     // keys
+    unsigned synced, puts, answered;
     enum sld_code last_code;
     struct sld_timer *turn;
     bool (*done)(struct world *w, const char *arg);
@@ -144,6 +145,13 @@ static inline void told_gone(void *user, struct sld_str path)
 static inline void told_synced(void *user)
 {
     ((struct world *)user)->synced++;
+}
+
+static inline void told_answered(void *user, struct sld_str key)
+{
+    struct world *w = user;
+    keep(w, &w->answers_told, key, SLD_STR("yes"));
+    w->answered++;
 }
 
 static inline void told_problem(void *user, struct sld_str path, enum sld_code code,
@@ -265,6 +273,7 @@ static inline void open_at(struct world *w, const char *address, const char *vau
                                    .on_gone = told_gone,
                                    .on_synced = told_synced,
                                    .on_problem = told_problem,
+                                   .on_answered = told_answered,
                                    .user = w};
     struct sld_err err = {0};
     if (sld_secret_vault_ops.source.open(w->loop, sld_str_c(address), settings(w, vault), &ev,
@@ -328,6 +337,7 @@ static inline int teardown(void **state)
     sld_loop_destroy(w->loop);
     sld_map_fini(&w->values);
     sld_map_fini(&w->problems);
+    sld_map_fini(&w->answers_told);
     sld_arena_fini(&w->a);
     sld_xfree(w);
     return 0;

@@ -205,7 +205,11 @@ static bool has_none(struct fixture *f)
 
 static void start(struct fixture *f, const char *rel)
 {
-    struct sld_source_events ev = {on_put, on_gone, on_synced, on_problem, f, 0};
+    struct sld_source_events ev = {.on_put = on_put,
+                                   .on_gone = on_gone,
+                                   .on_synced = on_synced,
+                                   .on_problem = on_problem,
+                                   .user = f};
     struct sld_err err;
     assert_int_equal(
         sld_dir_open(f->loop, sld_str_c(tree_path(rel)), &f->opt, &ev, &f->source, &err), SLD_OK);
@@ -484,7 +488,11 @@ static void test_root_that_comes_later(void **state)
 static void test_root_that_is_a_file_is_refused(void **state)
 {
     struct fixture *f = *state;
-    struct sld_source_events ev = {on_put, on_gone, on_synced, on_problem, f, 0};
+    struct sld_source_events ev = {.on_put = on_put,
+                                   .on_gone = on_gone,
+                                   .on_synced = on_synced,
+                                   .on_problem = on_problem,
+                                   .user = f};
     struct sld_err err;
     tree_write("file", "x");
     assert_int_equal(
@@ -664,7 +672,11 @@ static void test_close_while_a_scan_runs(void **state)
 static void test_read_once(void **state)
 {
     struct fixture *f = *state;
-    struct sld_source_events ev = {on_put, on_gone, on_synced, on_problem, f, 0};
+    struct sld_source_events ev = {.on_put = on_put,
+                                   .on_gone = on_gone,
+                                   .on_synced = on_synced,
+                                   .on_problem = on_problem,
+                                   .user = f};
     struct sld_err err;
     tree_mkdir("d");
     tree_write("d/a.yaml", "1");
