@@ -92,9 +92,9 @@ class Server:
     def address(self):
         return f"127.0.0.1:{self.port}"
 
-    def certificates(self, mutual):
+    def certificates(self, mutual, authority=None):
         """Makes ca.pem, server.pem, server.key and a client's pair in the folder; clients must show theirs if MUTUAL."""
-        self.authority = pki.Authority(f"{self.name} authority")
+        self.authority = authority or pki.Authority(f"{self.name} authority")
         pairs = {"server": self.authority.issue("localhost", "localhost", "127.0.0.1"),
                  "client": self.authority.issue("solder")}
         (self.dir / "ca.pem").write_text(self.authority.pem)

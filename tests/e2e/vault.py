@@ -15,13 +15,15 @@ class Vault(Server):
 
     Without options its data end with the process. persistent: it keeps them, and is sealed after each start
     until unseal(), which start() does too unless told not to. tls: "server" or "mutual"; persistent then, too.
+    join: another of these, with TLS and running: this is its second node, a standby at first.
     """
 
     name = "vault"
 
-    def __init__(self, persistent=False, tls=None):
+    def __init__(self, persistent=False, tls=None, join=None):
         super().__init__()
-        self.persistent, self.tls = persistent or bool(tls), tls
+        tls = tls or (join and join.tls)
+        self.persistent, self.tls, self.first = persistent or bool(tls), tls, join
         self.token, self.key = ROOT_TOKEN, None
         if not self.persistent:
             (self.dir / "plugins").mkdir()
@@ -29,25 +31,26 @@ class Vault(Server):
         (self.dir / "data").mkdir()
         scheme, options = "http", "tls_disable = true"
         if tls:
-            self.certificates(tls == "mutual")
+            self.certificates(tls == "mutual", join and join.authority)
             scheme = "https"
             options = f'tls_cert_file = "{self.dir}/server.pem"\n tls_key_file = "{self.dir}/server.key"'
             if tls == "mutual":
                 options += (f'\n tls_client_ca_file = "{self.dir}/ca.pem"\n'
                             " tls_require_and_verify_client_cert = true")
+        cluster = f"127.0.0.1:{harness.free_port()}"
         (self.dir / "config.hcl").write_text(f"""
 storage "raft" {{
  path = "{self.dir}/data"
- node_id = "n1"
+ node_id = "{self.dir.name}"
  performance_multiplier = "1"
 }}
 listener "tcp" {{
  address = "{self.address}"
- cluster_address = "127.0.0.1:{harness.free_port()}"
+ cluster_address = "{cluster}"
  {options}
 }}
 api_addr = "{scheme}://{self.address}"
-cluster_addr = "{scheme}://127.0.0.1:{harness.free_port()}"
+cluster_addr = "{scheme}://{cluster}"
 """)
 
     def argv(self):
@@ -64,7 +67,9 @@ cluster_addr = "{scheme}://127.0.0.1:{harness.free_port()}"
     def start(self, wait=True, unseal=True):
         super().start(wait)
         if self.persistent and wait:
-            if self.key is None:
+            if self.key is None and self.first:
+                self._join()
+            elif self.key is None:
                 self._init()
             elif unseal:
                 self.unseal()
@@ -77,6 +82,13 @@ cluster_addr = "{scheme}://127.0.0.1:{harness.free_port()}"
         self.do("POST", "sys/mounts/secret", {"type": "kv", "options": {"version": "2"}})
         # The engine upgrades itself first and refuses everything until it has.
         harness.eventually(lambda: self.ask("GET", "secret/config").status == 200)
+
+    def _join(self):
+        self.key, self.token = self.first.key, self.first.token
+        self.do("POST", "sys/storage/raft/join", {"leader_api_addr": f"https://{self.first.address}",
+                                                  "leader_ca_cert": self.authority.pem}, token="")
+        self.do("PUT", "sys/unseal", {"key": self.key}, token="")
+        harness.eventually(lambda: self.ask("GET", "sys/health", token="").status == 429)
 
     # Requests
 
