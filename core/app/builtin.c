@@ -3,12 +3,14 @@
 
 #include "secret/dir/dir.h"
 #include "secret/vault/vault.h"
+#include "source/consul/consul.h"
 #include "source/consul/services.h"
 #include "source/dir/dir.h"
 
 // ---- Sources ----
 
 const struct sld_source_ops *const sld_builtin_sources[] = {
+    &sld_consul_source_ops,
     &sld_dir_source_ops,
 };
 const size_t sld_builtin_source_count = SLD_ARRAY_LEN(sld_builtin_sources);

@@ -115,6 +115,7 @@ static int apply(struct apply *p, uint64_t seconds)
     }
     for (size_t i = 0; i < e->doc_count; i++)
         apply_one(p, &e->docs[i]);
+    sld_edit_close(e);
     if (seconds && !p->dry && !p->code)
         wait_all(p, seconds);
     return p->code;
@@ -153,9 +154,9 @@ static const struct sld_flag flags[] = {
 const struct sld_command sld_cmd_apply = {
     .name = "apply",
     .args = "",
-    .help = "Checks documents and writes them into a directory.",
+    .help = "Checks documents and writes them into a directory or Consul.",
     .more = "solder apply -f virtualservice.yaml --wait\n"
-            "solder apply -f ./config --config /etc/solder\n\n"
+            "solder apply -f ./config --config consul://127.0.0.1:8500/gloo\n\n"
             "Nothing is written when a document is wrong; references to what is not there are told of\n"
             "and do not hinder. A document that has metadata.resourceVersion (as solder get --from\n"
             "prints it) is written only if it is still at that version.\n\n"

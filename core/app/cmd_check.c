@@ -49,6 +49,7 @@ const struct sld_command sld_cmd_check = {
     .args = "PATH...",
     .help = "Tells what is wrong with the resources in directories or files, offline.",
     .more =
+        "consul://HOST:PORT/ROOT as PATH is what is stored there, which is not touched.\n"
         "Prints file:line:column: severity code: object: field: what is wrong and how to mend it.\n"
         "Exit code 0: no errors; 1: errors found; 2: could not check.",
     .flags = flags,

@@ -9,6 +9,8 @@ enum { WAIT_S = 60 };
 
 struct removal {
     struct sld_edit e;
+    struct sld_ident *gone; // what was removed
+    size_t gone_count;
     bool force, dry, wait;
     int code;
 };
@@ -29,9 +31,18 @@ static void remove_one(struct removal *r, struct sld_ident id)
         return;
     }
     sld_edit_say(id, r->dry ? "deleted (dry run)" : "deleted");
-    if (r->wait && !r->dry &&
-        sld_wait_gone(e, id, sld_mono_ns() + WAIT_S * UINT64_C(1000000000), &err))
-        r->code = sld_edit_fail(e, &id, &err, SLD_EXIT_FINDINGS);
+    SLD_PUSH(&e->arena, r->gone, r->gone_count, id);
+}
+
+static void wait_all(struct removal *r)
+{
+    struct sld_edit *e = &r->e;
+    uint64_t until = sld_mono_ns() + WAIT_S * UINT64_C(1000000000);
+    for (size_t i = 0; i < r->gone_count; i++) {
+        struct sld_err err = {0};
+        if (sld_wait_gone(e, r->gone[i], until, &err))
+            r->code = sld_edit_fail(e, &r->gone[i], &err, SLD_EXIT_FINDINGS);
+    }
 }
 
 static int remove_all(struct removal *r, const struct sld_kind_info *kind)
@@ -46,6 +57,9 @@ static int remove_all(struct removal *r, const struct sld_kind_info *kind)
     for (size_t i = 1; i < args->pos_count; i++)
         remove_one(r, (struct sld_ident){kind->kind, e->ns.n ? e->ns : SLD_STR("gloo-system"),
                                          sld_str_c(args->pos[i])});
+    sld_edit_close(e);
+    if (r->wait && !r->dry)
+        wait_all(r);
     return r->code;
 }
 
@@ -85,7 +99,7 @@ static const struct sld_flag flags[] = {
 const struct sld_command sld_cmd_delete = {
     .name = "delete",
     .args = "[KIND NAME...]",
-    .help = "Removes documents from a directory.",
+    .help = "Removes documents from a directory or Consul.",
     .more = "solder delete vs default -n gloo-system\nsolder delete -f ./config --wait\n\n"
             "Exit code 0: gone; 1: something was not there, or refused; 2: wrong usage.",
     .flags = flags,

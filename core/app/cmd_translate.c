@@ -137,7 +137,8 @@ const struct sld_command sld_cmd_translate = {
     .name = "translate",
     .args = "PATH...",
     .help = "Prints the resources for Envoy that directories or files become, offline.",
-    .more = "Secrets are printed as ***. What is wrong with the input is told by solder check.\n\n"
+    .more = "consul://HOST:PORT/ROOT as PATH is what is stored there.\n"
+            "Secrets are printed as ***. What is wrong with the input is told by solder check.\n\n"
             "A file for --services lists what Consul would tell, where Settings ask for it:\n\n"
             "  services:\n"
             "  - name: web\n"

@@ -42,10 +42,16 @@ enum sld_rc sld_edit_init(struct sld_edit *e, const struct sld_args *args, struc
     return rc;
 }
 
-void sld_edit_fini(struct sld_edit *e)
+void sld_edit_close(struct sld_edit *e)
 {
     if (e->store)
         e->store->ops->close(e->store);
+    e->store = NULL;
+}
+
+void sld_edit_fini(struct sld_edit *e)
+{
+    sld_edit_close(e);
     SLD_UNREF(e->settings_file);
     sld_arena_fini_secret(&e->arena);
 }
@@ -79,7 +85,7 @@ enum sld_rc sld_edit_open(struct sld_edit *e, const char *flag, struct sld_err *
         return rc;
     const struct sld_source_ops *ops = sld_builtin_source(address);
     if (!ops)
-        return sld_err_set(err, SLD_INVALID, "%.*s is no store; give a directory",
+        return sld_err_set(err, SLD_INVALID, "%.*s is no store; give a directory or consul://HOST:PORT/ROOT",
                            SLD_FMT(address));
     if (!ops->store)
         return sld_err_set(err, SLD_INVALID, "%.*s is read only", SLD_FMT(address));
@@ -286,6 +292,11 @@ struct sld_str sld_edit_version(const struct sld_edit_doc *d)
     return v.n ? v : SLD_STR_NONE;
 }
 
+static bool is_json(struct sld_str text)
+{
+    return text.n && (text.p[0] == '{' || text.p[0] == '[');
+}
+
 // Kubernetes' form in Gloo's.
 static struct sld_str flat_text(struct sld_edit *e, const struct sld_edit_doc *d)
 {
@@ -293,7 +304,7 @@ static struct sld_str flat_text(struct sld_edit *e, const struct sld_edit_doc *d
     struct sld_buf b;
     sld_buf_init(&b, TEXT_MAX_BYTES);
     const ProtobufCMessage *m = sld_object_msg(o);
-    sld_doc_print(&b, m, SLD_TEXT_YAML, false);
+    sld_doc_print(&b, m, is_json(sld_str_trim(d->text)) ? SLD_TEXT_JSON : SLD_TEXT_YAML, false);
     struct sld_str out = sld_arena_str(&e->arena, sld_buf_str(&b));
     sld_buf_fini(&b);
     SLD_UNREF(o);
@@ -315,7 +326,7 @@ struct sld_str sld_edit_text(struct sld_edit *e, const struct sld_edit_doc *d)
             break;
         text = rest;
     }
-    bool json = text.n && (text.p[0] == '{' || text.p[0] == '[');
+    bool json = is_json(text) && !e->store->ops->flat;
     bool marked = sld_str_find(text, SLD_STR("\n...")) >= 0 || sld_str_starts(text, SLD_STR("%")) ||
                   sld_str_starts(text, SLD_STR("---"));
     return text.n && !json && !marked ? text : print_node(&e->arena, d->node);

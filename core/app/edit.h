@@ -9,7 +9,7 @@
 #define SLD_STORE_FLAG(FLAG)                                                                       \
     {                                                                                              \
         .name = FLAG, .arg = "STORE", .env = "SOLDER_CONFIG",                                      \
-        .help = "a directory; default the server's first"                                          \
+        .help = "a directory or consul://HOST:PORT/ROOT; default the server's first"                                          \
     }
 #define SLD_EDIT_FILES_FLAG                                                                        \
     {                                                                                              \
@@ -53,6 +53,8 @@ void sld_edit_fini(struct sld_edit *e);
 // Opens the store that flag FLAG names, else the first one of the running server that can be
 // written.
 SLD_NODISCARD enum sld_rc sld_edit_open(struct sld_edit *e, const char *flag, struct sld_err *err);
+// Closes it, before E's end: nothing more is to be changed.
+void sld_edit_close(struct sld_edit *e);
 // Reads the documents of -f. SLD_INVALID, with the place in words, for what is not a document of
 // ours; documents of foreign kinds are skipped with a line on stderr.
 SLD_NODISCARD enum sld_rc sld_edit_read(struct sld_edit *e, struct sld_err *err);

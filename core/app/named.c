@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "source/consul/consul.h"
+
 const char *sld_source_role_name(enum sld_source_role r)
 {
     static const char *const names[] = {
@@ -129,15 +131,6 @@ static struct sld_str strip(struct sld_str s, struct sld_str prefix)
     return sld_str_starts(s, prefix) ? sld_str_sub(s, prefix.n, s.n) : s;
 }
 
-static struct sld_str trim_slashes(struct sld_str s)
-{
-    while (s.n && s.p[0] == '/')
-        s = sld_str_sub(s, 1, s.n);
-    while (s.n && s.p[s.n - 1] == '/')
-        s.n--;
-    return s;
-}
-
 // "host:port" of an agent, whatever scheme it has.
 static struct sld_str agent_host(struct sld_arena *a, struct sld_str agent)
 {
@@ -154,35 +147,6 @@ static struct sld_str agent_host(struct sld_arena *a, struct sld_str agent)
     if (sld_str_starts(host, SLD_STR("localhost")))
         host = sld_arena_fmt(a, "127.0.0.1%.*s", SLD_FMT(sld_str_sub(host, 9, host.n)));
     return port ? host : sld_arena_fmt(a, "%.*s:8500", SLD_FMT(host));
-}
-
-struct consul_address {
-    struct sld_str scheme, agent, root; // agent may be empty
-};
-
-static bool consul_parse(struct sld_str address, struct consul_address *out)
-{
-    static const char *const schemes[] = {"consul://", "consuls://", "consul+unix://"};
-    for (size_t i = 0; i < SLD_ARRAY_LEN(schemes); i++) {
-        struct sld_str scheme = sld_str_c(schemes[i]);
-        if (!sld_str_starts(address, scheme))
-            continue;
-        struct sld_str rest = sld_str_sub(address, scheme.n, address.n);
-        *out = (struct consul_address){.scheme = scheme};
-        if (i == 2) { // consul+unix:///path?root=gloo
-            ptrdiff_t at = sld_str_find(rest, SLD_STR("?root="));
-            out->agent = at < 0 ? rest : sld_str_sub(rest, 0, (size_t)at);
-            out->root = at < 0 ? SLD_STR("") : sld_str_sub(rest, (size_t)at + 6, rest.n);
-        } else {
-            sld_str_cut(&rest, '/', &out->agent);
-            out->root = rest.p ? rest : SLD_STR("");
-        }
-        out->root = trim_slashes(out->root);
-        if (!out->root.n)
-            out->root = SLD_STR("gloo");
-        return true;
-    }
-    return false;
 }
 
 static bool is_path(struct sld_str address)
@@ -214,12 +178,9 @@ static struct sld_str real_path(struct sld_arena *a, struct sld_str path)
 struct sld_str sld_source_identity(struct sld_arena *a, struct sld_str address,
                                    const Gloo__Settings *s)
 {
-    struct consul_address c;
-    if (consul_parse(address, &c)) {
-        struct sld_str agent =
-            sld_str_eq(c.scheme, SLD_STR("consul+unix://"))
-                ? sld_arena_fmt(a, "unix://%.*s", SLD_FMT(c.agent))
-                : agent_host(a, c.agent.n ? c.agent : default_agent(s));
+    struct sld_consul_place c;
+    if (!sld_consul_place_parse(a, address, &c, NULL)) {
+        struct sld_str agent = agent_host(a, c.agent.n ? c.agent : default_agent(s));
         return sld_arena_fmt(a, "consul://%.*s/%.*s", SLD_FMT(agent), SLD_FMT(c.root));
     }
     return is_path(address) ? real_path(a, address) : sld_arena_str(a, address);
@@ -228,8 +189,8 @@ struct sld_str sld_source_identity(struct sld_arena *a, struct sld_str address,
 struct sld_str sld_source_absolute(struct sld_arena *a, struct sld_str address,
                                    const Gloo__Settings *s)
 {
-    struct consul_address c;
-    if (!consul_parse(address, &c))
+    struct sld_consul_place c;
+    if (sld_consul_place_parse(a, address, &c, NULL))
         return is_path(address) ? full_path(a, address) : sld_arena_str(a, address);
     if (c.agent.n)
         return sld_arena_str(a, address);

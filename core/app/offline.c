@@ -17,7 +17,6 @@ struct load {
     struct sld_str default_ns;
     bool adopt;             // settings' solder.adoptDiscovered
     struct sld_map sources; // that were told
-    bool accepted;          // what is read now counts as accepted before
 };
 
 static void on_put(void *user, struct sld_str path, struct sld_blob *bytes, bool settled)
@@ -67,6 +66,15 @@ static void on_problems(void *user)
     (void)user;
 }
 
+static struct sld_source_events events_of(struct load *l)
+{
+    return (struct sld_source_events){.on_put = on_put,
+                                      .on_gone = on_gone,
+                                      .on_synced = on_synced,
+                                      .on_problem = on_problem,
+                                      .user = l};
+}
+
 struct sld_str sld_offline_source_name(const char *path)
 {
     struct sld_str s = sld_str_c(path);
@@ -82,13 +90,15 @@ struct sld_str sld_offline_source_name(const char *path)
     return s;
 }
 
-// Tells of SOURCE unless that was done.
-static void begin(struct load *l, struct sld_str source)
+// Tells of SOURCE unless that was done. KEYED: as of sld_source_ops.
+static void begin(struct load *l, struct sld_str source, bool keyed)
 {
     l->source = source;
     if (sld_map_has(&l->sources, source))
         return;
     sld_intake_source(l->o->intake, source, (unsigned)sld_map_count(&l->sources));
+    if (keyed)
+        sld_intake_source_keyed(l->o->intake, source);
     sld_map_set(&l->sources, source, l);
 }
 
@@ -99,14 +109,37 @@ static void put_text(struct load *l, struct sld_str path, struct sld_str text)
     SLD_UNREF(b);
 }
 
+struct stored {
+    struct load *l;
+    bool keyed; // the store's documents are told under their keys
+};
+
+// Whether TEXT, at PLACE, is a document that counts: not one that Gloo wrote for itself.
+static bool counts(struct sld_str text, const struct sld_doc_place *place)
+{
+    struct sld_arena a = {0};
+    struct sld_document *docs;
+    struct sld_ident id;
+    enum sld_code code;
+    size_t n;
+    bool yes = !sld_doc_read(&a, text, &sld_doc_limits_default, &docs, &n, &code, NULL) && n &&
+               docs[0].root && !sld_model_identify(docs[0].root, place, &id, &code, NULL);
+    sld_arena_fini_secret(&a);
+    return yes;
+}
+
 // A document of a store, under its object's name: in a directory several may stand in one file.
 static void on_document(const struct sld_store_doc *doc, void *arg)
 {
-    struct load *l = arg;
+    const struct stored *s = arg;
+    struct load *l = s->l;
     struct sld_arena a = {0};
-    struct sld_str key = sld_ident_key(&a, doc->id);
-    if (l->accepted) {
-        struct sld_doc_place place = {.path = key, .default_ns = l->default_ns};
+    struct sld_str key = s->keyed ? sld_store_key(&a, doc->id) : sld_ident_key(&a, doc->id);
+    struct sld_doc_place place = {.path = key,
+                                  .default_ns = l->default_ns,
+                                  .keyed = s->keyed,
+                                  .adopt_discovered = l->adopt};
+    if (counts(doc->text, &place)) {
         struct sld_str origin = sld_arena_fmt(&a, "%.*s/%.*s", SLD_FMT(l->source), SLD_FMT(key));
         struct sld_raw *raw = sld_raw_create(doc->id, doc->text, 1, -1, origin, &place);
         sld_translate_restore(l->o->translate, raw);
@@ -116,11 +149,13 @@ static void on_document(const struct sld_store_doc *doc, void *arg)
     sld_arena_fini(&a);
 }
 
-static enum sld_rc read_store(struct load *l, struct sld_store *store, struct sld_str name,
+static enum sld_rc read_store(struct load *l, const struct sld_offline_options *opt,
                               struct sld_err *err)
 {
-    begin(l, name);
-    enum sld_rc rc = store->ops->each(store, SLD_KIND_COUNT, SLD_STR_NONE, on_document, l, err);
+    const struct sld_store_ops *ops = opt->store->ops;
+    struct stored s = {.l = l, .keyed = ops->flat};
+    begin(l, opt->store_name, s.keyed);
+    enum sld_rc rc = ops->each(opt->store, SLD_KIND_COUNT, SLD_STR_NONE, on_document, &s, err);
     on_synced(l);
     return rc;
 }
@@ -130,15 +165,17 @@ static enum sld_rc read_address(struct load *l, const struct sld_source_ops *ops
                                 struct sld_str address, struct sld_err *err)
 {
     struct sld_store *store = NULL;
-    if (!ops->store)
+    if (!ops->store || !ops->store->read)
         return sld_err_set(err, SLD_INVALID, "%.*s cannot be read without a server",
                            SLD_FMT(address));
     struct sld_arena a = {0};
+    struct sld_source_events ev = events_of(l);
     enum sld_rc rc = ops->store->open(
         address, sld_settings_merge(&a, l->file ? sld_object_msg(l->file) : NULL, NULL), &store,
         err);
+    begin(l, address, ops->keyed);
     if (!rc)
-        rc = read_store(l, store, address, err);
+        rc = store->ops->read(store, &ev, err);
     ops->store->close(store);
     sld_arena_fini(&a);
     return rc;
@@ -146,15 +183,11 @@ static enum sld_rc read_address(struct load *l, const struct sld_source_ops *ops
 
 static enum sld_rc read_path(struct load *l, const char *path, struct sld_err *err)
 {
-    struct sld_source_events ev = {.on_put = on_put,
-                                   .on_gone = on_gone,
-                                   .on_synced = on_synced,
-                                   .on_problem = on_problem,
-                                   .user = l};
+    struct sld_source_events ev = events_of(l);
     const struct sld_source_ops *ops = sld_builtin_source(sld_str_c(path));
     if (ops && ops != &sld_dir_source_ops)
         return read_address(l, ops, sld_str_c(path), err);
-    begin(l, sld_offline_source_name(path));
+    begin(l, sld_offline_source_name(path), false);
     return sld_dir_read(sld_str_c(path), &ev, err);
 }
 
@@ -165,16 +198,12 @@ static enum sld_rc read_all(struct load *l, const struct sld_offline_options *op
     for (size_t i = 0; opt->paths && opt->paths[i] && !rc; i++)
         rc = read_path(l, opt->paths[i], err);
     for (size_t i = 0; i < opt->unit_count; i++) {
-        begin(l, opt->units[i].source);
+        begin(l, opt->units[i].source, false);
         put_text(l, opt->units[i].path, opt->units[i].bytes);
         if (i + 1 == opt->unit_count || !sld_str_eq(opt->units[i + 1].source, l->source))
             on_synced(l);
     }
-    if (opt->store && !rc) {
-        l->accepted = true;
-        rc = read_store(l, opt->store, opt->store_name, err);
-    }
-    return rc;
+    return rc || !opt->store ? rc : read_store(l, opt, err);
 }
 
 static Gloo__Settings *settings_of(struct load *l)
@@ -249,7 +278,6 @@ static void stop(struct load *l)
     sld_intake_destroy(l->o->intake);
     sld_translate_destroy(l->o->translate);
     l->o->documents = 0;
-    l->accepted = false;
     sld_map_fini(&l->sources);
 }
 

@@ -2,7 +2,7 @@
 // removed, with a check that nobody changed them in between.
 //
 // There is no loop; every call blocks. A store belongs to one thread. Strings handed out live in the
-// arena given.
+// arena given. A store that changed something may keep others from it: close it soon.
 #pragma once
 
 #include "source/source.h"
@@ -28,7 +28,7 @@ struct sld_store {
 
 struct sld_store_ops {
     bool flat; // documents are in Gloo's flat form there, without apiVersion, kind and spec
-    // SETTINGS: how the place is reached; never NULL, borrowed during the call. Documents without a
+    // SETTINGS: how the place is reached; never NULL, outlives the store. Documents without a
     // namespace belong to that of SETTINGS.
     enum sld_rc (*open)(struct sld_str address, const struct Gloo__Settings *settings,
                         struct sld_store **out, struct sld_err *err);
@@ -37,10 +37,14 @@ struct sld_store_ops {
     enum sld_rc (*each)(struct sld_store *s, enum sld_kind kind, struct sld_str ns,
                         void (*fn)(const struct sld_store_doc *doc, void *arg), void *arg,
                         struct sld_err *err);
+    // Tells all there is as the source does, also what is no document: on_put of settled units, then
+    // on_synced. SLD_NOT_FOUND: there is nothing at all. NULL: the source reads files.
+    enum sld_rc (*read)(struct sld_store *s, const struct sld_source_events *ev,
+                        struct sld_err *err);
     // SLD_NOT_FOUND: there is none of ID.
     enum sld_rc (*get)(struct sld_store *s, struct sld_arena *a, struct sld_ident id,
                        struct sld_store_doc *out, struct sld_err *err);
-    // Writes TEXT, one YAML document, as that of ID. OUT (may be NULL) gets it as it stands there now. SLD_CONFLICT:
+    // Writes TEXT, one YAML document (or JSON, into a flat store), as that of ID. OUT (may be NULL) gets it as it stands there now. SLD_CONFLICT:
     // not what was expected; SLD_DENIED: not allowed, or only with force; SLD_INVALID: nothing that is
     // kept there.
     enum sld_rc (*put)(struct sld_store *s, struct sld_arena *a, struct sld_ident id,

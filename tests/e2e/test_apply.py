@@ -39,16 +39,19 @@ class Store:
         return yaml.safe_load(done.stdout)
 
 
-@pytest.fixture(params=["directory"])
-def store(request, site):
+@pytest.fixture(params=["directory", "consul"])
+def store(request, site, make_consul):
     """An empty store without a server."""
+    if request.param == "consul":
+        return Store(site, f"consul://127.0.0.1:{make_consul().port}/gloo")
     (site.dir / "store").mkdir()
     return Store(site, site.dir / "store")
 
 
 @pytest.fixture
-def served(store):
-    """The same with a server and an Envoy."""
+def served(folder):
+    """One with a server and an Envoy."""
+    store = folder
     assert store.apply(gateway("gateway-proxy", store.site.port)).returncode == 0
     store.site.start(configs=[store.address], env=store.env)
     return store

@@ -2,7 +2,8 @@
 //
 // What is written goes to "<plural>/<namespace>/<name>.yaml" with a first line that says so; only
 // such files are written again or removed, unless force is given. Writers of this kind take turns
-// by a lock on the directory.
+// by a lock on the directory, from the first change to the end of the store: so what was read once
+// holds, but for what people do, who know of no lock. Therefore the one file is looked at again.
 #include "source/store.h"
 
 #include <errno.h>
@@ -19,11 +20,14 @@
 #define MARK                                                                                       \
     SLD_STR("# Written by solder apply, which writes it again; solder delete removes it.\n")
 
+enum { READ_BYTES = 64 * 1024 };
+
 // A document that was found.
 struct entry {
     struct sld_store_doc doc;
-    bool own;   // in a file that we wrote
-    bool alone; // all its file holds
+    struct sld_hash file; // of the bytes of its file
+    bool own;             // in a file that we wrote
+    bool alone;           // all its file holds
     char key[];
 };
 
@@ -34,7 +38,8 @@ struct dir_store {
     char *root;
     struct sld_str default_ns;
     int fd; // of the root
-    bool read;
+    bool read, locked;
+    bool duplicates;        // an object stands in several places
     struct sld_set entries; // by key of the object; of several documents the first by path
 };
 
@@ -50,7 +55,7 @@ static void forget(struct dir_store *d)
         sld_xfree(e);
     sld_set_fini(&d->entries);
     sld_arena_fini_secret(&d->docs);
-    d->read = false;
+    d->read = d->duplicates = false;
 }
 
 static enum sld_rc store_open(struct sld_str address, const struct Gloo__Settings *settings,
@@ -106,6 +111,7 @@ static struct sld_str version_of(struct sld_arena *a, struct sld_str text)
 struct file {
     struct dir_store *d;
     struct sld_str path, bytes;
+    struct sld_hash hash; // of the bytes
     const struct sld_document *doc;
     size_t docs; // in the file
 };
@@ -124,6 +130,7 @@ static void add_document(const struct sld_node *node, long index, void *arg)
     }
     struct sld_str key = sld_ident_key(&tmp, id);
     struct entry *other = sld_set_get(&d->entries, key);
+    d->duplicates |= other != NULL;
     if (other && sld_str_cmp(other->doc.path, f->path) <= 0) {
         sld_arena_fini(&tmp);
         return;
@@ -147,6 +154,7 @@ static void add_document(const struct sld_node *node, long index, void *arg)
         sld_buf_fini(&b);
     }
     e->doc.version = version_of(&d->docs, e->doc.text);
+    e->file = f->hash;
     e->own = sld_str_starts(f->bytes, MARK);
     e->alone = index < 0 && f->docs == 1;
     sld_set_add(&d->entries, e);
@@ -155,7 +163,7 @@ static void add_document(const struct sld_node *node, long index, void *arg)
 
 static void on_put(void *user, struct sld_str path, struct sld_blob *bytes, bool settled)
 {
-    struct file f = {.d = user, .path = path, .bytes = bytes->data};
+    struct file f = {.d = user, .path = path, .bytes = bytes->data, .hash = bytes->obj.hash};
     struct sld_arena a = {0};
     struct sld_document *docs = NULL;
     size_t n = 0;
@@ -268,15 +276,43 @@ static enum sld_rc store_get(struct sld_store *s, struct sld_arena *a, struct sl
 
 // ---- Changing ----
 
-// Reads again under the lock, and holds what is there against EXPECT. E: what is there, or NULL.
+// Whether the file of E still says what was read.
+static bool is_same(struct dir_store *d, const struct entry *e)
+{
+    struct sld_arena a = {0};
+    struct sld_buf b;
+    int fd = openat(d->fd, sld_arena_cstr(&a, e->doc.path), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    ssize_t n = fd < 0 ? -1 : 1;
+    sld_buf_init_secret(&b, SLD_DIR_MAX_FILE_BYTES);
+    while (n > 0) {
+        char *room = sld_buf_reserve(&b, READ_BYTES);
+        n = room ? read(fd, room, READ_BYTES) : -1;
+        b.n += n > 0 ? (size_t)n : 0;
+    }
+    if (fd >= 0)
+        close(fd);
+    bool same = n == 0 && sld_hash_eq(sld_hash_bytes(sld_buf_str(&b)), e->file);
+    sld_buf_fini(&b);
+    sld_arena_fini(&a);
+    return same;
+}
+
+// Finds ID under the lock, as it is now, and holds it against EXPECT. E: what is there, or NULL.
 static enum sld_rc take(struct dir_store *d, struct sld_ident id,
                         const struct sld_store_expect *expect, const struct entry **e,
                         struct sld_err *err)
 {
-    forget(d);
-    if (flock(d->fd, LOCK_EX))
-        return sld_err_errno(err, errno, "%s: lock", d->root);
+    if (!d->locked) {
+        if (flock(d->fd, LOCK_EX))
+            return sld_err_errno(err, errno, "%s: lock", d->root);
+        d->locked = true;
+        forget(d);
+    }
     enum sld_rc rc = find(d, id, e, err);
+    if (!rc && *e && !is_same(d, *e)) {
+        forget(d);
+        rc = find(d, id, e, err);
+    }
     if (rc)
         return rc;
     struct sld_str is = *e ? (*e)->doc.version : SLD_STR("");
@@ -303,9 +339,25 @@ static enum sld_rc take(struct dir_store *d, struct sld_ident id,
     return SLD_OK;
 }
 
-static void let_go(struct dir_store *d)
+// What is known of E holds no more. BYTES: what the file PATH, which is E's if there is E, says now;
+// absent: it is gone.
+static void learn(struct dir_store *d, const struct entry *e, struct sld_str path,
+                  struct sld_str bytes)
 {
-    (void)flock(d->fd, LOCK_UN);
+    if (d->duplicates) {
+        forget(d); // another file's word may count now
+        return;
+    }
+    if (e) {
+        struct entry *old = sld_set_get(&d->entries, sld_str_c(e->key));
+        sld_set_remove(&d->entries, old);
+        sld_xfree(old);
+    }
+    if (!bytes.p)
+        return;
+    struct sld_blob *b = sld_blob_create_secret(bytes);
+    on_put(d, path, b, true);
+    SLD_UNREF(b);
 }
 
 // Makes the directories above PATH.
@@ -447,6 +499,8 @@ static enum sld_rc write_entry(struct dir_store *d, const struct entry *e, struc
         // Settings may hold tokens.
         bool values = id.kind == SLD_KIND_SECRET || id.kind == SLD_KIND_SETTINGS;
         rc = write_file(d, path, bytes, values ? 0600 : 0644, err);
+        if (!rc)
+            learn(d, e, sld_str_c(path), bytes);
     }
     sld_arena_fini_secret(&a);
     return rc;
@@ -461,11 +515,7 @@ static enum sld_rc store_put(struct sld_store *s, struct sld_arena *a, struct sl
     enum sld_rc rc = take(d, id, expect, &e, err);
     if (!rc)
         rc = write_entry(d, e, id, text, err);
-    forget(d);
-    if (!rc && out)
-        rc = store_get(s, a, id, out, err);
-    let_go(d);
-    return rc;
+    return rc || !out ? rc : store_get(s, a, id, out, err);
 }
 
 static enum sld_rc store_remove(struct sld_store *s, struct sld_ident id,
@@ -479,13 +529,13 @@ static enum sld_rc store_remove(struct sld_store *s, struct sld_ident id,
         rc = not_there(d, id, err);
     if (!rc) {
         const char *path = sld_arena_cstr(&a, e->doc.path);
-        if (unlinkat(d->fd, path, 0))
+        if (unlinkat(d->fd, path, 0)) {
             rc = sld_err_errno(err, errno, "%s/%s", d->root, path);
-        else
+        } else {
             sync_parent(d, path);
+            learn(d, e, sld_str_c(path), SLD_STR_NONE);
+        }
     }
-    forget(d);
-    let_go(d);
     sld_arena_fini(&a);
     return rc;
 }

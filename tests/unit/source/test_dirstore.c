@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -40,7 +41,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct fixture *f = *state;
-    f->store->ops->close(f->store);
+    sld_dir_store_ops.close(f->store);
     sld_arena_fini(&f->arena);
     sld_xfree(f);
     tree_destroy();
@@ -223,6 +224,56 @@ static void test_each(void **state)
     sld_buf_fini(&b);
 }
 
+// What was read once holds for all changes of a command; but a file that is written again is looked at.
+static void test_many_changes(void **state)
+{
+    struct fixture *f = *state;
+    struct sld_store_doc u, w, got;
+    tree_write("other.yaml", "apiVersion: gloo.solo.io/v1\nkind: Upstream\nmetadata: {name: o}\n");
+    assert_int_equal(put(f, "u", U, &none, &u), SLD_OK);
+    tree_write("other.yaml", "apiVersion: gloo.solo.io/v1\nkind: Upstream\nmetadata: {name: p}\n");
+    assert_int_equal(put(f, "w", "metadata: {name: w, namespace: gloo-system}\n", &none, &w), SLD_OK);
+    assert_int_equal(get(f, "o", &got), SLD_OK); // nobody read it again
+    assert_int_equal(get(f, "u", &got), SLD_OK);
+    assert_true(sld_str_eq(got.version, u.version));
+    tree_write(FILE_OF_U, "# a person's\n" U);
+    struct sld_store_expect was = {.version = u.version};
+    assert_int_equal(put(f, "u", U "ssl_config: {}\n", &was, &got), SLD_CONFLICT);
+    assert_true(says(f, "somebody changed it"));
+    assert_int_equal(get(f, "o", &got), SLD_NOT_FOUND);
+    assert_int_equal(get(f, "p", &got), SLD_OK);
+}
+
+static void test_the_next_place_counts(void **state)
+{
+    struct fixture *f = *state;
+    struct sld_store_doc got;
+    tree_write("a.yaml", "apiVersion: gloo.solo.io/v1\nkind: Upstream\nmetadata: {name: u}\nspec: {}\n");
+    tree_write("b.yaml", "apiVersion: gloo.solo.io/v1\nkind: Upstream\nmetadata: {name: u}\n");
+    assert_int_equal(f->store->ops->remove(f->store, upstream("u"), &forced, &f->err), SLD_OK);
+    assert_int_equal(get(f, "u", &got), SLD_OK);
+    assert_true(sld_str_eq(got.path, SLD_STR("b.yaml")));
+    assert_int_equal(f->store->ops->remove(f->store, upstream("u"), &forced, &f->err), SLD_OK);
+    assert_int_equal(get(f, "u", &got), SLD_NOT_FOUND);
+}
+
+// Who changed something has the directory to itself until it closes the store.
+static void test_writers_wait(void **state)
+{
+    struct fixture *f = *state;
+    struct sld_store_doc out;
+    int fd = open(tree_root, O_RDONLY | O_DIRECTORY);
+    assert_int_equal(get(f, "u", &out), SLD_NOT_FOUND);
+    assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), 0);
+    assert_int_equal(flock(fd, LOCK_UN), 0);
+    assert_int_equal(put(f, "u", U, &none, &out), SLD_OK);
+    assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), -1);
+    f->store->ops->close(f->store);
+    f->store = NULL;
+    assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), 0);
+    close(fd);
+}
+
 static void test_no_directory(void **state)
 {
     struct fixture *f = *state;
@@ -245,6 +296,9 @@ int main(void)
         T(test_something_else_in_the_way),
         T(test_modes),
         T(test_each),
+        T(test_many_changes),
+        T(test_the_next_place_counts),
+        T(test_writers_wait),
         T(test_no_directory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,21 @@
+// The configuration in Consul's key-value store, as the command line and the server have it: where
+// it is, its source, and its store.
+#pragma once
+
+#include "source/source.h"
+
+extern const struct sld_source_ops sld_consul_source_ops;
+extern const struct sld_store_ops sld_consul_store_ops;
+
+// Where the configuration is: "consul://[host[:port]][/root]", "consuls://..." by TLS,
+// "consul+unix:///path[?root=root]".
+struct sld_consul_place {
+    struct sld_str agent; // as sld_consul_get takes it; absent: the settings' or the environment's
+    struct sld_str root;  // first part of all keys, without slashes at its ends; "gloo" by default
+};
+// Whether ADDRESS is meant as one of those.
+bool sld_consul_place_is(struct sld_str address);
+// Strings are slices of ADDRESS or in A. SLD_INVALID with words when it is none.
+SLD_NODISCARD enum sld_rc sld_consul_place_parse(struct sld_arena *a, struct sld_str address,
+                                                 struct sld_consul_place *out,
+                                                 struct sld_err *err);
