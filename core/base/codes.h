@@ -73,3 +73,4 @@ SLD_CODE(SETTINGS_OTHER, 905, "this Settings document is not the one in use", "p
 SLD_CODE(EXPIRES_SOON, 906, "what a source lives by ends soon", "renew it")
 SLD_CODE(SOURCE_CLOSED, 907, "the source is not named any more", "nothing to do: its objects go when every other source has been read")
 SLD_CODE(NAMESPACE_UNWATCHED, 908, "the namespace is not watched", "name it in watchNamespaces of the Settings, or leave it so")
+SLD_CODE(STATUS_NOT_WRITTEN, 909, "statuses cannot be written where the objects come from", "mend the cause named; what is served is not touched")

@@ -401,17 +401,22 @@ enum sld_rc sld_consul_fetch(struct sld_arena *a, struct sld_str agent,
 
 struct send {
     struct sld_arena arena;
-    struct sld_http_call call;
+    struct sld_http_call *calls;
+    size_t count;
 };
 
 static void on_send_work(void *user)
 {
     struct send *s = user;
-    struct sld_str body;
-    int status = 0;
-    struct sld_err err = {0};
-    if (sld_http_fetch(&s->arena, &s->call, &status, &body, &err) != SLD_OK)
-        SLD_LOG(SLD_DEBUG, "source", "consul_farewell_failed", SLD_KC("reason", err.msg));
+    for (size_t i = 0; i < s->count; i++) {
+        struct sld_str body;
+        int status = 0;
+        struct sld_err err = {0};
+        if (sld_http_fetch(&s->arena, &s->calls[i], &status, &body, &err) != SLD_OK) {
+            SLD_LOG(SLD_DEBUG, "source", "consul_farewell_failed", SLD_KC("reason", err.msg));
+            return;
+        }
+    }
 }
 
 static void on_send_done(void *user)
@@ -426,24 +431,31 @@ static struct sld_str keep(struct sld_arena *a, struct sld_str s)
     return s.p ? sld_arena_str(a, s) : SLD_STR_NONE;
 }
 
-void sld_consul_send(struct sld_consul *c, const struct sld_consul_query *q)
+// The configuration that CALL points into may be gone when the thread comes to it.
+static void call_keep(struct sld_arena *a, struct sld_http_call *call)
 {
-    sld_loop_assert_owner(c->loop);
-    struct send *s = SLD_NEW(struct send);
-    struct sld_http_call *call = &s->call;
-    consul_call_make(&s->arena, &c->cfg, consul_file_token(c), q, 0, 0, call);
-    // The configuration may be gone when the thread comes to it.
-    struct sld_http_header *h =
-        SLD_ARENA_ARRAY(&s->arena, struct sld_http_header, call->header_count);
+    struct sld_http_header *h = SLD_ARENA_ARRAY(a, struct sld_http_header, call->header_count);
     for (size_t i = 0; i < call->header_count; i++) {
-        h[i].name = keep(&s->arena, call->headers[i].name);
-        h[i].value = keep(&s->arena, call->headers[i].value);
+        h[i].name = keep(a, call->headers[i].name);
+        h[i].value = keep(a, call->headers[i].value);
     }
     call->headers = h;
     struct sld_str *parts[] = {&call->method,   &call->unix_socket, &call->body,
                                &call->ca_file,  &call->ca_path,     &call->cert_file,
                                &call->key_file, &call->server_name};
     for (size_t i = 0; i < SLD_ARRAY_LEN(parts); i++)
-        *parts[i] = keep(&s->arena, *parts[i]);
+        *parts[i] = keep(a, *parts[i]);
+}
+
+void sld_consul_send(struct sld_consul *c, const struct sld_consul_query *q, size_t n)
+{
+    sld_loop_assert_owner(c->loop);
+    struct send *s = SLD_NEW(struct send);
+    s->calls = SLD_ARENA_ARRAY(&s->arena, struct sld_http_call, n);
+    s->count = n;
+    for (size_t i = 0; i < n; i++) {
+        consul_call_make(&s->arena, &c->cfg, consul_file_token(c), &q[i], 0, 0, &s->calls[i]);
+        call_keep(&s->arena, &s->calls[i]);
+    }
     sld_loop_work(c->loop, on_send_work, on_send_done, s);
 }

@@ -90,9 +90,10 @@ SLD_NODISCARD enum sld_rc sld_consul_fetch(struct sld_arena *a, struct sld_str a
                                            const struct Gloo__Settings *settings,
                                            const struct sld_consul_query *q,
                                            struct sld_consul_answer *out, struct sld_err *err);
-// The same with the agent's present address and credentials, as a job for a thread of the pool: it
-// begins at once, nobody learns of its outcome, and sld_loop_destroy waits for it. For farewells.
-void sld_consul_send(struct sld_consul *c, const struct sld_consul_query *q);
+// Asks the N questions of Q one after the other, until one gets no answer, with the agent's present
+// address and credentials, as a job for a thread of the pool: it begins at once, nobody learns of its
+// outcome, and sld_loop_destroy waits for it. For farewells.
+void sld_consul_send(struct sld_consul *c, const struct sld_consul_query *q, size_t n);
 
 // ---- Watches ----
 //

@@ -846,7 +846,7 @@ static void farewell_on_io(void *arg)
     struct world *x = arg;
     struct sld_consul_query q = {
         .method = SLD_STR("PUT"), .path = SLD_STR("/v1/session/destroy/1"), .timeout_ms = 5000};
-    sld_consul_send(x->c, &q);
+    sld_consul_send(x->c, &q, 1);
     sld_consul_release(x->c); // the farewell outlives it
     x->c = NULL;
 }

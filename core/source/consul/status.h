@@ -1,0 +1,45 @@
+// Writes statuses to Consul: into the values of objects, as Gloo does, or beside them, below
+// "<root>-status/", which no watch of configuration sees. Of several Solders one writes, who holds a
+// lock; it writes what differs from what is there, at most a hundred a second, the newest of each
+// object. All on the io thread. Private to the room.
+#pragma once
+
+#include "model/model.h"
+#include "source/consul/client.h"
+
+struct sld_consul_status;
+
+// PATH: "<root>-status" or a key below; MESSAGE absent: it is over. Never that the source is down.
+typedef void sld_consul_status_problem(void *user, struct sld_str path, enum sld_code code,
+                                       struct sld_str message);
+
+// C is referenced by the caller, and outlives it. ROOT is copied; SETTINGS are borrowed.
+struct sld_consul_status *sld_consul_status_create(struct sld_loop *io, struct sld_consul *c,
+                                                   struct sld_str root,
+                                                   const struct Gloo__Settings *settings,
+                                                   sld_consul_status_problem *on_problem,
+                                                   void *user);
+// Gives the lock back, in the background; what was not written is not any more. NULL is fine. Not
+// from within its event.
+void sld_consul_status_destroy(struct sld_consul_status *w);
+void sld_consul_status_configure(struct sld_consul_status *w,
+                                 const struct Gloo__Settings *settings);
+
+// As of sld_source_ops.status; KEY is the object's below the root.
+void sld_consul_status_set(struct sld_consul_status *w, struct sld_str key,
+                           struct sld_status *status, struct sld_str reporter_ns);
+// VALUE is what KEY says now, at index MODIFY_INDEX. Returns the hash of all of it but its statuses: a
+// value that differs only in them has the same.
+struct sld_hash sld_consul_status_seen(struct sld_consul_status *w, struct sld_str key,
+                                       struct sld_str value, uint64_t modify_index);
+// KEY is really gone.
+void sld_consul_status_unseen(struct sld_consul_status *w, struct sld_str key);
+// All keys were seen that there are; before, nothing is written. RECORDED: where statuses were kept
+// before ("value", "beside" or absent); LEFTOVERS: Gloo wrote other things to these keys. Returns where
+// they are kept, which is to be recorded; a literal.
+const char *sld_consul_status_begin(struct sld_consul_status *w, struct sld_str recorded,
+                                    bool leftovers);
+
+// What a test may shorten, before begin; zero: as it is.
+void sld_consul_status_lock_times(struct sld_consul_status *w, uint64_t ttl_ms,
+                                  uint64_t lock_delay_ms);
