@@ -1,0 +1,26 @@
+// Private to the room: a plugin that was loaded.
+#pragma once
+
+#include "plugin/inside.h"
+#include "plugin/schema.h"
+
+// Pushes the module solder.schema. (schema_lua.c)
+void pl_open_schema(lua_State *L);
+// Reads the schema at INDEX, made by that module, into *OUT, zeroed before; raises for what is wrong. What was
+// read so far is freed with sld_conf_fini in any case.
+void pl_conf_read(lua_State *L, int index, struct sld_arena *a, struct sld_conf *out);
+
+struct sld_plugin {
+    struct sld_obj obj; // hash: the bundle's
+    struct sld_arena arena;
+    struct pl_host *host;
+    struct sld_plugin_info info;
+    struct sld_conf conf;
+    struct sld_plugin_calls calls[SLD_HOOK_COUNT];
+};
+
+// Calls hook HOOK of P by FN, which pushes its arguments and calls the function that pl_push_hook
+// pushes. Counts, and puts "<plugin>: " in front of an error. (plugin.c)
+SLD_NODISCARD enum sld_rc pl_call_hook(struct sld_plugin *p, enum sld_hook hook, lua_CFunction fn, void *arg,
+                                       struct sld_err *err);
+void pl_push_hook(lua_State *L, enum sld_hook hook);

@@ -1,0 +1,230 @@
+// Loading a plugin, and calling its hooks.
+#include <stdio.h>
+
+#include "plugin/load.h"
+#include "plugin/value.h"
+
+static const char *const hook_names[SLD_HOOK_COUNT] = {"check", "shape_listener", "shape_route", "shape_upstream",
+                                                       "shape_virtual_host"};
+// What else a plugin's table may hold; the rest is a mistake.
+static const char *const other_fields[] = {"api", "name", "schema", "summary", "version"};
+// Hooks of the design that this version does not call.
+static const char *const later[] = {"authorize",         "discover", "extra", "log", "secret", "transform_request",
+                                    "transform_response"};
+
+enum { API = 1 };
+
+const char *sld_hook_name(enum sld_hook h)
+{
+    return hook_names[h];
+}
+
+// ---- The plugin's table ----
+
+static bool among(struct sld_str key, const char *const *names, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (sld_str_eq(key, sld_str_c(names[i])))
+            return true;
+    }
+    return false;
+}
+
+static void nearest(struct sld_str key, const char *const *names, size_t n, size_t *best, const char **like)
+{
+    for (size_t i = 0; i < n; i++) {
+        size_t d = sld_str_distance(key, sld_str_c(names[i]), *best);
+        if (d < *best) {
+            *best = d;
+            *like = names[i];
+        }
+    }
+}
+
+static void check_key(lua_State *L, struct sld_str key)
+{
+    size_t best = 4;
+    const char *like = NULL;
+    if (among(key, hook_names, SLD_HOOK_COUNT) || among(key, other_fields, SLD_ARRAY_LEN(other_fields)))
+        return;
+    if (among(key, later, SLD_ARRAY_LEN(later)))
+        luaL_error(L, "plugin.lua: the hook %s is not called by this version", lua_tostring(L, -2));
+    nearest(key, hook_names, SLD_HOOK_COUNT, &best, &like);
+    nearest(key, other_fields, SLD_ARRAY_LEN(other_fields), &best, &like);
+    luaL_error(L, "plugin.lua: the plugin's table has no field '%s'%s%s%s", lua_tostring(L, -2), like ? "; did you mean '" : "",
+               like ? like : "", like ? "'?" : "");
+}
+
+static struct sld_str field_text(lua_State *L, struct sld_arena *a, const char *name)
+{
+    struct sld_str s = SLD_STR("");
+    int type = lua_getfield(L, 1, name);
+    if (type != LUA_TNIL && type != LUA_TSTRING)
+        luaL_error(L, "plugin.lua: '%s' must be a string", name);
+    if (type == LUA_TSTRING)
+        s = sld_arena_str(a, pl_str(L, -1));
+    lua_pop(L, 1);
+    return s;
+}
+
+// The table at 1.
+static void read_identity(lua_State *L, struct sld_plugin *p)
+{
+    for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1)) {
+        if (lua_type(L, -2) != LUA_TSTRING)
+            luaL_error(L, "plugin.lua: the plugin's table has a key that is no name");
+        check_key(L, pl_str(L, -2));
+    }
+    if (lua_getfield(L, 1, "api") != LUA_TNUMBER || lua_tointeger(L, -1) != API)
+        luaL_error(L, "plugin.lua: 'api' must be %d, the number of the interface the plugin is written for", API);
+    lua_pop(L, 1);
+    struct sld_str name = field_text(L, &p->arena, "name"), own = p->host->bundle->name;
+    if (!sld_str_eq(name, own)) {
+        lua_pushlstring(L, own.p, own.n);
+        luaL_error(L, "plugin.lua: 'name' must be \"%s\", the name of the folder or file", lua_tostring(L, -1));
+    }
+    p->info.name = name;
+    p->info.version = field_text(L, &p->arena, "version");
+    p->info.summary = field_text(L, &p->arena, "summary");
+}
+
+static void read_hooks(lua_State *L, struct sld_plugin *p)
+{
+    lua_createtable(L, SLD_HOOK_COUNT, 0);
+    for (int i = 0; i < SLD_HOOK_COUNT; i++) {
+        int type = lua_getfield(L, 1, hook_names[i]);
+        if (type != LUA_TNIL && type != LUA_TFUNCTION)
+            luaL_error(L, "plugin.lua: '%s' must be a function", hook_names[i]);
+        if (type == LUA_TFUNCTION)
+            p->info.hooks |= 1U << i;
+        lua_rawseti(L, -2, i + 1);
+    }
+    lua_setfield(L, LUA_REGISTRYINDEX, "hooks");
+}
+
+static int load(lua_State *L)
+{
+    struct sld_plugin *p = lua_touserdata(L, 1);
+    lua_settop(L, 0);
+    pl_compile(L, sld_plugin_bundle_file(p->host->bundle, SLD_STR("plugin.lua")), "@plugin.lua");
+    lua_call(L, 0, 1);
+    if (!lua_istable(L, 1))
+        return luaL_error(L, "plugin.lua: it must return a table with api, name and hooks, not a %s", luaL_typename(L, 1));
+    read_identity(L, p);
+    p->conf.type = SLD_CONF_RECORD;
+    if (lua_getfield(L, 1, "schema") != LUA_TNIL)
+        pl_conf_read(L, -1, &p->arena, &p->conf);
+    lua_settop(L, 1);
+    read_hooks(L, p);
+    pl_freeze(L, 1);
+    return 0;
+}
+
+static void plugin_free(struct sld_obj *o)
+{
+    struct sld_plugin *p = (struct sld_plugin *)o;
+    pl_host_destroy(p->host);
+    sld_conf_fini(&p->conf);
+    sld_arena_fini(&p->arena);
+    sld_xfree(p);
+}
+
+enum sld_rc sld_plugin_load(struct sld_plugin_bundle *b, const struct sld_plugin_limits *limits, struct sld_plugin **out,
+                            struct sld_err *err)
+{
+    struct sld_plugin *p = SLD_NEW(struct sld_plugin);
+    sld_obj_init(&p->obj, plugin_free, b->obj.hash);
+    p->info.conf = &p->conf;
+    p->info.origin = sld_arena_str(&p->arena, b->origin);
+    enum sld_rc rc = pl_host_create(limits, b, &p->host, err);
+    if (!rc)
+        rc = pl_run(p->host, PL_LOAD, load, p, err);
+    if (rc)
+        SLD_UNREF(p);
+    else
+        *out = p;
+    return rc;
+}
+
+const struct sld_plugin_info *sld_plugin_info(const struct sld_plugin *p)
+{
+    return &p->info;
+}
+
+void sld_plugin_stats(const struct sld_plugin *p, struct sld_plugin_stats *out)
+{
+    memcpy(out->hooks, p->calls, sizeof(out->hooks));
+    out->used_bytes = p->host->used_bytes;
+    out->peak_bytes = p->host->peak_bytes;
+}
+
+// ---- Calls ----
+
+void pl_push_hook(lua_State *L, enum sld_hook hook)
+{
+    lua_getfield(L, LUA_REGISTRYINDEX, "hooks");
+    lua_rawgeti(L, -1, (lua_Integer)hook + 1);
+    lua_remove(L, -2);
+}
+
+enum sld_rc pl_call_hook(struct sld_plugin *p, enum sld_hook hook, lua_CFunction fn, void *arg, struct sld_err *err)
+{
+    struct sld_plugin_calls *c = &p->calls[hook];
+    uint64_t from = sld_mono_ns();
+    enum sld_rc rc = pl_run(p->host, PL_PURE, fn, arg, err);
+    uint64_t ns = sld_mono_ns() - from;
+    c->calls++;
+    c->errors += rc != SLD_OK;
+    c->limits += rc == SLD_LIMIT;
+    c->total_ns += ns;
+    if (ns > c->max_ns)
+        c->max_ns = ns;
+    if (rc)
+        sld_err_wrap(err, "plugin %.*s", SLD_FMT(p->info.name));
+    return rc;
+}
+
+// ---- check ----
+
+struct check {
+    struct sld_plugin *p;
+    struct sld_report *report;
+    const Google__Protobuf__Value *value;
+};
+
+// fail(path, message). Upvalues: the check, the number of the call it is lent to.
+static int fail(lua_State *L)
+{
+    const struct check *c = lua_touserdata(L, lua_upvalueindex(1));
+    if ((lua_Integer)pl_host_of(L)->call != lua_tointeger(L, lua_upvalueindex(2)))
+        pl_error(L, "the call that this belongs to is over");
+    luaL_checkstring(L, 1);
+    luaL_checkstring(L, 2);
+    sld_report_add(c->report, SLD_ERROR, SLD_OPTION_INVALID, pl_str(L, 1), "%.*s", SLD_FMT(pl_str(L, 2)));
+    return 0;
+}
+
+static int call_check(lua_State *L)
+{
+    struct check *c = lua_touserdata(L, 1);
+    pl_push_hook(L, SLD_HOOK_CHECK);
+    pl_push_conf(L, &c->p->conf, c->value);
+    lua_pushlightuserdata(L, c);
+    lua_pushinteger(L, (lua_Integer)c->p->host->call);
+    lua_pushcclosure(L, fail, 2);
+    lua_call(L, 2, 0);
+    pl_freeze_check(L);
+    return 0;
+}
+
+void sld_plugin_check(struct sld_plugin *p, struct sld_report *r, const Google__Protobuf__Value *value)
+{
+    size_t errors = r->errors;
+    sld_conf_check(r, &p->conf, value);
+    if (r->errors > errors || !(p->info.hooks & (1U << SLD_HOOK_CHECK)))
+        return;
+    struct check c = {p, r, value};
+    struct sld_err err = {0};
+    if (pl_call_hook(p, SLD_HOOK_CHECK, call_check, &c, &err))
+        sld_report_add(r, SLD_ERROR, SLD_OPTION_INVALID, SLD_STR(""), "%s", err.msg);
+}

@@ -1,0 +1,103 @@
+// plugin: the Lua host. A plugin is one file or a folder; it runs in a state of its own, in an
+// environment made from nothing, within ceilings: whatever it does, the process lives, and nobody else
+// notices.
+//
+// Everything here belongs to the thread that created it, unless it says otherwise.
+#pragma once
+
+#include "codec/message.h"
+
+// ---- The files of a plugin ----
+
+struct sld_plugin_file {
+    struct sld_str name; // below the plugin's folder, with '/'; "plugin.lua" is the one that runs
+    struct sld_str text;
+};
+
+// Immutable. [any]
+struct sld_plugin_bundle {
+    struct sld_obj obj; // hash of names and texts: the plugin's version
+    struct sld_arena arena;
+    struct sld_str name;   // of the folder, or of the file without ".lua"
+    struct sld_str origin; // where it was read, for people
+    struct sld_plugin_file *files; // sorted by name
+    size_t count;
+};
+
+// Ceilings of a bundle.
+enum { SLD_PLUGIN_FILES_MAX = 200, SLD_PLUGIN_BYTES_MAX = 4 << 20 };
+
+// Reads the folder or the file at PATH: all *.lua below it but spec/, no names that begin with a dot, no
+// symbolic links to folders. A reference in *OUT; SLD_NOT_FOUND, SLD_INVALID (no plugin.lua, a name that
+// is not a-z 0-9 and -), SLD_LIMIT, SLD_IO.
+SLD_NODISCARD enum sld_rc sld_plugin_bundle_read(struct sld_str path, struct sld_plugin_bundle **out,
+                                                 struct sld_err *err);
+// A plugin of one file. A reference. [any]
+struct sld_plugin_bundle *sld_plugin_bundle_create(struct sld_str name, struct sld_str origin, struct sld_str text);
+// The text of file NAME, or an absent slice.
+struct sld_str sld_plugin_bundle_file(const struct sld_plugin_bundle *b, struct sld_str name);
+// Whether NAME may be a plugin's: a-z, 0-9 and -, at most 63, a letter first.
+bool sld_plugin_name_ok(struct sld_str name);
+
+// ---- Ceilings ----
+
+// A step is one of Lua's instructions, or what counts like one: a step of a pattern, an element moved.
+struct sld_plugin_limits {
+    size_t memory_bytes;   // of a state
+    uint64_t load_steps;   // of loading
+    uint64_t call_steps;   // of one call
+    unsigned load_ms;      // a net below the steps, which alone are the same everywhere
+    unsigned call_ms;
+    size_t string_bytes;   // of a string that a library function makes
+    size_t subject_bytes;  // of a text searched by a pattern
+    unsigned coroutines;   // made in one call
+    unsigned log_lines;    // of one call
+};
+extern const struct sld_plugin_limits sld_plugin_limits_default;
+
+// ---- A plugin ----
+
+// What a plugin may do, in alphabetical order of the functions' names.
+enum sld_hook {
+    SLD_HOOK_CHECK,
+    SLD_HOOK_SHAPE_LISTENER,
+    SLD_HOOK_SHAPE_ROUTE,
+    SLD_HOOK_SHAPE_UPSTREAM,
+    SLD_HOOK_SHAPE_VIRTUAL_HOST,
+    SLD_HOOK_COUNT
+};
+// "shape_route", ...
+const char *sld_hook_name(enum sld_hook h);
+
+struct sld_conf; // schema.h
+
+struct sld_plugin_info {
+    struct sld_str name, version, summary; // as the plugin says
+    struct sld_str origin;                 // where it was read
+    unsigned hooks;                        // bit per sld_hook
+    const struct sld_conf *conf;           // of its configuration; a record
+};
+
+// What one hook did so far.
+struct sld_plugin_calls {
+    uint64_t calls, errors, limits; // limits: errors by a ceiling
+    uint64_t total_ns, max_ns;
+};
+
+struct sld_plugin_stats {
+    struct sld_plugin_calls hooks[SLD_HOOK_COUNT];
+    size_t used_bytes, peak_bytes; // of memory
+};
+
+// A plugin that was loaded: a version of it, with a state of its own. A refcounted object, whose hash is
+// its bundle's; the last reference is dropped on the thread that loaded it.
+struct sld_plugin;
+
+// Runs B in a new state. A reference in *OUT; SLD_INVALID with "file:line: words", SLD_LIMIT.
+SLD_NODISCARD enum sld_rc sld_plugin_load(struct sld_plugin_bundle *b, const struct sld_plugin_limits *limits,
+                                          struct sld_plugin **out, struct sld_err *err);
+const struct sld_plugin_info *sld_plugin_info(const struct sld_plugin *p);
+void sld_plugin_stats(const struct sld_plugin *p, struct sld_plugin_stats *out);
+// Checks configuration VALUE (NULL: nothing is set): by the schema, then by the plugin's own `check`.
+// Findings with paths below R's prefix.
+void sld_plugin_check(struct sld_plugin *p, struct sld_report *r, const Google__Protobuf__Value *value);
