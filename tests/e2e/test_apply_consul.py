@@ -283,7 +283,8 @@ def test_check_and_translate(store):
     assert {k: e.index for k, e in c.entries("gloo/").items()} == before
     # apply counts the others' documents, but not what Gloo wrote for itself.
     done = store.apply(host("late", domain="a.test"))
-    assert done.returncode == 0 and "a.test" in done.stderr, done
+    assert done.returncode == 1 and "gloo-system.a has it" in done.stderr, done
+    assert store.apply(upstream("found", 8081)).stdout == f"upstreams/{NS}/found configured\n"
 
 
 def test_token_that_sees_nothing(make_consul):
