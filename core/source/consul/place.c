@@ -68,29 +68,3 @@ enum sld_rc sld_consul_place_parse(struct sld_arena *a, struct sld_str address,
         out->agent = tls ? sld_arena_fmt(a, "https://%.*s", SLD_FMT(head)) : head;
     return take_root(rest.p ? rest : SLD_STR(""), out, err);
 }
-
-// ---- The source ----
-
-static enum sld_rc source_open(struct sld_loop *io, struct sld_str address,
-                               const struct Gloo__Settings *settings,
-                               const struct sld_source_events *ev, struct sld_source **out,
-                               struct sld_err *err)
-{
-    (void)io;
-    (void)settings;
-    (void)ev;
-    (void)out;
-    return sld_err_set(err, SLD_INVALID,
-                       "%.*s cannot be watched yet; solder apply, delete, diff, get --from, check and "
-                       "translate know it",
-                       SLD_FMT(address));
-}
-
-const struct sld_source_ops sld_consul_source_ops = {
-    .name = "consul",
-    .help = "consul://HOST:PORT/ROOT: Consul's key-value store",
-    .keyed = true,
-    .matches = sld_consul_place_is,
-    .open = source_open,
-    .store = &sld_consul_store_ops,
-};

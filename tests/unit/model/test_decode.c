@@ -292,8 +292,8 @@ static void test_fields_that_are_not_built_give_a_warning(void **state)
          "metadata: {name: a}\ngloo: {enableRestEds: true}\n"},
         {SLD_KIND_SETTINGS, SLD_FIELD_NOT_BUILT, "watchNamespaceSelectors",
          "metadata: {name: a}\nwatchNamespaceSelectors: [{matchLabels: {a: b}}]\n"},
-        {SLD_KIND_SETTINGS, SLD_FIELD_NOT_BUILT, "consulKvSource",
-         "metadata: {name: a}\nconsulKvSource: {}\n"},
+        {SLD_KIND_SETTINGS, SLD_FIELD_NOT_BUILT, "kubernetesConfigSource",
+         "metadata: {name: a}\nkubernetesConfigSource: {}\n"},
     };
     check_states(*state, cases, SLD_ARRAY_LEN(cases));
 }

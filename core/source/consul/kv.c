@@ -1,0 +1,250 @@
+// The KV source: documents in Consul's key-value store, each below its key.
+//
+//   root/gateway.solo.io/v1/VirtualService/gloo-system/default: a unit, told whenever its value changes
+//   root/solder/...: our own
+//   root/.../, and what is of no kind: nothing to us
+#include <stdio.h>
+
+#include "codec/text.h"
+#include "settings.pb-c.h"
+#include "source/consul/consul.h"
+#include "source/consul/kv_inside.h"
+
+// ---- Keys ----
+
+static struct sld_str key_key(const void *item)
+{
+    return sld_str_c(((const struct kv_key *)item)->path);
+}
+
+struct kv_key *kv_key_find(const struct kv *kv, struct sld_str path)
+{
+    return sld_set_get(&kv->keys, path);
+}
+
+struct sld_str kv_path(const struct kv *kv, struct sld_str key)
+{
+    if (!sld_str_starts(key, kv->root) || key.n == kv->root.n || memchr(key.p, 0, key.n))
+        return SLD_STR_NONE;
+    return sld_str_sub(key, kv->root.n, key.n);
+}
+
+// Whether PATH is the key of a document, or means to be.
+static bool is_unit(struct sld_str path)
+{
+    struct sld_ident id;
+    enum sld_code code = SLD_DOC_IDENTITY;
+    return sld_store_key_parse(path, &id, &code, NULL) != SLD_NOT_FOUND || code != SLD_DOC_FOREIGN;
+}
+
+static struct kv_key *key_add(struct kv_part *p, struct sld_str path)
+{
+    struct kv *kv = p->kv;
+    struct kv_key *k = sld_xcalloc(1, sizeof(*k) + path.n + 1);
+    memcpy(k->path, path.p, path.n);
+    k->unit = !sld_str_starts(path, KV_OWN) && path.p[path.n - 1] != '/' && is_unit(path);
+    k->part = p;
+    sld_list_init(&k->in_missing);
+    sld_list_push(&p->keys, &k->in_part);
+    p->count++;
+    kv->units += k->unit;
+    sld_set_add(&kv->keys, k);
+    return k;
+}
+
+static void key_free(struct kv_key *k)
+{
+    sld_list_remove(&k->in_part);
+    sld_list_remove(&k->in_missing);
+    sld_xfree(k);
+}
+
+static void value_take(struct kv *kv, struct kv_key *k, struct sld_str value)
+{
+    if (sld_str_eq(sld_str_c(k->path), KV_SENTINEL))
+        kv_trust_sentinel(kv, value, k->index);
+    if (!k->unit)
+        return;
+    struct sld_hash hash = sld_hash_bytes(value);
+    if (sld_hash_eq(hash, k->told))
+        return;
+    k->told = hash;
+    struct sld_blob *b = sld_blob_create_secret(value); // Settings may hold tokens
+    kv->ev.on_put(kv->ev.user, sld_str_c(k->path), b, true);
+    SLD_UNREF(b);
+}
+
+bool kv_key_take(struct kv_part *p, struct sld_str path, const struct kv_item *item)
+{
+    struct kv *kv = p->kv;
+    struct kv_key *k = kv_key_find(kv, path);
+    if (!k)
+        k = key_add(p, path);
+    SLD_INV(k->part == p);
+    k->round = kv->round;
+    kv_found(k);
+    if (k->index == item->index)
+        return true;
+    struct sld_arena a = {0};
+    struct sld_str value = SLD_STR("");
+    bool ok = !item->value.n || sld_base64_decode(&a, item->value, &value);
+    if (ok) {
+        k->index = item->index;
+        value_take(kv, k, value);
+    }
+    sld_arena_fini_secret(&a);
+    return ok;
+}
+
+void kv_key_remove(struct kv_key *k)
+{
+    struct kv *kv = k->part->kv;
+    kv_found(k);
+    if (k->unit) {
+        kv->units--;
+        kv->ev.on_gone(kv->ev.user, sld_str_c(k->path));
+    }
+    k->part->count--;
+    sld_set_remove(&kv->keys, k);
+    key_free(k);
+}
+
+// ---- What is told of the whole ----
+
+void kv_look(struct kv *kv)
+{
+    const char *why = kv->trust == KV_DOUBT ? kv->doubt
+                      : kv->denied[0]       ? kv->denied
+                                            : kv_parts_problem(kv);
+    char now[KV_PROBLEM_MAX] = "";
+    if (why)
+        snprintf(now, sizeof(now), "%s", why);
+    if (strcmp(now, kv->problem) != 0) {
+        memcpy(kv->problem, now, sizeof(now));
+        kv->ev.on_problem(kv->ev.user, SLD_STR(""), SLD_SOURCE_STALE,
+                          now[0] ? sld_str_c(now) : SLD_STR_NONE);
+    }
+    bool sure = kv->trust != KV_NEW && kv->trust != KV_DOUBT;
+    if (kv->synced || !sure || kv->missing_units || !kv_parts_read(kv))
+        return;
+    kv->synced = true;
+    kv->ev.on_synced(kv->ev.user);
+}
+
+// ---- The source ----
+
+static enum sld_consul_consistency consistency_of(const struct Gloo__Settings *s)
+{
+    const Gloo__ConsulKvOptions *o = s->solder ? s->solder->consul_kv : NULL;
+    switch (o ? o->consistency_mode : GLOO__CONSUL_CONSISTENCY_MODES__DefaultMode) {
+    case GLOO__CONSUL_CONSISTENCY_MODES__StaleMode:
+        return SLD_CONSUL_STALE;
+    case GLOO__CONSUL_CONSISTENCY_MODES__ConsistentMode:
+        return SLD_CONSUL_CONSISTENT;
+    default:
+        return SLD_CONSUL_DEFAULT;
+    }
+}
+
+static void agent_name_keep(struct kv *kv)
+{
+    sld_xfree(kv->agent_name);
+    struct sld_str name = sld_consul_name(kv->agent);
+    kv->agent_name = sld_xcalloc(1, name.n + 1);
+    memcpy(kv->agent_name, name.p, name.n);
+}
+
+static enum sld_rc kv_open(struct sld_loop *io, struct sld_str address,
+                           const struct Gloo__Settings *settings,
+                           const struct sld_source_events *ev, struct sld_source **out,
+                           struct sld_err *err)
+{
+    struct kv *kv = SLD_NEW(struct kv);
+    struct sld_consul_place place;
+    enum sld_rc rc = sld_consul_place_parse(&kv->arena, address, &place, err);
+    if (!rc)
+        rc = sld_consul_get(io, place.agent, settings, &kv->agent, err);
+    if (rc) {
+        sld_arena_fini(&kv->arena);
+        sld_xfree(kv);
+        return rc;
+    }
+    kv->base.ops = &sld_consul_source_ops;
+    kv->loop = io;
+    kv->ev = *ev;
+    kv->root = SLD_ARENA_JOIN(&kv->arena, place.root, SLD_STR("/"));
+    kv->consistency = consistency_of(settings);
+    kv->keys.key = key_key;
+    agent_name_keep(kv);
+    kv_trust_init(kv);
+    kv_parts_init(kv);
+    kv_parts_start(kv);
+    *out = &kv->base;
+    return SLD_OK;
+}
+
+// Where problems with the settings are told: the source is read as before.
+#define SETTINGS_PATH SLD_STR("settings")
+
+static void kv_configure(struct sld_source *s, const struct Gloo__Settings *settings)
+{
+    struct kv *kv = (struct kv *)s;
+    struct sld_err err = {0};
+    enum sld_rc rc = sld_consul_configure(kv->agent, settings, &err);
+    if (rc || kv->settings_bad)
+        kv->ev.on_problem(kv->ev.user, SETTINGS_PATH, SLD_SOURCE_STALE,
+                          rc ? sld_str_c(err.msg) : SLD_STR_NONE);
+    kv->settings_bad = rc != SLD_OK;
+    if (rc)
+        return;
+    bool moved = !sld_str_eq(sld_consul_name(kv->agent), sld_str_c(kv->agent_name));
+    enum sld_consul_consistency c = consistency_of(settings);
+    if (!moved && c == kv->consistency)
+        return;
+    kv->consistency = c;
+    if (moved) {
+        agent_name_keep(kv);
+        kv_trust_forget(kv);
+    }
+    kv_parts_start(kv);
+}
+
+static void kv_reread(struct sld_source *s)
+{
+    struct kv *kv = (struct kv *)s;
+    size_t at = 0;
+    for (struct kv_key *k; (k = sld_set_next(&kv->keys, &at));) {
+        k->index = 0;
+        k->told = (struct sld_hash){0};
+    }
+    kv->synced = false;
+    kv_parts_reread(kv);
+}
+
+static void kv_close(struct sld_source *s)
+{
+    struct kv *kv = (struct kv *)s;
+    if (!kv)
+        return;
+    kv_trust_fini(kv);
+    kv_parts_fini(kv);
+    size_t at = 0;
+    for (struct kv_key *k; (k = sld_set_next(&kv->keys, &at));)
+        key_free(k);
+    sld_set_fini(&kv->keys);
+    sld_consul_release(kv->agent);
+    sld_xfree(kv->agent_name);
+    sld_arena_fini(&kv->arena);
+    sld_xfree(kv);
+}
+
+const struct sld_source_ops sld_consul_source_ops = {
+    .name = "consul",
+    .help = "Consul's key-value store: --config consul://127.0.0.1:8500/gloo",
+    .keyed = true,
+    .matches = sld_consul_place_is,
+    .open = kv_open,
+    .configure = kv_configure,
+    .reread = kv_reread,
+    .close = kv_close,
+};
