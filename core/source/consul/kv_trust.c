@@ -188,6 +188,8 @@ static bool mostly_there(const struct kv *kv)
 static void first_look(struct kv *kv)
 {
     char what[160];
+    if (kv->seen.there || kv->units)
+        kv->denied[0] = 0; // of the probe
     if (kv->seen.there && kv->seen.id[0]) {
         sure(kv);
     } else if (kv->seen.trust || kv->units) {
@@ -242,6 +244,8 @@ void kv_trust_look(struct kv *kv, bool went_back)
             sentinel_write(kv);
         else if (!same)
             doubt(kv, "Consul has another key solder/sentinel than before");
+        else if (!kv->missing_units)
+            kv->denied[0] = 0; // of the sentinel
         break;
     case KV_PLAIN:
         if (told)

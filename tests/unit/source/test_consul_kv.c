@@ -1,0 +1,477 @@
+// The KV source against a store that answers as Consul does, also on its bad days: nothing that is
+// there is ever told gone, and everything is told in the end (core/source/consul/kv_inside.h).
+#include "source/kv_world.h"
+
+static void start(struct fake *f)
+{
+    static const size_t once = 1;
+    io_do(&f->io, fake_source_open, f);
+    until(f, is_synced, &once);
+}
+
+static struct fake *start_with(size_t n)
+{
+    struct fake *f = fake_start();
+    char path[128];
+    for (size_t i = 0; i < n; i++) {
+        snprintf(path, sizeof(path), VS "v%zu", i);
+        put(f, path, "first");
+    }
+    start(f);
+    until(f, all_told, NULL);
+    while (!is(f, marked, NULL))
+        continue; // a question of its own to the store, which is answered
+    return f;
+}
+
+static void stop(struct fake *f)
+{
+    assert_int_equal(f->wrong, 0);
+    fake_stop(f);
+}
+
+// ---- Answers ----
+
+#define ITEM(key, index, value)                                                                    \
+    "{\"LockIndex\":0,\"Key\":" key ",\"Flags\":0,\"Value\":" value ",\"ModifyIndex\":" index "}"
+
+static void items_are_read_or_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *body;
+        int n; // -1: refused
+    } rows[] = {
+        {"[]", 0},
+        {" [ " ITEM("\"a\"", "7", "\"eA==\"") " ]\n", 1},
+        {"[" ITEM("\"a\"", "7", "null") "," ITEM("\"\\u0061b\"", "8", "\"\"") "]", 2},
+        {"[{\"Session\":\"x\",\"New\":{\"a\":[1]},\"ModifyIndex\":3,\"Key\":\"k\"}]", 1},
+        {"", -1},
+        {"null", -1},
+        {"{}", -1},
+        {"[" ITEM("\"a\"", "7", "\"eA==\""), -1},
+        {"[" ITEM("\"a\"", "7", "\"eA=="), -1},
+        {"[" ITEM("\"a\"", "7", "\"eA==\"") "] x", -1},
+        {"[" ITEM("\"\"", "7", "\"eA==\"") "]", -1},
+        {"[" ITEM("\"a\"", "0", "\"eA==\"") "]", -1},
+        {"[" ITEM("7", "7", "\"eA==\"") "]", -1},
+        {"[" ITEM("\"a\"", "\"7\"", "\"eA==\"") "]", -1},
+        {"[7]", -1},
+        {"<html>", -1},
+    };
+    for (size_t i = 0; i < SLD_ARRAY_LEN(rows); i++) {
+        struct sld_arena a = {0};
+        struct kv_item *items;
+        size_t n;
+        bool ok = kv_read_items(&a, sld_str_c(rows[i].body), &items, &n);
+        if (ok != (rows[i].n >= 0) || (ok && n != (size_t)rows[i].n))
+            fail_msg("%s: %s, %zu items", rows[i].body, ok ? "read" : "refused", n);
+        sld_arena_fini(&a);
+    }
+}
+
+static void names_are_read_or_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *body;
+        int n;
+    } rows[] = {{"[]", 0},       {"[\"a\", \"b/\"]\n", 2}, {"[\"a\"", -1}, {"[\"\"]", -1},
+                {"[null]", -1}, {"[1]", -1},              {"\"a\"", -1},  {"", -1}};
+    for (size_t i = 0; i < SLD_ARRAY_LEN(rows); i++) {
+        struct sld_arena a = {0};
+        struct sld_str *names;
+        size_t n;
+        bool ok = kv_read_names(&a, sld_str_c(rows[i].body), &names, &n);
+        if (ok != (rows[i].n >= 0) || (ok && n != (size_t)rows[i].n))
+            fail_msg("%s: %s, %zu names", rows[i].body, ok ? "read" : "refused", n);
+        sld_arena_fini(&a);
+    }
+}
+
+// ---- Cutting ----
+
+static unsigned next_random(unsigned *seed)
+{
+    *seed = *seed * 1103515245 + 12345;
+    return *seed >> 16;
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return sld_str_cmp(*(const struct sld_str *)a, *(const struct sld_str *)b);
+}
+
+static bool covers(const struct kv_cut *c, struct sld_str name)
+{
+    return c->exact ? sld_str_eq(c->prefix, name) : sld_str_starts(name, c->prefix);
+}
+
+// Every name is in exactly one part, and no part is larger than it has to be.
+static void check_cuts(const struct sld_str *names, size_t n, size_t max)
+{
+    struct kv_cut cuts[KV_PARTS_MAX];
+    size_t count = kv_cut(names, n, max, cuts), held = 0;
+    assert_in_range(count, 1, max);
+    for (size_t i = 0; i < count; i++) {
+        held += cuts[i].count;
+        for (size_t k = 0; k < n; k++) {
+            bool in = k >= cuts[i].first && k < cuts[i].first + cuts[i].count;
+            assert_int_equal(covers(&cuts[i], names[k]), in);
+        }
+        assert_true(cuts[i].count > 0);
+    }
+    assert_int_equal(held, n);
+}
+
+static void names_are_cut_into_parts(void **state)
+{
+    (void)state;
+    static char room[600][64];
+    struct sld_str names[600];
+    for (unsigned seed = 1; seed <= 60; seed++) {
+        unsigned r = seed;
+        size_t n = 0, want = 1 + next_random(&r) % 600;
+        static const char letters[] = "ab1-/.";
+        for (size_t i = 0; i < want; i++) {
+            int at = snprintf(room[n], sizeof(room[n]), "%s", seed % 2 ? VS "v" : "");
+            unsigned length = 1 + next_random(&r) % 9;
+            for (unsigned k = 0; k < length; k++)
+                room[n][at++] = letters[next_random(&r) % (seed % 3 ? 4 : 6)];
+            room[n][at] = 0;
+            names[n] = sld_str_c(room[n]);
+            n++;
+        }
+        qsort(names, n, sizeof(names[0]), by_text);
+        size_t distinct = 0;
+        for (size_t i = 0; i < n; i++) {
+            if (!i || !sld_str_eq(names[i], names[distinct - 1]))
+                names[distinct++] = names[i];
+        }
+        check_cuts(names, distinct, 1 + next_random(&r) % KV_PARTS_MAX);
+    }
+}
+
+static void ten_thousand_names_are_cut_small(void **state)
+{
+    (void)state;
+    static char room[10000][80];
+    static struct sld_str names[10000];
+    for (size_t i = 0; i < 10000; i++) {
+        snprintf(room[i], sizeof(room[i]), VS "vs-%zu", i);
+        names[i] = sld_str_c(room[i]);
+    }
+    qsort(names, 10000, sizeof(names[0]), by_text);
+    struct kv_cut cuts[KV_PARTS_MAX];
+    size_t count = kv_cut(names, 10000, KV_PARTS_MAX, cuts), large = 0;
+    for (size_t i = 0; i < count; i++)
+        large = cuts[i].count > large ? cuts[i].count : large;
+    assert_in_range(large, 1, 1200);
+    assert_in_range(count, 60, KV_PARTS_MAX);
+}
+
+// ---- What is told ----
+
+static void everything_is_told_and_followed(void **state)
+{
+    (void)state;
+    struct fake *f = start_with(3);
+    assert_int_equal(number(f, &f->puts), 3);
+    put(f, VS "v1", "second");
+    until(f, all_told, NULL);
+    assert_int_equal(number(f, &f->puts), 4); // only what changed is told again
+    put(f, VS "w", "new");
+    until(f, all_told, NULL);
+    put(f, VS "v0", NULL);
+    until(f, all_told, NULL);
+    assert_int_equal(number(f, &f->gones), 1);
+    stop(f);
+}
+
+static void folders_and_foreign_keys_are_no_units(void **state)
+{
+    (void)state;
+    struct fake *f = fake_start();
+    put(f, "", "");
+    put(f, VS, "");
+    put(f, "notes/readme", "x");
+    put(f, "gloo.solo.io/v1/Secret/gloo-system/s", "x");
+    put(f, "solder/leader", "x");
+    put(f, VS "v", "x");
+    start(f);
+    put(f, VS "v", "y");
+    until_puts(f, 2);
+    assert_int_equal(number(f, &f->told.live), 1);
+    put(f, "notes/readme", NULL);
+    put(f, VS, NULL);
+    put(f, VS "w", "z");
+    until_puts(f, 3);
+    assert_int_equal(number(f, &f->gones), 0);
+    stop(f);
+}
+
+static void reread_on_io(void *arg)
+{
+    struct fake *f = arg;
+    sld_consul_source_ops.reread(f->s);
+}
+
+static void a_second_reading_tells_everything(void **state)
+{
+    (void)state;
+    static const size_t twice = 2;
+    struct fake *f = start_with(3);
+    io_do(&f->io, reread_on_io, f);
+    until(f, is_synced, &twice);
+    assert_int_equal(number(f, &f->puts), 6);
+    stop(f);
+}
+
+// ---- Bad days ----
+
+static void bad_answers_change_nothing(void **state)
+{
+    (void)state;
+    static const struct {
+        enum fault fault;
+        const char *words;
+    } rows[] = {
+        {CUT, "cut"},          {GARBAGE, "no list of keys"}, {EMPTY_LIST, "empty list"},
+        {ALIEN, "not asked"},  {NO_BASE64, "no base64"},     {FAILS, "No cluster leader"},
+    };
+    for (size_t i = 0; i < SLD_ARRAY_LEN(rows); i++) {
+        struct fake *f = start_with(3);
+        if (rows[i].fault == NO_BASE64)
+            put(f, VS "v1", "next");
+        until(f, all_told, NULL);
+        fails(f, rows[i].fault);
+        put(f, VS "v2", "second");
+        until(f, problem_has, rows[i].words);
+        assert_int_equal(number(f, &f->gones), 0);
+        assert_int_equal(number(f, &f->told.live), 3);
+        fails(f, FINE);
+        until(f, no_problem, NULL);
+        until(f, all_told, NULL);
+        assert_int_equal(number(f, &f->gones), 0);
+        stop(f);
+    }
+}
+
+static void hidden_keys_are_not_gone(void **state)
+{
+    (void)state;
+    static const char *const hidden[] = {"gloo/", "gloo/gateway.solo.io/", "gloo/" VS "v1", "gloo/solder/"};
+    for (size_t i = 0; i < SLD_ARRAY_LEN(hidden); i++) {
+        struct fake *f = start_with(3);
+        hides(f, hidden[i]);
+        until(f, problem_has, "may not be read");
+        until(f, problem_has, "Permission denied");
+        assert_int_equal(number(f, &f->gones), 0);
+        hides(f, NULL);
+        put(f, VS "v2", "second");
+        until(f, no_problem, NULL);
+        until(f, all_told, NULL);
+        assert_int_equal(number(f, &f->gones), 0);
+        put(f, VS "v1", NULL);
+        until(f, all_told, NULL);
+        stop(f);
+    }
+}
+
+static void a_store_that_lost_its_state_is_doubted(void **state)
+{
+    (void)state;
+    struct fake *f = start_with(3);
+    loses(f, true);
+    until(f, problem_has, "may have lost its state");
+    put(f, VS "v0", "first"); // somebody fills it again
+    put(f, VS "other", "new");
+    until_puts(f, 4);
+    assert_false(is(f, no_problem, NULL));
+    assert_int_equal(number(f, &f->gones), 0);
+    put(f, VS "v1", "first");
+    until(f, no_problem, NULL); // most of it is back: what is not was not wanted
+    forget(f);
+    until_gones(f, 1);
+    assert_int_equal(number(f, &f->told.live), 3);
+    fake_stop(f);
+}
+
+static void the_word_trust_ends_the_doubt(void **state)
+{
+    (void)state;
+    struct fake *f = start_with(3);
+    loses(f, true);
+    until(f, problem_has, "write the one word trust");
+    forget(f); // it is meant
+    put(f, SENTINEL, " trust\n");
+    until(f, no_problem, NULL);
+    until_gones(f, 3);
+    fake_stop(f);
+}
+
+static void a_server_that_starts_is_waited_for(void **state)
+{
+    (void)state;
+    struct fake *f = start_with(3);
+    fails(f, STARTS);
+    until(f, problem_has, "solder/sentinel");
+    fails(f, FINE);
+    until(f, no_problem, NULL);
+    put(f, VS "v1", NULL);
+    until(f, all_told, NULL);
+    assert_int_equal(number(f, &f->gones), 1);
+    stop(f);
+}
+
+static void without_the_right_to_write_there_is_no_sentinel(void **state)
+{
+    (void)state;
+    struct fake *f = fake_start();
+    f->read_only = true;
+    for (int i = 0; i < 3; i++)
+        put(f, (const char *[]){VS "v0", VS "v1", VS "v2"}[i], "first");
+    start(f);
+    put(f, VS "v1", NULL);
+    until(f, all_told, NULL);
+    hides(f, "gloo/");
+    until(f, problem_has, "may not be read");
+    hides(f, NULL);
+    until(f, no_problem, NULL);
+    loses(f, true);
+    until(f, problem_has, "index went back");
+    loses(f, false);
+    put(f, VS "v0", "second");
+    until(f, no_problem, NULL);
+    until(f, all_told, NULL);
+    assert_int_equal(number(f, &f->gones), 1);
+    stop(f);
+}
+
+static void an_empty_store_needs_the_right_to_be_read(void **state)
+{
+    (void)state;
+    static const size_t once = 1;
+    struct fake *f = fake_start();
+    put(f, VS "v", "x");
+    f->hidden = "gloo/";
+    io_do(&f->io, fake_source_open, f);
+    until(f, problem_has, "may not be read");
+    assert_int_equal(number(f, &f->synced), 0);
+    hides(f, NULL);
+    until(f, is_synced, &once);
+    until(f, all_told, NULL);
+    until(f, no_problem, NULL);
+    stop(f);
+}
+
+static void what_was_restored_is_expected(void **state)
+{
+    (void)state;
+    static const size_t once = 1;
+    struct fake *f = fake_start();
+    f->restored = 10;
+    put(f, VS "v", "x");
+    io_do(&f->io, fake_source_open, f);
+    until(f, problem_has, "1 of the 10 objects");
+    assert_int_equal(number(f, &f->synced), 0);
+    put(f, SENTINEL, "trust");
+    until(f, is_synced, &once);
+    until(f, no_problem, NULL);
+    stop(f);
+}
+
+// ---- Many keys ----
+
+static void an_edit_of_many_transfers_its_part(void **state)
+{
+    (void)state;
+    struct fake *f = start_with(1500);
+    const struct kv *kv = (const struct kv *)f->s;
+    put(f, VS "v77", "second");
+    until(f, all_told, NULL);
+    assert_in_range(number(f, &kv->part_count), 8, KV_PARTS_MAX);
+    size_t before = number(f, &f->bytes), all = 1500 * 150;
+    put(f, VS "v78", "second");
+    put(f, VS "v1499", "second");
+    until(f, all_told, NULL);
+    assert_in_range(number(f, &f->bytes) - before, 1, all / 4);
+    // New keys between the parts, before and behind all of them, and one that others begin with.
+    static const char *const news[] = {"a",        VS "w",  VS "v-", "zz/z", VS "v", "gloo.solo.io/v1/Upstream/a/b",
+                                       VS "v15000", VS "0", VS "v1"};
+    for (size_t i = 0; i < SLD_ARRAY_LEN(news); i++)
+        put(f, news[i], "new");
+    put(f, "a", NULL);
+    put(f, "zz/z", NULL);
+    until(f, all_told, NULL);
+    assert_int_equal(number(f, &f->gones), 0);
+    for (size_t i = 1; i < SLD_ARRAY_LEN(news); i++)
+        put(f, news[i], NULL);
+    until(f, all_told, NULL);
+    stop(f);
+}
+
+// ---- All of it, at random ----
+
+static void random_step(struct fake *f, unsigned *r, unsigned keys)
+{
+    char path[128], value[32];
+    static const char *const hidden[] = {"gloo/", "gloo/gateway.solo.io/", "gloo/" VS "v1", "gloo/solder/"};
+    unsigned what = next_random(r) % 20;
+    snprintf(path, sizeof(path), VS "%s%u", next_random(r) % 8 ? "v" : "w", next_random(r) % keys);
+    snprintf(value, sizeof(value), "%u", next_random(r));
+    if (what < 10)
+        put(f, path, value);
+    else if (what < 15)
+        put(f, path, NULL);
+    else if (what == 15)
+        hides(f, hidden[next_random(r) % SLD_ARRAY_LEN(hidden)]);
+    else if (what == 16)
+        fails(f, (enum fault)(next_random(r) % (STARTS + 1)));
+    else
+        fails(f, FINE);
+}
+
+static void nothing_is_lost_at_random(void **state)
+{
+    (void)state;
+    for (unsigned seed = 1; seed <= 6; seed++) {
+        unsigned r = seed, keys = seed % 2 ? 20 : 700;
+        struct fake *f = start_with(keys);
+        for (int i = 0; i < 150; i++) {
+            random_step(f, &r, keys);
+            if (next_random(&r) % 3 == 0)
+                io_do(&f->io, setting_on_io,
+                      &(struct setting){f, f->fault, f->hidden, &f->real}); // time is over for all
+        }
+        fails(f, FINE);
+        until(f, all_told, NULL);
+        until(f, no_problem, NULL);
+        stop(f);
+    }
+}
+
+int main(void)
+{
+    sld_log_set_level(SLD_LOG_ERROR);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(items_are_read_or_refused),
+        cmocka_unit_test(names_are_read_or_refused),
+        cmocka_unit_test(names_are_cut_into_parts),
+        cmocka_unit_test(ten_thousand_names_are_cut_small),
+        cmocka_unit_test(everything_is_told_and_followed),
+        cmocka_unit_test(folders_and_foreign_keys_are_no_units),
+        cmocka_unit_test(a_second_reading_tells_everything),
+        cmocka_unit_test(bad_answers_change_nothing),
+        cmocka_unit_test(hidden_keys_are_not_gone),
+        cmocka_unit_test(a_store_that_lost_its_state_is_doubted),
+        cmocka_unit_test(the_word_trust_ends_the_doubt),
+        cmocka_unit_test(a_server_that_starts_is_waited_for),
+        cmocka_unit_test(without_the_right_to_write_there_is_no_sentinel),
+        cmocka_unit_test(an_empty_store_needs_the_right_to_be_read),
+        cmocka_unit_test(what_was_restored_is_expected),
+        cmocka_unit_test(an_edit_of_many_transfers_its_part),
+        cmocka_unit_test(nothing_is_lost_at_random),
+    };
+    cmocka_set_test_filter(getenv("T")); return cmocka_run_group_tests(tests, NULL, NULL);
+}
