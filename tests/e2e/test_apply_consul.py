@@ -262,6 +262,7 @@ def test_check_and_translate(store):
     c.write(host("a"), upstream("u", 8080))
     c.put("gloo/solder/leader", "{}")
     c.put("gloo/folder/", "")
+    c.put("gloo/unrelated", "b: [")
     assert "2 resources, 0 errors" in store.run("check").stderr
     assert "a.test" in store.run("translate").stdout
     proxy = {"kind": "Proxy", "metadata": {"name": "gateway-proxy", "namespace": NS,

@@ -15,6 +15,9 @@ struct sld_consul_place {
 };
 // Whether ADDRESS is meant as one of those.
 bool sld_consul_place_is(struct sld_str address);
+// Whether KEY, below the root, is that of a document, or means to be: not a folder, not one of Solder's
+// own keys, below "solder/", and not of a kind that is nothing to us.
+bool sld_consul_place_has(struct sld_str key);
 // Strings are slices of ADDRESS or in A. SLD_INVALID with words when it is none.
 SLD_NODISCARD enum sld_rc sld_consul_place_parse(struct sld_arena *a, struct sld_str address,
                                                  struct sld_consul_place *out,

@@ -29,20 +29,12 @@ struct sld_str kv_path(const struct kv *kv, struct sld_str key)
     return sld_str_sub(key, kv->root.n, key.n);
 }
 
-// Whether PATH is the key of a document, or means to be.
-static bool is_unit(struct sld_str path)
-{
-    struct sld_ident id;
-    enum sld_code code = SLD_DOC_IDENTITY;
-    return sld_store_key_parse(path, &id, &code, NULL) != SLD_NOT_FOUND || code != SLD_DOC_FOREIGN;
-}
-
 static struct kv_key *key_add(struct kv_part *p, struct sld_str path)
 {
     struct kv *kv = p->kv;
     struct kv_key *k = sld_xcalloc(1, sizeof(*k) + path.n + 1);
     memcpy(k->path, path.p, path.n);
-    k->unit = !sld_str_starts(path, KV_OWN) && path.p[path.n - 1] != '/' && is_unit(path);
+    k->unit = sld_consul_place_has(path);
     k->part = p;
     sld_list_init(&k->in_missing);
     sld_list_push(&p->keys, &k->in_part);
@@ -65,7 +57,8 @@ static void value_take(struct kv *kv, struct kv_key *k, struct sld_str value)
         kv_trust_sentinel(kv, value, k->index);
     if (!k->unit)
         return;
-    struct sld_hash hash = sld_hash_bytes(value);
+    struct sld_hash hash =
+        sld_consul_status_seen(kv->status, sld_str_c(k->path), value, k->index);
     if (sld_hash_eq(hash, k->told))
         return;
     k->told = hash;
@@ -102,6 +95,7 @@ void kv_key_remove(struct kv_key *k)
     kv_found(k);
     if (k->unit) {
         kv->units--;
+        sld_consul_status_unseen(kv->status, sld_str_c(k->path));
         kv->ev.on_gone(kv->ev.user, sld_str_c(k->path));
     }
     k->part->count--;
@@ -129,6 +123,9 @@ void kv_look(struct kv *kv)
         return;
     kv->synced = true;
     kv->ev.on_synced(kv->ev.user);
+    if (!kv->status_begun)
+        sld_consul_status_begin(kv->status, sld_str_c(kv->seen.status));
+    kv->status_begun = true;
 }
 
 // ---- The source ----
@@ -154,6 +151,13 @@ static void agent_name_keep(struct kv *kv)
     memcpy(kv->agent_name, name.p, name.n);
 }
 
+static void on_status_problem(void *user, struct sld_str path, enum sld_code code,
+                              struct sld_str message)
+{
+    struct kv *kv = user;
+    kv->ev.on_problem(kv->ev.user, path, code, message);
+}
+
 static enum sld_rc kv_open(struct sld_loop *io, struct sld_str address,
                            const struct Gloo__Settings *settings,
                            const struct sld_source_events *ev, struct sld_source **out,
@@ -176,6 +180,7 @@ static enum sld_rc kv_open(struct sld_loop *io, struct sld_str address,
     kv->consistency = consistency_of(settings);
     kv->keys.key = key_key;
     agent_name_keep(kv);
+    kv->status = sld_consul_status_create(io, kv->agent, place.root, settings, on_status_problem, kv);
     kv_trust_init(kv);
     kv_parts_init(kv);
     kv_parts_start(kv);
@@ -195,6 +200,7 @@ static void kv_configure(struct sld_source *s, const struct Gloo__Settings *sett
         kv->ev.on_problem(kv->ev.user, SETTINGS_PATH, SLD_SOURCE_STALE,
                           rc ? sld_str_c(err.msg) : SLD_STR_NONE);
     kv->settings_bad = rc != SLD_OK;
+    sld_consul_status_configure(kv->status, settings);
     if (rc)
         return;
     bool moved = !sld_str_eq(sld_consul_name(kv->agent), sld_str_c(kv->agent_name));
@@ -207,6 +213,13 @@ static void kv_configure(struct sld_source *s, const struct Gloo__Settings *sett
         kv_trust_forget(kv);
     }
     kv_parts_start(kv);
+}
+
+static void kv_status(struct sld_source *s, struct sld_str path, struct sld_ident id,
+                      struct sld_status *status, struct sld_str reporter_ns)
+{
+    (void)id; // the key says who it is
+    sld_consul_status_set(((struct kv *)s)->status, path, status, reporter_ns);
 }
 
 static void kv_reread(struct sld_source *s)
@@ -226,6 +239,7 @@ static void kv_close(struct sld_source *s)
     struct kv *kv = (struct kv *)s;
     if (!kv)
         return;
+    sld_consul_status_destroy(kv->status);
     kv_trust_fini(kv);
     kv_parts_fini(kv);
     size_t at = 0;
@@ -245,6 +259,8 @@ const struct sld_source_ops sld_consul_source_ops = {
     .matches = sld_consul_place_is,
     .open = kv_open,
     .configure = kv_configure,
+    .status = kv_status,
     .reread = kv_reread,
     .close = kv_close,
+    .store = &sld_consul_store_ops,
 };

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "source/consul/client.h"
+#include "source/consul/status.h"
 #include "source/source.h"
 
 enum {
@@ -42,7 +43,7 @@ struct kv_key {
     struct sld_list in_missing; // of the source: an answer did not have it
     uint64_t index;             // ModifyIndex of what was read; 0: to be read again
     uint64_t round;             // of the answer that had it last
-    struct sld_hash told;       // of the value that was told
+    struct sld_hash told;       // of the value that was told, but for its statuses
     bool unit;                  // it is told; others are folders, our own, and of no kind
     struct sld_consul_call *call; // missing: asks for it alone
     bool proved;                  // missing: it may be read, and is not there
@@ -88,6 +89,8 @@ struct kv {
     bool synced;       // was told since the beginning or the last reread
     bool settings_bad; // was told
     char problem[KV_PROBLEM_MAX]; // told of the source as a whole
+    struct sld_consul_status *status;
+    bool status_begun;
 
     // kv_part.c
     struct sld_list parts;

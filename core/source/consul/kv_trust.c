@@ -163,6 +163,8 @@ static void sentinel_write(struct kv *kv)
                              "loss that is meant, write the one word trust in its place."));
     sld_json_key(&j, "id");
     sld_json_str(&j, sld_str_c(kv->id));
+    sld_json_key(&j, "status");
+    sld_json_str(&j, sld_str_c(sld_consul_status_place(kv->status, SLD_STR_NONE)));
     sld_json_end(&j, '}');
     struct sld_consul_query q = {.method = SLD_STR("PUT"),
                                  .path = key,

@@ -130,6 +130,12 @@ static bool session_is_gone(const struct sld_consul_answer *a)
            (a->status >= 500 && sld_str_find(a->body, SLD_STR("invalid session")) >= 0);
 }
 
+// Whether the lock may be had, or is not known to be ours any more.
+static bool is_to_be_asked_for(const struct consul_lock *l)
+{
+    return l->doubtful || (!l->held && !l->theirs);
+}
+
 static void on_created(void *user, const struct sld_consul_answer *a)
 {
     struct consul_lock *l = user;
@@ -230,8 +236,8 @@ static void on_renewed(void *user, const struct sld_consul_answer *a)
     }
     succeeded(l);
     renewed(l);
-    if (l->doubtful)
-        step(l);
+    if (is_to_be_asked_for(l))
+        step(l); // now, while the session is fresh
     else
         sld_timer_start(l->timer, l->opt.ttl_ms / 3);
 }
@@ -258,7 +264,7 @@ static void step(struct consul_lock *l)
         create_session(l);
     else if (!is_fresh(l))
         renew(l);
-    else if (l->doubtful || (!l->held && !l->theirs))
+    else if (is_to_be_asked_for(l))
         acquire(l);
     else
         sld_timer_start(l->timer, l->opt.ttl_ms / 3);

@@ -68,3 +68,12 @@ enum sld_rc sld_consul_place_parse(struct sld_arena *a, struct sld_str address,
         out->agent = tls ? sld_arena_fmt(a, "https://%.*s", SLD_FMT(head)) : head;
     return take_root(rest.p ? rest : SLD_STR(""), out, err);
 }
+
+bool sld_consul_place_has(struct sld_str key)
+{
+    struct sld_ident id;
+    enum sld_code code = SLD_DOC_IDENTITY;
+    if (sld_str_starts(key, SLD_STR("solder/")) || sld_str_ends(key, SLD_STR("/")))
+        return false;
+    return sld_store_key_parse(key, &id, &code, NULL) != SLD_NOT_FOUND || code != SLD_DOC_FOREIGN;
+}

@@ -253,17 +253,20 @@ static void set_place(struct sld_consul_status *w)
         on_lock(w, true);
 }
 
-const char *sld_consul_status_begin(struct sld_consul_status *w, struct sld_str recorded,
-                                    bool leftovers)
+const char *sld_consul_status_place(const struct sld_consul_status *w, struct sld_str recorded)
 {
-    if (!w->begun) {
-        bool in_value = sld_str_eq(recorded, SLD_STR("value")) ||
-                        (!recorded.n && (leftovers || w->with_statuses));
-        w->begun = true;
-        w->automatic = in_value ? IN_VALUE : BESIDE;
-        set_place(w);
-    }
-    return w->automatic == IN_VALUE ? "value" : "beside";
+    bool in_value = recorded.n ? sld_str_eq(recorded, SLD_STR("value")) : w->gloo_was_here;
+    if (w->begun)
+        in_value = w->automatic == IN_VALUE;
+    return in_value ? "value" : "beside";
+}
+
+void sld_consul_status_begin(struct sld_consul_status *w, struct sld_str recorded)
+{
+    SLD_PRE(!w->begun);
+    w->automatic = !strcmp(sld_consul_status_place(w, recorded), "value") ? IN_VALUE : BESIDE;
+    w->begun = true;
+    set_place(w);
 }
 
 void sld_consul_status_set(struct sld_consul_status *w, struct sld_str key,
@@ -297,6 +300,14 @@ static void strike(struct sld_consul_status *w, struct entry *e)
     sld_arena_fini(&a);
 }
 
+// What Gloo writes without being asked to.
+static bool is_gloos(struct sld_str key, struct sld_str value)
+{
+    return sld_str_starts(key, SLD_STR("gloo.solo.io/v1/Proxy/")) ||
+           (sld_str_starts(key, SLD_STR("gloo.solo.io/v1/Upstream/")) &&
+            sld_str_find(value, SLD_STR("discovered_by")) >= 0);
+}
+
 struct sld_hash sld_consul_status_seen(struct sld_consul_status *w, struct sld_str key,
                                        struct sld_str value, uint64_t modify_index)
 {
@@ -304,7 +315,7 @@ struct sld_hash sld_consul_status_seen(struct sld_consul_status *w, struct sld_s
     struct entry *e = status_entry(w, key);
     consul_value_read(value, sld_str_c(w->ns), &v);
     bool edited = !e->seen || !sld_hash_eq(v.content, e->content);
-    w->with_statuses += v.any;
+    w->gloo_was_here |= v.any || is_gloos(key, value);
     // An answer that was under way while we wrote.
     bool old = modify_index < e->written_index && sld_mono_ns() - e->written_ns < STRIKE_MS * MS;
     bool other = !sld_hash_zero(v.status) && !sld_hash_eq(v.status, e->in_value) && !old;

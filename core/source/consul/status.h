@@ -34,11 +34,12 @@ struct sld_hash sld_consul_status_seen(struct sld_consul_status *w, struct sld_s
                                        struct sld_str value, uint64_t modify_index);
 // KEY is really gone.
 void sld_consul_status_unseen(struct sld_consul_status *w, struct sld_str key);
-// All keys were seen that there are; before, nothing is written. RECORDED: where statuses were kept
-// before ("value", "beside" or absent); LEFTOVERS: Gloo wrote other things to these keys. Returns where
-// they are kept, which is to be recorded; a literal.
-const char *sld_consul_status_begin(struct sld_consul_status *w, struct sld_str recorded,
-                                    bool leftovers);
+// Where statuses are kept unless settings say otherwise: RECORDED, if that is "value" or "beside"; else
+// in the values if one has a status, or if Gloo wrote Proxies or discovered Upstreams. To be recorded; a
+// literal. All keys have been seen.
+const char *sld_consul_status_place(const struct sld_consul_status *w, struct sld_str recorded);
+// From now on statuses are written; RECORDED: as above. Once.
+void sld_consul_status_begin(struct sld_consul_status *w, struct sld_str recorded);
 
 // What a test may shorten, before begin; zero: as it is.
 void sld_consul_status_lock_times(struct sld_consul_status *w, uint64_t ttl_ms,

@@ -50,7 +50,7 @@ struct sld_consul_status {
     void *user;
     enum place setting, automatic, place; // UNDECIDED: automatic; before begin
     bool begun;
-    size_t with_statuses; // values that were seen with some, before begin
+    bool gloo_was_here; // some value says so
     struct sld_set entries;
     struct consul_lock *lock;
     uint64_t ttl_ms, lock_delay_ms;

@@ -256,8 +256,7 @@ static enum sld_rc store_each(struct sld_store *base, enum sld_kind kind, struct
 static void tell_unit(void *arg, const struct consul_item *i)
 {
     const struct sld_source_events *ev = arg;
-    // Folders, and what Solder itself keeps there.
-    if (sld_str_ends(i->key, SLD_STR("/")) || sld_str_starts(i->key, SLD_STR("solder/")))
+    if (!sld_consul_place_has(i->key))
         return;
     struct sld_blob *b = sld_blob_create_secret(i->value);
     ev->on_put(ev->user, i->key, b, true);

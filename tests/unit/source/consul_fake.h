@@ -43,6 +43,7 @@ struct fake {
     int fail_status;
     const char *fail_body;
     unsigned fail_times;
+    unsigned refuse_acquires;                      // because of the lock's delay
     const char *deny;                              // keys that may not be written
     void (*after_get)(struct fake *f);             // once
 };
@@ -292,7 +293,9 @@ static inline void fake_kv(struct fake *f, struct sld_http_request *rq, struct s
             fake_answer(f, rq, 500, SLD_STR("invalid session \"x\""));
             return;
         }
-        bool yes = !k || !k->session[0] || sld_str_eq(acquire, sld_str_c(k->session));
+        bool yes = !f->refuse_acquires &&
+                   (!k || !k->session[0] || sld_str_eq(acquire, sld_str_c(k->session)));
+        f->refuse_acquires -= f->refuse_acquires > 0;
         if (yes) {
             k = fake_put(f, key, sld_http_body(rq));
             snprintf(k->session, sizeof(k->session), "%.*s", SLD_FMT(acquire));

@@ -60,6 +60,8 @@ struct fake {
     // The source and what it told.
     struct sld_source *s;
     Gloo__Settings settings;
+    Gloo__SolderSettings solder;
+    Gloo__ConsulKvOptions options;
     struct sld_map told; // path -> value, own memory
     size_t puts, gones, wrong, synced, restored;
     char problem[512];
@@ -405,6 +407,11 @@ static inline struct fake *fake_start(void)
     struct fake *f = SLD_NEW(struct fake);
     sem_init(&f->event, 0, 0);
     gloo__settings__init(&f->settings);
+    gloo__solder_settings__init(&f->solder);
+    gloo__consul_kv_options__init(&f->options);
+    f->settings.solder = &f->solder;
+    f->solder.consul_kv = &f->options;
+    f->options.status_place = GLOO__CONSUL_KV_OPTIONS__STATUS_PLACE__NONE; // tested elsewhere
     f->now = &f->real;
     f->real.index = 10;
     f->empty.index = 4;

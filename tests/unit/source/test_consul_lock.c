@@ -155,6 +155,17 @@ static void others_have_it_first(void **state)
     fake_wait(&w->f, is_held, w);
 }
 
+// Nobody gets it for a while after its holder vanished; sessions are to be renewed meanwhile.
+static void a_delay_is_waited_out(void **state)
+{
+    struct world *w = *state;
+    w->f.refuse_acquires = 3;
+    begin(w);
+    fake_wait(&w->f, is_held, w);
+    assert_int_equal(w->f.refuse_acquires, 0);
+    assert_int_equal(w->f.sessions, 1);
+}
+
 static void end_session(void *arg)
 {
     fake_end_session(&((struct world *)arg)->f);
@@ -317,6 +328,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(it_is_taken_and_kept),
         T(others_have_it_first),
+        T(a_delay_is_waited_out),
         T(a_lost_session_is_made_anew),
         T(who_lost_it_to_another_stops),
         T(a_key_that_was_removed_is_taken_again),
