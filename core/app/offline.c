@@ -79,12 +79,8 @@ struct sld_str sld_offline_source_name(const char *path)
 {
     struct sld_str s = sld_str_c(path);
     struct stat st;
-    if (stat(path, &st) == 0 && !S_ISDIR(st.st_mode)) {
-        while (s.n && s.p[s.n - 1] != '/')
-            s.n--;
-        if (!s.n)
-            return SLD_STR(".");
-    }
+    if (stat(path, &st) == 0 && !S_ISDIR(st.st_mode))
+        return sld_dir_file_root(s);
     while (s.n > 1 && s.p[s.n - 1] == '/')
         s.n--;
     return s;

@@ -520,20 +520,42 @@ static void on_settle(void *user)
 
 // ---- Offline ----
 
-static enum sld_rc read_file(struct dir_source *d, struct sld_dir_scan *s)
+// Cuts the last name off PATH; what is left has no slash at its end but that of "/".
+static struct sld_str cut_name(struct sld_str *path)
 {
-    // The single file is its directory's only target.
-    char *slash = strrchr(d->root, '/');
-    char *name = slash ? slash + 1 : d->root;
-    sld_dir_paths_add(&s->targets, sld_str_c(name));
-    if (slash) {
-        *slash = 0;
-        s->root = slash == d->root ? "/" : d->root;
-    } else {
-        s->root = ".";
+    size_t at = path->n;
+    while (at && path->p[at - 1] != '/')
+        at--;
+    struct sld_str name = sld_str_sub(*path, at, path->n);
+    while (at > 1 && path->p[at - 1] == '/')
+        at--;
+    *path = sld_str_sub(*path, 0, at);
+    return name;
+}
+
+struct sld_str sld_dir_file_root(struct sld_str file)
+{
+    struct sld_str own = file;
+    cut_name(&own);
+    struct sld_str above = own, ns = cut_name(&above), plural = cut_name(&above);
+    struct sld_str root = ns.n && sld_kind_by_plural(plural) ? above : own;
+    return root.n ? root : SLD_STR(".");
+}
+
+// The single file is its directory's only target.
+static void read_file(struct dir_source *d, struct sld_dir_scan *s)
+{
+    struct sld_str file = sld_str_c(d->root), root = sld_dir_file_root(file), path = file;
+    if (root.p == file.p) {
+        path = sld_str_sub(file, root.n, file.n);
+        while (path.p[0] == '/')
+            path = sld_str_sub(path, 1, path.n);
     }
+    sld_dir_paths_add(&s->targets, path); // a copy
+    if (root.p == file.p)
+        d->root[root.n] = 0;
+    s->root = root.p == file.p ? d->root : ".";
     s->full = false;
-    return SLD_OK;
 }
 
 enum sld_rc sld_dir_read(struct sld_str root, const struct sld_source_events *ev,
@@ -551,7 +573,7 @@ enum sld_rc sld_dir_read(struct sld_str root, const struct sld_source_events *ev
     }
     struct sld_dir_scan *s = scan_create(d);
     if (!S_ISDIR(st.st_mode))
-        rc = read_file(d, s);
+        read_file(d, s);
     while (!s->done) {
         sld_dir_scan_run(s);
         apply_results(d, s);

@@ -28,6 +28,10 @@ SLD_NODISCARD enum sld_rc sld_dir_open(struct sld_loop *io, struct sld_str root,
                                        const struct sld_source_events *ev, struct sld_source **out,
                                        struct sld_err *err);
 
+// The folder from which sld_dir_read counts the path of the single FILE: the one with "<plural>/<namespace>/" where FILE
+// is there, for that says what it is, else its own. A part of FILE, or ".". [any]
+struct sld_str sld_dir_file_root(struct sld_str file);
+
 // Reads directory (or single file) ROOT once, without a loop, and tells all of it settled; for
 // offline commands. Blocks. SLD_NOT_FOUND when there is no ROOT. [any]
 SLD_NODISCARD enum sld_rc sld_dir_read(struct sld_str root, const struct sld_source_events *ev,

@@ -684,8 +684,34 @@ static void test_read_once(void **state)
     assert_true(told(f, "d/a.yaml")->settled);
     assert_int_equal(sld_dir_read(sld_str_c(tree_path("d/a.yaml")), &ev, &err), SLD_OK);
     assert_string_equal(told(f, "a.yaml")->text, "1");
+    // A place that says what the document is counts, however deep one begins.
+    tree_mkdir("upstreams");
+    tree_mkdir("upstreams/ns");
+    tree_write("upstreams/ns/a.yaml", "2");
+    assert_int_equal(sld_dir_read(sld_str_c(tree_path("upstreams/ns/a.yaml")), &ev, &err), SLD_OK);
+    assert_string_equal(told(f, "upstreams/ns/a.yaml")->text, "2");
     assert_int_equal(sld_dir_read(sld_str_c(tree_path("none")), &ev, &err), SLD_NOT_FOUND);
-    assert_int_equal(f->synced, 2);
+    assert_int_equal(f->synced, 3);
+}
+
+static void test_root_of_a_file(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {
+        {"a.yaml", "."},
+        {"d/a.yaml", "d"},
+        {"/a.yaml", "/"},
+        {"upstreams/ns/a.yaml", "."},
+        {"d/upstreams/ns/a.yaml", "d"},
+        {"/upstreams/ns/a.yaml", "/"},
+        {"d//upstreams//ns//a.yaml", "d"},
+        {"upstreams/a.yaml", "upstreams"},
+        {"other/ns/a.yaml", "other/ns"},
+    };
+    for (size_t i = 0; i < SLD_ARRAY_LEN(cases); i++) {
+        struct sld_str root = sld_dir_file_root(sld_str_c(cases[i][0]));
+        assert_true(sld_str_eq(root, sld_str_c(cases[i][1])));
+    }
 }
 
 static void test_addresses(void **state)
@@ -732,6 +758,7 @@ int main(void)
         T(test_net_finds_what_no_event_told),
         T(test_close_while_a_scan_runs),
         T(test_read_once),
+        T(test_root_of_a_file),
         T(test_addresses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
