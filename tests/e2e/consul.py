@@ -60,19 +60,20 @@ class Consul(Server):
 
     persistent: it keeps its data when it is killed and started again (and starts in two seconds, not in a
     quarter). acl: without a token nothing is allowed; `token` is the one that may do everything, which requests
-    use unless told otherwise. tls: "server" or "mutual", HTTPS on `port`. unix: also at `socket`.
+    use unless told otherwise. tls: "server" or "mutual", HTTPS on `port`. unix: also at `socket`. serf: the port
+    at which other servers join it.
     """
 
     name = "consul"
 
-    def __init__(self, persistent=False, acl=False, tls=None, unix=False, dc="dc1", **config):
+    def __init__(self, persistent=False, acl=False, tls=None, unix=False, dc="dc1", serf=None, **config):
         super().__init__()
         self.dns = harness.free_port()
         self.token = MANAGEMENT if acl else None
         self.socket = self.dir / "consul.sock"
         free = harness.free_port
         ports = {"http": -1 if tls else self.port, "https": self.port if tls else -1, "dns": self.dns, "grpc": -1,
-                 "server": free(), "serf_lan": free(), "serf_wan": free()}
+                 "server": free(), "serf_lan": serf or free(), "serf_wan": free()}
         c = {"disable_update_check": True, "bind_addr": "127.0.0.1", "client_addr": "127.0.0.1", "datacenter": dc,
              "node_name": "n1", "ports": ports, "leave_on_terminate": False, "log_level": "WARN"}
         if modern():

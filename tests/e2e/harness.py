@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import shutil
 import signal
 import socket
@@ -28,6 +29,8 @@ SOLDER = BUILD / "solder"
 CACHE = pathlib.Path(os.environ.get("SLD_CACHE", "/var/cache/solder"))
 ENVOY = os.environ.get("SLD_ENVOY") or str(CACHE / "envoy/1.40.0/envoy")
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+LONG = bool(os.environ.get("SLD_LONG"))  # tests/run long: what takes minutes is tested too
 
 NS = "gloo-system"
 ROLE = "gloo-system~gateway-proxy"
@@ -70,6 +73,15 @@ def free_port(kind=socket.SOCK_STREAM):
             except OSError:
                 continue
     raise RuntimeError("no port is free")
+
+
+def listens(port):
+    """Whether somebody takes connections there."""
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+        return True
+    except OSError:
+        return False
 
 
 # ---- HTTP client ----
@@ -511,6 +523,11 @@ def opaque_secret(name, data, ns=NS):
 
 def dump(*docs):
     return "---\n".join(d if isinstance(d, str) else yaml.safe_dump(d, sort_keys=False) for d in docs)
+
+
+def commands(page):
+    """A page's blocks of shell, as one script."""
+    return "\n".join(re.findall(r"^```sh\n(.*?)^```$", page, re.S | re.M))
 
 
 # ---- Processes ----
