@@ -76,13 +76,16 @@ bool kv_key_take(struct kv_part *p, struct sld_str path, const struct kv_item *i
     SLD_INV(k->part == p);
     k->round = kv->round;
     kv_found(k);
-    if (k->index == item->index)
+    // An agent that lost its state counts anew: the same index may be that of another value.
+    struct sld_hash answered = sld_hash_bytes(item->value);
+    if (k->index == item->index && sld_hash_eq(k->answered, answered))
         return true;
     struct sld_arena a = {0};
     struct sld_str value = SLD_STR("");
     bool ok = !item->value.n || sld_base64_decode(&a, item->value, &value);
     if (ok) {
         k->index = item->index;
+        k->answered = answered;
         value_take(kv, k, value);
     }
     sld_arena_fini_secret(&a);

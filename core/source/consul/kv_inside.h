@@ -43,6 +43,7 @@ struct kv_key {
     struct sld_list in_missing; // of the source: an answer did not have it
     uint64_t index;             // ModifyIndex of what was read; 0: to be read again
     uint64_t round;             // of the answer that had it last
+    struct sld_hash answered;   // of the value, encoded as it came, at INDEX
     struct sld_hash told;       // of the value that was told, but for its statuses
     bool unit;                  // it is told; others are folders, our own, and of no kind
     struct sld_consul_call *call; // missing: asks for it alone

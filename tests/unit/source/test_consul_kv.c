@@ -297,6 +297,32 @@ static void a_store_that_lost_its_state_is_doubted(void **state)
     fake_stop(f);
 }
 
+static bool all_second(struct fake *f, const void *arg)
+{
+    (void)arg;
+    for (size_t i = 0; i < 3; i++) {
+        const char *v = sld_map_get(&f->told, sld_str_c(f->real.e[i].key + strlen("gloo/")));
+        if (!v || strcmp(v, "second") != 0)
+            return false;
+    }
+    return true;
+}
+
+static void an_index_may_be_that_of_another_value(void **state)
+{
+    (void)state;
+    struct fake *f = start_with(3);
+    f->empty.index = f->real.e[0].index - 1; // nobody reads it yet
+    loses(f, true);
+    until(f, problem_has, "may have lost its state");
+    put(f, VS "v0", "second"); // in the order of before: the indexes are the same
+    put(f, VS "v1", "second");
+    put(f, VS "v2", "second");
+    until(f, all_second, NULL);
+    until(f, no_problem, NULL);
+    fake_stop(f);
+}
+
 static void the_word_trust_ends_the_doubt(void **state)
 {
     (void)state;
@@ -465,6 +491,7 @@ int main(void)
         cmocka_unit_test(bad_answers_change_nothing),
         cmocka_unit_test(hidden_keys_are_not_gone),
         cmocka_unit_test(a_store_that_lost_its_state_is_doubted),
+        cmocka_unit_test(an_index_may_be_that_of_another_value),
         cmocka_unit_test(the_word_trust_ends_the_doubt),
         cmocka_unit_test(a_server_that_starts_is_waited_for),
         cmocka_unit_test(without_the_right_to_write_there_is_no_sentinel),
