@@ -38,6 +38,7 @@ struct source {
     // Of a discovery, instead of these:
     const struct sld_discovery_ops *discovery_ops;
     struct sld_discovery *discovery;
+    struct sld_discovery_memory *memory;
     struct sld_map told; // services it told of
     struct sld_map answered; // of a source on demand: keys of secrets that it answered for
     enum sld_source_role role;

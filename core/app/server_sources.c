@@ -47,6 +47,9 @@ static void source_free(struct source *c)
 
 static enum sld_rc discovery_open(struct source *c, struct sld_err *err)
 {
+    if (!c->memory)
+        c->memory = sld_discovery_memory_open(c->s->io, sld_str_c(server_state_dir(c->s)),
+                                              c->discovery_ops->name);
     struct sld_discovery_events ev = server_discovery_events(c);
     return c->discovery_ops->open(c->s->io, c->s->settings->root, &ev, &c->discovery, err);
 }
@@ -79,14 +82,17 @@ static void source_tell(struct source *c)
     sld_model_thread_source(c->s->model, sld_str_c(c->name), &about);
 }
 
-static void source_close(struct source *c)
+// NAMED: it may come back, to this process or the next.
+static void source_close(struct source *c, bool named)
 {
     if (c->source)
         c->ops->close(c->source);
     if (c->discovery)
         c->discovery_ops->close(c->discovery);
+    sld_discovery_memory_close(c->memory, !named);
     c->source = NULL;
     c->discovery = NULL;
+    c->memory = NULL;
 }
 
 static void source_configure(struct source *c)
@@ -281,7 +287,7 @@ static void drop_unnamed(struct server *s, const struct sld_named_source *named,
         if (!c->named || stays)
             continue;
         SLD_LOG(SLD_INFO, "app", "source_dropped", SLD_KC("source", c->name));
-        source_close(c);
+        source_close(c, false);
         if (c->discovery_ops)
             server_source_take_back(c);
         bool on_demand = c->ops && c->ops->want;
@@ -369,7 +375,7 @@ void server_sources_reread(struct server *s, struct sld_str name)
 void server_sources_close(struct server *s)
 {
     SLD_LIST_EACH (it, &s->sources)
-        source_close(SLD_CONTAINER_OF(it, struct source, link));
+        source_close(SLD_CONTAINER_OF(it, struct source, link), true);
 }
 
 void server_sources_fini(struct server *s)

@@ -142,7 +142,8 @@ struct sld_discovery_events server_discovery_events(struct source *c)
                                          .on_instances = on_instances,
                                          .on_synced = on_synced,
                                          .on_problem = on_problem,
-                                         .user = c};
+                                         .user = c,
+                                         .memory = c->memory};
 }
 
 void server_source_take_back(struct source *c)

@@ -58,6 +58,33 @@ struct sld_instances *sld_instances_create(void);
 bool sld_instances_add(struct sld_instances *s, const struct sld_instance *item);
 void sld_instances_seal(struct sld_instances *s);
 
+// ---- What is kept over restarts ---- [io]
+
+// Services that somebody wants, with their instances as they were told last: file
+// services.<registry> of the state directory, which is written some seconds after a change.
+struct sld_discovery_memory;
+// Reads what the last process kept. DIR is there, and nobody else's. A file that cannot be used is
+// logged and counts as none.
+struct sld_discovery_memory *sld_discovery_memory_open(struct sld_loop *io, struct sld_str dir,
+                                                       const char *registry);
+// Writes what is not written yet; or, FORGET, removes the file. NULL is fine.
+void sld_discovery_memory_close(struct sld_discovery_memory *m, bool forget);
+// Calls FN for each service that is kept; FN keeps M as it is.
+typedef void sld_discovery_memory_fn(void *user, struct sld_service *service,
+                                     struct sld_instances *instances);
+void sld_discovery_memory_each(struct sld_discovery_memory *m, sld_discovery_memory_fn *fn,
+                               void *user);
+// Keeps a service (a reference each), or keeps it no longer.
+void sld_discovery_memory_set(struct sld_discovery_memory *m, struct sld_service *service,
+                              struct sld_instances *instances);
+void sld_discovery_memory_forget(struct sld_discovery_memory *m, struct sld_str name);
+// Keeps no longer what the last process kept and this one did not set.
+void sld_discovery_memory_forget_old(struct sld_discovery_memory *m);
+// A number of the discovery's own, kept with the next write; 0: none.
+uint64_t sld_discovery_memory_mark(const struct sld_discovery_memory *m, struct sld_str key);
+void sld_discovery_memory_set_mark(struct sld_discovery_memory *m, struct sld_str key,
+                                   uint64_t value);
+
 // ---- What a discovery tells ---- [io]
 
 struct sld_discovery_events {
@@ -73,6 +100,9 @@ struct sld_discovery_events {
     // was told of it may be old; the same with MESSAGE absent: it can again.
     void (*on_problem)(void *user, struct sld_str what, enum sld_code code, struct sld_str message);
     void *user;
+    // What it may keep over restarts, or NULL; outlives it. What was kept is told at once, as if it
+    // had been learnt, but says nothing of on_synced.
+    struct sld_discovery_memory *memory;
 };
 
 struct sld_discovery {

@@ -3,6 +3,7 @@ is away, or a token sees less than before."""
 
 import collections
 import os
+import signal
 
 import pytest
 
@@ -325,6 +326,50 @@ def test_consul_killed(make_world, persistent):
         w.wait_answers(*(["a", "b"] if persistent else ["b"]))
         p.more(50)
     p.assert_clean()
+
+
+@pytest.mark.parametrize("died", [False, True], ids=["stopped", "killed"])
+def test_restart_while_consul_is_away(make_world, died):
+    """Solder and Envoy both new, Consul down: the last known instances are served."""
+    w = make_world(persistent=True).settings()
+    w.routes(route("/found", to("other")), route("/", consul_to("web"))).start()
+    w.instance("a", status=None)
+    w.instance("b", service="other", status=None)
+    w.wait_answers("a")
+    w.wait_answers("b", path="/found")
+    kept = w.site.state / "services.consul"
+    eventually(lambda: '"other"' in kept.read_text())
+    if died:
+        envoy = w.site.envoy_pid()
+        w.site.kill()
+        os.kill(envoy, signal.SIGKILL)
+    else:
+        w.site.stop()
+    w.consul.kill()
+    w.start()
+    w.wait_answers("a")
+    w.wait_answers("b", path="/found")
+    eventually(lambda: "stale since" in w.site.get("/healthz").text)
+    w.consul.start()
+    w.instance("c")
+    w.wait_answers("a", "c")
+    w.consul.deregister("a")
+    w.wait_answers("c")
+
+
+def test_services_no_longer_asked_for(make_world):
+    """Settings without serviceDiscovery: nothing is known of services any more, and nothing is kept of them."""
+    w = make_world().settings().routes(route("/", consul_to("web"))).start()
+    w.instance("a")
+    w.wait_answers("a")
+    kept = w.site.state / "services.consul"
+    eventually(lambda: kept.exists())
+    w.site.write("settings.yaml", doc("Settings", "default", {"consul": {"httpAddress": f"127.0.0.1:{w.consul.port}"}}))
+    w.site.wait_state("VirtualService", "web", "Warning", "SLD0208")
+    eventually(lambda: not kept.exists())
+    w.settings()
+    w.site.wait_state("VirtualService", "web", "Accepted")
+    w.wait_answers("a")
 
 
 def test_token_loses_rights(make_world):

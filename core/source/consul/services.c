@@ -147,12 +147,35 @@ static bool any_catalog_known(const struct svc *s)
     return false;
 }
 
-void svc_tell_service(struct svc_name *n)
+static struct sld_service *service_of(const struct svc_name *n);
+static struct sld_instances *instances_of(const struct svc_name *n);
+
+// Keeps over restarts what was told of N, or that there is nothing.
+static void remember(struct svc_name *n)
 {
-    struct svc *s = n->svc;
-    struct sld_arena a = {0};
-    if (s->quiet || !catalogs_known(s, n->entries == NULL))
+    struct sld_discovery_memory *m = n->svc->ev.memory;
+    if (!m || !n->wanted)
         return;
+    struct sld_instances *set = n->entries ? instances_of(n) : NULL;
+    if (set) {
+        struct sld_service *service = service_of(n);
+        sld_discovery_memory_set(m, service, set);
+        SLD_UNREF(service);
+    } else if (!n->entries) {
+        sld_discovery_memory_forget(m, n->text);
+    }
+    SLD_UNREF(set);
+}
+
+// Whether enough is known of N to speak of it.
+static bool may_tell(const struct svc_name *n)
+{
+    return (n->past && n->entries) || catalogs_known(n->svc, n->entries == NULL);
+}
+
+static struct sld_service *service_of(const struct svc_name *n)
+{
+    struct sld_arena a = {0};
     struct sld_str *tags = NULL, *dcs = NULL;
     size_t tags_n = 0, dcs_n = 0;
     for (const struct svc_entry *e = n->entries; e; e = e->next) {
@@ -160,19 +183,30 @@ void svc_tell_service(struct svc_name *n)
             SLD_PUSH(&a, tags, tags_n, e->tags[i]);
         SLD_PUSH(&a, dcs, dcs_n, e->dc->name);
     }
-    bool told = !sld_hash_zero(n->told_service);
-    if (!n->entries && told) {
-        n->told_service = (struct sld_hash){0};
-        s->ev.on_service(s->ev.user, n->text, NULL);
-    } else if (n->entries) {
-        struct sld_service *service = sld_service_create(n->text, tags, tags_n, dcs, dcs_n);
-        if (!sld_hash_eq(service->obj.hash, n->told_service)) {
-            n->told_service = service->obj.hash;
-            s->ev.on_service(s->ev.user, n->text, service);
-        }
-        SLD_UNREF(service);
-    }
+    struct sld_service *service = sld_service_create(n->text, tags, tags_n, dcs, dcs_n);
     sld_arena_fini(&a);
+    return service;
+}
+
+void svc_tell_service(struct svc_name *n)
+{
+    struct svc *s = n->svc;
+    if (s->quiet || !may_tell(n))
+        return;
+    if (!n->entries) {
+        bool told = !sld_hash_zero(n->told_service);
+        n->told_service = (struct sld_hash){0};
+        if (told)
+            s->ev.on_service(s->ev.user, n->text, NULL);
+        return;
+    }
+    struct sld_service *service = service_of(n);
+    if (!sld_hash_eq(service->obj.hash, n->told_service)) {
+        n->told_service = service->obj.hash;
+        s->ev.on_service(s->ev.user, n->text, service);
+        remember(n);
+    }
+    SLD_UNREF(service);
 }
 
 // The instances of all data centers; NULL: some are not known yet, or none is.
@@ -180,14 +214,14 @@ static struct sld_instances *instances_of(const struct svc_name *n)
 {
     size_t known = 0;
     const struct svc_part *one = NULL;
-    if (!catalogs_known(n->svc, n->entries == NULL) || !any_catalog_known(n->svc))
+    if (!may_tell(n) || !(n->past || any_catalog_known(n->svc)))
         return NULL;
     for (const struct svc_entry *e = n->entries; e; e = e->next) {
         const struct svc_part *p = e->part;
-        if (!p || (!p->known && !p->failing))
+        if (!p || (!p->set && !p->failing))
             return NULL;
-        known += p->known;
-        one = p->known ? p : one;
+        known += p->set != NULL;
+        one = p->set ? p : one;
     }
     if (n->entries && !known)
         return NULL;
@@ -195,7 +229,7 @@ static struct sld_instances *instances_of(const struct svc_name *n)
         return sld_obj_ref(one->set);
     struct sld_instances *all = sld_instances_create();
     for (const struct svc_entry *e = n->entries; e; e = e->next) {
-        for (size_t i = 0; e->part->known && i < e->part->set->count; i++)
+        for (size_t i = 0; e->part->set && i < e->part->set->count; i++)
             sld_instances_add(all, &e->part->set->items[i]);
     }
     sld_instances_seal(all);
@@ -211,6 +245,7 @@ void svc_tell_instances(struct svc_name *n)
     if (set && !sld_hash_eq(set->obj.hash, n->told_set)) {
         n->told_set = set->obj.hash;
         s->ev.on_instances(s->ev.user, n->text, set);
+        remember(n);
     }
     SLD_UNREF(set);
 }
@@ -221,6 +256,7 @@ void svc_tell_all(struct svc *s)
     if (!catalogs_known(s, false))
         return;
     for (struct svc_name *n; (n = sld_set_next(&s->names, &at));) {
+        n->past = false;
         svc_tell_service(n);
         svc_tell_instances(n);
         svc_name_drop(n);
@@ -234,6 +270,8 @@ void svc_check_synced(struct svc *s)
         !any_catalog_known(s))
         return;
     s->synced = true;
+    if (s->ev.memory)
+        sld_discovery_memory_forget_old(s->ev.memory);
     s->ev.on_synced(s->ev.user);
 }
 
@@ -322,18 +360,18 @@ static void take_dcs(struct svc *s, const struct sld_str *list, size_t n)
         if (allowed(&s->cfg, list[i]) && !dc_named(s, list[i]))
             svc_dc_create(s, list[i]);
     }
-    bool gone = false;
+    bool news = !s->dcs_known; // catalogs may be known already
     SLD_LIST_EACH (it, &s->dcs) {
         struct svc_dc *dc = SLD_CONTAINER_OF(it, struct svc_dc, link);
         dc->missing = has(list, n, dc->name) ? 0 : dc->missing + 1;
         if (dc->missing < MISSING_MAX && allowed(&s->cfg, dc->name))
             continue;
-        gone = true;
+        news = true;
         svc_dc_destroy(dc);
     }
     tell_unknown_dcs(s, list, n);
     s->dcs_known = true;
-    if (gone)
+    if (news)
         svc_tell_all(s);
 }
 
@@ -427,13 +465,22 @@ bool svc_cached(const struct svc_name *n)
     return svc_consistency(n) != SLD_CONSUL_CONSISTENT;
 }
 
+static void that_was_all(struct svc *s)
+{
+    if (!s->marked) {
+        s->marked = true;
+        SLD_LIST_EACH (it, &s->dcs)
+            svc_dc_settle(SLD_CONTAINER_OF(it, struct svc_dc, link));
+    }
+    svc_check_synced(s);
+}
+
 static void want(struct sld_discovery *d, struct sld_str what, bool wanted)
 {
     struct svc *s = svc_of(d);
     struct sld_str text;
-    if (!what.p) { // that was all
-        s->marked = true;
-        svc_check_synced(s);
+    if (!what.p) {
+        that_was_all(s);
         return;
     }
     sld_str_cut(&what, '\n', &text);
@@ -460,8 +507,34 @@ static void want(struct sld_discovery *d, struct sld_str what, bool wanted)
         if (!sld_hash_zero(n->told_set))
             s->ev.on_instances(s->ev.user, n->text, NULL);
         n->told_set = (struct sld_hash){0};
+        if (s->ev.memory && s->synced)
+            sld_discovery_memory_forget(s->ev.memory, n->text);
         svc_name_drop(n);
     }
+}
+
+// ---- The last process ----
+
+static void on_kept(void *user, struct sld_service *service, struct sld_instances *instances)
+{
+    struct svc *s = user;
+    for (size_t i = 0; i < service->datacenter_count; i++) {
+        struct sld_str name = service->datacenters[i];
+        if (!allowed(&s->cfg, name))
+            continue;
+        struct svc_dc *dc = dc_named(s, name);
+        svc_dc_restore(dc ? dc : svc_dc_create(s, name), service, instances);
+    }
+}
+
+// What was known is told before anything is asked.
+static void on_past(void *user)
+{
+    struct svc *s = user;
+    size_t at = 0;
+    for (struct svc_name *n; (n = sld_set_next(&s->names, &at));)
+        svc_tell_service(n);
+    ask_dcs(s);
 }
 
 // ---- Life ----
@@ -491,6 +564,7 @@ static void svc_close(struct sld_discovery *d)
     svc_trust_fini(s);
     svc_hosts_fini(s);
     sld_timer_destroy(s->dc_timer);
+    sld_timer_destroy(s->past_timer);
     sld_timer_destroy(s->tick);
     sld_timer_destroy(s->patrol);
     size_t at = 0;
@@ -527,12 +601,15 @@ static enum sld_rc svc_open(struct sld_loop *io, const Gloo__Settings *settings,
     sld_list_init(&s->doubts);
     config_make(&s->cfg, settings);
     s->dc_timer = sld_timer_create(io, ask_dcs, s);
+    s->past_timer = sld_timer_create(io, on_past, s);
     s->tick = sld_timer_create(io, svc_on_tick, s);
     s->patrol = sld_timer_create(io, on_patrol, s);
     s->doubt_timer = sld_timer_create(io, svc_on_doubts, s);
     s->dns_timer = sld_timer_create(io, svc_on_hosts, s);
     svc_hosts_configure(s);
-    sld_timer_start(s->dc_timer, 0);
+    if (ev->memory)
+        sld_discovery_memory_each(ev->memory, on_kept, s);
+    sld_timer_start(s->past_timer, 0);
     sld_timer_start(s->patrol, PATROL_MS);
     *out = &s->base;
     return SLD_OK;
@@ -546,6 +623,9 @@ static void relearn(struct svc *s)
     SLD_LIST_EACH (it, &s->dcs)
         svc_dc_destroy(SLD_CONTAINER_OF(it, struct svc_dc, link));
     s->quiet = false;
+    size_t at = 0;
+    for (struct svc_name *n; (n = sld_set_next(&s->names, &at));)
+        n->past = false;
     sld_consul_cancel(s->dc_call);
     s->dc_call = NULL;
     sld_timer_start(s->dc_timer, 0);

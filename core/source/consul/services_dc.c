@@ -23,6 +23,7 @@ static void entry_free(struct svc_entry *e)
         }
     }
     sld_list_remove(&e->link);
+    SLD_UNREF(e->past);
     sld_arena_fini(&e->tags_arena);
     sld_xfree(e);
 }
@@ -67,24 +68,38 @@ static struct sld_hash tags_hash(const struct sld_str *tags, size_t n)
     return sld_hasher_done(&h);
 }
 
-static void on_service(void *user, struct sld_str name, const struct sld_str *tags, size_t n)
+static void set_tags(struct svc_entry *e, const struct sld_str *tags, size_t n)
 {
-    struct svc_dc *dc = user;
-    struct svc_entry *e = entry_get(dc, name);
-    bool is_new = !e->seen, back = e->gone_ns || (e->seen && e->seen != dc->seen - 1);
-    struct sld_hash hash = tags_hash(tags, n);
-    e->seen = dc->seen;
-    e->gone_ns = 0;
-    dc->listed++;
-    svc_doubt_drop(e);
-    if (!is_new && !back && sld_hash_eq(hash, e->hash))
-        return;
     sld_arena_fini(&e->tags_arena);
     e->tags = SLD_ARENA_ARRAY(&e->tags_arena, struct sld_str, n);
     for (size_t i = 0; i < n; i++)
         e->tags[i] = sld_arena_str(&e->tags_arena, tags[i]);
     e->tag_count = n;
-    e->hash = hash;
+    e->hash = tags_hash(tags, n);
+}
+
+void svc_dc_restore(struct svc_dc *dc, const struct sld_service *s, struct sld_instances *past)
+{
+    struct svc_entry *e = entry_get(dc, s->name);
+    e->name->past = true;
+    SLD_UNREF(e->past);
+    e->past = sld_obj_ref(past);
+    set_tags(e, s->tags, s->tag_count);
+}
+
+static void on_service(void *user, struct sld_str name, const struct sld_str *tags, size_t n)
+{
+    struct svc_dc *dc = user;
+    struct svc_entry *e = entry_get(dc, name);
+    bool is_new = !e->seen, back = e->gone_ns || (e->seen && e->seen != dc->seen - 1);
+    bool same = sld_hash_eq(tags_hash(tags, n), e->hash);
+    e->seen = dc->seen;
+    e->gone_ns = 0;
+    dc->listed++;
+    svc_doubt_drop(e);
+    if (!is_new && !back && same)
+        return;
+    set_tags(e, tags, n);
     svc_tell_service(e->name);
     if (e->part)
         svc_part_due(e->part, SVC_FETCH);
@@ -114,7 +129,8 @@ uint64_t svc_dc_holds(const struct svc_dc *dc)
 // The catalog has the entry no more.
 static void missing(struct svc_entry *e)
 {
-    if (e->gone_ns)
+    // Of what the last process knew nobody said yet who wants it.
+    if (e->gone_ns || (e->past && !e->dc->svc->marked))
         return;
     if (!e->name->wanted)
         entry_remove(e);
@@ -128,6 +144,18 @@ static void look_for_missing(struct svc_dc *dc)
         struct svc_entry *e = SLD_CONTAINER_OF(it, struct svc_entry, link);
         if (e->seen != dc->seen)
             missing(e);
+    }
+}
+
+void svc_dc_settle(struct svc_dc *dc)
+{
+    if (!dc->known || !dc->svc->marked)
+        return;
+    look_for_missing(dc);
+    SLD_LIST_EACH (it, &dc->entries) {
+        struct svc_entry *e = SLD_CONTAINER_OF(it, struct svc_entry, link);
+        SLD_UNREF(e->past);
+        e->past = NULL;
     }
 }
 
@@ -256,11 +284,19 @@ static void set_failing(struct svc_dc *dc, bool failing, struct sld_str words)
         svc_tell_all(s);
 }
 
+// Whether Consul knows less than it did: while we looked, or, of the first answer, since the last
+// process.
+static bool reborn(const struct svc_dc *dc, const struct sld_consul_answer *a)
+{
+    const struct sld_discovery_memory *m = dc->svc->ev.memory;
+    return a->went_back || (m && !dc->known && a->index < sld_discovery_memory_mark(m, dc->name));
+}
+
 static void on_catalog(void *user, const struct sld_consul_answer *a)
 {
     struct svc_dc *dc = user;
     struct sld_arena arena = {0};
-    if (a->went_back) {
+    if (reborn(dc, a)) {
         dc->reborn_ns = sld_mono_ns();
         SLD_LOG(SLD_WARN, "source", "consul_lost_state", SLD_KS("datacenter", dc->name),
                 SLD_KI("index", a->index));
@@ -279,6 +315,8 @@ static void on_catalog(void *user, const struct sld_consul_answer *a)
         sld_consul_watch_refuse(dc->catalog, "Consul's list of services is broken or was cut");
         return;
     }
+    if (dc->svc->ev.memory && !svc_dc_holds(dc))
+        sld_discovery_memory_set_mark(dc->svc->ev.memory, dc->name, a->index);
     if (dc->failing)
         set_failing(dc, false, SLD_STR_NONE);
     look_for_missing(dc);
@@ -286,6 +324,7 @@ static void on_catalog(void *user, const struct sld_consul_answer *a)
     if (!dc->known) {
         dc->known = true;
         svc_tell_all(dc->svc);
+        svc_dc_settle(dc);
     }
     sweep_soon(dc);
 }

@@ -66,6 +66,7 @@ struct svc_name {
     struct sld_hash told_service, told_set; // zero: not told
     bool denied;                            // a problem was told: the token may not see it
     bool unseen;                            // the same: it has no instance that may be seen
+    bool past;                              // what the last process kept is known of it
 };
 
 // A service in the catalog of a data center.
@@ -81,7 +82,8 @@ struct svc_entry {
     unsigned seen;        // the catalog answer that had it last
     uint64_t gone_ns;     // 0, or when it is certain that the catalog has it no more
     struct svc_doubt doubt;
-    struct svc_part *part; // while the service is wanted
+    struct svc_part *part;      // while the service is wanted
+    struct sld_instances *past; // of all data centers, from the last process; NULL: none
 };
 
 enum svc_due { SVC_IDLE, SVC_PROBE, SVC_FETCH };
@@ -162,7 +164,7 @@ struct svc {
     bool quiet;   // services and instances that go are not told of
     bool closing; // nothing is told at all
     struct sld_consul_call *dc_call;
-    struct sld_timer *dc_timer;
+    struct sld_timer *dc_timer, *past_timer;
     unsigned dc_failures;
     char *dc_words;
     bool told_down, told_dcs, told_dns, told_config;
@@ -204,6 +206,10 @@ bool svc_cached(const struct svc_name *n);
 struct svc_dc *svc_dc_create(struct svc *s, struct sld_str name);
 void svc_dc_destroy(struct svc_dc *dc);
 void svc_dc_reread(struct svc_dc *dc);
+// The service was in the catalog when the last process ended, with these instances.
+void svc_dc_restore(struct svc_dc *dc, const struct sld_service *s, struct sld_instances *past);
+// What the last process knew is no longer needed, when it is known what there is and who wants it.
+void svc_dc_settle(struct svc_dc *dc);
 // The name is wanted, or not any more: parts come or go.
 void svc_want_changed(struct svc_name *n);
 // The token may or may not see the entry's service, which is missing or has no instances any more.

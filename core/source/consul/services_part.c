@@ -590,6 +590,19 @@ void svc_on_tick(void *user)
 
 // ---- Life ----
 
+// What the last process knew serves until there is an answer.
+static void restore(struct svc_part *p)
+{
+    const struct sld_instances *past = p->entry->past;
+    p->set = sld_instances_create();
+    for (size_t i = 0; i < past->count; i++) {
+        if (sld_str_eq(past->items[i].datacenter, p->entry->dc->name))
+            sld_instances_add(p->set, &past->items[i]);
+    }
+    sld_instances_seal(p->set);
+    p->registered = p->set->count;
+}
+
 struct svc_part *svc_part_create(struct svc_entry *e)
 {
     struct svc *s = e->dc->svc;
@@ -602,6 +615,8 @@ struct svc_part *svc_part_create(struct svc_entry *e)
     sld_list_push(&s->cold, &p->link);
     s->colds++;
     s->unknown++;
+    if (e->past)
+        restore(p);
     if (room(s))
         warm(p);
     else

@@ -41,6 +41,8 @@ struct world {
     size_t probes, fetches, rights;
     // What the discovery told.
     struct sld_discovery *d;
+    char dir[64]; // what it keeps is there; empty: it keeps nothing
+    struct sld_discovery_memory *memory;
     struct sld_map services, instances, problems; // texts, own
     bool synced;
     sem_t event;
@@ -287,7 +289,13 @@ static void open_on_io(void *arg)
 {
     struct world *w = arg;
     struct sld_err err = {0};
-    struct sld_discovery_events ev = {on_service, on_instances, on_synced, on_problem, w};
+    struct sld_discovery_events ev = {.on_service = on_service,
+                                      .on_instances = on_instances,
+                                      .on_synced = on_synced,
+                                      .on_problem = on_problem,
+                                      .user = w};
+    if (w->dir[0])
+        ev.memory = w->memory = sld_discovery_memory_open(w->io.loop, sld_str_c(w->dir), "consul");
     assert_int_equal(sld_consul_discovery_ops.open(w->io.loop, &w->settings, &ev, &w->d, &err),
                      SLD_OK);
 }
@@ -353,11 +361,20 @@ static int setup(void **state)
     return 0;
 }
 
-static void close_on_io(void *arg)
+static void end_on_io(void *arg)
 {
     struct world *w = arg;
     if (w->d)
         sld_consul_discovery_ops.close(w->d);
+    sld_discovery_memory_close(w->memory, false);
+    w->d = NULL;
+    w->memory = NULL;
+}
+
+static void close_on_io(void *arg)
+{
+    struct world *w = arg;
+    end_on_io(w);
     sld_http_server_destroy(w->server);
 }
 
@@ -380,6 +397,12 @@ static int teardown(void **state)
     map_free(&w->instances);
     map_free(&w->problems);
     sem_destroy(&w->event);
+    if (w->dir[0]) {
+        char file[80];
+        snprintf(file, sizeof(file), "%s/services.consul", w->dir);
+        unlink(file);
+        rmdir(w->dir);
+    }
     sld_xfree(w);
     return 0;
 }
@@ -477,7 +500,8 @@ struct counts {
 static void counts_on_io(void *arg)
 {
     struct counts *c = arg;
-    *c = (struct counts){c->w, c->w->held_count, c->w->most_held, c->w->probes, c->w->fetches, c->w->rights};
+    *c = (struct counts){c->w,         c->w->held_count, c->w->most_held,
+                         c->w->probes, c->w->fetches,    c->w->rights};
 }
 
 static struct counts counts(struct world *w)
@@ -653,6 +677,94 @@ static void until_asked(struct world *w, const char *with, const char *without)
     }
 }
 
+// ---- The last process ----
+
+// The discovery ends, and another one begins that knows what this one kept.
+static void begin_again(struct world *w)
+{
+    io_do(&w->io, end_on_io, w);
+    map_free(&w->services);
+    map_free(&w->instances);
+    map_free(&w->problems);
+    w->synced = false;
+    io_do(&w->io, open_on_io, w);
+}
+
+static void start_with_memory(struct world *w)
+{
+    snprintf(w->dir, sizeof(w->dir), "/tmp/sld-services-XXXXXX");
+    assert_non_null(mkdtemp(w->dir));
+    set_with(w, CATALOG, "{\"consul\":[],\"web\":[\"v1\"],\"other\":[]}", 200, 50);
+    start(w);
+}
+
+static void test_restart_while_consul_is_away(void **state)
+{
+    struct world *w = *state;
+    start_with_memory(w);
+    for (int i = 0; i < 2; i++) { // what was kept once is kept again
+        set_with(w, DCS, "", 500, 1);
+        set_with(w, CATALOG, "", 500, 1);
+        set_with(w, WEB, "", 500, 1);
+        begin_again(w);
+        until(w, &w->services, "web", "v1 @dc1", false);
+        assert_true(is(w, &w->services, "other", NULL)); // nobody wanted it
+        assert_true(is(w, &w->instances, "web", NULL));
+        want(w, "web", true);
+        want(w, NULL, true);
+        UNTIL_INSTANCES(w, "10.0.0.1");
+        until(w, &w->problems, "", "500", true);
+        assert_false(w->synced);
+    }
+    set_with(w, DCS, "[\"dc1\"]", 200, 1);
+    set_with(w, CATALOG, "{\"consul\":[],\"web\":[\"v2\"]}", 200, 51);
+    set_with(w, WEB, list(instance(2, "passing"), NULL), 200, 2);
+    UNTIL_INSTANCES(w, "10.0.0.2");
+    until(w, &w->services, "web", "v2 @dc1", false);
+    until_synced(w);
+}
+
+static void test_restart_after_an_end_of_wishes(void **state)
+{
+    struct world *w = *state;
+    start_with_memory(w);
+    want(w, "web", false);
+    set_with(w, CATALOG, "", 500, 1);
+    begin_again(w);
+    want(w, "web", true);
+    want(w, NULL, true);
+    until(w, &w->problems, "", "500", true);
+    assert_true(is(w, &w->services, "web", NULL));
+    assert_true(is(w, &w->instances, "web", NULL));
+}
+
+// Both were away, and Consul came back with nothing.
+static void test_restart_of_both(void **state)
+{
+    struct world *w = *state;
+    start_with_memory(w);
+    set_with(w, WEB, "[]", 200, 3);
+    set_with(w, CATALOG, "{\"consul\":[],\"later\":[]}", 200, 7);
+    begin_again(w);
+    until(w, &w->services, "later", "@dc1", false);
+    want(w, "web", true);
+    want(w, NULL, true);
+    UNTIL_INSTANCES(w, "10.0.0.1");
+    assert_true(is(w, &w->services, "web", "v1 @dc1"));
+    begin_again(w); // it still lacks what it knew
+    until(w, &w->services, "later", "@dc1", false);
+    want(w, "web", true);
+    want(w, NULL, true);
+    UNTIL_INSTANCES(w, "10.0.0.1");
+    // It went while Solder was away.
+    set_with(w, CATALOG, "{\"consul\":[]}", 200, 60);
+    set_with(w, WEB, "[]", 200, 61);
+    begin_again(w);
+    want(w, "web", true);
+    want(w, NULL, true);
+    UNTIL_INSTANCES(w, "");
+}
+
 static void test_ways_of_asking(void **state)
 {
     struct world *w = *state;
@@ -802,13 +914,23 @@ int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        CASE(test_first_things),           CASE(test_health),
-        CASE(test_drained_instances_go),   CASE(test_really_empty),
-        CASE(test_no_service_at_all),      CASE(test_token_that_sees_less),
-        CASE(test_rights_cannot_be_asked), CASE(test_lost_state),
-        CASE(test_broken_answers),         CASE(test_consul_away),
-        CASE(test_data_centers),           CASE(test_ways_of_asking),
-        CASE(test_many_services),          CASE(test_checks_of_many_services),
+        CASE(test_first_things),
+        CASE(test_health),
+        CASE(test_drained_instances_go),
+        CASE(test_really_empty),
+        CASE(test_no_service_at_all),
+        CASE(test_token_that_sees_less),
+        CASE(test_rights_cannot_be_asked),
+        CASE(test_lost_state),
+        CASE(test_broken_answers),
+        CASE(test_consul_away),
+        CASE(test_data_centers),
+        CASE(test_ways_of_asking),
+        CASE(test_restart_while_consul_is_away),
+        CASE(test_restart_after_an_end_of_wishes),
+        CASE(test_restart_of_both),
+        CASE(test_many_services),
+        CASE(test_checks_of_many_services),
         cmocka_unit_test(test_reading),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

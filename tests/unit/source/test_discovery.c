@@ -141,7 +141,8 @@ static enum sld_rc read_file(const char *text, struct seen *seen, struct sld_err
     assert_true(fd >= 0);
     assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
     close(fd);
-    struct sld_discovery_events ev = {on_service, on_instances, on_synced, NULL, seen};
+    struct sld_discovery_events ev = {
+        .on_service = on_service, .on_instances = on_instances, .on_synced = on_synced, .user = seen};
     enum sld_rc rc = sld_discovery_read(sld_str_c(path), &ev, err);
     unlink(path);
     return rc;
@@ -195,7 +196,8 @@ static void test_mistakes_in_files(void **state)
     }
     struct seen seen = {0};
     struct sld_err err = {0};
-    struct sld_discovery_events ev = {on_service, on_instances, on_synced, NULL, &seen};
+    struct sld_discovery_events ev = {
+        .on_service = on_service, .on_instances = on_instances, .on_synced = on_synced, .user = &seen};
     assert_int_equal(sld_discovery_read(SLD_STR("/nonexistent"), &ev, &err), SLD_IO);
     assert_int_equal(sld_discovery_read(SLD_STR("/dev"), &ev, &err), SLD_IO);
 }
