@@ -41,9 +41,17 @@ static void take_views(struct server *s, const struct sld_model_news *n)
     sld_arena_fini(&a);
 }
 
+// What comes of threads and streams while they end is of no use any more.
+static bool ending(const struct server *s)
+{
+    return !s->admin;
+}
+
 static void on_news(void *user, struct sld_model_news *n)
 {
     struct server *s = user;
+    if (ending(s))
+        return;
     size_t changed = n->batch ? n->batch->count : 0;
     sld_xds_set_linger(s->xds, n->linger_ns);
     sld_log_set_level(n->log_level);
@@ -78,6 +86,8 @@ static void on_news(void *user, struct sld_model_news *n)
 static void on_settings(void *user, struct sld_arena_obj *settings, uint64_t version)
 {
     struct server *s = user;
+    if (ending(s))
+        return;
     SLD_UNREF(s->settings);
     s->settings = sld_obj_ref(settings);
     server_sources_configure(s);
@@ -97,6 +107,8 @@ static void on_accepted(void *user, struct sld_str view, const struct sld_xds_re
                         struct sld_str build)
 {
     struct server *s = user;
+    if (ending(s))
+        return;
     sld_model_thread_verdict(s->model, true, view, r, build, SLD_STR(""));
     sld_admin_progress(s->admin);
 }
@@ -104,7 +116,7 @@ static void on_accepted(void *user, struct sld_str view, const struct sld_xds_re
 static void on_clients(void *user)
 {
     struct server *s = user;
-    if (s->admin)
+    if (!ending(s))
         sld_admin_progress(s->admin);
 }
 
@@ -434,6 +446,7 @@ static void stop(struct server *s)
 {
     server_sources_close(s);
     sld_admin_destroy(s->admin);
+    s->admin = NULL;
     if (s->model)
         sld_model_thread_stop(s->model);
     sld_admin_memo_destroy(s->memo);
