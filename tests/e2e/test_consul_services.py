@@ -387,6 +387,7 @@ def test_token_loses_rights(make_world):
     c.policy("read", 'service_prefix "" {policy="read"} node_prefix "" {policy="read"}')
     w.instance("b")
     w.wait_answers("a", "b")
+    assert "may not see service web" not in w.site.get("/healthz").text
     c.deregister("a")
     c.deregister("b")
     eventually(lambda: w.endpoints() == {})

@@ -10,12 +10,33 @@ enum {
 
 // ---- Entries ----
 
+static void set_denied(struct svc_entry *e, bool denied)
+{
+    struct svc_name *n = e->name;
+    struct sld_arena a = {0};
+    bool any = false;
+    e->denied = denied;
+    for (const struct svc_entry *x = n->entries; x; x = x->next)
+        any = any || x->denied;
+    if (n->denied == any)
+        return;
+    n->denied = any;
+    svc_problem(n->svc, n->text, SLD_SOURCE_STALE,
+                any ? sld_arena_fmt(&a,
+                                    "the token may not see service %.*s any more, so its instances "
+                                    "stay as they were; give it service:read and node:read",
+                                    SLD_FMT(n->text))
+                    : SLD_STR_NONE);
+    sld_arena_fini(&a);
+}
+
 static void entry_free(struct svc_entry *e)
 {
     struct svc_name *n = e->name;
     if (e->part)
         svc_part_destroy(e->part);
     svc_doubt_drop(e);
+    set_denied(e, false);
     for (struct svc_entry **at = &n->entries; *at; at = &(*at)->next) {
         if (*at == e) {
             *at = e->next;
@@ -97,6 +118,7 @@ static void on_service(void *user, struct sld_str name, const struct sld_str *ta
     e->gone_ns = 0;
     dc->listed++;
     svc_doubt_drop(e);
+    set_denied(e, false);
     if (!is_new && !back && same)
         return;
     set_tags(e, tags, n);
@@ -159,22 +181,6 @@ void svc_dc_settle(struct svc_dc *dc)
     }
 }
 
-static void tell_denied(struct svc_name *n, bool denied)
-{
-    struct sld_arena a = {0};
-    if (n->denied == denied)
-        return;
-    n->denied = denied;
-    svc_problem(n->svc, n->text, SLD_SOURCE_STALE,
-                denied
-                    ? sld_arena_fmt(&a,
-                                    "the token may not see service %.*s any more, so its instances "
-                                    "stay as they were; give it service:read and node:read",
-                                    SLD_FMT(n->text))
-                    : SLD_STR_NONE);
-    sld_arena_fini(&a);
-}
-
 // When lingering services and held ones are looked at next.
 static void dc_time(struct svc_dc *dc)
 {
@@ -208,7 +214,7 @@ void svc_entry_verdict(struct svc_entry *e, enum svc_verdict v)
 {
     bool is_missing = e->seen != e->dc->seen;
     if (v != SVC_UNKNOWN)
-        tell_denied(e->name, v == SVC_DENIED);
+        set_denied(e, v == SVC_DENIED);
     if (!is_missing || svc_dc_holds(e->dc))
         return;
     if (v == SVC_SEEN && !e->gone_ns) {

@@ -64,9 +64,9 @@ struct svc_name {
     unsigned asks[SVC_HOWS];                // how often it is wanted, by how
     unsigned wanted;                        // their sum
     struct sld_hash told_service, told_set; // zero: not told
-    bool denied;                            // a problem was told: the token may not see it
-    bool unseen;                            // the same: it has no instance that may be seen
-    bool past;                              // what the last process kept is known of it
+    bool denied; // a problem was told: the token may not see it somewhere
+    bool unseen; // the same: it has no instance that may be seen
+    bool past;   // what the last process kept is known of it
 };
 
 // A service in the catalog of a data center.
@@ -82,6 +82,7 @@ struct svc_entry {
     unsigned seen;        // the catalog answer that had it last
     uint64_t gone_ns;     // 0, or when it is certain that the catalog has it no more
     struct svc_doubt doubt;
+    bool denied;                // the token may not see it
     struct svc_part *part;      // while the service is wanted
     struct sld_instances *past; // of all data centers, from the last process; NULL: none
 };
@@ -160,7 +161,8 @@ struct svc {
     struct svc_config cfg;
     struct sld_list dcs;
     size_t dc_count;
-    bool dcs_known, marked, synced;
+    bool dcs_known, synced;
+    bool marked;  // it is known who wants what of the services that were told
     bool quiet;   // services and instances that go are not told of
     bool closing; // nothing is told at all
     struct sld_consul_call *dc_call;
