@@ -85,6 +85,9 @@ struct sld_model_thread {
     bool ready, serve_restored, settings_dirty, any_restored, problems_dirty;
     bool was_all;      // every source had been read, once
     bool was_complete; // the same of those that tell by themselves
+    bool answer_due;   // somebody waits for news, whether there are any
+    uint64_t handled;  // letters
+    uint64_t sent;     // io's
     uint64_t index, batches;
     uint64_t since_ns;       // mono: the first letter since the last round; 0 = none
     uint64_t held_ns;        // mono: until then no round shows what is not served yet
@@ -470,8 +473,9 @@ static void on_idle(void *user)
     uint64_t since = m->since_ns;
     m->since_ns = 0;
     if (!pending && !problems && was_ready == m->ready && !m->second_look && !first &&
-        !model_places_pending(&m->places))
+        !m->answer_due && !model_places_pending(&m->places))
         return;
+    m->answer_due = false;
     struct sld_translate_result r = {0};
     if (pending)
         sld_translate_run(m->translate, &r);
@@ -487,6 +491,7 @@ static void on_idle(void *user)
                                    .ready = m->ready,
                                    .restored = !m->was_all,
                                    .complete = complete,
+                                   .handled = m->handled,
                                    .second_look = m->second_look};
     fill_settings(m, &n->n);
     copy_views(&n->n, &r);
@@ -591,6 +596,7 @@ static void letter_run(struct sld_message *msg)
                    text = sld_str_c(l->text);
     uint64_t now = sld_mono_ns();
     m->since_ns = m->since_ns ? m->since_ns : now;
+    m->handled++;
     switch (l->kind) {
     case RESTORE:
         m->any_restored = true;
@@ -640,6 +646,7 @@ static void letter_run(struct sld_message *msg)
         sld_intake_problem(m->intake, source, path, l->code, text, now);
         break;
     case SERVICE:
+        m->answer_due = true;
         sld_translate_set_service(m->translate, source, path, (struct sld_service *)l->object);
         break;
     case INSTANCES:
@@ -685,6 +692,7 @@ static struct letter *letter(struct sld_model_thread *m, enum letter_kind kind,
 
 static void post(struct letter *l)
 {
+    l->m->sent++;
     sld_loop_post(l->m->loop, &l->msg);
 }
 
@@ -799,6 +807,11 @@ void sld_model_thread_instances(struct sld_model_thread *m, struct sld_str regis
     l->path = own(name);
     l->object = sld_obj_ref(i);
     post(l);
+}
+
+uint64_t sld_model_thread_sent(const struct sld_model_thread *m)
+{
+    return m->sent;
 }
 
 void sld_model_thread_serve_restored(struct sld_model_thread *m)

@@ -43,6 +43,7 @@ struct sld_model_news {
     size_t want_count;
     bool complete;          // every source that tells by itself had been read: nothing it refers to
                             // is missing for want of a source
+    uint64_t handled;       // letters that this follows from: the first so many of those sent
     struct sld_arena arena; // freed when the callback returns
 };
 
@@ -123,6 +124,9 @@ void sld_model_thread_service(struct sld_model_thread *m, struct sld_str registr
                               struct sld_str name, struct sld_service *s);
 void sld_model_thread_instances(struct sld_model_thread *m, struct sld_str registry,
                                 struct sld_str name, struct sld_instances *i);
+// Letters that were sent so far, by any of these functions. Letters about services have news, also when
+// nothing follows from them.
+uint64_t sld_model_thread_sent(const struct sld_model_thread *m);
 // All sources are told and restored forms too: what was restored may be served when they do not
 // sync in time.
 void sld_model_thread_serve_restored(struct sld_model_thread *m);

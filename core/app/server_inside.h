@@ -39,7 +39,8 @@ struct source {
     const struct sld_discovery_ops *discovery_ops;
     struct sld_discovery *discovery;
     struct sld_discovery_memory *memory;
-    struct sld_map told; // services it told of
+    struct sld_map told;     // services it told of
+    uint64_t service_sent;   // the last letter about one of them, of sld_model_thread_sent
     struct sld_map answered; // of a source on demand: keys of secrets that it answered for
     enum sld_source_role role;
     const char *named; // the field of Settings that names it; NULL: a flag does

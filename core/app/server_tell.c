@@ -127,6 +127,7 @@ static void on_service(void *user, struct sld_str name, struct sld_service *serv
     struct source *c = user;
     told_set(c, name, TOLD_SERVICE, service != NULL);
     sld_model_thread_service(c->s->model, sld_str_c(c->discovery_ops->name), name, service);
+    c->service_sent = sld_model_thread_sent(c->s->model);
 }
 
 static void on_instances(void *user, struct sld_str name, struct sld_instances *instances)
@@ -223,8 +224,11 @@ void server_sources_want(struct server *s, const struct sld_model_news *n)
     s->complete |= n->complete;
     if (!s->complete)
         return;
-    SLD_LIST_EACH (it, &s->sources)
-        tell_want(SLD_CONTAINER_OF(it, struct source, link), SLD_STR_NONE, true);
+    SLD_LIST_EACH (it, &s->sources) {
+        struct source *c = SLD_CONTAINER_OF(it, struct source, link);
+        if (c->service_sent <= n->handled) // else these news do not know yet what C told of
+            tell_want(c, SLD_STR_NONE, true);
+    }
 }
 
 // ---- Statuses ----

@@ -94,7 +94,8 @@ struct sld_discovery_events {
     // The instances of SERVICE, which is wanted; none at all is a set without items. I NULL:
     // nothing is known of it, because nobody wants it any more.
     void (*on_instances)(void *user, struct sld_str service, struct sld_instances *i);
-    // The whole catalog was told, and the instances of all services that were wanted by then: once.
+    // The whole catalog was told, and the instances of all services that are wanted because of it:
+    // once.
     void (*on_synced)(void *user);
     // WHAT ("" = the registry, else a service or a part of the settings) cannot be asked, so what
     // was told of it may be old; the same with MESSAGE absent: it can again.
@@ -123,7 +124,8 @@ struct sld_discovery_ops {
     // former stays. [io]
     void (*configure)(struct sld_discovery *d, const struct Gloo__Settings *settings);
     // Somebody needs the instances of SERVICE, whether the catalog has it or not, or nobody does
-    // any more. [io]
+    // any more. An absent SERVICE: that was all that follows from the services told so far; it is
+    // said again after each change of them. [io]
     void (*want)(struct sld_discovery *d, struct sld_str service, bool wanted);
     // Fills up to MAX entries of OUT and returns how many there are. NULL: none. [io]
     size_t (*facts)(struct sld_discovery *d, struct sld_source_fact *out, size_t max);

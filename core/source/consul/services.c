@@ -203,6 +203,7 @@ void svc_tell_service(struct svc_name *n)
     struct sld_service *service = service_of(n);
     if (!sld_hash_eq(service->obj.hash, n->told_service)) {
         n->told_service = service->obj.hash;
+        s->marked = s->marked && s->synced; // somebody may want it now
         s->ev.on_service(s->ev.user, n->text, service);
         remember(n);
     }

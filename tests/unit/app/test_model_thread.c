@@ -23,6 +23,7 @@ struct world {
     uint64_t version;
     bool keep_settings; // they are not answered
     bool complete;
+    uint64_t handled, sent;
     struct sld_map wanted;
     struct sld_arena arena;
     struct sld_model_status *told; // all statuses of keepers
@@ -45,6 +46,7 @@ static void on_news(void *user, struct sld_model_news *n)
     w->ready |= n->ready;
     w->restored = n->restored;
     w->complete |= n->complete;
+    w->handled = n->handled;
     for (size_t i = 0; i < n->want_count; i++) {
         assert_int_equal(n->wants[i].kind, SLD_WANT_SECRET);
         if (n->wants[i].wanted)
@@ -366,6 +368,32 @@ static void test_wants(void **state)
     until(w, wants_nothing);
 }
 
+static bool handled_all(struct world *w)
+{
+    return w->handled == w->sent;
+}
+
+// Whoever tells of services learns from the news whether they follow from all it told, also when
+// nothing does.
+static void test_letters_of_services_are_answered(void **state)
+{
+    struct world *w = *state;
+    struct sld_str dc = SLD_STR("dc1");
+    struct sld_service *s = sld_service_create(SLD_STR("web"), NULL, 0, &dc, 1);
+    w->done = complete;
+    tell_source(w, SOURCE, 0);
+    sld_model_thread_synced(w->m, SOURCE);
+    until(w, complete);
+    w->done = handled_all;
+    for (int i = 0; i < 2; i++) { // the second time it is as it was
+        sld_model_thread_service(w->m, SLD_STR("consul"), s->name, s);
+        w->sent = sld_model_thread_sent(w->m);
+        assert_false(handled_all(w));
+        until(w, handled_all);
+    }
+    SLD_UNREF(s);
+}
+
 static bool without_v(struct world *w)
 {
     return w->ready && !has(w, routes, NULL);
@@ -489,6 +517,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_settings_end, begin, end),
         cmocka_unit_test_setup_teardown(test_rounds_do_not_wait_for_what_is_on_demand, begin, end),
         cmocka_unit_test_setup_teardown(test_wants, begin, end),
+        cmocka_unit_test_setup_teardown(test_letters_of_services_are_answered, begin, end),
         cmocka_unit_test_setup_teardown(test_namespaces_that_count, begin, end),
         cmocka_unit_test_setup_teardown(test_a_source_that_is_not_named_any_more, begin, end),
         cmocka_unit_test_setup_teardown(test_statuses_go_where_the_documents_are, begin, end),

@@ -416,8 +416,10 @@ static void synced_on_io(void *arg)
 static void until_synced(struct world *w)
 {
     struct check c = {.w = w};
-    for (io_do(&w->io, synced_on_io, &c); !c.is; io_do(&w->io, synced_on_io, &c))
+    for (io_do(&w->io, synced_on_io, &c); !c.is; io_do(&w->io, synced_on_io, &c)) {
         wait_for(&w->event);
+        want(w, NULL, true); // as after each change of services
+    }
 }
 
 static void start(struct world *w)
@@ -454,6 +456,24 @@ static void test_first_things(void **state)
     until(w, &w->instances, "web", NULL, false);
     set(w, CATALOG, "{\"consul\":[],\"none\":[]}"); // nobody wants it: no questions
     until(w, &w->services, "web", NULL, false);
+}
+
+// Who wants what may follow from the catalog: that counts.
+static void test_synced_when_wants_follow_the_catalog(void **state)
+{
+    struct world *w = *state;
+    set_with(w, WEB, "", 500, 1);
+    io_do(&w->io, open_on_io, w);
+    want(w, NULL, true);
+    until(w, &w->services, "web", "v1 v2 @dc1", false);
+    until(w, &w->services, "consul", "@dc1", false);
+    assert_false(w->synced);
+    want(w, "web", true);
+    want(w, NULL, true);
+    assert_false(w->synced);
+    set_with(w, WEB, list(instance(1, "passing"), NULL), 200, 2);
+    until_synced(w);
+    assert_true(is(w, &w->instances, "web", "10.0.0.1"));
 }
 
 static void test_health(void **state)
@@ -558,6 +578,7 @@ static void test_token_that_sees_less(void **state)
     set(w, WEB, list(instance(1, "passing"), instance(2, "passing")));
     set(w, CATALOG, "{\"consul\":[],\"web\":[]}");
     UNTIL_INSTANCES(w, "10.0.0.1 10.0.0.2");
+    until(w, &w->problems, "web", NULL, false);
     // Gone with rights to see it.
     set(w, RIGHTS,
         "[{\"Resource\":\"service\",\"Segment\":\"web\",\"Access\":\"read\",\"Allow\":true}]");
@@ -914,6 +935,7 @@ int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
+        CASE(test_synced_when_wants_follow_the_catalog),
         CASE(test_first_things),
         CASE(test_health),
         CASE(test_drained_instances_go),

@@ -252,6 +252,22 @@ static void test_route_waits_for_endpoints_to_be_known(void **state)
     assert_true(fake_holds(w->f, SLD_XDS_ROUTE, "r", "R 3 c"));
 }
 
+static void test_new_client_waits_for_endpoints_to_be_known(void **state)
+{
+    struct world *w = *state;
+    PUT(w, C("a", "C 1"), C("b", "C 1"), R("r", "R 1 a,b", "a,b"), L("l", "L 1 r", "r"));
+    w->now += SECOND;
+    fake_start(w->f);
+    fake_settle(w->f);
+    assert_true(fake_holds(w->f, SLD_XDS_ROUTE, "r", NULL));
+    PUT(w, E("a", "E 1"));
+    fake_settle(w->f);
+    assert_true(fake_holds(w->f, SLD_XDS_ROUTE, "r", NULL));
+    PUT(w, E("b", "E 1"));
+    fake_settle(w->f);
+    assert_true(fake_holds(w->f, SLD_XDS_ROUTE, "r", "R 1 a,b"));
+}
+
 static void test_gate_is_capped(void **state)
 {
     struct world *w = *state;
@@ -537,6 +553,7 @@ int main(void)
         T(test_no_burst_while_endpoints_are_unanswered),
         T(test_gated_cluster_waits_for_its_ack),
         T(test_route_waits_for_endpoints_to_be_known),
+        T(test_new_client_waits_for_endpoints_to_be_known),
         T(test_gate_is_capped),
         T(test_cluster_update_brings_endpoints),
         T(test_listener_update_brings_children),
