@@ -194,8 +194,8 @@ static void look(struct tr *tr, const struct refers *now, const struct refers *a
         struct sld_str ns = m->ns.p ? m->ns : tr_write_ns(tr);
         if (!means(accepted, m) && tr_awaited(tr, ns, m->name))
             sld_report_add(r, SLD_WARNING, SLD_SECRET_AWAITED, SLD_STR(""),
-                           "secret %.*s has not been read yet; solder get secrets shows what keeps "
-                           "it",
+                           "secret %.*s has not been read yet: its store has not answered; see "
+                           "solder get secrets and /healthz",
                            SLD_FMT(tr_ref_text(tr->arena, ns, m->name)));
     }
 }

@@ -38,7 +38,8 @@ static void missing_secret(struct tr *tr, const struct wanted *w, struct sld_rep
 {
     if (tr_awaited(tr, w->ns, w->name)) {
         sld_report_add(r, SLD_WARNING, SLD_SECRET_AWAITED, w->field,
-                       "TLS secret %.*s has not been read yet; solder get secrets shows what keeps it",
+                       "TLS secret %.*s has not been read yet: its store has not answered; see "
+                       "solder get secrets and /healthz",
                        SLD_FMT(tr_ref_text(tr->arena, w->ns, w->name)));
         return;
     }

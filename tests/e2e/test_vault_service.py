@@ -310,3 +310,74 @@ def test_settings_of_vault_are_no_news_to_anybody(make_site, vault):
                                  "solder": {"kvVersion": 2, "maxRequests": 4}})
     assert w.site.findings("settings", "default") == []
     assert isinstance(w.vault, Vault)
+
+
+# ---- How Vault is asked ----
+
+def test_one_listing_shows_what_changed(make_site, vault, ca):
+    """Of twenty secrets in one folder one request each time shows that nothing changed, and one more reads what did."""
+    w = Behind(make_site, vault, {"accessToken": vault.token}, start=False)
+    w.site.upstream("echo")
+    for i in range(20):
+        vault.write(f"k{i}", {"header": {"headers": {f"x-{i}": "one"}}})
+    w.echo("h", [ref(f"k{i}") for i in range(20)])
+    w.start()
+    assert w.header("h", "x-19") == "one"
+    seen = w.proxy.seen
+
+    def listings(since):
+        return [s for s in seen[since:] if "/detailed-metadata/" in s[1]]
+    eventually(lambda: listings(0))
+    start = len(seen)
+    eventually(lambda: len(listings(start)) >= 4)
+    assert seen[start:] == listings(start)
+    vault.write("k7", {"header": {"headers": {"x-7": "two"}}})
+    eventually(lambda: w.header("h", "x-7") == "two")
+    others = [s[1] for s in seen[start:] if s not in listings(start)]
+    assert others == [f"/v1/secret/data/gloo/gloo.solo.io/v1/Secret/{NS}/k7"]
+
+
+def memory_has(pid, text):
+    """Whether the process can read TEXT anywhere in what it can write to."""
+    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb") as mem:
+        for line in maps:
+            where, rights = line.split()[:2]
+            begin, end = (int(x, 16) for x in where.split("-"))
+            if not rights.startswith("rw"):
+                continue
+            mem.seek(begin)
+            try:
+                if text.encode() in mem.read(end - begin):
+                    return True
+            except OSError:
+                pass
+    return False
+
+
+def test_what_was_let_go_is_nowhere_in_memory(make_site, vault, ca):
+    """A former token, and a value that was read and not used, are wiped."""
+    vault.policy("read", READ)
+    vault.do("POST", "sys/mounts/kv", {"type": "kv", "options": {"version": "2"}})
+    eventually(lambda: vault.ask("GET", "kv/config").status == 200)
+    vault.kv("odd", {"wanted": "good-value-5150", "other": "hidden-value-8086"}, mount="kv")
+    vault.write_tls("a", *pair(ca, "one.test"))
+    old, new = (vault.make_token("read")["client_token"] for _ in range(2))
+    w = World(make_site, vault, {}, start=False)
+    w.site.upstream("echo")
+    sink = w.site.dir / "token"
+    sink.write_text(old)
+    w.settings({"tokenFile": str(sink)})
+    w.service()
+    w.echo("h", [{"name": "vault:kv/odd#wanted"}])
+    w.start()
+    w.shows("one.test")
+    pid = w.site.proc.pid
+    assert memory_has(pid, old) and memory_has(pid, "good-value-5150")
+    eventually(lambda: not memory_has(pid, "hidden-value-8086"))
+    (w.site.dir / "new").write_text(new)
+    (w.site.dir / "new").rename(sink)
+    vault.do("POST", "auth/token/revoke", {"token": old})
+    vault.write_tls("a", *pair(ca, "two.test"))
+    w.shows("two.test")
+    eventually(lambda: not memory_has(pid, old))
+    assert memory_has(pid, new)

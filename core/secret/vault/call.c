@@ -77,7 +77,7 @@ static void judge_404(struct vault_answer *out, const struct sld_node *root)
         out->verdict = VAULT_NO_ROUTE;
 }
 
-static void judge(struct sld_arena *a, const struct sld_http_answer *in, struct vault_answer *out)
+void vault_judge(struct sld_arena *a, const struct sld_http_answer *in, struct vault_answer *out)
 {
     struct sld_document *docs = NULL;
     size_t n = 0;
@@ -244,7 +244,7 @@ static void on_answer(const struct sld_http_answer *in, void *user)
                 SLD_FMT(sld_str_sub(header_of(in, SLD_STR("location")), 0, 100)))
                 .p;
     } else {
-        judge(&c->arena, in, &out);
+        vault_judge(&c->arena, in, &out);
     }
     sld_vault_stats.failed_requests += out.verdict == VAULT_DOWN;
     v->running -= !c->urgent;

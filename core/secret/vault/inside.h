@@ -56,6 +56,9 @@ struct vault_request {
     size_t max_body_bytes; // 0 = VAULT_BODY_MAX_BYTES
     bool urgent;           // does not count as running: the session's own
 };
+// What IN, which came whole and is no redirect, means: all of OUT, which says VAULT_DOWN and the status
+// before. Nodes and words live in A.
+void vault_judge(struct sld_arena *a, const struct sld_http_answer *in, struct vault_answer *out);
 // A, but when all is well and it has not what such an answer has (FITS false), one that says nothing.
 struct vault_answer vault_expect(const struct vault_answer *a, bool fits);
 typedef void vault_done(const struct vault_answer *a, void *user);

@@ -111,14 +111,16 @@ static void nothing_there(struct unit *u, const char *what)
     SLD_LOG(SLD_DEBUG, "secret", "missing", SLD_KS("path", u->path), SLD_KC("reason", what));
 }
 
-static void put(struct unit *u, struct sld_str text)
+// True: it is news.
+static bool put(struct unit *u, struct sld_str text)
 {
     struct vault *v = u->v;
     struct sld_hash hash = sld_hash_bytes(text);
     no_problem(u);
     u->missing = false;
     sld_vault_stats.reads++;
-    if (!u->told || !sld_hash_eq(hash, u->hash)) {
+    bool news = !u->told || !sld_hash_eq(hash, u->hash);
+    if (news) {
         u->hash = hash;
         u->told = true;
         v->sync_due = true;
@@ -127,6 +129,7 @@ static void put(struct unit *u, struct sld_str text)
         SLD_UNREF(blob);
     }
     vault_answered(u);
+    return news;
 }
 
 // ---- Answers that are the same for all requests ----
@@ -209,14 +212,13 @@ static void take(struct unit *u, const struct sld_node *data, const struct vault
         set_problem(u, "%.*s cannot be used: %s", SLD_FMT(u->path), err.msg);
         return;
     }
-    if (rc == SLD_CONFLICT)
-        SLD_LOG(SLD_WARN, "secret", "other_metadata", SLD_KS("path", u->path),
-                SLD_KC("reason", err.msg));
     u->expires_s = d.not_after;
     u->renews_s = 0;
     u->due_ns = 0;
     lease(u, a->root);
-    put(u, sld_buf_str(&d.text));
+    if (put(u, sld_buf_str(&d.text)) && rc == SLD_CONFLICT)
+        SLD_LOG(SLD_WARN, "secret", "other_metadata", SLD_KS("path", u->path),
+                SLD_KC("reason", err.msg));
     sld_buf_fini(&d.text);
 }
 
