@@ -314,6 +314,11 @@ static void test_no_right_is_told_of_the_secret_alone(void **state)
     holds(w, "secret", GLOO("b"), 1, HEADER("two"));
     until(w, there, B_PATH);
     assert_true(well(w, B_PATH));
+    // A right that is taken away takes no value with it.
+    says(w, DATA("b"), 403, "{\"errors\":[\"permission denied\"]}");
+    says(w, META("b"), 403, "{\"errors\":[\"permission denied\"]}");
+    until(w, in_trouble, B_PATH);
+    assert_true(has(value(w, B_PATH), "two"));
 }
 
 static void test_no_engine_there(void **state)
