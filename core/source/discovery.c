@@ -144,7 +144,114 @@ static int by_address(const void *a, const void *b)
     int c = sld_str_cmp(x->address, y->address);
     if (!c)
         c = (x->port > y->port) - (x->port < y->port);
-    return c ? c : sld_str_cmp(x->id, y->id);
+    if (!c)
+        c = sld_str_cmp(x->id, y->id);
+    return c ? c : sld_str_cmp(x->datacenter, y->datacenter);
+}
+
+// Packing: instances are kept by the ten thousand, and those of a service have much in common. The
+// first pass only measures.
+struct packer {
+    char *room; // NULL: measuring
+    size_t used;
+};
+
+static void *pack(struct packer *p, size_t n, size_t align)
+{
+    p->used = (p->used + align - 1) / align * align;
+    void *at = p->room ? p->room + p->used : NULL;
+    p->used += n;
+    return at;
+}
+
+// S packed; LAST is the one before it, and PACKED what that became.
+static struct sld_str pack_str(struct packer *p, struct sld_str s, struct sld_str last,
+                               struct sld_str packed)
+{
+    if (!s.n)
+        return s.p ? SLD_STR("") : s;
+    if (sld_str_eq(s, last))
+        return packed;
+    char *to = pack(p, s.n, 1);
+    if (to)
+        memcpy(to, s.p, s.n);
+    return sld_str_n(to, s.n);
+}
+
+static struct sld_str *pack_set(struct packer *p, const struct sld_str *in, size_t n,
+                                const struct sld_str *last, size_t last_n, struct sld_str *packed)
+{
+    bool same = n == last_n;
+    for (size_t i = 0; same && i < n; i++)
+        same = sld_str_eq(in[i], last[i]);
+    if (same)
+        return packed;
+    struct sld_str *out = pack(p, n * sizeof(*out), sizeof(void *));
+    for (size_t i = 0; i < n; i++) {
+        struct sld_str s = pack_str(p, in[i], SLD_STR_NONE, SLD_STR_NONE);
+        if (out)
+            out[i] = s;
+    }
+    return out;
+}
+
+static struct sld_label *pack_labels(struct packer *p, const struct sld_label *in, size_t n,
+                                     const struct sld_label *last, size_t last_n,
+                                     struct sld_label *packed)
+{
+    const struct sld_label none = {SLD_STR_NONE, SLD_STR_NONE};
+    bool same = n == last_n;
+    for (size_t i = 0; same && i < n; i++)
+        same = sld_str_eq(in[i].key, last[i].key) && sld_str_eq(in[i].value, last[i].value);
+    if (same)
+        return packed;
+    struct sld_label *out = pack(p, n * sizeof(*out), sizeof(void *));
+    for (size_t i = 0; i < n; i++) {
+        const struct sld_label *l = i < last_n ? &last[i] : &none,
+                               *was = packed && i < last_n ? &packed[i] : &none;
+        struct sld_label own = {pack_str(p, in[i].key, l->key, was->key),
+                                pack_str(p, in[i].value, l->value, was->value)};
+        if (out)
+            out[i] = own;
+    }
+    return out;
+}
+
+static void pack_all(struct packer *p, struct sld_instances *s, const struct sld_instance *in)
+{
+    static const struct sld_instance none;
+    struct sld_instance *out = pack(p, s->count * sizeof(*out), sizeof(void *));
+    for (size_t i = 0; i < s->count; i++) {
+        const struct sld_instance *it = &in[i], *last = i ? it - 1 : &none,
+                                  *was = i && out ? &out[i - 1] : &none;
+        struct sld_instance own = *it;
+        own.address = pack_str(p, it->address, last->address, was->address);
+        own.hostname = pack_str(p, it->hostname, last->hostname, was->hostname);
+        own.datacenter = pack_str(p, it->datacenter, last->datacenter, was->datacenter);
+        own.node = pack_str(p, it->node, last->node, was->node);
+        own.id = pack_str(p, it->id, last->id, was->id);
+        own.tags = pack_set(p, it->tags, it->tag_count, last->tags, last->tag_count, was->tags);
+        own.meta =
+            pack_labels(p, it->meta, it->meta_count, last->meta, last->meta_count, was->meta);
+        own.node_meta = pack_labels(p, it->node_meta, it->node_meta_count, last->node_meta,
+                                    last->node_meta_count, was->node_meta);
+        if (out)
+            out[i] = own;
+    }
+    s->items = out;
+}
+
+// Moves everything into one block of the right size.
+static void settle(struct sld_instances *s)
+{
+    const struct sld_instance *in = s->items;
+    struct sld_arena was = s->arena;
+    struct packer p = {0};
+    sld_arena_init(&s->arena);
+    pack_all(&p, s, in);
+    p = (struct packer){.room = sld_arena_alloc(&s->arena, p.used)};
+    pack_all(&p, s, in);
+    sld_arena_fini(&was);
 }
 
 void sld_instances_seal(struct sld_instances *s)
@@ -167,6 +274,8 @@ void sld_instances_seal(struct sld_instances *s)
         add_labels(&h, it->node_meta, it->node_meta_count);
     }
     s->obj.hash = sld_hasher_done(&h);
+    if (s->count)
+        settle(s);
 }
 
 // ---- From a file ----

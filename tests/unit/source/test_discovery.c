@@ -37,6 +37,66 @@ static struct sld_instances *set_of(const struct sld_instance *items, size_t n)
     return s;
 }
 
+static bool same_labels(const struct sld_label *a, size_t n, const struct sld_label *b, size_t m)
+{
+    bool same = n == m;
+    for (size_t i = 0; same && i < n; i++)
+        same = sld_str_eq(a[i].key, b[i].key) && sld_str_eq(a[i].value, b[i].value);
+    return same;
+}
+
+// What instances have in common is kept once; each still says what it said, and the set takes little
+// more than its words.
+static void test_instances_share_what_is_the_same(void **state)
+{
+    (void)state;
+    struct sld_str tags[3][2] = {{SLD_STR("a"), SLD_STR("b")},
+                                 {SLD_STR("a"), SLD_STR("b")},
+                                 {SLD_STR("a"), SLD_STR("c")}};
+    struct sld_label meta[3][2] = {{{SLD_STR("k"), SLD_STR("v")}, {SLD_STR("l"), SLD_STR("")}},
+                                   {{SLD_STR("k"), SLD_STR("v")}, {SLD_STR("l"), SLD_STR("x")}},
+                                   {{SLD_STR("k"), SLD_STR("v")}, {SLD_STR("l"), SLD_STR("x")}}};
+    struct sld_instance in[60];
+    char text[60][2][32];
+    for (size_t i = 0; i < SLD_ARRAY_LEN(in); i++) {
+        snprintf(text[i][0], sizeof(text[i][0]), "10.0.0.%zu", 100 + i);
+        snprintf(text[i][1], sizeof(text[i][1]), "node-%zu", i / 7);
+        in[i] = (struct sld_instance){.address = sld_str_c(text[i][0]),
+                                      .port = (uint32_t)(80 + i),
+                                      .weight = (uint32_t)i,
+                                      .draining = i % 2 == 0,
+                                      .datacenter = SLD_STR("dc1"),
+                                      .hostname = i % 5 ? SLD_STR_NONE : SLD_STR(""),
+                                      .node = sld_str_c(text[i][1]),
+                                      .id = sld_str_c(text[i][0]),
+                                      .tags = tags[i % 3],
+                                      .tag_count = i % 4 ? 2 : 0,
+                                      .meta = meta[i % 3],
+                                      .meta_count = i % 11 ? 2 : 1,
+                                      .node_meta = meta[i / 20],
+                                      .node_meta_count = 2};
+    }
+    struct sld_instances *s = set_of(in, SLD_ARRAY_LEN(in));
+    assert_int_equal(s->count, SLD_ARRAY_LEN(in));
+    for (size_t i = 0; i < s->count; i++) {
+        const struct sld_instance *a = &s->items[i], *b = &in[i];
+        assert_true(sld_str_eq(a->address, b->address) && sld_str_eq(a->id, b->id));
+        assert_true(sld_str_eq(a->datacenter, b->datacenter) && sld_str_eq(a->node, b->node));
+        assert_int_equal(a->hostname.p != NULL, b->hostname.p != NULL);
+        assert_true(a->port == b->port && a->weight == b->weight && a->draining == b->draining);
+        assert_int_equal(a->tag_count, b->tag_count);
+        for (size_t k = 0; k < a->tag_count; k++)
+            assert_true(sld_str_eq(a->tags[k], b->tags[k]));
+        assert_true(same_labels(a->meta, a->meta_count, b->meta, b->meta_count));
+        assert_true(
+            same_labels(a->node_meta, a->node_meta_count, b->node_meta, b->node_meta_count));
+    }
+    assert_ptr_equal(s->items[1].datacenter.p, s->items[59].datacenter.p);
+    assert_ptr_equal(s->items[0].node_meta, s->items[19].node_meta);
+    assert_true(s->arena.used_bytes < s->count * (sizeof(struct sld_instance) + 160));
+    SLD_UNREF(s);
+}
+
 // Equal sets have equal hashes whatever their order was; every field makes a difference.
 static void test_instances_have_content(void **state)
 {
@@ -53,6 +113,14 @@ static void test_instances_have_content(void **state)
     struct sld_instances *x = set_of(ab, 2), *y = set_of(ba, 2);
     assert_int_equal(x->count, 2);
     assert_true(sld_hash_eq(x->obj.hash, y->obj.hash));
+    struct sld_instance here = one, there = one;
+    here.datacenter = SLD_STR("dc1");
+    there.datacenter = SLD_STR("dc2");
+    struct sld_instance both[] = {here, there}, turned[] = {there, here};
+    struct sld_instances *v = set_of(both, 2), *w = set_of(turned, 2);
+    assert_true(sld_hash_eq(v->obj.hash, w->obj.hash));
+    SLD_UNREF(v);
+    SLD_UNREF(w);
     struct sld_instance changed[] = {one, one, one, one, one, one, one, one, one, one, one, one};
     changed[1].port = 81;
     changed[2].weight = 2;
@@ -206,6 +274,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_services_are_sets),
+        cmocka_unit_test(test_instances_share_what_is_the_same),
         cmocka_unit_test(test_instances_have_content),
         cmocka_unit_test(test_unusable_instances_are_left_out),
         cmocka_unit_test(test_file),
