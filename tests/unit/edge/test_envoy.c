@@ -494,7 +494,8 @@ static void test_log_of_an_orphan_is_bounded_and_delivered(void **state)
     start(&w);
     wait_until(&w, is_live);
     let_go(&w);
-    assert_true(read(w.stdout_pipe[0], out, sizeof(out)) > 0);
+    while (read(w.stdout_pipe[0], out, sizeof(out)) > 0)
+        continue; // what it said so far, if anything
     tree_write("flood", "50000");
     wait_until(&w, flood_is_over);
     assert_int_equal(fcntl(w.stdout_pipe[1], F_SETPIPE_SZ, 1 << 20), 1 << 20);
