@@ -241,6 +241,13 @@ def test_get_a_list(running):
     assert ask(running, "get", "vs", "--no-headers").stdout.splitlines()[0] == lines[1]
     assert [line.split()[1] for line in ask(running, "get", "VirtualService", "-n",
                                             "team").stdout.splitlines()[1:]] == ["elsewhere"]
+    running.write("fading.yaml", vs("fading", "fading.test", [route("/", says(200))]))
+    running.wait_state("VirtualService", "fading", "Accepted")
+    running.write("fading.yaml", doc("VirtualService", "fading", {"virtualHost": {"domans": ["x"]}}))
+    running.wait_state("VirtualService", "fading", "Rejected")
+    assert [line for line in ask(running, "get", "vs").stdout.splitlines()
+            if line.split()[1] == "fading" and "Rejected (last good)" in line]
+    running.remove("fading.yaml")
 
 
 def test_get_in_other_forms(running):

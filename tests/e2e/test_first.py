@@ -22,6 +22,13 @@ def test_example_works_as_it_stands(site, default_ports):
     site.start()
     for o in site.api("/v1/objects")["items"]:
         assert o["state"] == "Accepted", o
+    greeter = subprocess.Popen(["/usr/bin/python3", EXAMPLE / "upstream.py"], stdin=subprocess.DEVNULL)
+    try:
+        site.wait_answer(lambda a: a.status == 200 and a.text == "Hello from the upstream. You asked me for /greeting\n",
+                         "/hello", port=8080)
+    finally:
+        greeter.kill()
+        greeter.wait()
 
 
 def test_static_binary():

@@ -97,7 +97,8 @@ def test_sigterm(started):
     slow.start()
     eventually(lambda: "/slow" in up.paths())
     started.proc.send_signal(signal.SIGTERM)
-    eventually(lambda: started.get("/readyz").status == 503)
+    first = eventually(lambda: (r := started.get("/readyz")).status == 503 and r)
+    assert "[-]shutdown failed: Solder is stopping" in first.text
     assert started.get("/livez").status == 200
     assert started.proc.poll() is None and not got
     up.gate.set()
@@ -251,6 +252,39 @@ def test_restart_without_envoy_running(started):
     started.stop()
     started.start()
     started.wait_answer(200)
+
+
+# An Envoy that is up, but never connects.
+IDLE_ENVOY = """#!/usr/bin/python3
+import json, signal, socketserver, sys
+if "--version" in sys.argv:
+    print(sys.argv[0], " version: 0123456789012345678901234567890123456789/1.40.0/Clean/RELEASE/BoringSSL")
+    sys.exit()
+with open(sys.argv[sys.argv.index("-c") + 1]) as f:
+    admin = json.load(f)["admin"]["address"]["pipe"]["path"]
+class Ready(socketserver.StreamRequestHandler):
+    def handle(self):
+        while self.rfile.readline().strip():
+            pass
+        self.wfile.write(b"HTTP/1.1 200 OK\\r\\ncontent-length: 5\\r\\nconnection: close\\r\\n\\r\\nLIVE\\n")
+signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+socketserver.UnixStreamServer(admin, Ready).serve_forever()
+"""
+
+
+def test_readyz_waits_until_envoy_took_everything(site):
+    """/readyz is 200 once the first full configuration is acknowledged, not when Envoy is up."""
+    idle = site.dir / "idle-envoy"
+    idle.write_text(IDLE_ENVOY)
+    idle.chmod(0o755)
+    xds = f"127.0.0.1:{free_port()}"
+    site.write("vs.yaml", vs("first", "*", [route("/", says(200))]))
+    site.start("--xds", xds, "--envoy", idle, envoy=False, wait=False)
+    eventually(lambda: site.events("envoy_live"))
+    answer = eventually(lambda: "[+]serving ok" in (r := site.get("/readyz?verbose")).text and r)
+    assert answer.status == 503 and "[-]envoy failed: Envoy is not connected yet" in answer.text
+    site.envoy(xds=xds, name="taker")
+    site.wait_ready()
 
 
 @pytest.mark.parametrize("damage", ["cut", "garbage", "empty", "zeros"])

@@ -94,6 +94,7 @@ static void test_list(void **state)
     expect(n, "items.0.findings", "0");
     expect(n, "items.1.state", "Warning");
     expect(n, "items.1.warnings", "1");
+    expect(n, "items.1.findings", "1");
     assert_null(at(n, "continue"));
     n = get_json(f, &a, "/v1/objects?kind=vs&spec=true", 200);
     expect_count(n, "items", 1);
@@ -204,6 +205,13 @@ static void test_yaml(void **state)
     assert_non_null(strstr(r.body, "kind: Upstream\n"));
     assert_non_null(strstr(r.body, "state: Accepted\n"));
     assert_null(strstr(r.body, "findings"));
+    response_free(&r);
+    // Statuses stand below the namespace that Gloo writes to, wherever the object is.
+    say(f, "b.yaml", "kind: Upstream\nmetadata: {name: web, namespace: other}\n"
+                     "spec: {static: {hosts: [{addr: 127.0.0.1, port: 8081}]}}\n");
+    r = get(f, "/v1/objects/us/other/web?format=yaml");
+    assert_int_equal(r.status, 200);
+    assert_non_null(strstr(r.body, "  statuses:\n    gloo-system:\n"));
     response_free(&r);
 }
 

@@ -107,6 +107,8 @@ static void test_mistakes(void **unused)
     (void)unused;
     assert_int_equal(PARSE(own("--confg"), own("a")), SLD_INVALID);
     assert_non_null(strstr(err.msg, "did you mean --config?"));
+    assert_int_equal(PARSE(own("--nothing-like-it")), SLD_INVALID);
+    assert_non_null(strstr(err.msg, "--nothing-like-it"));
     assert_int_equal(PARSE(own("--config")), SLD_INVALID);
     assert_non_null(strstr(err.msg, "--config DIR"));
     assert_int_equal(PARSE(own("--quiet=yes")), SLD_INVALID);

@@ -37,6 +37,9 @@ static void test_numbers(void **state)
     assert_finding(f, 6, SLD_FIELD_TYPE, "aFixed32", "found \"0x1F\"");
     assert_finding(f, 7, SLD_FIELD_TYPE, "aFixed64", "found a list");
     assert_int_equal(f->r.count, 8);
+    DECODE(f, scalars, "aUint32: 4294967296\naFixed32: 4294967295\n");
+    assert_finding(f, 0, SLD_FIELD_RANGE, "aUint32", "out of range");
+    assert_int_equal(f->r.count, 1);
 }
 
 static void test_words(void **state)

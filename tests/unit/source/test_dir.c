@@ -7,6 +7,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 #include "source/dir/dir.h"
 #include "tree.h"
@@ -633,6 +634,27 @@ static void test_overflow_is_walked(void **state)
 }
 
 // A change that no event tells (a mapping) is found by the periodic walk.
+// The kernel gives no inotify: files are looked at again and again until it does.
+static void test_without_inotify_it_looks_again(void **state)
+{
+    struct fixture *f = *state;
+    struct rlimit limit;
+    f->opt.net_ms = 3600 * 1000;
+    f->opt.poll_ms = 20;
+    tree_write("a.yaml", "1");
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    int next = dup(0); // the lowest that is free
+    assert_true(next > 0);
+    close(next);
+    struct rlimit none = {(rlim_t)next, limit.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    start(f, "");
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    EXPECT(f, says_settled, "a.yaml", "1");
+    tree_write("a.yaml", "2");
+    EXPECT(f, says_settled, "a.yaml", "2");
+}
+
 static void test_net_finds_what_no_event_told(void **state)
 {
     struct fixture *f = *state;
@@ -755,6 +777,7 @@ int main(void)
         T(test_too_many_files),
         T(test_too_deep),
         T(test_overflow_is_walked),
+        T(test_without_inotify_it_looks_again),
         T(test_net_finds_what_no_event_told),
         T(test_close_while_a_scan_runs),
         T(test_read_once),

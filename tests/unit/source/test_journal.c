@@ -300,6 +300,27 @@ static void test_waiting_for_the_disk(void **state)
 }
 
 // What the journal has no room for is waited for until the file has it.
+static bool written_or_too_long(struct fixture *f)
+{
+    return size_of("state/journal") > JOURNAL_MAX || both_written(f);
+}
+
+static void test_what_is_in_the_journal_counts(void **state)
+{
+    struct fixture *f = *state;
+    static char big[700001];
+    open_state(f);
+    hinder_file();
+    memset(big, 'x', sizeof(big) - 1);
+    accept(f, "a", big);
+    journaled(f, "xxxx");
+    memset(big, 'y', sizeof(big) - 1);
+    accept(f, "b", big);
+    hinder_no_more();
+    assert_true(until(f, written_or_too_long));
+    assert_in_range(size_of("state/journal"), 0, JOURNAL_MAX);
+}
+
 static void test_waiting_behind_a_full_journal(void **state)
 {
     struct fixture *f = *state;
@@ -341,6 +362,7 @@ int main(void)
         T(test_journals_of_newer_solders),
         T(test_the_journal_is_bounded),
         T(test_waiting_for_the_disk),
+        T(test_what_is_in_the_journal_counts),
         T(test_waiting_behind_a_full_journal),
         T(test_secrets_are_not_in_the_journal),
     };

@@ -104,6 +104,20 @@ static void test_rotation_leaves_the_listener_alone(void **state)
     assert_int_equal(computed(w, "out.listeners"), listeners);
 }
 
+static void test_a_service_without_tls_is_not_on_an_https_port(void **state)
+{
+    struct world *w = *state;
+    struct pair p = pair_make(&w->a, "one", NOW, NOW + 90 * DAY);
+    put_pair(w, "cert", &p);
+    put(w, "kind: VirtualService\nmetadata: {name: plain, namespace: gloo-system}\n"
+           "virtualHost: {domains: [plain.example], routes: [{directResponseAction: {status: 200}}]}\n");
+    assert_int_equal(chains(w), -1);
+    put(w, service(w, "one", "cert", "one.example"));
+    assert_int_equal(chains(w), 1);
+    const struct sld_out *o = out(w, SLD_OUT_ROUTE, "listener-::-8443-routes");
+    assert_true(o && holds(o, SLD_STR("one.example")) && !holds(o, SLD_STR("plain.example")));
+}
+
 // A certificate that ends in service is told of and stays: taking it away would close the port.
 static void test_time_ends_a_certificate_in_service(void **state)
 {
@@ -360,6 +374,7 @@ int main(void)
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         CASE(test_rotation_leaves_the_listener_alone),
+        CASE(test_a_service_without_tls_is_not_on_an_https_port),
         CASE(test_time_ends_a_certificate_in_service),
         CASE(test_a_short_life_is_warned_of_late),
         CASE(test_a_certificate_out_of_time),

@@ -157,6 +157,10 @@ static void test_selector(void **state)
     assert_routes(w, TABLE(C A));
     put(w, SELECT("{labels: {team: x}, namespaces: [other, other]}"));
     assert_routes(w, TABLE(C));
+    put(w, SELECT("{labels: {team: y, tier: '3'}}"));
+    assert_routes(w, TABLE(B));
+    put(w, SELECT("{labels: {team: y, tier: '4'}}"));
+    assert_routes(w, TABLE(""));
     put(w, SELECT("{}"));
     assert_routes(w, TABLE(B A));
     put(w, SELECT("{namespaces: [other, gloo-system]}"));

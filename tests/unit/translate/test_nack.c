@@ -65,6 +65,19 @@ static void set_parent(struct world *w, const char *extra)
     sld_arena_fini(&a);
 }
 
+static void set_upstream(struct world *w, const char *name)
+{
+    struct sld_ident id = {SLD_KIND_UPSTREAM, SLD_STR("gloo-system"), sld_str_c(name)};
+    struct sld_doc_place place = {.path = SLD_STR("f.yaml"), .default_ns = id.ns};
+    struct sld_raw *raw =
+        sld_raw_create(id,
+                       SLD_STR("static: {hosts: [{addr: 10.0.0.1, port: 80}], "
+                               "subsetSpec: {selectors: [{keys: [/bad]}]}}\n"),
+                       1, -1, SLD_STR("f.yaml"), &place);
+    sld_translate_set(w->t, id, raw);
+    SLD_UNREF(raw);
+}
+
 struct found {
     const struct sld_out *o;
 };
@@ -73,6 +86,13 @@ static void find_table(const struct sld_out *o, void *arg)
 {
     struct found *f = arg;
     if (o->type == SLD_OUT_ROUTE)
+        f->o = o;
+}
+
+static void find_cluster(const struct sld_out *o, void *arg)
+{
+    struct found *f = arg;
+    if (o->type == SLD_OUT_CLUSTER)
         f->o = o;
 }
 
@@ -283,6 +303,56 @@ static void test_one_of_several_documents(void **unused)
     }
 }
 
+// No document of the host changed, but an upstream came whose subset it names: the host itself is held,
+// with Envoy's words, until it changes.
+static void test_a_host_without_a_guilty_document(void **unused)
+{
+    (void)unused;
+    struct world w;
+    struct sld_ident id = {SLD_KIND_VIRTUAL_SERVICE, SLD_STR("gloo-system"), SLD_STR("v3")};
+    struct sld_doc_place place = {.path = SLD_STR("f.yaml"), .default_ns = id.ns};
+    begin(&w);
+    struct sld_raw *raw = sld_raw_create(
+        id,
+        SLD_STR("virtualHost: {domains: [v3.io], routes: [{matchers: [{prefix: /u}], routeAction: "
+                "{single: {upstream: {name: u}, subset: {values: {/bad: x}}}}}]}\n"),
+        1, -1, SLD_STR("f.yaml"), &place);
+    sld_translate_set(w.t, id, raw);
+    SLD_UNREF(raw);
+    settle(&w);
+    assert_false(refused(&w, "v3"));
+    set_upstream(&w, "u");
+    set_vs(&w, "v4", "/later");
+    settle(&w);
+    assert_true(refused(&w, "v3"));
+    assert_true(has(&w, "/u") && has(&w, "/later"));
+    set_vs(&w, "v3", "/mended");
+    settle(&w);
+    assert_true(has(&w, "/mended"));
+    assert_false(refused(&w, "v3"));
+    end(&w);
+}
+
+static void test_a_cluster_is_told_of_on_its_upstream(void **unused)
+{
+    (void)unused;
+    struct world w;
+    struct found f = {0};
+    begin(&w);
+    set_upstream(&w, "u");
+    settle(&w);
+    sld_translate_outs(w.t, find_cluster, &f);
+    assert_non_null(f.o);
+    sld_translate_refused(w.t, SLD_OUT_CLUSTER, f.o->view, f.o->name, f.o->content,
+                          SLD_STR("envoy"), SLD_STR("it has /bad"));
+    settle(&w);
+    assert_true(refused_key(&w, "upstreams", "u"));
+    sld_translate_taken(w.t, SLD_OUT_CLUSTER, f.o->view, f.o->name, f.o->content, SLD_STR("envoy"));
+    settle(&w);
+    assert_false(refused_key(&w, "upstreams", "u"));
+    end(&w);
+}
+
 // What was refused before a restart is not tried again; the accepted form is served at once.
 static void test_restart(void **unused)
 {
@@ -331,6 +401,8 @@ int main(void)
         cmocka_unit_test(test_edits_meanwhile),
         cmocka_unit_test(test_a_route_table_is_to_blame),
         cmocka_unit_test(test_one_of_several_documents),
+        cmocka_unit_test(test_a_host_without_a_guilty_document),
+        cmocka_unit_test(test_a_cluster_is_told_of_on_its_upstream),
         cmocka_unit_test(test_restart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

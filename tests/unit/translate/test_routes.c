@@ -407,6 +407,32 @@ static void test_validation(void **state)
     world_destroy(w);
 }
 
+// A document with errors of its own leaves its accepted form in force, and its status says so.
+static void test_last_good(void **state)
+{
+    (void)state;
+    struct world *w = world_create(NULL, 0);
+    static const char one[] = "gloo-system_v [v.com]\n  /* -> answer 201 \nclusters:\n";
+    static const char broken[] = VS("v", "{virtualHost: {domains: [v.com], routes: "
+                                         "[{directResponseAction: {status: many}}]}}");
+    put(w, VS("v", "{virtualHost: {domains: [v.com], routes: [{directResponseAction: {status: 201}}]}}"));
+    put(w, broken);
+    assert_routes(w, one);
+    const struct sld_status *s = sld_translate_status(w->t, SLD_STR(KEY("v")));
+    assert_int_equal(s->state, SLD_REJECTED);
+    assert_true(s->last_good);
+    assert_finding(w, KEY("v"), SLD_LAST_GOOD, SLD_NOTE, "");
+    put(w, VS("v", "{virtualHost: {domains: [v.com], routes: [{directResponseAction: {status: 202}}]}}"));
+    assert_routes(w, "gloo-system_v [v.com]\n  /* -> answer 202 \nclusters:\n");
+    assert_clean(w, KEY("v"));
+    assert_false(sld_translate_status(w->t, SLD_STR(KEY("v")))->last_good);
+    // One that never was accepted has none.
+    drop(w, KEY("v"));
+    put(w, broken);
+    assert_false(sld_translate_status(w->t, SLD_STR(KEY("v")))->last_good);
+    world_destroy(w);
+}
+
 static void test_shadowed(void **state)
 {
     (void)state;
@@ -461,6 +487,7 @@ int main(void)
         cmocka_unit_test(test_no_virtual_host),
         cmocka_unit_test(test_options),
         cmocka_unit_test(test_validation),
+        cmocka_unit_test(test_last_good),
         cmocka_unit_test(test_shadowed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

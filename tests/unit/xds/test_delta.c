@@ -354,6 +354,22 @@ static void test_removal_lingers(void **state)
     fake_expect_nothing(w->f); // the endpoints went with their cluster
 }
 
+static void test_a_cluster_in_use_stays(void **state)
+{
+    struct world *w = *state;
+    settled(w);
+    del(w, SLD_XDS_CLUSTER, "a"); // while route r lists it
+    fake_settle(w->f);
+    w->now += 100 * SECOND;
+    sld_xds_tick(w->x, w->now);
+    fake_expect_nothing(w->f);
+    PUT(w, R("r", "R 2", NULL));
+    fake_settle(w->f);
+    w->now += 30 * SECOND;
+    sld_xds_tick(w->x, w->now);
+    fake_expect(w->f, SLD_XDS_CLUSTER, "-a", true);
+}
+
 static void test_linger_is_cancelled(void **state)
 {
     struct world *w = *state;
@@ -438,6 +454,12 @@ static void test_change_then_back_is_no_change(void **state)
     size_t before = w->f->messages;
     PUT(w, C("a", "C 1"), E("a", "E 1"));
     assert_int_equal(w->f->messages, before);
+    // Also while another response is on its way.
+    PUT(w, R("r", "R 2 a", "a"));
+    PUT(w, C("a", "C 2"));
+    PUT(w, C("a", "C 1"));
+    fake_expect(w->f, SLD_XDS_ROUTE, "r", true);
+    fake_expect_nothing(w->f);
 }
 
 // ---- views ----
@@ -476,6 +498,50 @@ static void test_unknown_role_gets_fallback_until_known(void **state)
     fake_open(w->f);
     FAKE_SEND(w->f, .type = SLD_XDS_LISTENER);
     fake_expect(w->f, SLD_XDS_LISTENER, "l", true);
+}
+
+static void test_too_many_names_held(void **state)
+{
+    struct world *w = *state;
+    static char versions[1001 * 8];
+    size_t n = 0;
+    PUT(w, C("a", "C 1"));
+    for (int i = 0; i <= 1000; i++)
+        n += (size_t)snprintf(versions + n, sizeof(versions) - n, "%sn%d=1", i ? "," : "", i);
+    FAKE_SEND(w->f, .type = SLD_XDS_CLUSTER, .versions = versions);
+    assert_int_equal(w->f->status, 8); // RESOURCE_EXHAUSTED
+}
+
+static void test_who_takes_nothing_is_cut_off(void **state)
+{
+    struct world *w = *state;
+    settled(w);
+    PUT(w, R("r", "R 2 a", "a")); // stays on the wire
+    w->now += 30 * SECOND - 1;
+    sld_xds_tick(w->x, w->now);
+    assert_int_equal(w->f->status, -1);
+    assert_int_equal(sld_xds_deadline(w->x), w->now + 1);
+    w->now += 1;
+    sld_xds_tick(w->x, w->now);
+    assert_int_equal(w->f->status, 14); // UNAVAILABLE
+}
+
+static void test_too_much_before_serve(void **state)
+{
+    struct world *w = *state;
+    struct sld_xds_options o;
+    static char big[1 << 20];
+    sld_xds_options_default(&o);
+    struct sld_xds *x = sld_xds_create(&o, NULL);
+    struct fake *f = fake_create(x, SLD_XDS_DELTA_ADS, "gw", 40, &w->now, NULL);
+    fake_open(f);
+    for (int i = 0; i < 63; i++)
+        fake_raw(f, sld_str_n(big, sizeof(big)));
+    assert_int_equal(f->status, -1);
+    fake_raw(f, sld_str_n(big, sizeof(big)));
+    assert_int_equal(f->status, 8); // RESOURCE_EXHAUSTED
+    fake_destroy(f);
+    sld_xds_destroy(x);
 }
 
 static void test_nothing_before_serve(void **state)
@@ -559,6 +625,7 @@ int main(void)
         T(test_listener_update_brings_children),
         T(test_listener_waits_for_children),
         T(test_removal_lingers),
+        T(test_a_cluster_in_use_stays),
         T(test_linger_is_cancelled),
         T(test_renamed_listener_is_one_response),
         T(test_one_in_flight_newest_wins),
@@ -567,6 +634,9 @@ int main(void)
         T(test_change_then_back_is_no_change),
         T(test_shared_and_own),
         T(test_unknown_role_gets_fallback_until_known),
+        T(test_too_many_names_held),
+        T(test_who_takes_nothing_is_cut_off),
+        T(test_too_much_before_serve),
         T(test_nothing_before_serve),
         T(test_endpoints_that_vanish_before_they_went_ahead),
         T(test_routes_wait_for_an_envoy_that_warms),
