@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 
 # A room includes only itself and rooms above it.
 ROOMS = "base codec loop flow net model source secret translate plugin xds edge admin app".split()
@@ -311,6 +312,39 @@ def rule_builtin(tree):
             last = name
         if names and re.match(r".*\bX\(\w+\)\s*$", line):
             last = None
+
+
+def has_test(tree, kind, what):
+    """Whether the tree has the test that a mutant names."""
+    if kind == "unit":
+        room, _, name = what.removeprefix("test_").partition("_")
+        return what.startswith("test_") and "tests/unit/%s/test_%s.c" % (room, name) in tree
+    if kind == "golden":
+        return "tests/golden/%s.yaml" % what in tree or any(p.startswith("tests/golden/%s/" % what) for p in tree)
+    path, _, function = what.partition("::")
+    text = tree.get("tests/%s/%s" % (kind, path), "")
+    return "def %s(" % function in text if function else bool(text)
+
+
+def rule_mutants(tree):
+    """The planted faults fit the tree: each stands where it says, and its test exists."""
+    seen = set()
+    for path in sorted(tree):
+        if not re.fullmatch(r"tests/mutants/\w+\.toml", path):
+            continue
+        numbers = [n for n, line in enumerate(tree[path].splitlines(), 1) if line == "[[mutant]]"]
+        for number, m in zip(numbers, tomllib.loads(tree[path])["mutant"]):
+            kinds = [k for k in ("unit", "golden", "e2e", "schema") if k in m]
+            if set(m) - set(kinds) != {"name", "breaks", "file", "old", "new"} or len(kinds) != 1:
+                yield path, number, "a mutant has name, breaks, file, old, new, and one of unit, golden, e2e, schema"
+                continue
+            if m["name"] in seen:
+                yield path, number, "there is another mutant %s" % m["name"]
+            seen.add(m["name"])
+            if tree.get(m["file"], "").count(m["old"]) != 1 or m["old"] == m["new"]:
+                yield path, number, "%s: its old text does not occur exactly once in %s" % (m["name"], m["file"])
+            if not has_test(tree, kinds[0], m[kinds[0]]):
+                yield path, number, "%s: there is no test %s" % (m["name"], m[kinds[0]])
 
 
 RULES = {name[len("rule_"):]: rule for name, rule in list(globals().items()) if name.startswith("rule_")}

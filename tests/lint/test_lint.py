@@ -126,6 +126,21 @@ def test_layout():
     assert found(tree) == ["core/xds"]
 
 
+def test_mutants():
+    """A fault whose place or test is gone is found, and so is a second one of its name."""
+    mutant = ('[[mutant]]\nname = "%s"\nbreaks = "x"\nfile = "core/xds/a.c"\nold = "%s"\nnew = "int b;"\n%s\n')
+    tree = {"core/xds/a.c": "int a;\nint c;\nint c;\n", "tests/unit/xds/test_delta.c": "",
+            "tests/e2e/test_xds.py": "def test_it(site):\n", "tests/golden/routes/one.yaml": ""}
+    unit = 'unit = "test_xds_delta"'
+    for test in unit, 'e2e = "test_xds.py::test_it"', 'golden = "routes/one"':
+        assert not lines("mutants", "tests/mutants/xds.toml", mutant % ("a", "int a;", test), **tree)
+    for old, test in (("int d;", unit), ("int c;", unit), ("int b;", unit), ("int a;", 'unit = "test_xds_gone"'),
+                      ("int a;", 'e2e = "test_xds.py::test_gone"'), ("int a;", 'golden = "routes/two"'),
+                      ("int a;", "extra = 1\n" + unit), ("int a;", "")):
+        assert lines("mutants", "tests/mutants/xds.toml", mutant % ("a", old, test), **tree), (old, test)
+    assert lines("mutants", "tests/mutants/xds.toml", 2 * (mutant % ("a", "int a;", unit)), **tree) == [8]
+
+
 def test_builtin():
     table = "const struct sld_feature *const features[] = {\n    &sld_cors,\n    &sld_%s,\n};\n\nint a = 1;\n"
     assert not lines("builtin", "core/app/builtin.c", table % "faults")
