@@ -283,7 +283,7 @@ static const struct sld_flag flags[] = {
     SLD_CLIENT_FLAGS,
     {.name = "from",
      .arg = "STORE",
-     .help = "read a directory instead of asking a server"},
+     .help = "read a directory or consul://HOST:PORT/ROOT instead of asking a server"},
     {.name = "namespace",
      .letter = 'n',
      .arg = "NS",

@@ -52,7 +52,7 @@ static const struct sld_flag flags[] = {
     {.name = "config",
      .arg = "SOURCE",
      .env = "SOLDER_CONFIG",
-     .help = "where resources are: a directory",
+     .help = "where resources are: a directory or consul://HOST:PORT/ROOT",
      .repeat = true},
     {.name = "envoy",
      .arg = "[PATH]",
@@ -72,7 +72,7 @@ static const struct sld_flag flags[] = {
     {.name = "secrets",
      .arg = "STORE",
      .env = "SOLDER_SECRETS",
-     .help = "where Secrets are besides: a directory",
+     .help = "where Secrets are besides: a directory or vault://HOST:PORT",
      .repeat = true},
     SLD_SETTINGS_FLAGS,
     {.name = "state-dir",
@@ -97,6 +97,7 @@ const struct sld_command sld_cmd_run = {
     .help = "Runs the control plane.",
     .more =
         "solder run --config /etc/solder --envoy\n"
+        "solder run --config consul://127.0.0.1:8500/gloo --secrets vault: --envoy\n"
         "solder run --config /etc/solder --xds 127.0.0.1:9977    (for Envoys started otherwise; "
         "see solder bootstrap)\n\n"
         "SIGTERM and SIGINT stop gracefully, a second one at once; SIGHUP reads everything again.",
