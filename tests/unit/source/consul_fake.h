@@ -11,7 +11,7 @@
 
 #include "settings.pb-c.h"
 
-enum { FAKE_KEYS = 512, FAKE_WRITES = 1024 };
+enum { FAKE_KEYS = 512, FAKE_WRITES = 1024, FAKE_SESSIONS = 16 };
 
 struct fake_key {
     char name[160];
@@ -29,8 +29,8 @@ struct fake {
     struct fake_key keys[FAKE_KEYS];
     size_t count;
     unsigned long index;
-    unsigned sessions;             // made so far
-    char session[40];              // alive; "": none
+    unsigned sessions;             // made so far: "session-1" and so on
+    bool alive[FAKE_SESSIONS];     // of them, from 1
     struct sld_http_request *held; // the question for the lock's key that waits
     char held_key[160];
     unsigned long held_index;
@@ -263,10 +263,22 @@ static inline void fake_txn(struct fake *f, struct sld_http_request *rq)
 
 // ---- Requests ----
 
-static inline void fake_release(struct fake *f)
+// The number of session ID if it is alive, else 0.
+static inline unsigned fake_session(const struct fake *f, struct sld_str id)
 {
+    uint64_t n = 0;
+    if (!sld_str_starts(id, SLD_STR("session-")) || !sld_str_u64(sld_str_sub(id, 8, id.n), &n) ||
+        n >= FAKE_SESSIONS || !f->alive[n])
+        return 0;
+    return (unsigned)n;
+}
+
+static inline void fake_release(struct fake *f, unsigned session)
+{
+    char id[40];
+    snprintf(id, sizeof(id), "session-%u", session);
     for (size_t i = 0; i < f->count; i++) {
-        if (!strcmp(f->keys[i].session, f->session)) {
+        if (!strcmp(f->keys[i].session, id)) {
             f->keys[i].session[0] = 0;
             f->keys[i].index = ++f->index;
         }
@@ -274,10 +286,10 @@ static inline void fake_release(struct fake *f)
     fake_wake(f);
 }
 
-static inline void fake_end_session(struct fake *f)
+static inline void fake_end_session(struct fake *f, unsigned session)
 {
-    fake_release(f);
-    f->session[0] = 0;
+    f->alive[session] = false;
+    fake_release(f, session);
 }
 
 static inline void fake_kv(struct fake *f, struct sld_http_request *rq, struct sld_str name)
@@ -289,7 +301,7 @@ static inline void fake_kv(struct fake *f, struct sld_http_request *rq, struct s
     struct sld_str release = sld_http_query(rq, SLD_STR("release"));
     if (acquire.p) {
         fake_note(f, "acquire");
-        if (!f->session[0] || !sld_str_eq(acquire, sld_str_c(f->session))) {
+        if (!fake_session(f, acquire)) {
             fake_answer(f, rq, 500, SLD_STR("invalid session \"x\""));
             return;
         }
@@ -304,7 +316,7 @@ static inline void fake_kv(struct fake *f, struct sld_http_request *rq, struct s
         fake_answer(f, rq, 200, yes ? SLD_STR("true") : SLD_STR("false\n"));
     } else if (release.p) {
         fake_note(f, "release");
-        fake_release(f);
+        fake_release(f, fake_session(f, release));
         fake_answer(f, rq, 200, SLD_STR("true"));
     } else if (sld_http_query(rq, SLD_STR("index")).p) {
         uint64_t index = 0;
@@ -334,16 +346,17 @@ static inline void fake_handle(struct sld_http_request *rq, void *user)
     } else if (sld_str_eq(path, SLD_STR("/v1/session/create"))) {
         char id[64];
         fake_note(f, "create");
-        snprintf(f->session, sizeof(f->session), "session-%u", ++f->sessions);
-        snprintf(id, sizeof(id), "{ \"ID\": \"%s\" }", f->session);
+        assert_true(++f->sessions < FAKE_SESSIONS);
+        f->alive[f->sessions] = true;
+        snprintf(id, sizeof(id), "{ \"ID\": \"session-%u\" }", f->sessions);
         fake_answer(f, rq, 200, sld_str_c(id));
     } else if (sld_str_starts(path, SLD_STR("/v1/session/renew/"))) {
         f->renewals++;
-        bool yes = f->session[0] && sld_str_ends(path, sld_str_c(f->session));
+        bool yes = fake_session(f, sld_str_sub(path, 18, path.n)) != 0;
         fake_answer(f, rq, yes ? 200 : 404, yes ? SLD_STR("[{}]") : SLD_STR("Session id not found"));
     } else if (sld_str_starts(path, SLD_STR("/v1/session/destroy/"))) {
         fake_note(f, "destroy");
-        fake_end_session(f);
+        fake_end_session(f, fake_session(f, sld_str_sub(path, 20, path.n)));
         fake_answer(f, rq, 200, SLD_STR("true"));
     } else if (sld_str_eq(path, SLD_STR("/v1/txn"))) {
         fake_txn(f, rq);

@@ -168,7 +168,7 @@ static void a_delay_is_waited_out(void **state)
 
 static void end_session(void *arg)
 {
-    fake_end_session(&((struct world *)arg)->f);
+    fake_end_session(&((struct world *)arg)->f, 1);
 }
 
 static bool has_two_sessions(void *arg)
