@@ -25,6 +25,11 @@ static void check_sentinel(struct kv *kv);
 static void remove_proved(struct kv *kv);
 static void on_again(void *user);
 
+static struct kv_key *missing_of(struct sld_list *link)
+{
+    return SLD_CONTAINER_OF(link, struct kv_key, in_missing);
+}
+
 void kv_trust_init(struct kv *kv)
 {
     sld_list_init(&kv->missing);
@@ -34,7 +39,7 @@ void kv_trust_init(struct kv *kv)
 static void stop_calls(struct kv *kv)
 {
     SLD_LIST_EACH (it, &kv->missing) {
-        struct kv_key *k = SLD_CONTAINER_OF(it, struct kv_key, in_missing);
+        struct kv_key *k = missing_of(it);
         sld_consul_cancel(k->call);
         k->call = NULL;
     }
@@ -115,6 +120,8 @@ static void doubt(struct kv *kv, const char *what)
                 SLD_KC("reason", what));
     kv->trust = KV_DOUBT;
     kv->restart = kv->part_count > 1;
+    SLD_LIST_EACH (it, &kv->missing)
+        missing_of(it)->tried = missing_of(it)->proved = false; // of which store?
 }
 
 static void on_written(void *user, const struct sld_consul_answer *a)
@@ -127,10 +134,10 @@ static void on_written(void *user, const struct sld_consul_answer *a)
         SLD_LOG(SLD_INFO, "source", "consul_no_sentinel", SLD_KS("root", kv->root),
                 SLD_KC("reason", a->err->msg));
         kv->trust = KV_PLAIN;
-    } else if (!done && kv->trust == KV_MARKING && kv->seen.there && kv->seen.id[0]) {
-        sure(kv); // somebody else was first
-    } else if (!done) {
+    } else if (a->err) {
         sld_timer_start(kv->again, RETRY_MS);
+    } else if (!done) {
+        check_sentinel(kv); // somebody else was first
     } else if (kv->trust == KV_MARKING) {
         // The watch shows it in a moment; what it shows until then is older.
         kv->seen.there = true;
@@ -256,10 +263,10 @@ void kv_trust_look(struct kv *kv, bool went_back)
             doubt(kv, "Consul's index went back, and most keys are missing");
         break;
     case KV_DOUBT:
-        if (kv_parts_read(kv) && !kv->restart)
-            look_again(kv);
         break;
     }
+    if (kv->trust == KV_DOUBT && kv_parts_read(kv) && !kv->restart)
+        look_again(kv);
     if (kv->trust == KV_SURE || kv->trust == KV_PLAIN) {
         kv->was_sure = true;
         kv->sure_units = kv->units;
@@ -269,11 +276,6 @@ void kv_trust_look(struct kv *kv, bool went_back)
 }
 
 // ---- Missing keys ----
-
-static struct kv_key *missing_of(struct sld_list *link)
-{
-    return SLD_CONTAINER_OF(link, struct kv_key, in_missing);
-}
 
 void kv_missing(struct kv_key *k)
 {
@@ -353,7 +355,9 @@ static void on_key(void *user, const struct sld_consul_answer *a)
     k->call = NULL;
     kv->asking--;
     bool back = a->index < kv->top_index;
-    k->proved = !a->err && a->status == 404 && a->known_leader && !back;
+    bool sure = kv->trust == KV_SURE || kv->trust == KV_PLAIN;
+    k->tried = sure;
+    k->proved = sure && !a->err && a->status == 404 && a->known_leader && !back;
     if (is_denied(a)) {
         denied_set(kv, sld_str_c(k->path), a);
         sld_list_remove(&k->in_missing);
@@ -383,7 +387,7 @@ static void prove(struct kv *kv)
         struct kv_key *k = missing_of(it);
         if (kv->asking >= BATCH_MAX)
             return;
-        if (k->tried)
+        if (k->tried || k->call)
             continue;
         k->tried = true;
         k->call = key_ask(kv, sld_str_c(k->path), on_key, k);
@@ -402,44 +406,60 @@ static void remove_proved(struct kv *kv)
 
 // ---- The sentinel, asked for ----
 
-static void sentinel_answer(const struct sld_consul_answer *a, struct kv_sentinel *now)
+// What is there now; false: the answer does not say.
+static bool sentinel_answer(const struct sld_consul_answer *a, struct kv_sentinel *now)
 {
     struct sld_arena arena = {0};
     struct kv_item *items = NULL;
     size_t n = 0;
     struct sld_str text;
     *now = (struct kv_sentinel){0};
-    if (kv_read_items(&arena, a->body, &items, &n) && n == 1 &&
+    if (a->err || !a->known_leader)
+        return false;
+    bool ok = a->status == 404;
+    if (!ok && kv_read_items(&arena, a->body, &items, &n) && n == 1 &&
         sld_base64_decode(&arena, items[0].value, &text)) {
-        now->there = true;
+        ok = now->there = true;
+        now->index = items[0].index;
         sentinel_read(text, now);
     }
     sld_arena_fini(&arena);
+    return ok;
+}
+
+// While the store was sure: IT is what there is of the sentinel, HAD whether answers had one.
+static void sentinel_judge(struct kv *kv, const struct kv_sentinel *it, bool had)
+{
+    bool same = sld_str_eq(sld_str_c(it->id), sld_str_c(kv->id));
+    if (!it->there)
+        doubt(kv, "Consul does not have the key solder/sentinel any more");
+    else if (it->trust)
+        sentinel_write(kv);
+    else if (!same)
+        doubt(kv, "Consul has another key solder/sentinel than before");
+    else if (had)
+        remove_proved(kv);
+    else
+        kv_parts_reread(kv); // the answers without it are older than the right to read it
 }
 
 static void on_sentinel(void *user, const struct sld_consul_answer *a)
 {
     struct kv *kv = user;
-    struct kv_sentinel now = {0};
-    bool whole = !a->err && a->known_leader;
+    struct kv_sentinel now;
+    bool had = kv->seen.there;
     kv->check = NULL;
-    if (whole && a->status == 200)
-        sentinel_answer(a, &now);
-    bool same = sld_str_eq(sld_str_c(now.id), sld_str_c(kv->id));
-    if (kv->trust != KV_SURE) {
-        // another look decides
-    } else if (is_denied(a)) {
+    if (is_denied(a)) {
         denied_set(kv, KV_SENTINEL, a);
-    } else if (whole && a->status == 404) {
-        doubt(kv, "Consul does not have the key solder/sentinel any more");
-    } else if (now.there && !same && !now.trust) {
-        doubt(kv, "Consul has another key solder/sentinel than before");
-    } else if (now.there && same && kv->seen.there) {
-        remove_proved(kv);
-    } else if (now.there && same) {
-        kv_parts_reread(kv); // the answers without it are older than the right to read it
-    } else {
+    } else if (!sentinel_answer(a, &now)) {
         sld_timer_start(kv->again, RETRY_MS);
+    } else {
+        kv->seen = now;
+        if (kv->trust == KV_SURE)
+            sentinel_judge(kv, &now, had);
+        else if (kv->trust == KV_MARKING && !now.id[0])
+            sentinel_write(kv);
+        kv_trust_look(kv, false); // it may be all that was missing
     }
     kv_look(kv);
     kv_parts_tidy(kv);
@@ -495,7 +515,7 @@ static void on_again(void *user)
 {
     struct kv *kv = user;
     if (kv->trust == KV_MARKING && !kv->write)
-        sentinel_write(kv);
+        check_sentinel(kv);
     else if (kv->trust == KV_NEW && !kv->check && kv_parts_read(kv))
         first_look(kv);
     else if (kv->trust == KV_SURE && !kv->seen.there)
