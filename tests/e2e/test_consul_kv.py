@@ -1,6 +1,7 @@
 """Configuration in Consul's key-value store, against a real Consul."""
 
 import json
+import shutil
 
 import pytest
 import yaml
@@ -504,3 +505,47 @@ def test_many_keys(make_site, make_consul):
     w.consul.write(host("v1", "again"), host("zzz", "again"))
     w.says("v1", "again")
     w.says("zzz", "again")
+
+
+def test_sentinel_is_mended(world):
+    """Somebody who cleans up what he does not know takes the sentinel alone: it is written again, nothing else
+    happens."""
+    world.start()
+    world.says("one", "first")
+    before = world.consul.get(SENTINEL).doc["id"]
+    world.consul.delete(SENTINEL)
+    after = eventually(lambda: world.consul.get(SENTINEL))
+    assert after.doc["id"] != before
+    world.healed()
+    world.consul.remove(host("one", ""))
+    world.consul.write(host("two", "after"))
+    world.says("two", "after")
+    world.gone("one")
+
+
+def test_certificates_are_reloaded(make_site, make_consul, tmp_path):
+    """A client certificate that is replaced counts with the next connection."""
+    w = World(make_site(gateway_=False), make_consul(tls="mutual"))
+    w.consul.write(host("one", "first"))
+    cert, key = tmp_path / "client.pem", tmp_path / "client.key"
+    shutil.copy(w.consul.dir / "ca.pem", cert)  # none that the agent knows
+    shutil.copy(w.consul.dir / "client.key", key)
+    where = f"consuls://localhost:{w.consul.port}/gloo"
+    w.start(configs=[where], wait=False, envoy=False,
+            env={"CONSUL_CACERT": str(w.consul.dir / "ca.pem"), "CONSUL_CLIENT_CERT": str(cert),
+                 "CONSUL_CLIENT_KEY": str(key)})
+    eventually(lambda: w.source(where).get("problem"))
+    shutil.copy(w.consul.dir / "client.pem", cert)
+    eventually(lambda: w.site.object("virtualservices", "one")["state"] == "Accepted", 30)
+
+
+def test_data_center(make_site, make_consul):
+    """consul.datacenter goes with every question: one that does not exist is told, the agent's own is read."""
+    w = World(make_site(gateway_=False), make_consul(dc="east"))
+    w.consul.write(host("one", "first"))
+    settings = w.site.dir / "settings.yaml"
+    settings.write_text(yaml.safe_dump({"consul": {"datacenter": "nowhere"}}))
+    w.start("--settings", settings, wait=False, envoy=False)
+    w.problem("datacenter")
+    settings.write_text(yaml.safe_dump({"consul": {"datacenter": "east"}}))
+    eventually(lambda: w.site.object("virtualservices", "one")["state"] == "Accepted")
