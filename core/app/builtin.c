@@ -54,6 +54,7 @@ const size_t sld_builtin_discovery_count = SLD_ARRAY_LEN(sld_builtin_discoveries
     X(access_logging_service)                                                                      \
     X(auto_host_rewrite)                                                                           \
     X(cors)                                                                                        \
+    X(extensions)                                                                                  \
     X(faults)                                                                                      \
     X(grpc_web)                                                                                    \
     X(gzip)                                                                                        \

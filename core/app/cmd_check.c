@@ -15,6 +15,7 @@ static int run(struct sld_args *a)
         .settings_file = sld_args_get(a, "settings"),
         .settings_name = sld_args_get(a, "settings-name"),
         .services = sld_args_get(a, "services"),
+        .plugins = sld_args_get(a, "plugins"),
     };
     struct sld_err err = {0};
     struct sld_findings r = {.least = sld_args_has(a, "notes") ? SLD_NOTE : SLD_WARNING};
@@ -40,6 +41,7 @@ static int run(struct sld_args *a)
 static const struct sld_flag flags[] = {
     {.name = "notes", .help = "tell of ignored documents and objects without effect too"},
     {.name = "output", .letter = 'o', .arg = "FORMAT", .help = "text (default) or json"},
+    SLD_PLUGINS_FLAG,
     {.name = "services", .arg = "FILE", .help = "services and instances that discovery would find"},
     SLD_SETTINGS_FLAGS,
 };

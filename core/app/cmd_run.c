@@ -4,6 +4,9 @@
 #include "app/flags.h"
 #include "app/server.h"
 
+#include <errno.h>
+#include <unistd.h>
+
 static int run(struct sld_args *a)
 {
     struct sld_server_options o = {
@@ -25,7 +28,10 @@ static int run(struct sld_args *a)
         .admin_client_ca = sld_args_get(a, "admin-client-ca"),
         .state_dir = sld_args_get(a, "state-dir"),
         .log_level = sld_args_get(a, "log-level"),
+        .plugins = sld_args_get(a, "plugins"),
     };
+    if (o.plugins && access(o.plugins, R_OK | X_OK) != 0)
+        return sld_usage("--plugins: the folder %s cannot be read: %s", o.plugins, strerror(errno));
     const char *format = sld_args_get(a, "log-format");
     if (format && strcmp(format, "json") && strcmp(format, "text"))
         return sld_usage("--log-format takes json or text, not %s", format);
@@ -69,6 +75,7 @@ static const struct sld_flag flags[] = {
      .arg = "LEVEL",
      .env = "SOLDER_LOG_LEVEL",
      .help = "debug, info (default), warn or error"},
+    SLD_PLUGINS_FLAG,
     {.name = "secrets",
      .arg = "STORE",
      .env = "SOLDER_SECRETS",

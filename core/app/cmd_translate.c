@@ -96,6 +96,7 @@ static int run(struct sld_args *a)
         .settings_file = sld_args_get(a, "settings"),
         .settings_name = sld_args_get(a, "settings-name"),
         .services = sld_args_get(a, "services"),
+        .plugins = sld_args_get(a, "plugins"),
     };
     struct sld_err err = {0};
     int code = SLD_EXIT_OK;
@@ -125,6 +126,7 @@ static int run(struct sld_args *a)
 static const struct sld_flag flags[] = {
     {.name = "name", .arg = "NAME", .help = "only the resource of that name"},
     {.name = "output", .letter = 'o', .arg = "FORMAT", .help = "yaml (default) or json"},
+    SLD_PLUGINS_FLAG,
     {.name = "role",
      .arg = "ROLE",
      .help = "only what Envoys of that role get, such as gloo-system~gateway-proxy"},

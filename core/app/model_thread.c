@@ -8,6 +8,7 @@
 
 #include "app/builtin.h"
 #include "app/model_place.h"
+#include "plugin/shape.h"
 #include "app/publish.h"
 #include "app/settings.h"
 
@@ -30,7 +31,8 @@ enum letter_kind {
     INSTANCES,
     ANSWERED,
     SERVE_RESTORED,
-    VERDICT
+    VERDICT,
+    PLUGINS
 };
 
 struct letter {
@@ -72,6 +74,7 @@ struct sld_model_thread {
     pthread_t thread;
     struct sld_intake *intake;
     struct sld_translate *translate;
+    struct sld_plugins *plugins; // NULL: none
     struct sld_object *settings_file; // --settings
     struct sld_object *settings;      // the resource in use
     struct sld_arena_obj *in_force;   // both merged: Gloo__Settings
@@ -580,6 +583,44 @@ static void source_told(struct sld_model_thread *m, struct sld_str source,
         sld_map_set(&m->places.keepers, source, m);
 }
 
+// ---- Plugins ----
+
+static void on_plugin(void *user, struct sld_str name, struct sld_plugin_slot *slot)
+{
+    struct sld_model_thread *m = user;
+    sld_translate_set_plugin(m->translate, name, slot);
+    if (!slot)
+        SLD_LOG(SLD_INFO, "app", "plugin_gone", SLD_KS("plugin", name));
+    else if (slot->plugin)
+        SLD_LOG(SLD_INFO, "app", "plugin_loaded", SLD_KS("plugin", name),
+                SLD_KS("version", sld_plugin_info(slot->plugin)->version));
+    else
+        SLD_LOG(SLD_LOG_ERROR, "app", "plugin_broken", SLD_KS("plugin", name), SLD_KS("msg", slot->error));
+}
+
+static void on_plugin_problem(void *user, struct sld_str name, struct sld_str words)
+{
+    (void)user;
+    SLD_LOG(SLD_LOG_ERROR, "app", "plugin_refused", SLD_KS("plugin", name), SLD_KS("error", words),
+            SLD_KC("msg", "the new version could not be loaded; the one before goes on"));
+}
+
+static void read_plugins(struct sld_model_thread *m)
+{
+    struct sld_err err = {0};
+    if (m->plugins && sld_plugins_reread(m->plugins, &err))
+        SLD_LOG(SLD_LOG_ERROR, "app", "plugins_unreadable", SLD_KC("msg", err.msg));
+}
+
+static void start_plugins(struct sld_model_thread *m)
+{
+    struct sld_plugins_events ev = {.on_plugin = on_plugin, .on_problem = on_plugin_problem, .user = m};
+    if (!m->opt.plugins)
+        return;
+    m->plugins = sld_plugins_create(sld_str_c(m->opt.plugins), &sld_plugin_limits_default, &ev);
+    read_plugins(m);
+}
+
 static void source_gone(struct sld_model_thread *m, struct sld_str source)
 {
     sld_xfree(sld_map_remove(&m->sources, source));
@@ -657,6 +698,9 @@ static void letter_run(struct sld_message *msg)
         break;
     case SERVE_RESTORED:
         m->serve_restored = true;
+        break;
+    case PLUGINS:
+        read_plugins(m);
         break;
     case VERDICT:
         if (l->flag)
@@ -840,6 +884,11 @@ void sld_model_thread_verdict(struct sld_model_thread *m, bool taken, struct sld
     post(l);
 }
 
+void sld_model_thread_plugins(struct sld_model_thread *m)
+{
+    post(letter(m, PLUGINS, SLD_STR("")));
+}
+
 // ---- Life ----
 
 static void *thread_main(void *arg)
@@ -873,6 +922,7 @@ struct sld_model_thread *sld_model_thread_start(struct sld_loop *io,
     };
     m->translate = sld_translate_create(&to);
     sld_translate_settings_in_use(m->translate, o->settings_key);
+    start_plugins(m);
     struct sld_intake_options in = o->intake;
     in.default_ns = o->default_ns;
     struct sld_intake_events ev = {.on_object = on_object,
@@ -900,6 +950,7 @@ void sld_model_thread_stop(struct sld_model_thread *m)
     sld_loop_destroy(m->loop);
     sld_intake_destroy(m->intake);
     sld_translate_destroy(m->translate);
+    sld_plugins_destroy(m->plugins);
     SLD_UNREF(m->settings);
     SLD_UNREF(m->settings_file);
     SLD_UNREF(m->in_force);

@@ -53,6 +53,7 @@ struct sld_model_options {
     struct sld_str settings_key;      // of the Settings resource
     struct sld_str default_ns;
     struct sld_intake_options intake; // default_ns is set by us
+    const char *plugins;              // folder of plugins, or NULL
     struct sld_state_dir *state;      // or NULL
     enum sld_level log_level;         // when no setting says another; fixed when LOG_FIXED
     bool log_fixed;
@@ -127,6 +128,8 @@ void sld_model_thread_instances(struct sld_model_thread *m, struct sld_str regis
 // Letters that were sent so far, by any of these functions. Letters about services have news, also when
 // nothing follows from them.
 uint64_t sld_model_thread_sent(const struct sld_model_thread *m);
+// The folder of plugins may have changed.
+void sld_model_thread_plugins(struct sld_model_thread *m);
 // All sources are told and restored forms too: what was restored may be served when they do not
 // sync in time.
 void sld_model_thread_serve_restored(struct sld_model_thread *m);

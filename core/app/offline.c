@@ -6,6 +6,7 @@
 
 #include "app/builtin.h"
 #include "app/settings.h"
+#include "plugin/shape.h"
 #include "source/dir/dir.h"
 
 struct load {
@@ -249,6 +250,31 @@ static enum sld_rc read_services(struct load *l, const struct sld_offline_option
     return opt->services ? sld_discovery_read(sld_str_c(opt->services), &ev, err) : SLD_OK;
 }
 
+static void on_plugin(void *user, struct sld_str name, struct sld_plugin_slot *slot)
+{
+    struct load *l = user;
+    sld_translate_set_plugin(l->o->translate, name, slot);
+}
+
+static void on_plugin_problem(void *user, struct sld_str name, struct sld_str words)
+{
+    (void)user;
+    (void)name;
+    (void)words;
+}
+
+// Plugins are there before the documents that name them.
+static enum sld_rc read_plugins(struct load *l, const struct sld_offline_options *opt, struct sld_err *err)
+{
+    if (!opt->plugins)
+        return SLD_OK;
+    struct sld_plugins_events ev = {.on_plugin = on_plugin, .on_problem = on_plugin_problem, .user = l};
+    struct sld_plugins *p = sld_plugins_create(sld_str_c(opt->plugins), &sld_plugin_limits_default, &ev);
+    enum sld_rc rc = sld_plugins_reread(p, err);
+    sld_plugins_destroy(p);
+    return rc;
+}
+
 // An intake and a translation with nothing in them.
 static void start(struct load *l, const struct sld_offline_options *opt)
 {
@@ -296,11 +322,15 @@ static enum sld_rc load(struct load *l, const struct sld_offline_options *opt, s
     learn(l, opt);
     start(l, opt);
     if (!rc)
+        rc = read_plugins(l, opt, err);
+    if (!rc)
         rc = read_all(l, opt, err);
     if (!rc && learn(l, opt)) {
         stop(l);
         start(l, opt);
-        rc = read_all(l, opt, err);
+        rc = read_plugins(l, opt, err);
+        if (!rc)
+            rc = read_all(l, opt, err);
     }
     if (rc)
         return rc;

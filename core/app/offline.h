@@ -30,6 +30,7 @@ struct sld_offline_options {
     const char *settings_file; // or NULL
     const char *settings_name; // "gloo-system/default" when NULL
     const char *services;      // file of sld_discovery_read, or NULL
+    const char *plugins;       // folder of plugins, or NULL
     int64_t now_s;             // 0 = the clock's
 };
 

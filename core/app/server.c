@@ -157,6 +157,15 @@ static void on_term(int signum, void *user)
         sld_edge_stop(s->edge); // a second call skips the waiting
 }
 
+// A file that is half written does not load, and what was loaded goes on; its end is told too.
+static void on_plugin_file(enum sld_fs_event ev, struct sld_str path, void *user)
+{
+    (void)path;
+    struct server *s = user;
+    if (ev != SLD_FS_WRITING)
+        sld_model_thread_plugins(s->model);
+}
+
 static void look_at_settings(struct server *s, bool asked);
 
 static void on_hup(int signum, void *user)
@@ -166,6 +175,7 @@ static void on_hup(int signum, void *user)
     look_at_settings(s, true);
     SLD_LOG(SLD_INFO, "app", "reread", SLD_KC("msg", "reading all sources again"));
     server_sources_reread(s, SLD_STR_NONE);
+    sld_model_thread_plugins(s->model);
     sld_admin_reload(s->admin);
     server_reload_xds_tls(s);
 }
@@ -342,6 +352,7 @@ static enum sld_rc start_model(struct server *s, struct sld_err *err)
         .settings = s->settings_restored,
         .settings_key = s->settings_key,
         .state = s->state,
+        .plugins = s->opt->plugins,
         .log_level = SLD_INFO,
         .log_fixed = s->opt->log_level != NULL,
         .on_news = on_news,
@@ -413,6 +424,8 @@ static enum sld_rc start(struct server *s, struct sld_err *err)
         rc = start_model(s, err);
     if (rc)
         return rc;
+    if (o->plugins)
+        s->plugins = sld_fswatch_create(s->io, sld_str_c(o->plugins), on_plugin_file, s);
     server_sources_tell(s);
     sld_model_thread_place(s->model, sld_str_c(server_state_dir(s)));
     if (o->settings_file)
@@ -445,6 +458,7 @@ static void on_xds_stopped(void *user)
 static void stop(struct server *s)
 {
     server_sources_close(s);
+    sld_fswatch_destroy(s->plugins);
     sld_admin_destroy(s->admin);
     s->admin = NULL;
     if (s->model)

@@ -23,6 +23,7 @@ struct sld_server_options {
     const char *admin_cert, *admin_key, *admin_client_ca;
     const char *state_dir; // NULL: from settings, else /var/lib/solder
     const char *log_level; // or NULL
+    const char *plugins;   // folder of plugins, or NULL
 };
 
 // Runs until a signal ends it. Returns the process's exit code; why it could not start goes to

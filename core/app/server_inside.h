@@ -73,6 +73,7 @@ struct server {
     struct sld_map wanted[2]; // by enum sld_want_kind: keys
     bool complete;            // what is wanted is known: sources that tell by themselves were read once
     struct sld_signal *term, *intr, *hup;
+    struct sld_fswatch *plugins; // of --plugins, or NULL
     struct sld_timer *restore_wait, *state_look;
     char state_problem[256]; // as told last; "" = none
     char unread[512];        // why nothing is served yet

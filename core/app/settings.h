@@ -17,6 +17,12 @@
         .help = "the Settings resource; default gloo-system/default"                               \
     }
 
+#define SLD_PLUGINS_FLAG                                                                           \
+    {                                                                                              \
+        .name = "plugins", .arg = "DIR", .env = "SOLDER_PLUGINS",                                  \
+        .help = "folder of plugins: NAME.lua, or NAME with plugin.lua in it"                       \
+    }
+
 // Reads --settings FILE (YAML or JSON; Kubernetes or flat form). The object is in *OUT (unref);
 // findings are in its `findings`; its errors make this SLD_INVALID with the first one as words.
 SLD_NODISCARD enum sld_rc sld_settings_read(const char *file, struct sld_object **out,

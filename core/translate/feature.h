@@ -58,6 +58,7 @@ struct tr_vhost {
     Env__Route__VirtualHost *vh;
     struct tr_clusters
         *clusters; // existing clusters that requests go to; features add theirs (tr_clusters_add)
+    bool refused;  // set by a feature, with a finding: nothing of it is served
 };
 
 // A route in the making.
@@ -71,6 +72,7 @@ struct tr_route {
     Env__Route__Route *route;
     Env__Route__RouteAction *action;    // NULL: redirect or direct response
     const struct tr_upstream *upstream; // facts of a single destination that exists, else NULL
+    bool refused; // set by a feature, with a finding: it answers as an invalid route
 };
 
 // One of several destinations of a route.
@@ -92,6 +94,7 @@ struct tr_cluster {
 // What is checked of a document alone, before it counts; findings of severity error keep it from
 // being accepted. Paths are below the report's prefix, which stands at the options.
 struct sld_feature_check {
+    const struct sld_translate *t;
     struct sld_report *report;
     const struct Gloo__Settings *settings; // may be NULL
     // exactly one of these is set
@@ -114,6 +117,7 @@ struct sld_feature {
     // The fields it serves, "<Message>.<field>" as users write it, then NULL. They are of state OPTION
     // in model/proto, and no other feature's; one that nobody serves gives whoever sets it a warning.
     const char *options[SLD_FEATURE_OPTIONS_MAX];
+    bool late; // runs behind all that are not
     void (*check)(const struct sld_feature_check *c);
     // Called for every listener; L->http or L->gateway->options tell whether the option is set.
     void (*listener)(struct tr_listener *l);

@@ -234,6 +234,8 @@ struct sld_translate {
     struct sld_table *defaults;     // one row "served" while the default gateways are in service
     struct sld_table *clock;        // one row "now": struct tr_clock
     struct sld_table *refused, *held;
+    struct sld_table *plugins; // struct sld_plugin_slot
+    const struct sld_feature **features; // opt.features in the order they run in
     struct sld_table *services, *instances; // struct sld_service, struct sld_instances
     struct sld_table *wanted; // keys of upstreams without a document that somebody refers to
     struct sld_table *all_wanted; // one row while a route leaves the choice to the request
@@ -334,6 +336,8 @@ int64_t tr_now(struct sld_translate *t, struct sld_ctx *ctx);
 const struct tr_upstream *tr_upstream(struct tr *tr, struct sld_str ns, struct sld_str name);
 const struct tr_group *tr_group(struct tr *tr, struct sld_str ns, struct sld_str name);
 const struct tr_secret *tr_secret(struct tr *tr, struct sld_str ns, struct sld_str name);
+// The plugin NAME, or NULL; recorded.
+const struct sld_plugin_slot *tr_plugin(struct tr *tr, struct sld_str name);
 // The decoded message of a secret, for values; the row becomes tainted. NULL when there is none.
 const Gloo__Secret *tr_secret_values(struct tr *tr, struct sld_str ns, struct sld_str name);
 

@@ -147,7 +147,9 @@ static void make(struct tr_build *b, const struct tr_leaf *leaf, size_t index, s
     said = report->count;
     errors = report->errors;
     features(&r);
-    if (b->replace && report->errors > errors) {
+    if (r.refused) {
+        route = invalid_route(b, route);
+    } else if (b->replace && report->errors > errors) {
         downgrade(report, said, errors);
         sld_report_add(report, SLD_NOTE, SLD_ROUTE_REPLACED, SLD_STR(""),
                        "requests of this route get the answer that invalidConfigPolicy sets");

@@ -283,6 +283,11 @@ const struct tr_secret *tr_secret(struct tr *tr, struct sld_str ns, struct sld_s
     return facts(tr, tr->t->secrets, SLD_KIND_SECRET, ns, name);
 }
 
+const struct sld_plugin_slot *tr_plugin(struct tr *tr, struct sld_str name)
+{
+    return sld_ctx_get(tr->ctx, tr->t->plugins, sld_flow_key(tr->t->flow, name));
+}
+
 const Gloo__Secret *tr_secret_values(struct tr *tr, struct sld_str ns, struct sld_str name)
 {
     // Whoever reads values reads the facts too: their readers tell whether a secret is in use.

@@ -1,5 +1,5 @@
 // The tables, what goes in and what comes out.
-#include "translate/inside.h"
+#include "translate/feature.h"
 
 #include <stdlib.h>
 
@@ -95,6 +95,7 @@ static void declare_sources(struct sld_translate *t)
     t->clock = sld_flow_source(t->flow, "clock");
     t->refused = sld_flow_source(t->flow, "refused");
     t->held = sld_flow_source(t->flow, "held");
+    t->plugins = sld_flow_source(t->flow, "plugins");
     t->services = sld_flow_source(t->flow, "services");
     t->services_by_name = index_of(t, "services_by_name", t->services, tr_index_services);
     t->instances = sld_flow_source(t->flow, "instances");
@@ -368,10 +369,24 @@ void sld_translate_set_now(struct sld_translate *t, int64_t now_s)
     SLD_UNREF(c);
 }
 
+static void order_features(struct sld_translate *t)
+{
+    size_t n = t->opt.feature_count, k = 0;
+    t->features = sld_xcalloc(n, sizeof(*t->features));
+    for (int late = 0; late < 2; late++) {
+        for (size_t i = 0; i < n; i++) {
+            if (t->opt.features[i]->late == (bool)late)
+                t->features[k++] = t->opt.features[i];
+        }
+    }
+    t->opt.features = t->features;
+}
+
 struct sld_translate *sld_translate_create(const struct sld_translate_options *o)
 {
     struct sld_translate *t = SLD_NEW(struct sld_translate);
     t->opt = *o;
+    order_features(t);
     tr_serve_options(t);
     t->flow = sld_flow_create();
     t->changes = SLD_NEW(struct changes);
@@ -441,6 +456,7 @@ void sld_translate_destroy(struct sld_translate *t)
     for (struct sld_umap_slot *s; (s = sld_umap_next(&t->places, &at));)
         place_drop(s->value);
     sld_umap_fini(&t->places);
+    sld_xfree(t->features);
     sld_umap_fini(&t->orphans);
     at = 0;
     for (struct sld_umap_slot *s; (s = sld_umap_next(&t->troubles, &at));)
@@ -603,6 +619,44 @@ void sld_translate_set(struct sld_translate *t, struct sld_ident id, struct sld_
     // Its errors may be new where the status is not.
     touch(t->changes, id.kind, key);
     SLD_UNREF(o);
+}
+
+// Decodes the documents of kind K that speak of plugin NAME anew.
+static void check_again(struct sld_translate *t, enum sld_kind k, struct sld_str name)
+{
+    sld_id *keys = sld_xcalloc(sld_flow_count(t->raw[k]) + 1, sizeof(*keys)), key;
+    size_t n = 0, at = 0;
+    const void *row;
+    while (sld_flow_next(t->raw[k], &at, &key, &row)) {
+        if (sld_str_find(((const struct sld_object *)row)->raw->text, name) >= 0)
+            keys[n++] = key;
+    }
+    for (size_t i = 0; i < n; i++) {
+        struct sld_object *o = decode_present(t, keys[i], tr_place(t, k, keys[i]));
+        sld_flow_set(t->raw[k], keys[i], o);
+        tr_refers_set(t, keys[i], o);
+        touch(t->changes, k, keys[i]);
+        SLD_UNREF(o);
+    }
+    sld_xfree(keys);
+}
+
+void sld_translate_set_plugin(struct sld_translate *t, struct sld_str name, struct sld_plugin_slot *plugin)
+{
+    static const enum sld_kind holders[] = {SLD_KIND_GATEWAY, SLD_KIND_ROUTE_OPTION, SLD_KIND_ROUTE_TABLE,
+                                            SLD_KIND_VIRTUAL_HOST_OPTION, SLD_KIND_VIRTUAL_SERVICE};
+    sld_id key = sld_flow_key(t->flow, name);
+    if (plugin)
+        sld_flow_set(t->plugins, key, plugin);
+    else
+        sld_flow_delete(t->plugins, key);
+    for (size_t i = 0; i < SLD_ARRAY_LEN(holders); i++)
+        check_again(t, holders[i], name);
+}
+
+const struct sld_plugin_slot *sld_translate_plugin(const struct sld_translate *t, struct sld_str name)
+{
+    return sld_flow_get(t->plugins, sld_flow_key(t->flow, name));
 }
 
 void sld_translate_restore_refusal(struct sld_translate *t, struct sld_ident id,

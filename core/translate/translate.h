@@ -11,6 +11,7 @@
 
 struct sld_translate;
 struct sld_feature; // feature.h
+struct sld_plugin_slot; // of the plugin room, which is below this one
 struct Gloo__Settings;
 
 struct sld_translate_options {
@@ -55,6 +56,11 @@ void sld_translate_settings_in_use(struct sld_translate *t, struct sld_str key);
 // there.
 void sld_translate_set_service(struct sld_translate *t, struct sld_str registry, struct sld_str name,
                                struct sld_service *s);
+// Plugin NAME as the plugin room keeps it (a struct sld_plugin_slot; a reference is taken); NULL: there is
+// none. Documents that name it are checked anew.
+void sld_translate_set_plugin(struct sld_translate *t, struct sld_str name, struct sld_plugin_slot *plugin);
+// What was set last, or NULL; borrowed.
+const struct sld_plugin_slot *sld_translate_plugin(const struct sld_translate *t, struct sld_str name);
 // The instances of a service; NULL: not known.
 void sld_translate_set_instances(struct sld_translate *t, struct sld_str registry,
                                  struct sld_str service, struct sld_instances *i);

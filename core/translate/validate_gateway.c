@@ -30,7 +30,7 @@ static void check_http(const struct sld_translate *t, const Gloo__HttpGateway *g
         sld_report_leave(r, at);
     }
     if (g->options)
-        check_options(t, &(struct sld_feature_check){.report = r, .http_listener = g->options},
+        check_options(t, &(struct sld_feature_check){.t = t, .report = r, .http_listener = g->options},
                       "options");
     sld_report_leave(r, before);
 }
@@ -151,7 +151,7 @@ void tr_validate_gateway(const struct sld_translate *t, const Gloo__Gateway *g,
 {
     check_annotations(g, r);
     if (g->options)
-        check_options(t, &(struct sld_feature_check){.report = r, .listener = g->options},
+        check_options(t, &(struct sld_feature_check){.t = t, .report = r, .listener = g->options},
                       "options");
     if (g->gateway_type_case == GLOO__GATEWAY__GATEWAY_TYPE_HTTP_GATEWAY)
         check_http(t, g->http_gateway, r);

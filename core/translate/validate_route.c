@@ -25,7 +25,7 @@ static void check_vhost_options(const struct sld_translate *t, const Gloo__Virtu
                                 struct sld_report *r)
 {
     if (o)
-        check_options(t, &(struct sld_feature_check){.report = r, .virtual_host = o}, "options");
+        check_options(t, &(struct sld_feature_check){.t = t, .report = r, .virtual_host = o}, "options");
 }
 
 static void check_route_options(const struct sld_translate *t, const Gloo__RouteOptions *o,
@@ -33,7 +33,7 @@ static void check_route_options(const struct sld_translate *t, const Gloo__Route
 {
     if (o)
         check_options(t,
-                      &(struct sld_feature_check){.report = r, .route = o, .route_object = route},
+                      &(struct sld_feature_check){.t = t, .report = r, .route = o, .route_object = route},
                       "options");
 }
 
@@ -48,7 +48,7 @@ static void check_weights(const struct sld_translate *t, Gloo__WeightedDestinati
         if (!d[i]->options)
             continue;
         struct sld_str before = sld_report_enter(r, "destinations", (long)i);
-        check_options(t, &(struct sld_feature_check){.report = r, .weighted = d[i]->options},
+        check_options(t, &(struct sld_feature_check){.t = t, .report = r, .weighted = d[i]->options},
                       "options");
         sld_report_leave(r, before);
     }

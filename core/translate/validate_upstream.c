@@ -150,7 +150,7 @@ static void check_connections(const Gloo__Upstream *u, struct sld_report *r)
 static void check_features(const struct sld_translate *t, const Gloo__Upstream *u,
                            struct sld_report *r)
 {
-    struct sld_feature_check c = {.report = r, .upstream = u};
+    struct sld_feature_check c = {.t = t, .report = r, .upstream = u};
     for (size_t i = 0; i < t->opt.feature_count; i++) {
         if (t->opt.features[i]->check)
             t->opt.features[i]->check(&c);

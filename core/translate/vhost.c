@@ -276,7 +276,7 @@ static Env__Route__VirtualHost *build(struct tr_build *b, const struct form *f, 
         tr_shadowed(b);
     apply_features(b);
     tr_owners_flush(b);
-    if (!gate(b, vh))
+    if (b->vhost.refused || !gate(b, vh))
         return NULL;
     vh->routes = b->routes;
     vh->n_routes = b->route_count;

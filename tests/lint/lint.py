@@ -22,6 +22,7 @@ PUBLIC = {
     "net": {"http.h", "grpc.h", "address.h", "dns.h"},  # one per protocol; addresses for settings
     "source": {"consul/consul.h", "consul/services.h", "dir/dir.h", "discovery.h", "file.h", "state.h", "store.h"},  # what app creates; its commands
     "secret": {"dir/dir.h", "vault/vault.h"},  # what app registers
+    "plugin": {"shape.h"},  # what app makes of --plugins
     "translate": {"feature.h"},  # the interface of features, also for plugins' hooks
     "xds": {"serve.h", "sm.h"},  # xDS on gRPC; state machines, which edge has too
     "edge": {"bootstrap.h"},  # made without an Envoy, for a command

@@ -55,7 +55,7 @@ SENSITIVE = """TlsSecret.private_key AwsSecret.access_key AwsSecret.secret_key A
 STATES = {
     "Gateway.http_gateway": "BUILT", "Gateway.hybrid_gateway": "KNOWN", "Upstream.kube": "KNOWN",
     "Upstream.gcp": "ENTERPRISE", "Upstream.dns_refresh_rate": "OPTION", "RouteOptions.jwt": "ENTERPRISE",
-    "RouteOptions.extensions": "IGNORED", "SslConfig.sds": "KNOWN", "SslConfig.ssl_files": "BUILT",
+    "RouteOptions.extensions": "BUILT", "SslConfig.sds": "KNOWN", "SslConfig.ssl_files": "BUILT",
     "HttpConnectionManagerSettings.tracing": "OPTION", "DelegateAction.name": "DEPRECATED",
 }
 

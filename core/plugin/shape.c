@@ -1,0 +1,375 @@
+// The hooks of translation. A hook works on a copy of the message: when it fails, nothing of what it did
+// is there, and what it was to shape answers as an invalid route does.
+#include "plugin/shape.h"
+
+#include <stdlib.h>
+
+#include "plugin/handle.h"
+#include "plugin/load.h"
+#include "plugin/value.h"
+#include "translate/feature.h"
+
+#define CONTEXT "solder.context"
+
+// ---- Configurations ----
+
+// A plugin that is configured, and where.
+struct use {
+    struct sld_str name;
+    Google__Protobuf__Value conf;
+    bool inherited; // from the virtual host
+};
+
+struct uses {
+    struct use *items;
+    size_t count;
+};
+
+static void add_uses(struct sld_arena *a, struct uses *u, const Gloo__Extensions *e, bool inherited)
+{
+    for (size_t i = 0; e && i < e->n_configs; i++) {
+        struct use one = {.name = sld_str_c(e->configs[i]->key), .inherited = inherited};
+        google__protobuf__value__init(&one.conf);
+        if (e->configs[i]->value) {
+            one.conf.kind_case = GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE;
+            one.conf.struct_value = e->configs[i]->value;
+        }
+        size_t at = 0;
+        while (at < u->count && !sld_str_eq(u->items[at].name, one.name))
+            at++;
+        if (at == u->count)
+            SLD_PUSH(a, u->items, u->count, one);
+    }
+}
+
+static int by_name(const void *x, const void *y)
+{
+    return sld_str_cmp(((const struct use *)x)->name, ((const struct use *)y)->name);
+}
+
+static void sort_uses(struct uses *u)
+{
+    if (u->count)
+        qsort(u->items, u->count, sizeof(*u->items), by_name);
+}
+
+// Checks the configurations of a document alone.
+static void check_all(const struct sld_feature_check *c, const Gloo__Extensions *e)
+{
+    struct uses u = {0};
+    add_uses(c->report->arena, &u, e, false);
+    sort_uses(&u);
+    for (size_t i = 0; i < u.count; i++) {
+        const struct sld_plugin_slot *slot = sld_translate_plugin(c->t, u.items[i].name);
+        struct sld_str was = c->report->prefix;
+        c->report->prefix = SLD_ARENA_JOIN(c->report->arena, was, SLD_STR(".extensions.configs."), u.items[i].name);
+        if (!slot)
+            sld_report_add(c->report, SLD_WARNING, SLD_PLUGIN_UNKNOWN, SLD_STR(""),
+                           "there is no plugin %.*s, so this has no effect", SLD_FMT(u.items[i].name));
+        else if (!slot->plugin)
+            sld_report_add(c->report, SLD_ERROR, SLD_PLUGIN_BROKEN, SLD_STR(""), "plugin %.*s could not be loaded: %.*s",
+                           SLD_FMT(u.items[i].name), SLD_FMT(slot->error));
+        else
+            sld_plugin_check(slot->plugin, c->report, &u.items[i].conf);
+        c->report->prefix = was;
+    }
+}
+
+static void check(const struct sld_feature_check *c)
+{
+    if (c->route)
+        check_all(c, c->route->extensions);
+    if (c->virtual_host)
+        check_all(c, c->virtual_host->extensions);
+    if (c->http_listener)
+        check_all(c, c->http_listener->extensions);
+}
+
+// ---- A call ----
+
+struct call {
+    struct sld_plugin *plugin;
+    enum sld_hook hook;
+    const Google__Protobuf__Value *conf;
+    struct pl_edit edit;
+    ProtobufCMessage *message; // the copy
+    const char *name;          // of the handle
+    struct tr *tr;
+    struct sld_str ns;               // of the object that is configured
+    const ProtobufCMessage *source;  // as the user wrote it; NULL: none
+    struct tr_listener *listener;    // of shape_listener
+    ProtobufCMessage *hcm;           // the copy; of shape_listener
+};
+
+// A context knows its call, as handles do.
+struct context {
+    struct call *call;
+    uint64_t number;
+};
+
+static struct call *check_context(lua_State *L)
+{
+    struct context *c = luaL_checkudata(L, 1, CONTEXT);
+    if (c->number != pl_host_of(L)->call)
+        pl_error(L, "the context is stale: it was lent to a call that is over");
+    return c->call;
+}
+
+static ProtobufCMessage *unfrozen(const void *message)
+{
+    union {
+        const void *frozen;
+        ProtobufCMessage *own;
+    } u = {message}; // behind a read-only handle
+    return u.own;
+}
+
+// ctx:get(kind, name [, namespace]): another object, read-only, or nil. Recorded.
+static int context_get(lua_State *L)
+{
+    struct call *c = check_context(L);
+    luaL_checkstring(L, 2);
+    luaL_checkstring(L, 3);
+    const struct sld_kind_info *kind = sld_kind_find(pl_str(L, 2));
+    if (!kind)
+        pl_error(L, "there is no kind '%.*s'", SLD_FMT(pl_str(L, 2)));
+    if (kind->kind == SLD_KIND_SECRET || kind->kind == SLD_KIND_SETTINGS)
+        pl_error(L, "a %s cannot be read here; refer to it by secret_ref in the schema", kind->name);
+    struct sld_str ns = lua_isnoneornil(L, 4) ? c->ns : sld_str_c(luaL_checkstring(L, 4));
+    const struct sld_object *o = tr_object(c->tr, kind->kind, sld_arena_str(c->tr->arena, ns),
+                                           sld_arena_str(c->tr->arena, pl_str(L, 3)));
+    pl_spend(L, 100);
+    if (o)
+        pl_push_message(L, &c->edit, unfrozen(sld_object_msg(o)), kind->name, true);
+    else
+        lua_pushnil(L);
+    return 1;
+}
+
+// The whole number of stage NAME.
+static enum sld_stage stage_of(lua_State *L, struct sld_str name)
+{
+    static const char *const names[] = {"fault", "cors", "waf", "authn", "authz", "ratelimit", "accepted", "outauth", "route"};
+    for (size_t i = 0; i < SLD_ARRAY_LEN(names); i++) {
+        if (sld_str_eq(name, sld_str_c(names[i])))
+            return (enum sld_stage)i;
+    }
+    pl_error(L, "there is no stage '%.*s'; there are fault, cors, waf, authn, authz, ratelimit, accepted, outauth and route",
+             SLD_FMT(name));
+}
+
+static int when_of(lua_State *L, struct sld_str word)
+{
+    if (sld_str_eq(word, SLD_STR("before")))
+        return SLD_BEFORE;
+    if (sld_str_eq(word, SLD_STR("after")))
+        return SLD_AFTER;
+    if (word.n && !sld_str_eq(word, SLD_STR("during")))
+        pl_error(L, "'place' is before, during or after, not %.*s", SLD_FMT(word));
+    return SLD_DURING;
+}
+
+// ctx:add_filter{name =, stage =, place =, config = {["@type"] = ...}, disabled =}
+static int context_add_filter(lua_State *L)
+{
+    struct call *c = check_context(L);
+    if (!c->listener || !c->listener->hcm)
+        pl_error(L, "filters can be added to HTTP listeners only, by shape_listener");
+    luaL_checktype(L, 2, LUA_TTABLE);
+    struct sld_str texts[3];
+    static const char *const names[] = {"name", "stage", "place"};
+    struct sld_arena *a = c->edit.arena;
+    for (size_t i = 0; i < 3; i++) {
+        lua_getfield(L, 2, names[i]);
+        texts[i] = lua_isnil(L, -1) ? SLD_STR("") : sld_arena_str(a, pl_str(L, -1));
+        if (!texts[i].n && i < 2)
+            pl_error(L, "add_filter needs '%s'", names[i]);
+        lua_pop(L, 1);
+    }
+    lua_getfield(L, 2, "config");
+    struct sld_report r = {.arena = a};
+    Google__Protobuf__Any *any =
+        sld_doc_decode(a, &google__protobuf__any__descriptor, pl_to_node(L, -1, &c->edit), false, &r);
+    ProtobufCMessage *config = r.errors ? NULL : sld_msg_unpack(a, any);
+    if (r.errors)
+        pl_error(L, "config%s%.*s: %.*s", r.items[0].path.n ? "." : "", SLD_FMT(r.items[0].path), SLD_FMT(r.items[0].message));
+    if (!config)
+        pl_error(L, "config needs \"@type\"");
+    lua_getfield(L, 2, "disabled");
+    tr_filter_add(c->listener, stage_of(L, texts[1]), when_of(L, texts[2]), sld_arena_cstr(a, texts[0]), config,
+                  lua_toboolean(L, -1));
+    return 0;
+}
+
+static int context_index(lua_State *L)
+{
+    struct call *c = check_context(L);
+    struct sld_str key = pl_str(L, 2);
+    if (sld_str_eq(key, SLD_STR("get")))
+        lua_pushcfunction(L, context_get);
+    else if (sld_str_eq(key, SLD_STR("add_filter")))
+        lua_pushcfunction(L, context_add_filter);
+    else if (sld_str_eq(key, SLD_STR("namespace")))
+        pl_push_str(L, c->ns);
+    else if (sld_str_eq(key, SLD_STR("source")) && c->source)
+        pl_push_message(L, &c->edit, unfrozen(c->source), "source", true);
+    else if (sld_str_eq(key, SLD_STR("http")) && c->hcm)
+        pl_push_message(L, &c->edit, c->hcm, "http", false);
+    else if (sld_str_eq(key, SLD_STR("source")) || sld_str_eq(key, SLD_STR("http")))
+        lua_pushnil(L);
+    else
+        pl_error(L, "the context has no '%.*s'; there are get, add_filter, namespace, source and http", SLD_FMT(key));
+    return 1;
+}
+
+static int refuse(lua_State *L)
+{
+    pl_error(L, "the context cannot be written");
+}
+
+static void push_context(lua_State *L, struct call *call)
+{
+    struct context *c = lua_newuserdatauv(L, sizeof(*c), 0);
+    *c = (struct context){call, pl_host_of(L)->call};
+    if (luaL_newmetatable(L, CONTEXT)) {
+        lua_pushcfunction(L, context_index);
+        lua_setfield(L, -2, "__index");
+        lua_pushcfunction(L, refuse);
+        lua_setfield(L, -2, "__newindex");
+        lua_pushboolean(L, 0);
+        lua_setfield(L, -2, "__metatable");
+    }
+    lua_setmetatable(L, -2);
+}
+
+static int call_shape(lua_State *L)
+{
+    struct call *c = lua_touserdata(L, 1);
+    pl_push_hook(L, c->hook);
+    pl_push_conf(L, &c->plugin->conf, c->conf);
+    pl_push_message(L, &c->edit, c->message, c->name, false);
+    push_context(L, c);
+    lua_call(L, 3, 0);
+    pl_freeze_check(L);
+    return 0;
+}
+
+// ---- Secrets ----
+
+static struct sld_str secret_text(const Gloo__Secret *s, struct sld_str key)
+{
+    if (s->kind_case == GLOO__SECRET__KIND_API_KEY && (!key.n || sld_str_eq(key, SLD_STR("apiKey"))))
+        return sld_str_c(s->api_key->api_key);
+    if (s->kind_case != GLOO__SECRET__KIND_HEADER)
+        return SLD_STR_NONE;
+    for (size_t i = 0; i < s->header->n_headers; i++) {
+        if (sld_str_eq(sld_str_c(s->header->headers[i]->key), key) || (!key.n && s->header->n_headers == 1))
+            return sld_str_c(s->header->headers[i]->value);
+    }
+    return SLD_STR_NONE;
+}
+
+static bool secret(void *user, struct sld_str ns, struct sld_str name, struct sld_str key, struct sld_str *out,
+                   struct sld_err *err)
+{
+    struct call *c = user;
+    ns = ns.n ? ns : c->ns;
+    const Gloo__Secret *s = tr_secret_values(c->tr, ns, name);
+    struct sld_str text = s ? secret_text(s, key) : SLD_STR_NONE;
+    if (!text.p) {
+        sld_err_set(err, SLD_NOT_FOUND, s ? "secret %.*s.%.*s has no text of that key" : "there is no secret %.*s.%.*s; %s",
+                    SLD_FMT(ns), SLD_FMT(name), s ? "" : tr_mend_ref(c->tr, SLD_KIND_SECRET, ns, name));
+        return false;
+    }
+    *out = sld_arena_str(c->edit.arena, text);
+    return true;
+}
+
+// ---- The hooks ----
+
+// Runs HOOK of the plugin that U names on a copy of MESSAGE, which then takes its place. False: a finding
+// is on R, and nothing changed.
+static bool shape(struct call *c, const struct use *u, ProtobufCMessage *message, const char *name, struct sld_report *r)
+{
+    const struct sld_plugin_slot *slot = tr_plugin(c->tr, u->name);
+    struct sld_err err = {0};
+    if (!slot)
+        return true; // a warning of the document
+    struct sld_str path = SLD_ARENA_JOIN(c->tr->arena, SLD_STR("options.extensions.configs."), u->name);
+    path = u->inherited ? SLD_STR("") : path;
+    if (!slot->plugin) {
+        sld_report_add(r, SLD_ERROR, SLD_PLUGIN_BROKEN, path, "plugin %.*s could not be loaded: %.*s", SLD_FMT(u->name),
+                       SLD_FMT(slot->error));
+        return false;
+    }
+    if (!(sld_plugin_info(slot->plugin)->hooks & (1U << c->hook)))
+        return true;
+    c->plugin = slot->plugin;
+    c->conf = &u->conf;
+    c->edit = (struct pl_edit){c->tr->arena, c, secret};
+    c->message = sld_msg_copy(c->tr->arena, message);
+    c->name = name;
+    if (pl_call_hook(slot->plugin, c->hook, call_shape, c, &err)) {
+        sld_report_add(r, SLD_ERROR, SLD_PLUGIN_FAILED, path, "%s%s", err.msg,
+                       u->inherited ? "; it is configured at the virtual host" : "");
+        return false;
+    }
+    memcpy(message, c->message, message->descriptor->sizeof_message);
+    return true;
+}
+
+static void route(struct tr_route *r)
+{
+    struct uses u = {0};
+    const Gloo__VirtualHostOptions *vh = r->vhost->options;
+    add_uses(r->tr->arena, &u, r->options ? r->options->extensions : NULL, false);
+    add_uses(r->tr->arena, &u, vh ? vh->extensions : NULL, true);
+    sort_uses(&u);
+    struct call c = {.hook = SLD_HOOK_SHAPE_ROUTE, .tr = r->tr, .ns = r->ns, .source = &r->source->base};
+    for (size_t i = 0; i < u.count && !r->refused; i++)
+        r->refused = !shape(&c, &u.items[i], &r->route->base, "route", r->report);
+    r->action = r->route->action_case == ENV__ROUTE__ROUTE__ACTION_ROUTE ? r->route->route : NULL;
+}
+
+static void virtual_host(struct tr_vhost *v)
+{
+    struct uses u = {0};
+    add_uses(v->tr->arena, &u, v->options ? v->options->extensions : NULL, false);
+    sort_uses(&u);
+    struct call c = {.hook = SLD_HOOK_SHAPE_VIRTUAL_HOST, .tr = v->tr, .ns = v->ns};
+    for (size_t i = 0; i < u.count && !v->refused; i++)
+        v->refused = !shape(&c, &u.items[i], &v->vh->base, "virtual_host", v->report);
+}
+
+// A listener is never withheld because of a plugin: without its edits it goes on.
+static void listener(struct tr_listener *l)
+{
+    struct uses u = {0};
+    struct sld_ident id = {0};
+    add_uses(l->tr->arena, &u, l->http ? l->http->extensions : NULL, false);
+    sort_uses(&u);
+    if (u.count)
+        id.ns = sld_str_c(l->gateway->metadata->namespace_);
+    struct sld_str was = sld_report_enter(l->report, "httpGateway", -1);
+    for (size_t i = 0; i < u.count; i++) {
+        size_t filters = l->filter_count;
+        struct call c = {.hook = SLD_HOOK_SHAPE_LISTENER, .tr = l->tr, .ns = id.ns, .source = &l->gateway->base, .listener = l};
+        c.hcm = l->hcm ? sld_msg_copy(l->tr->arena, &l->hcm->base) : NULL;
+        if (!shape(&c, &u.items[i], &l->listener->base, "listener", l->report))
+            l->filter_count = filters;
+        else if (c.hcm)
+            memcpy(l->hcm, c.hcm, c.hcm->descriptor->sizeof_message);
+    }
+    sld_report_leave(l->report, was);
+}
+
+const struct sld_feature sld_feature_extensions = {
+    .name = "extensions",
+    .help = "Hooks of plugins that options.extensions.configs names.",
+    .options = {"HttpListenerOptions.extensions", "RouteOptions.extensions", "VirtualHostOptions.extensions"},
+    .late = true,
+    .check = check,
+    .listener = listener,
+    .virtual_host = virtual_host,
+    .route = route,
+};
