@@ -308,6 +308,48 @@ def test_data_centers(make_world, make_consul):
     assert "dc9" in eventually(lambda: w.problem()["problem"] if "dc9" in str(w.problem()) else None or "dc9" in w.site.log_text() and "dc9")
 
 
+# ---- Settings ----
+
+def test_which_services_are_discovered(make_world):
+    """discovery.udsOptions and consulDiscovery.serviceTagsAllowlist say which services become upstreams; both are
+    followed while Solder runs, and destination.consul needs neither."""
+    w = make_world().settings(discovery={"udsOptions": {"watchLabels": {"team": "a"}}})
+    w.routes(route("/one", to("one")), route("/two", to("two")), route("/", consul_to("two"))).start()
+    w.instance("1", service="one", tags=["team=a"])
+    w.instance("2", service="two", tags=["public"])
+    w.wait_answers("1", path="/one")
+    w.wait_answers(503, path="/two")
+    w.wait_answers("2")
+    w.settings(consulDiscovery={"serviceTagsAllowlist": ["public"]})
+    w.wait_answers("2", path="/two")
+    w.site.wait_state("VirtualService", "web", "Warning", "SLD0201")
+    w.settings()
+    w.wait_answers("1", path="/one")
+    w.site.wait_state("VirtualService", "web", "Accepted")
+    w.settings(discovery={"udsOptions": {"enabled": False}})
+    w.site.wait_state("VirtualService", "web", "Warning", "SLD0201")
+    w.wait_answers("2")
+
+
+def test_another_agent(make_world, make_consul):
+    """consul.httpAddress and the token change while Solder runs: instances are those of the agent that is named now."""
+    w = make_world(acl=True)
+    other = make_consul(acl=True)
+    w.settings(consul={"token": w.consul.token}).routes(route("/", consul_to("web"))).start()
+    w.instance("a")
+    w.wait_answers("a")
+    with Poller(w.site.port, host="web.test") as p:
+        b = w.ups["b"] = w.site.upstream("b", publish=False)
+        other.register("web", b.port, id="b", address="127.0.0.1")
+        w.settings(consul={"httpAddress": f"127.0.0.1:{other.port}", "token": "no-such-token"})
+        eventually(lambda: "stale since" in w.site.get("/healthz").text)
+        w.settings(consul={"httpAddress": f"127.0.0.1:{other.port}", "token": other.token})
+        w.wait_answers("b")
+        eventually(lambda: "stale since" not in w.site.get("/healthz").text)
+        p.more(50)
+    p.assert_clean()
+
+
 # ---- Consul away ----
 
 @pytest.mark.parametrize("persistent", [True, False], ids=["restarted", "state lost"])
