@@ -128,7 +128,8 @@ void vault_session_ready(struct vault *v)
         v->ready_generation = v->generation;
         for (struct unit *u; (u = sld_set_next(&v->units, &at));) {
             u->by_data = u->no_list = false;
-            if (u->problem[0])
+            // What hangs on the former token ends with it.
+            if (u->problem[0] || u->leased)
                 vault_queue(u, false);
         }
     }

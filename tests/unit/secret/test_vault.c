@@ -280,6 +280,25 @@ static void test_an_answer_that_says_nothing_is_no_deletion(void **state)
     assert_int_equal(w->puts, 3);
 }
 
+// What a token made ends with it: it is made anew with the next one.
+static void test_a_lease_hangs_on_its_token(void **state)
+{
+    struct world *w = *state;
+    says(w, "GET /v1/sys/internal/ui/mounts/db/creds/r", 200,
+         "{\"data\":{\"path\":\"db/\",\"type\":\"database\"}}");
+    says(w, "GET /v1/db/creds/r", 200,
+         "{\"lease_id\":\"l\",\"lease_duration\":3600,\"data\":{\"username\":\"u\"}}");
+    says(w, "POST /v1/auth/approle/login", 200,
+         "{\"auth\":{\"client_token\":\"t\",\"accessor\":\"x\",\"lease_duration\":1,"
+         "\"renewable\":false}}");
+    open_with(w, "appRole: {roleId: r, secretId: s}");
+    want(w, "secrets/ns/vault:db/creds/r");
+    until(w, there, "ns/vault:db/creds/r");
+    forget_log(w);
+    until(w, was_asked, "POST /v1/auth/approle/login");
+    until(w, was_asked, "GET /v1/db/creds/r");
+}
+
 static void test_down_at_the_start(void **state)
 {
     struct world *w = *state;
@@ -517,6 +536,7 @@ int main(void)
         T(test_soft_deleted_and_brought_back),
         T(test_sealed_keeps_the_last_good),
         T(test_an_answer_that_says_nothing_is_no_deletion),
+        T(test_a_lease_hangs_on_its_token),
         T(test_down_at_the_start),
         T(test_no_right_is_told_of_the_secret_alone),
         T(test_no_engine_there),
