@@ -336,29 +336,37 @@ static uint64_t timeout_of(const Gloo__VaultSolderOptions *o)
     return TIMEOUT_DEFAULT_MS;
 }
 
-static void hash_config(struct vault_config *c)
+static struct sld_hash hash_of(const struct sld_str *parts, size_t n, const uint64_t *numbers,
+                               size_t number_count)
 {
-    const struct sld_str parts[] = {
-        c->base,         c->unix_socket,    c->mount,          c->root,
-        c->ns,           c->ca_file,        c->ca_path,        c->cert_file,
-        c->key_file,     c->server_name,    c->role,           c->role_file,
-        c->auth_mount,   c->user,           c->secret,         c->secret_file,
-        c->aws.region,   c->aws.access_key, c->aws.secret_key, c->aws.session_token,
-        c->aws.endpoint, c->aws.server_id,
-    };
-    const uint64_t numbers[] = {
-        c->insecure,         c->kv_version,     c->timeout_ms,
-        c->max_requests,     c->revoke_on_exit, c->revoke_certificates,
-        (uint64_t)c->method, c->wrapped,        (uint64_t)c->lease_increment_s};
     struct sld_hasher h;
     sld_hasher_init(&h);
-    for (size_t i = 0; i < SLD_ARRAY_LEN(parts); i++) {
+    for (size_t i = 0; i < n; i++) {
         sld_hasher_add_u64(&h, parts[i].p ? parts[i].n + 1 : 0);
         sld_hasher_add(&h, parts[i]);
     }
-    for (size_t i = 0; i < SLD_ARRAY_LEN(numbers); i++)
+    for (size_t i = 0; i < number_count; i++)
         sld_hasher_add_u64(&h, numbers[i]);
-    c->hash = sld_hasher_done(&h);
+    return sld_hasher_done(&h);
+}
+
+static void hash_config(struct vault_config *c)
+{
+    const struct sld_str who[] = {
+        c->base,           c->unix_socket,       c->ns,           c->ca_file,
+        c->ca_path,        c->cert_file,         c->key_file,     c->server_name,
+        c->role,           c->role_file,         c->auth_mount,   c->user,
+        c->secret,         c->secret_file,       c->aws.region,   c->aws.access_key,
+        c->aws.secret_key, c->aws.session_token, c->aws.endpoint, c->aws.server_id,
+    };
+    const uint64_t how[] = {c->insecure, (uint64_t)c->method, c->wrapped,
+                            (uint64_t)c->lease_increment_s};
+    const struct sld_str what[] = {c->mount, c->root};
+    const uint64_t numbers[] = {c->kv_version, c->timeout_ms, c->max_requests, c->revoke_on_exit,
+                                c->revoke_certificates};
+    c->session_hash = hash_of(who, SLD_ARRAY_LEN(who), how, SLD_ARRAY_LEN(how));
+    c->hash = sld_hash_mix(c->session_hash,
+                           hash_of(what, SLD_ARRAY_LEN(what), numbers, SLD_ARRAY_LEN(numbers)));
 }
 
 static enum sld_rc fill(struct vault_config *cfg, struct sld_str address, const Gloo__Settings *s,

@@ -45,7 +45,8 @@ struct vault_config {
         struct sld_str region, endpoint, server_id;
     } aws;
     int32_t lease_increment_s; // asked for at renewals; 0: Vault chooses
-    struct sld_hash hash;      // of everything but refresh_ms
+    struct sld_hash session_hash; // of what a login depends on: where Vault is, who we are
+    struct sld_hash hash;         // of everything but refresh_ms
 };
 
 // ADDRESS as in vault.h. SLD_INVALID with words on how to mend it; CFG, zeroed before, needs no

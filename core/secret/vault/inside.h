@@ -125,6 +125,10 @@ struct session {
     int64_t renews_s;   // Unix seconds, for people; 0: it is not renewed
     uint64_t expires_ns, due_ns; // mono; 0: never. due: of the next step
     unsigned failures;           // in a row, of logins and renewals
+    unsigned lookups_denied;     // of tokens of our own; the second shows that they may not ask
+    bool blind;                  // so denials are believed, and a login shows now and then
+    uint64_t blind_ns;           // mono: no such login before
+    unsigned blind_logins;       // of these, in a row
     char problem[SLD_ERR_MAX];   // "" = it is well
     char fact[160];              // its name among the facts
     struct sld_arena next_arena; // of a token that was given and is being looked at; wiped
@@ -139,6 +143,9 @@ struct session {
 // Cancels everything; with REVOKE the token is given back, if it is our own and the configuration
 // says so.
 void session_stop(struct vault *v, bool revoke);
+// The configuration is going to be NEXT: begins anew. A secret that was unwrapped for the same Vault is
+// kept, for its wrapping token is spent.
+void session_change(struct vault *v, const struct vault_config *next);
 // Begins with a login; then does what is due. Returns the next time (mono) something will be, 0 =
 // never.
 uint64_t session_tick(struct vault *v, uint64_t now);

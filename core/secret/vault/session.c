@@ -15,6 +15,8 @@ enum {
     TOKEN_FILE_EACH_S = 2,
     STEP_MIN_MS = 200,   // between steps of a token that hardly lives
     REFUSED_MAX_S = 300, // between logins that Vault refuses: it locks out who tries too often
+    BLIND_MIN_S = 10,    // between logins that nothing but a denial caused, doubling up to ...
+    BLIND_MAX_S = 300,
     SOON_S = 14 * 86400, // a token that is not renewed is warned of so long before, but ...
     SOON_PART = 5,       // ... in the last fifth of its life at most
 };
@@ -22,6 +24,7 @@ enum {
 static void begin(struct vault *v);
 static void log_in(struct vault *v, struct sld_str secret);
 static void look_at(struct vault *v, struct sld_str token);
+static bool blind_login(struct vault *v);
 
 // ---- Facts out of answers ----
 
@@ -314,6 +317,13 @@ static void on_lookup(const struct vault_answer *in, void *user)
         vault_session_ready(v);
         return;
     }
+    // A denial may mean that the token is over, or that tokens of ours may not ask about themselves.
+    if (!given(v) && s->lookups_denied++) {
+        s->blind = true;
+        if (!blind_login(v))
+            now_on(v);
+        return;
+    }
     drop_token(s);
     if (given(v))
         failed(v, true,
@@ -492,7 +502,42 @@ uint64_t session_tick(struct vault *v, uint64_t now)
     return next;
 }
 
+// Logs in because of a denial, unless that was done a moment ago: false then. Each login leaves a
+// token in Vault.
+static bool blind_login(struct vault *v)
+{
+    struct session *s = &v->session;
+    uint64_t now = sld_mono_ns(), most = (uint64_t)BLIND_MAX_S * SECOND;
+    if (now < s->blind_ns)
+        return false;
+    if (now > s->blind_ns + 2 * most)
+        s->blind_logins = 0;
+    unsigned shift = s->blind_logins < 10 ? s->blind_logins : 10;
+    uint64_t pause = (uint64_t)BLIND_MIN_S * SECOND << shift;
+    s->blind_logins++;
+    s->blind_ns = now + vault_jitter(pause < most ? pause : most);
+    s->doubted = true; // requests wait for it
+    begin(v);
+    return true;
+}
+
 // ---- For the others ----
+
+void session_change(struct vault *v, const struct vault_config *next)
+{
+    struct session *s = &v->session;
+    const struct vault_config *now = &v->cfg;
+    bool same = next->wrapped && sld_str_eq(next->base, now->base) &&
+                sld_str_eq(next->ns, now->ns) && sld_str_eq(next->unix_socket, now->unix_socket);
+    struct sld_arena kept = {0};
+    struct sld_str secret =
+        same && s->unwrapped.p ? sld_arena_str(&kept, s->unwrapped) : SLD_STR_NONE;
+    struct sld_hash from = secret.p ? s->unwrapped_from : (struct sld_hash){0};
+    session_stop(v, true);
+    s->unwrapped_arena = kept;
+    s->unwrapped = secret;
+    s->unwrapped_from = from;
+}
 
 void session_stop(struct vault *v, bool revoke)
 {
@@ -522,8 +567,13 @@ bool session_denied(struct vault *v, uint64_t *denied_ns)
         *denied_ns = 0;
         return true;
     }
-    *denied_ns = sld_mono_ns();
     bool idle = s->state == SESSION_ON || s->state == SESSION_WAIT;
+    if (s->blind && s->token.n && idle) {
+        bool believed = !blind_login(v);
+        *denied_ns = believed ? 0 : sld_mono_ns();
+        return believed;
+    }
+    *denied_ns = sld_mono_ns();
     if (!s->token.n)
         return false;
     if (idle && s->unknown) {

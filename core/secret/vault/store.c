@@ -500,13 +500,17 @@ static void configure(struct sld_source *s, const struct Gloo__Settings *setting
         u->call = NULL;
     }
     sweep_stop(v);
-    session_stop(v, true);
+    bool same = sld_hash_eq(cfg.session_hash, v->cfg.session_hash);
+    if (!same)
+        session_change(v, &cfg);
     mounts_clear(v);
     vault_config_fini(&v->cfg);
     v->cfg = cfg;
     v->failures = 0;
     v->wait_ns = 0;
-    v->unreached.words[0] = v->no_token.words[0] = 0;
+    v->unreached.words[0] = 0;
+    if (!same)
+        v->no_token.words[0] = 0;
     tell_trouble(v);
     if (cfg.kv_version)
         mount_add(v, cfg.mount, cfg.kv_version);

@@ -289,6 +289,60 @@ static void test_a_wrapped_secret_is_unwrapped_once(void **state)
     unlink(file);
 }
 
+// Settings that say nothing about who we are leave the token; others leave what was unwrapped.
+static void test_settings_do_not_spend_a_wrapped_secret(void **state)
+{
+    struct world *w = *state;
+    const char *form = "appRole: {roleId: %s, secretId: wrap-1, wrapped: true}, solder: {maxRequests: %d}";
+    says(w, "POST /v1/sys/wrapping/unwrap", 200, "{\"data\":{\"secret_id\":\"inside-1\"}}");
+    says(w, LOGIN, 200, lease(w, "t1", 1000));
+    open_with(w, sld_arena_fmt(&w->a, form, "r", 3).p);
+    a_secret(w);
+    until(w, there, KEPT);
+    says(w, "POST /v1/sys/wrapping/unwrap", 400, "{\"errors\":[\"wrapping token is not valid\"]}");
+    w->store->ops->configure(w->store, settings(w, sld_arena_fmt(&w->a, form, "r", 4).p));
+    forget_log(w);
+    until(w, was_asked, DATA);
+    assert_true(has(last_asked(w, DATA), "token=t1 "));
+    assert_int_equal(asked(w, LOGIN), 0);
+    says(w, LOGIN, 200, lease(w, "t2", 1000));
+    w->store->ops->configure(w->store, settings(w, sld_arena_fmt(&w->a, form, "other", 4).p));
+    until(w, by_t2, NULL);
+    assert_true(has(last_asked(w, LOGIN), "\"role_id\":\"other\",\"secret_id\":\"inside-1\""));
+    assert_int_equal(asked(w, "POST /v1/sys/wrapping/unwrap"), 0);
+    assert_true(well(w, ""));
+}
+
+static bool denied_often(struct world *w, const char *unused)
+{
+    (void)unused;
+    return asked(w, DATA) >= 40 || asked(w, LOGIN) > 5;
+}
+
+// Tokens of ours that may not ask about themselves, and secrets that are denied: no login for each.
+static void test_denials_without_a_look_are_no_storm(void **state)
+{
+    struct world *w = *state;
+    static const char other[] = "secret/gloo/gloo.solo.io/v1/Secret/ns/b";
+    says(w, LOGIN, 200, lease(w, "t1", 1000));
+    says(w, LOOKUP, 403, "{\"errors\":[\"permission denied\"]}");
+    open_with(w, APPROLE);
+    a_secret(w);
+    says(w, DATA, 403, "{\"errors\":[\"permission denied\"]}");
+    until(w, in_trouble, KEPT);
+    mounted(w, other, "secret", 2);
+    says(w, "GET /v1/secret/data/gloo/gloo.solo.io/v1/Secret/ns/b", 403,
+         "{\"errors\":[\"permission denied\"]}");
+    want(w, "secrets/ns/b");
+    until(w, in_trouble, other);
+    until(w, denied_often, NULL);
+    assert_true(asked(w, LOGIN) <= 5);
+    // A token that is over shows by a login all the same.
+    holds(w, "secret", "gloo/gloo.solo.io/v1/Secret/ns/a", 1, HEADER("one"));
+    until(w, there, KEPT);
+    assert_true(well(w, KEPT) && well(w, ""));
+}
+
 static void test_a_token_file_is_read_again(void **state)
 {
     struct world *w = *state;
@@ -407,6 +461,8 @@ int main(void)
         T(test_a_revoked_token_leads_to_a_login),
         T(test_a_refused_login_is_told_of),
         T(test_a_wrapped_secret_is_unwrapped_once),
+        T(test_settings_do_not_spend_a_wrapped_secret),
+        T(test_denials_without_a_look_are_no_storm),
         T(test_a_token_file_is_read_again),
         T(test_a_token_file_that_is_not_there_yet),
         T(test_a_dead_token_is_told_of),
