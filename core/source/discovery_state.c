@@ -76,9 +76,8 @@ struct writer {
     struct sld_hasher hasher;
 };
 
-static void writer_flush(struct writer *w)
+static void writer_out(struct writer *w)
 {
-    sld_hasher_add(&w->hasher, sld_buf_str(&w->buf));
     for (size_t at = 0; at < w->buf.n && !w->errnum;) {
         ssize_t n = write(w->fd, w->buf.p + at, w->buf.n - at);
         if (n < 0 && errno != EINTR)
@@ -88,6 +87,12 @@ static void writer_flush(struct writer *w)
     if (w->buf.full && !w->errnum)
         w->errnum = EFBIG;
     sld_buf_reset(&w->buf);
+}
+
+static void writer_flush(struct writer *w)
+{
+    sld_hasher_add(&w->hasher, sld_buf_str(&w->buf));
+    writer_out(w);
 }
 
 static void add_text(struct sld_json *j, const char *key, struct sld_str v)
@@ -201,11 +206,10 @@ static void write_service(struct writer *w, const struct kept *k)
 static void write_hash(struct writer *w)
 {
     writer_flush(w);
-    struct sld_hasher h = w->hasher;
-    struct sld_hash hash = sld_hasher_done(&h);
+    struct sld_hash hash = sld_hasher_done(&w->hasher);
     sld_buf_addf(&w->buf, "{\"hash\":\"%016llx%016llx\"}\n", (unsigned long long)hash.hi,
                  (unsigned long long)hash.lo);
-    writer_flush(w);
+    writer_out(w);
 }
 
 static void write_all(const struct job *job, struct writer *w)
