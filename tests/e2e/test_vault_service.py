@@ -381,3 +381,18 @@ def test_what_was_let_go_is_nowhere_in_memory(make_site, vault, ca):
     w.shows("two.test")
     eventually(lambda: not memory_has(pid, old))
     assert memory_has(pid, new)
+
+
+def test_a_path_that_answers_badly_costs_itself_alone(make_site, vault, ca):
+    """A reference to what is no secret of Vault's: the start does not wait for it, and rotation of others goes on."""
+    vault.pki("web", "b.test")
+    vault.write_tls("a", *pair(ca, "one.test"))
+    w = World(make_site, vault, {"accessToken": vault.token}, start=False)
+    w.service()
+    w.service("b", {"name": "vault:pki/ca/pem"})  # PEM text where Vault's own form is expected
+    w.start()
+    w.shows("one.test")
+    vault.write_tls("a", *pair(ca, "two.test"))
+    w.shows("two.test")
+    assert w.source_problem() is None
+    assert any("no answer for pki/ca/pem that can be used" in p for p in w.problems())

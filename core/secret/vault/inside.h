@@ -184,6 +184,8 @@ struct unit {
     uint64_t forget_ns;       // mono: when it is forgotten; 0: it is wanted
     uint64_t due_ns; // mono: when it is read again by itself (certificates, leases); 0: never
     unsigned failures;
+    unsigned unheard;            // requests without any answer, in a row
+    char bad[160];               // what was wrong with an answer while Vault is asked whether it is well
     uint64_t denied_ns;          // see session_denied
     struct sld_hash seen;        // of what the engine says of the latest version
     struct sld_hash hash;        // of the document in force

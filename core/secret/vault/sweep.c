@@ -51,6 +51,12 @@ static void one_by_one(struct unit *u, const struct vault_answer *a)
     vault_queue(u, true);
 }
 
+static void check_all(struct unit *u, const struct vault_answer *a)
+{
+    (void)a;
+    vault_queue(u, true);
+}
+
 static void on_list(const struct vault_answer *in, void *user)
 {
     struct folder *f = user;
@@ -62,6 +68,12 @@ static void on_list(const struct vault_answer *in, void *user)
     const struct vault_answer *a = &got;
     f->call = NULL;
     vault_kick(v);
+    bool own = a->status && a->status != 429 && a->status != 501 && a->status != 503;
+    if (a->verdict == VAULT_DOWN && own) { // of this folder, perhaps: its secrets will show
+        each(f, check_all, a);
+        folder_free(f);
+        return;
+    }
     if (!vault_heard(v, a)) {
         sweep_stop(v); // it begins anew after the pause
         v->sweep_ns = v->wait_ns;

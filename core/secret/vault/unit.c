@@ -4,7 +4,7 @@
 #include "codec/text.h"
 #include "secret/vault/inside.h"
 
-enum { SECOND = 1000 * 1000 * 1000, ISSUE_AGAIN_MAX_S = 300 };
+enum { SECOND = 1000 * 1000 * 1000, ISSUE_AGAIN_MAX_S = 300, UNHEARD_MAX = 3 };
 
 static void read_now(struct unit *u);
 
@@ -134,16 +134,80 @@ static bool put(struct unit *u, struct sld_str text)
 
 // ---- Answers that are the same for all requests ----
 
+static void again_later(struct unit *u)
+{
+    u->failures++;
+    uint64_t most = (uint64_t)ISSUE_AGAIN_MAX_S * SECOND,
+             pause = (uint64_t)SECOND << (u->failures < 10 ? u->failures : 10);
+    u->due_ns = sld_mono_ns() + vault_jitter(pause < most ? pause : most);
+}
+
+// Vault is well, but for what U asks for: nobody else waits for it.
+static void own_fault(struct unit *u)
+{
+    if (u->check) { // perhaps it can be read
+        u->by_data = true;
+        vault_queue(u, false);
+        return;
+    }
+    set_problem(u, "Vault has no answer for %.*s that can be used: %s; %s", SLD_FMT(u->path), u->bad,
+                u->kind == UNIT_SECRET ? "see to it there"
+                                       : "correct the reference, or see to the engine there");
+    if (u->kind == UNIT_CERTIFICATE)
+        again_later(u);
+}
+
+static void on_health(const struct vault_answer *in, void *user)
+{
+    struct unit *u = user;
+    struct vault *v = u->v;
+    u->call = NULL;
+    vault_kick(v);
+    if (in->status == 200 && sld_node_get(in->root, SLD_STR("initialized"))) {
+        u->unheard = 0;
+        own_fault(u);
+        return;
+    }
+    const struct vault_answer down = {.verdict = VAULT_DOWN, .words = u->bad};
+    vault_heard(v, &down);
+    vault_queue(u, u->check);
+}
+
+// Whether A, which says nothing, may be about U alone: not what Vault says of itself, and not a lost
+// connection unless it is lost each time.
+static bool may_be_own_fault(struct unit *u, const struct vault_answer *a)
+{
+    if (a->status)
+        return a->status != 429 && a->status != 501 && a->status != 503;
+    return ++u->unheard >= UNHEARD_MAX;
+}
+
+// Asks whether Vault is well, for that decides whose fault A is.
+static void ask_health(struct unit *u, const struct vault_answer *a)
+{
+    const struct vault_request rq = {.path = SLD_STR("sys/health"),
+                                     .query = SLD_STR("standbyok=true&perfstandbyok=true"),
+                                     .token = SLD_STR("")};
+    struct sld_str words = sld_str_utf8_cut(sld_str_c(a->words), sizeof(u->bad) - 1);
+    snprintf(u->bad, sizeof(u->bad), "%.*s", SLD_FMT(words));
+    u->call = vault_ask(u->v, &rq, on_health, u);
+}
+
 // False: ANSWER was dealt with.
 static bool goes_on(struct unit *u, const struct vault_answer *a)
 {
     struct vault *v = u->v;
     u->call = NULL;
     vault_kick(v);
+    if (a->verdict == VAULT_DOWN && may_be_own_fault(u, a)) {
+        ask_health(u, a);
+        return false;
+    }
     if (!vault_heard(v, a)) {
         vault_queue(u, u->check);
         return false;
     }
+    u->unheard = 0;
     if (a->verdict == VAULT_DENIED) {
         if (!session_denied(v, &u->denied_ns))
             vault_queue(u, u->check);
@@ -159,14 +223,6 @@ static bool goes_on(struct unit *u, const struct vault_answer *a)
     if (a->verdict == VAULT_OK)
         vault_proved(v);
     return true;
-}
-
-static void again_later(struct unit *u)
-{
-    u->failures++;
-    uint64_t most = (uint64_t)ISSUE_AGAIN_MAX_S * SECOND,
-             pause = (uint64_t)SECOND << (u->failures < 10 ? u->failures : 10);
-    u->due_ns = sld_mono_ns() + vault_jitter(pause < most ? pause : most);
 }
 
 // ---- Reading ----

@@ -261,9 +261,17 @@ static void test_an_answer_that_says_nothing_is_no_deletion(void **state)
     until(w, was_synced, NULL);
     struct sld_str one = about(w, 1);
     for (size_t i = 0; i < SLD_ARRAY_LEN(empty); i++) {
-        says(w, LIST, 200, empty[i]);
+        says(w, LIST, 200, empty[i]); // then each is asked for
+        for (size_t k = 0; k < 3; k++)
+            says(w, sld_arena_fmt(&w->a, META("%s"), names[k]).p, 200,
+                 sld_arena_fmt(&w->a, "{\"data\":%s}", one.p).p);
+        forget_log(w);
+        until(w, was_asked, META("c"));
+        says(w, META("c"), 200, empty[i]);
         until(w, in_trouble, "");
         assert_true(has(problem(w, ""), "not one of Vault"));
+        says(w, META("c"), 200, sld_arena_fmt(&w->a, "{\"data\":%s}", one.p).p);
+        until(w, well, "");
         // A listing that lacks keys lets them be read; that says no more.
         says(w, LIST, 200, sld_arena_fmt(&w->a, "{\"data\":{\"key_info\":{\"a\":%s}}}", one.p).p);
         says(w, DATA("b"), 200, empty[i]);
@@ -297,6 +305,66 @@ static void test_a_lease_hangs_on_its_token(void **state)
     forget_log(w);
     until(w, was_asked, "POST /v1/auth/approle/login");
     until(w, was_asked, "GET /v1/db/creds/r");
+}
+
+static bool a_is_two(struct world *w, const char *unused)
+{
+    (void)unused;
+    return has(value(w, A_PATH), "two");
+}
+
+#define HEALTH "GET /v1/sys/health?standbyok=true&perfstandbyok=true"
+
+static void a_becomes_two(struct world *w)
+{
+    holds(w, "secret", GLOO("a"), 2, HEADER("two"));
+    says(w, META("a"), 200, sld_arena_fmt(&w->a, "{\"data\":%s}", about(w, 2).p).p);
+    until(w, a_is_two, NULL);
+    until(w, well, "");
+}
+
+// One path that answers badly while Vault is well costs nobody else anything.
+static void test_a_bad_path_is_its_own_fault(void **state)
+{
+    struct world *w = *state;
+    mounted_secret(w);
+    holds(w, "secret", GLOO("a"), 1, HEADER("one"));
+    says(w, META("a"), 200, sld_arena_fmt(&w->a, "{\"data\":%s}", about(w, 1).p).p);
+    says(w, HEALTH, 200, "{\"initialized\":true,\"sealed\":false}");
+    says(w, "GET /v1/sys/internal/ui/mounts/pki/ca/pem", 200,
+         "{\"data\":{\"path\":\"pki/\",\"type\":\"pki\",\"options\":null}}");
+    says(w, "GET /v1/pki/ca/pem", 200, "-----BEGIN CERTIFICATE-----\n");
+    open_with(w, TOKEN);
+    want(w, "secrets/ns/vault:pki/ca/pem");
+    want(w, "secrets/ns/a");
+    wants_told(w);
+    until(w, was_synced, NULL);
+    assert_true(has(value(w, A_PATH), "one"));
+    assert_true(has(problem(w, "ns/vault:pki/ca/pem"), "not one of Vault"));
+    a_becomes_two(w);
+}
+
+// What is asked for turns bad later: its last good value stays, and the others go on.
+static void test_a_path_that_turns_bad(void **state)
+{
+    struct world *w = *state;
+    mounted_secret(w);
+    holds(w, "secret", GLOO("a"), 1, HEADER("one"));
+    holds(w, "secret", GLOO("b"), 1, HEADER("one"));
+    says(w, META("a"), 200, sld_arena_fmt(&w->a, "{\"data\":%s}", about(w, 1).p).p);
+    says(w, HEALTH, 200, "{\"initialized\":true,\"sealed\":false}");
+    open_with(w, TOKEN);
+    want(w, "secrets/ns/a");
+    want(w, "secrets/ns/b");
+    wants_told(w);
+    until(w, was_synced, NULL);
+    says(w, META("b"), 500, "{\"errors\":[\"internal error\"]}");
+    says(w, DATA("b"), 500, "{\"errors\":[\"internal error\"]}");
+    until(w, in_trouble, B_PATH);
+    assert_true(has(problem(w, B_PATH), "internal error") && there(w, B_PATH));
+    a_becomes_two(w);
+    says(w, HEALTH, 503, "{\"initialized\":true,\"sealed\":true}"); // now it is Vault's
+    until(w, in_trouble, "");
 }
 
 static void test_down_at_the_start(void **state)
@@ -537,6 +605,8 @@ int main(void)
         T(test_sealed_keeps_the_last_good),
         T(test_an_answer_that_says_nothing_is_no_deletion),
         T(test_a_lease_hangs_on_its_token),
+        T(test_a_bad_path_is_its_own_fault),
+        T(test_a_path_that_turns_bad),
         T(test_down_at_the_start),
         T(test_no_right_is_told_of_the_secret_alone),
         T(test_no_engine_there),
