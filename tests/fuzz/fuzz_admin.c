@@ -132,6 +132,14 @@ static void facts(void (*fn)(struct sld_str source, const struct sld_source_fact
     fn(SLD_STR("/etc/solder"), &f, arg);
 }
 
+static size_t metrics(struct sld_source_metric *out, size_t max, void *user)
+{
+    (void)user;
+    if (max > 0)
+        out[0] = (struct sld_source_metric){"store_reads_total", "counter", "Reads.", 7};
+    return max > 0;
+}
+
 static void edge(struct sld_admin_edge *out, void *user)
 {
     (void)user;
@@ -146,7 +154,7 @@ static void make_world(void)
     const struct sld_admin_options o = {
         .io = world.loop,
         .xds = world.xds,
-        .host = {query, checks, sources, edge, facts, NULL},
+        .host = {query, checks, sources, edge, facts, metrics, NULL},
         .version = SLD_STR("1.2.3"),
     };
     world.admin = sld_admin_create(&o);

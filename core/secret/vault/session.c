@@ -386,8 +386,11 @@ static void on_renewed(const struct vault_answer *in, void *user)
 {
     struct vault *v = user;
     struct session *s = &v->session;
-    const struct vault_answer got = vault_expect(in, text_of(in->auth, "lease_duration").p);
+    struct vault_answer got = vault_expect(in, text_of(in->auth, "lease_duration").p);
     const struct vault_answer *a = &got;
+    // A token at its longest life; OpenBao says so with a status of 500.
+    if (got.verdict == VAULT_DOWN && strstr(got.words, "past the max TTL"))
+        got.verdict = VAULT_REFUSED;
     s->call = NULL;
     bool heard = vault_heard(v, a);
     count_renewal(a->verdict == VAULT_OK);
