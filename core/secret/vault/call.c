@@ -158,6 +158,24 @@ static struct sld_str url_of(struct sld_arena *a, const struct vault *v,
 
 static void on_answer(const struct sld_http_answer *a, void *user);
 
+// A call to URL with all that is the same for each.
+static struct sld_http_call call_to(const struct vault_config *cfg, struct sld_str method,
+                                    struct sld_str url)
+{
+    return (struct sld_http_call){
+        .method = method,
+        .url = url,
+        .unix_socket = cfg->unix_socket,
+        .ca_file = cfg->ca_file,
+        .ca_path = cfg->ca_path,
+        .cert_file = cfg->cert_file,
+        .key_file = cfg->key_file,
+        .server_name = cfg->server_name,
+        .insecure = cfg->insecure,
+        .secret = true,
+    };
+}
+
 static void start(struct vault_call *c)
 {
     struct vault *v = c->v;
@@ -172,23 +190,12 @@ static void start(struct vault_call *c)
     if (c->body.p)
         headers[n++] =
             (struct sld_http_header){SLD_STR("Content-Type"), SLD_STR("application/json")};
-    const struct sld_http_call call = {
-        .method = c->method,
-        .url = c->url,
-        .unix_socket = cfg->unix_socket,
-        .headers = headers,
-        .header_count = n,
-        .body = c->body,
-        .timeout_ms = cfg->timeout_ms,
-        .max_body_bytes = c->max_body_bytes,
-        .ca_file = cfg->ca_file,
-        .ca_path = cfg->ca_path,
-        .cert_file = cfg->cert_file,
-        .key_file = cfg->key_file,
-        .server_name = cfg->server_name,
-        .insecure = cfg->insecure,
-        .secret = true,
-    };
+    struct sld_http_call call = call_to(cfg, c->method, c->url);
+    call.headers = headers;
+    call.header_count = n;
+    call.body = c->body;
+    call.timeout_ms = cfg->timeout_ms;
+    call.max_body_bytes = c->max_body_bytes;
     sld_vault_stats.requests++;
     c->pending = sld_http_start(v->http, &call, on_answer, c);
 }
@@ -306,22 +313,11 @@ void vault_send(struct vault *v, const struct vault_request *rq)
         {SLD_STR("Content-Type"), SLD_STR("application/json")},
         {SLD_STR("X-Vault-Namespace"), cfg->ns},
     };
-    const struct sld_http_call call = {
-        .method = SLD_STR("POST"),
-        .url = url_of(&a, v, rq),
-        .unix_socket = cfg->unix_socket,
-        .headers = headers,
-        .header_count = cfg->ns.n ? 4 : 3,
-        .body = rq->body.p ? rq->body : SLD_STR("{}"),
-        .timeout_ms = FAREWELL_MS,
-        .ca_file = cfg->ca_file,
-        .ca_path = cfg->ca_path,
-        .cert_file = cfg->cert_file,
-        .key_file = cfg->key_file,
-        .server_name = cfg->server_name,
-        .insecure = cfg->insecure,
-        .secret = true,
-    };
+    struct sld_http_call call = call_to(cfg, SLD_STR("POST"), url_of(&a, v, rq));
+    call.headers = headers;
+    call.header_count = cfg->ns.n ? 4 : 3;
+    call.body = rq->body.p ? rq->body : SLD_STR("{}");
+    call.timeout_ms = FAREWELL_MS;
     f->client = sld_http_client_create(v->io, 1);
     sld_http_start(f->client, &call, on_farewell, f);
     sld_arena_fini_secret(&a);
