@@ -287,6 +287,7 @@ void v1_object(const struct sld_admin_model *m, const struct call *c, struct ans
     put_stale(&j, m, raw, true);
     put_expiry(&j, m, o, key);
     put_content(&j, present);
+    put_bool(&j, "pending", sld_translate_changed(m->translate, key));
     put_findings(&j, c->arena, raw, s);
     put_node(&j, "object", n);
     if (d)

@@ -57,13 +57,15 @@ static void print_findings(struct sld_ident id, const struct sld_node *findings)
     }
 }
 
-// Whether ROOT tells of the document of CONTENT with a status.
+// Whether ROOT tells of the document of CONTENT with a status. Between two rounds the status is of the
+// document before.
 static bool is_there(const struct sld_node *root, struct sld_hash content)
 {
     char hash[17];
     sld_hash_text(content, hash);
     struct sld_str has = text(root, "content");
     return (sld_hash_zero(content) || !has.n || sld_str_eq(has, sld_str_c(hash))) &&
+           !sld_str_eq(text(root, "pending"), SLD_STR("true")) &&
            !sld_str_eq(text(root, "state"), SLD_STR("Pending"));
 }
 

@@ -334,6 +334,13 @@ const void *sld_flow_get(const struct sld_table *t, sld_id key)
     return n ? node_seen(t, n) : NULL;
 }
 
+bool sld_flow_changed(const struct sld_table *t, sld_id key)
+{
+    SLD_PRE(!t->step && !t->flow->ctx.task);
+    const struct node *n = flow_idtab_get(&t->nodes, key);
+    return n && n->touched;
+}
+
 bool sld_flow_has_readers(const struct sld_table *t, sld_id key)
 {
     SLD_PRE(!t->flow->ctx.task);

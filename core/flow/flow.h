@@ -83,6 +83,9 @@ const void *sld_flow_get(const struct sld_table *t, sld_id key);
 // deleted, not added.
 bool sld_flow_next(const struct sld_table *t, size_t *at, sld_id *key, const void **value);
 size_t sld_flow_count(const struct sld_table *t);
+// True when row KEY of source table T was set or deleted since the last round: what other tables say
+// does not follow from it yet.
+bool sld_flow_changed(const struct sld_table *t, sld_id key);
 // True when some step read row KEY of T when it ran last, there or not. Outside of steps only.
 bool sld_flow_has_readers(const struct sld_table *t, sld_id key);
 const char *sld_table_name(const struct sld_table *t);

@@ -30,6 +30,12 @@ const struct sld_status *sld_translate_status(const struct sld_translate *t, str
     return tr_told_status(t, sld_flow_key(t->flow, key), row_of(t, t->status, key));
 }
 
+bool sld_translate_changed(const struct sld_translate *t, struct sld_str key)
+{
+    struct sld_ident id;
+    return sld_ident_parse(key, &id) && sld_flow_changed(t->raw[id.kind], sld_flow_key(t->flow, key));
+}
+
 const struct sld_raw *sld_translate_raw(const struct sld_translate *t, struct sld_str key)
 {
     struct sld_ident id;

@@ -210,6 +210,8 @@ void sld_translate_taken(struct sld_translate *t, enum sld_out_type type, struct
 const struct sld_object *sld_translate_object(const struct sld_translate *t, struct sld_str key);
 const struct sld_object *sld_translate_document(const struct sld_translate *t, struct sld_str key);
 const struct sld_status *sld_translate_status(const struct sld_translate *t, struct sld_str key);
+// True when the document of KEY changed since the last round: object and status are of the one before.
+bool sld_translate_changed(const struct sld_translate *t, struct sld_str key);
 // Where the present document of KEY stands now, or NULL. An equal object may have been decoded from
 // another place, so this, not the object's own raw, tells lines. Of an upstream that was found: what a
 // user would write to get it, with an origin like "consul:web". Borrowed until the next

@@ -135,6 +135,7 @@ static inline void on_problems(void *user)
 struct said {
     struct fixture *f;
     const char *path, *text;
+    bool no_round;
 };
 
 static inline void say_on_model(void *arg)
@@ -147,16 +148,22 @@ static inline void say_on_model(void *arg)
     sld_translate_set_now(f->model.translate, sld_wall_ms() / 1000);
     sld_intake_put(f->intake, SLD_STR("/etc/solder"), sld_str_c(s->path), b, true, sld_mono_ns());
     SLD_UNREF(b);
+    if (s->no_round)
+        return;
     sld_translate_run(f->model.translate, &r);
     sld_translate_result_fini(&r);
     f->model.index++;
 }
 
+static inline void say_it(struct said *s)
+{
+    io_do(s->f->model_io.loop ? &s->f->model_io : &s->f->io, say_on_model, s);
+}
+
 // Unit PATH says TEXT; a round follows.
 static inline void say(struct fixture *f, const char *path, const char *text)
 {
-    struct said s = {f, path, text};
-    io_do(f->model_io.loop ? &f->model_io : &f->io, say_on_model, &s);
+    say_it(&(struct said){f, path, text, false});
 }
 
 static inline void hold_on_io(void *arg)

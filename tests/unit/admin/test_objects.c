@@ -195,6 +195,26 @@ static void test_last_good(void **state)
     sld_arena_fini(&a);
 }
 
+// Between a change and its round the status is of the document before, and the answer says so.
+static void test_pending(void **state)
+{
+    struct fixture *f = *state;
+    struct sld_arena a = {0};
+    say(f, "a.yaml", upstream_broken);
+    const struct sld_node *n = get_json(f, &a, "/v1/objects/upstreams/gloo-system/web", 200);
+    expect(n, "state", "Rejected");
+    expect(n, "pending", "false");
+    say_it(&(struct said){f, "a.yaml", upstream, true});
+    n = get_json(f, &a, "/v1/objects/upstreams/gloo-system/web", 200);
+    expect(n, "state", "Rejected");
+    expect(n, "pending", "true");
+    say(f, "b.yaml", secret);
+    n = get_json(f, &a, "/v1/objects/upstreams/gloo-system/web", 200);
+    expect(n, "state", "Accepted");
+    expect(n, "pending", "false");
+    sld_arena_fini(&a);
+}
+
 static void test_yaml(void **state)
 {
     struct fixture *f = *state;
@@ -355,6 +375,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_pages, setup, teardown),
         cmocka_unit_test_setup_teardown(test_one, setup, teardown),
         cmocka_unit_test_setup_teardown(test_last_good, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_pending, setup, teardown),
         cmocka_unit_test_setup_teardown(test_yaml, setup, teardown),
         cmocka_unit_test_setup_teardown(test_secret, setup, teardown),
         cmocka_unit_test_setup_teardown(test_findings, setup, teardown),
