@@ -19,6 +19,7 @@ struct sld_intern {
     char **texts;         // by id: its length (uint32_t), its bytes, NUL
     sld_id count, cap;
     sld_id *slots;        // by hash of the text; 0 = free
+    uint16_t *tags;       // more of the hash, so that other texts are passed over without a look at them
     size_t slot_count;    // zero or a power of two
 };
 
@@ -39,6 +40,7 @@ void sld_intern_destroy(struct sld_intern *in)
     }
     sld_xfree(in->texts);
     sld_xfree(in->slots);
+    sld_xfree(in->tags);
     sld_xfree(in);
 }
 
@@ -50,22 +52,39 @@ struct sld_str sld_intern_str(const struct sld_intern *in, sld_id id)
     return (struct sld_str){in->texts[id] + sizeof(n), n};
 }
 
-// The slot of S: that of its id, or the free one where it belongs.
-static sld_id *slot_of(const struct sld_intern *in, struct sld_str s)
+static uint16_t tag_of(uint64_t hash)
 {
-    size_t i = (size_t)sld_hash64(s) & (in->slot_count - 1);
-    while (in->slots[i] && !sld_str_eq(sld_intern_str(in, in->slots[i]), s))
+    return (uint16_t)(hash >> 48);
+}
+
+// The slot of S, whose hash is HASH: that of its id, or the free one where it belongs.
+static size_t slot_of(const struct sld_intern *in, struct sld_str s, uint64_t hash)
+{
+    size_t i = (size_t)hash & (in->slot_count - 1);
+    while (in->slots[i] &&
+           (in->tags[i] != tag_of(hash) || !sld_str_eq(sld_intern_str(in, in->slots[i]), s)))
         i = (i + 1) & (in->slot_count - 1);
-    return &in->slots[i];
+    return i;
+}
+
+static void slot_take(struct sld_intern *in, size_t i, sld_id id, uint64_t hash)
+{
+    in->slots[i] = id;
+    in->tags[i] = tag_of(hash);
 }
 
 static void slots_grow(struct sld_intern *in)
 {
     sld_xfree(in->slots);
+    sld_xfree(in->tags);
     in->slot_count = in->slot_count ? in->slot_count * 2 : SLOTS_MIN;
     in->slots = sld_xcalloc(in->slot_count, sizeof(*in->slots));
-    for (sld_id id = 1; id < in->count; id++)
-        *slot_of(in, sld_intern_str(in, id)) = id;
+    in->tags = sld_xcalloc(in->slot_count, sizeof(*in->tags));
+    for (sld_id id = 1; id < in->count; id++) {
+        struct sld_str s = sld_intern_str(in, id);
+        uint64_t hash = sld_hash64(s);
+        slot_take(in, slot_of(in, s, hash), id, hash);
+    }
 }
 
 static char *text_keep(struct sld_intern *in, struct sld_str s)
@@ -93,20 +112,21 @@ sld_id sld_intern_id(struct sld_intern *in, struct sld_str s)
 {
     if (in->count * (size_t)4 >= in->slot_count * 3)
         slots_grow(in);
-    sld_id *slot = slot_of(in, s);
-    if (*slot)
-        return *slot;
+    uint64_t hash = sld_hash64(s);
+    size_t slot = slot_of(in, s, hash);
+    if (in->slots[slot])
+        return in->slots[slot];
     SLD_INV(in->count < UINT32_MAX);
     if (in->count >= in->cap) {
         in->cap = in->cap ? in->cap * 2 : SLOTS_MIN;
         in->texts = sld_xrealloc(in->texts, in->cap * sizeof(*in->texts));
     }
-    *slot = in->count;
+    slot_take(in, slot, in->count, hash);
     in->texts[in->count] = text_keep(in, s);
     return in->count++;
 }
 
 sld_id sld_intern_find(const struct sld_intern *in, struct sld_str s)
 {
-    return in->slot_count ? *slot_of(in, s) : 0;
+    return in->slot_count ? in->slots[slot_of(in, s, sld_hash64(s))] : 0;
 }

@@ -319,7 +319,7 @@ static bool oneof_set(const ProtobufCMessage *m, const struct sld_msg_info *info
                       struct sld_buf *names)
 {
     bool set = false;
-    for (unsigned i = 0; i < info->desc->n_fields; i++) {
+    for (unsigned i = 0; i < info->desc->n_fields && (names || !set); i++) {
         const char *of = info->fields[i].oneof;
         if (!of || strcmp(of, oneof) != 0)
             continue;

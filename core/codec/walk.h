@@ -127,9 +127,11 @@ static inline struct sld_str walk_bytes(const void *p)
 // True when the value at P of type T is proto3's default, by its bits (so -0.0 is not).
 static inline bool walk_zero(const void *p, ProtobufCType t)
 {
+    const char *s;
     switch (t) {
     case PROTOBUF_C_TYPE_STRING:
-        return walk_str(p).n == 0;
+        memcpy(&s, p, sizeof(s));
+        return !s || !*s;
     case PROTOBUF_C_TYPE_BYTES:
         return walk_bytes(p).n == 0;
     case PROTOBUF_C_TYPE_MESSAGE:

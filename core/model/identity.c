@@ -30,6 +30,15 @@ bool sld_ident_parse(struct sld_str key, struct sld_ident *out)
     return true;
 }
 
+struct sld_ident sld_ident_of_key(struct sld_str key)
+{
+    struct sld_str plural, ns;
+    bool ok = sld_str_cut(&key, '/', &plural) && sld_str_cut(&key, '/', &ns);
+    const struct sld_kind_info *k = ok ? sld_kind_by_plural(plural) : NULL;
+    SLD_PRE(k);
+    return (struct sld_ident){.kind = k->kind, .ns = ns, .name = key};
+}
+
 // ---- Lists ----
 
 bool doc_is_list_kind(struct sld_str kind)

@@ -75,8 +75,10 @@ const struct sld_kind_info *sld_kind_find(struct sld_str word)
 
 const struct sld_kind_info *sld_kind_by_plural(struct sld_str plural)
 {
-    for (size_t i = 0; i < SLD_ARRAY_LEN(kinds); i++) {
-        if (sld_str_eq(plural, sld_str_c(kinds[i].plural)))
+    // Asked for each row of each object: no length is taken of what begins otherwise.
+    for (size_t i = 0; plural.n && i < SLD_ARRAY_LEN(kinds); i++) {
+        const char *p = kinds[i].plural;
+        if (p[0] == plural.p[0] && strncmp(p, plural.p, plural.n) == 0 && !p[plural.n])
             return &kinds[i];
     }
     return NULL;

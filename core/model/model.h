@@ -59,6 +59,8 @@ struct sld_ident {
 // "virtualservices/gloo-system/default": the key of an object in tables and interfaces.
 struct sld_str sld_ident_key(struct sld_arena *a, struct sld_ident id);
 bool sld_ident_parse(struct sld_str key, struct sld_ident *out); // slices of KEY
+// The same of a KEY that sld_ident_key made, without looking at its names.
+struct sld_ident sld_ident_of_key(struct sld_str key);
 
 // Where a document was found.
 struct sld_doc_place {

@@ -78,7 +78,7 @@ static struct sld_str words(struct sld_arena *a, const struct sld_finding *f)
 {
     if (f->path.n == 0)
         return f->message;
-    return sld_arena_fmt(a, "%.*s: %.*s", SLD_FMT(f->path), SLD_FMT(f->message));
+    return SLD_ARENA_JOIN(a, f->path, SLD_STR(": "), f->message);
 }
 
 // Appends the words of the TOTAL findings of SEVERITY, each behind LEAD or, the later ones,

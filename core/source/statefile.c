@@ -101,10 +101,7 @@ bool state_entry_has_chain(const struct state_entry *e)
 
 struct sld_ident state_entry_id(const struct state_entry *e)
 {
-    struct sld_ident id;
-    bool ok = sld_ident_parse(e->key, &id);
-    SLD_INV(ok);
-    return id;
+    return sld_ident_of_key(e->key);
 }
 
 // ---- Writing ----
@@ -179,17 +176,30 @@ static void writer_field(struct writer *w, enum tag tag, struct sld_str s)
     writer_add(w, s);
 }
 
+// V in decimal digits, at the end of TEXT: three numbers stand in each form.
+static struct sld_str number(char text[32], int64_t v)
+{
+    uint64_t rest = v < 0 ? -(uint64_t)v : (uint64_t)v;
+    size_t at = 32;
+    do {
+        text[--at] = (char)('0' + rest % 10);
+        rest /= 10;
+    } while (rest);
+    if (v < 0)
+        text[--at] = '-';
+    return sld_str_n(text + at, 32 - at);
+}
+
 static void writer_number(struct writer *w, enum tag tag, int64_t v)
 {
     char text[32];
-    int n = snprintf(text, sizeof(text), "%lld", (long long)v);
-    writer_field(w, tag, sld_str_n(text, (size_t)n));
+    writer_field(w, tag, number(text, v));
 }
 
 static size_t number_bytes(int64_t v)
 {
     char text[32];
-    return FIELD_HEAD + (size_t)snprintf(text, sizeof(text), "%lld", (long long)v);
+    return FIELD_HEAD + number(text, v).n;
 }
 
 static size_t form_bytes(const struct state_form *f)

@@ -97,7 +97,7 @@ static void attach(struct tr *tr, const struct tr_select *s, const struct sld_ob
     }
     struct tr quiet = {.t = tr->t, .ctx = tr->ctx, .arena = tr->arena};
     tr_row_finish(&quiet, &row->row, sld_hasher_done(&h), NULL);
-    sld_id key = sld_flow_keyf(tr->t->flow, "%.*s\n%.*s", SLD_FMT(s->key), SLD_FMT(vs_key));
+    sld_id key = sld_flow_key(tr->t->flow, SLD_ARENA_JOIN(tr->arena, s->key, SLD_STR("\n"), vs_key));
     sld_ctx_emit(tr->ctx, key, row);
 }
 
@@ -110,10 +110,7 @@ void tr_step_attach(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
     const struct sld_hit *hits = sld_ctx_all(ctx, tr.t->gw_select, &n);
     for (size_t i = 0; i < n; i++) {
         const struct tr_select *s = hits[i].value;
-        struct sld_ident gw;
-        bool ok = sld_ident_parse(s->key, &gw);
-        SLD_INV(ok);
-        if (selects(s, gw.ns, o))
+        if (selects(s, sld_ident_of_key(s->key).ns, o))
             attach(&tr, s, o, sld_flow_key_str(tr.t->flow, key));
     }
 }

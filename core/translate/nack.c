@@ -19,9 +19,9 @@ struct group {
 
 // The route tables of one gateway; all its proxies share the hosts.
 struct trial {
-    struct sld_map pending; // vhost key -> struct old
-    struct group *groups;   // the first is on trial
-    struct sld_blob *words; // of the last refusal
+    struct sld_umap pending; // vhost key -> struct old
+    struct group *groups;    // the first is on trial
+    struct sld_blob *words;  // of the last refusal
     struct sld_hash
         judged;     // content of the last verdict on trial: several Envoys may tell the same
     sld_id *barred; // documents barred since the table was last taken, in order; the last is to
@@ -77,12 +77,10 @@ static void old_free(struct old *o)
 static void pending_clear(struct trial *tr)
 {
     size_t at = 0;
-    for (struct sld_map_slot *s; (s = sld_map_next(&tr->pending, &at));) {
-        struct old *o = s->value;
-        old_free(o);
-    }
-    sld_map_fini(&tr->pending);
-    tr->pending = (struct sld_map){0};
+    for (struct sld_umap_slot *s; (s = sld_umap_next(&tr->pending, &at));)
+        old_free(s->value);
+    sld_umap_fini(&tr->pending);
+    tr->pending = (struct sld_umap){0};
 }
 
 static void trial_free(struct trial *tr)
@@ -244,8 +242,7 @@ static void remember(struct sld_translate *t, sld_id key, const struct tr_vhost_
 {
     const struct tr_vhost_row *v = old ? old : new_value;
     struct trial *tr = trial_of(t->nack, v->gateway);
-    struct sld_str name = sld_flow_key_str(t->flow, key);
-    struct old *o = sld_map_get(&tr->pending, name);
+    struct old *o = sld_umap_get(&tr->pending, key);
     if (!o) {
         o = SLD_NEW(struct old);
         union {
@@ -253,7 +250,7 @@ static void remember(struct sld_translate *t, sld_id key, const struct tr_vhost_
             struct tr_vhost_row *counted;
         } u = {old}; // only the count of references changes
         o->row = sld_obj_ref(u.counted);
-        sld_map_set(&tr->pending, name, o);
+        sld_umap_set(&tr->pending, key, o);
     }
     add_docs(t, o, old);
     add_docs(t, o, new_value);
@@ -291,7 +288,7 @@ static void hold(struct sld_translate *t, struct trial *tr, struct sld_str key, 
 {
     sld_id id = sld_flow_key(t->flow, key);
     const struct tr_vhost_row *now = sld_flow_get(t->vhosts, id);
-    const struct old *o = sld_map_get(&tr->pending, key);
+    const struct old *o = sld_umap_get(&tr->pending, id);
     if (!now)
         return;
     struct tr_held *h = SLD_NEW(struct tr_held);
@@ -359,25 +356,30 @@ static void split(struct trial *tr)
     sld_xfree(g);
 }
 
+static int by_text(const void *a, const void *b)
+{
+    char *const *x = a, *const *y = b;
+    return strcmp(*x, *y);
+}
+
 // All hosts that differ from what was last taken and are not held already.
 static struct group *suspects(struct sld_translate *t, struct trial *tr)
 {
-    size_t n, count = 0;
-    struct sld_str *keys = sld_map_sorted_keys(&tr->pending, &n);
-    char **out = sld_xcalloc(n + 1, sizeof(*out));
-    for (size_t i = 0; i < n; i++) {
-        sld_id id = sld_flow_key(t->flow, keys[i]);
+    size_t count = 0, at = 0;
+    char **out = sld_xcalloc(tr->pending.live + 1, sizeof(*out));
+    for (struct sld_umap_slot *s; (s = sld_umap_next(&tr->pending, &at));) {
+        sld_id id = (sld_id)s->key;
         const struct tr_vhost_row *now = sld_flow_get(t->vhosts, id);
-        const struct old *o = sld_map_get(&tr->pending, keys[i]);
+        const struct old *o = s->value;
         const struct tr_held *h = sld_flow_get(t->held, id);
         bool same = now && o->row && sld_hash_eq(now->content, o->row->content);
         bool held = now && h && sld_hash_eq(h->refused, now->content);
         if (now && now->bytes.n && !same && !held)
-            out[count++] = own_str(keys[i]);
+            out[count++] = own_str(sld_flow_key_str(t->flow, id));
     }
+    qsort(out, count, sizeof(*out), by_text);
     struct group *g = count ? group_of(out, count) : NULL;
     sld_xfree(out);
-    sld_xfree(keys);
     return g;
 }
 
@@ -386,7 +388,7 @@ static struct group *suspects(struct sld_translate *t, struct trial *tr)
 // until it changes.
 static bool bar_one(struct sld_translate *t, struct trial *tr, struct sld_str key)
 {
-    const struct old *o = sld_map_get(&tr->pending, key);
+    const struct old *o = sld_umap_get(&tr->pending, sld_flow_key(t->flow, key));
     // In the order of keys: options and route tables before the virtual service, whose fall costs
     // more.
     for (size_t i = 0; o && i < o->doc_count; i++) {

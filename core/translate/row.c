@@ -308,8 +308,7 @@ struct sld_str tr_key(struct sld_arena *a, enum sld_kind k, struct sld_str ns, s
 
 struct sld_str tr_cluster_name(struct sld_arena *a, struct sld_str ns, struct sld_str name)
 {
-    return ns.n ? sld_arena_fmt(a, "%.*s_%.*s", SLD_FMT(name), SLD_FMT(ns))
-                : sld_arena_str(a, name);
+    return ns.n ? SLD_ARENA_JOIN(a, name, SLD_STR("_"), ns) : sld_arena_str(a, name);
 }
 
 struct sld_str tr_sds_cert_name(struct sld_arena *a, struct sld_str ns, struct sld_str name)
@@ -338,7 +337,8 @@ struct sld_str tr_ref_ns(const Gloo__ResourceRef *ref, struct sld_str owner)
 struct sld_str tr_out_key(struct sld_arena *a, enum sld_out_type t, struct sld_str view,
                           struct sld_str name)
 {
-    return sld_arena_fmt(a, "%s\n%.*s\n%.*s", sld_out_type_name(t), SLD_FMT(view), SLD_FMT(name));
+    struct sld_str line = SLD_STR("\n");
+    return SLD_ARENA_JOIN(a, sld_str_c(sld_out_type_name(t)), line, view, line, name);
 }
 
 void tr_needs_add(struct tr *tr, struct tr_needs *n, enum sld_out_type type, struct sld_str name)

@@ -288,9 +288,7 @@ static void tell_status(struct sld_translate *t, sld_id key, enum sld_status_sta
                         const struct sld_status *now)
 {
     struct sld_translate_result *r = t->changes->into;
-    struct sld_ident id;
-    bool ok = sld_ident_parse(sld_flow_key_str(t->flow, key), &id);
-    SLD_INV(ok);
+    struct sld_ident id = sld_ident_of_key(sld_flow_key_str(t->flow, key));
     struct sld_status_change c = {
         .id = {id.kind, sld_arena_str(&r->arena, id.ns), sld_arena_str(&r->arena, id.name)},
         .before = before,
@@ -307,9 +305,7 @@ static void on_status(struct sld_table *table, sld_id key, const void *old, cons
     const struct sld_status *was = old, *now = new_value;
     struct trouble *p = sld_umap_get(&t->troubles, key);
     enum sld_status_state before = was ? was->state : SLD_PENDING;
-    struct sld_ident id;
-    bool ok = sld_ident_parse(sld_flow_key_str(t->flow, key), &id);
-    SLD_INV(ok);
+    struct sld_ident id = sld_ident_of_key(sld_flow_key_str(t->flow, key));
     touch(t->changes, id.kind, key);
     if (!p || p->gone || p->news || !now) {
         tell_status(t, key, before, now);

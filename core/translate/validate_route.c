@@ -283,7 +283,9 @@ void tr_validate_virtual_service(const struct sld_translate *t, const Gloo__Virt
     if (!vh)
         return; // no mistake, but told where virtual hosts are made
     struct sld_str before = sld_report_enter(r, "virtualHost", -1);
-    check_domains(vh, sld_arena_fmt(r->arena, "%s.%s", v->metadata->namespace_, v->metadata->name),
+    check_domains(vh,
+                  SLD_ARENA_JOIN(r->arena, sld_str_c(v->metadata->namespace_), SLD_STR("."),
+                                 sld_str_c(v->metadata->name)),
                   r);
     check_vhost_options(t, vh->options, r);
     check_routes(t, vh->routes, vh->n_routes, true, r);

@@ -167,7 +167,7 @@ static struct form form_in_force(struct tr *tr, const struct tr_attach *at,
 // "<ns>_<name>", dots as underscores, as Gloo sanitises it.
 static struct sld_str vhost_name(struct tr *tr, struct sld_ident id)
 {
-    struct sld_str s = sld_arena_fmt(tr->arena, "%.*s_%.*s", SLD_FMT(id.ns), SLD_FMT(id.name));
+    struct sld_str s = SLD_ARENA_JOIN(tr->arena, id.ns, SLD_STR("_"), id.name);
     char *p = sld_arena_cstr(tr->arena, s);
     for (size_t i = 0; i < s.n; i++) {
         if (p[i] == '.')
@@ -336,9 +336,7 @@ void tr_step_vhosts(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
     tr_begin(&tr, user, ctx);
     const struct tr_select *sel =
         sld_ctx_get(ctx, tr.t->gw_select, sld_flow_key(tr.t->flow, at->gateway));
-    struct sld_ident id, gw;
-    bool parsed = sld_ident_parse(at->vs, &id) && sld_ident_parse(at->gateway, &gw);
-    SLD_INV(parsed);
+    struct sld_ident id = sld_ident_of_key(at->vs), gw = sld_ident_of_key(at->gateway);
     const struct sld_object *o = tr_object(&tr, SLD_KIND_VIRTUAL_SERVICE, id.ns, id.name);
     if (!sel || !o)
         return; // the attachment goes in the same round

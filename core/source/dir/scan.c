@@ -115,10 +115,21 @@ static void result_bad(struct sld_dir_scan *s, const char *path, enum sld_code c
     va_end(ap);
 }
 
+// "DIR/NAME", or one of them when the other is empty; its length, or 0: it is too long.
+static size_t path_join(char out[PATH_MAX], const char *dir, const char *name)
+{
+    size_t n = strlen(dir), m = strlen(name), slash = n && m;
+    if (n + slash + m >= PATH_MAX)
+        return 0;
+    memcpy(out, dir, n);
+    memcpy(out + n, "/", slash);
+    memcpy(out + n + slash, name, m + 1);
+    return n + slash + m;
+}
+
 static bool path_full(const struct sld_dir_scan *s, const char *rel, char out[PATH_MAX])
 {
-    int n = snprintf(out, PATH_MAX, *rel ? "%s/%s" : "%s%s", s->root, rel);
-    return n > 0 && n < PATH_MAX;
+    return path_join(out, s->root, rel) > 0;
 }
 
 // ---- Files ----
@@ -286,10 +297,9 @@ static void dir_entries(struct sld_dir_scan *s, const char *rel, DIR *d)
     for (struct dirent *e; (e = readdir(d));) {
         if (e->d_name[0] == '.')
             continue;
-        int n = snprintf(child, sizeof(child), *rel ? "%s/%s" : "%s%s", rel, e->d_name);
-        if (n < 0 || (size_t)n >= sizeof(child))
+        struct sld_str path = sld_str_n(child, path_join(child, rel, e->d_name));
+        if (!path.n)
             continue;
-        struct sld_str path = sld_str_n(child, (size_t)n);
         unsigned char type = e->d_type;
         struct stat st;
         if (type == DT_UNKNOWN && fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0)
