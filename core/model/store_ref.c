@@ -40,6 +40,30 @@ static bool query_fits(struct sld_str query, const char **why)
     return named;
 }
 
+// Where Vault keeps its own: what stands there is of Solder's token, or of Vault's working.
+static bool is_vaults_own(struct sld_str path)
+{
+    static const char *const mounts[] = {"auth", "cubbyhole", "sys"};
+    struct sld_str mount;
+    sld_str_cut(&path, '/', &mount);
+    for (size_t i = 0; i < SLD_ARRAY_LEN(mounts); i++) {
+        if (sld_str_eq(mount, sld_str_c(mounts[i])))
+            return true;
+    }
+    return false;
+}
+
+// Whether each part of PATH, decoded, is one that a server leaves as it is.
+static bool is_clean(struct sld_str path)
+{
+    struct sld_str part;
+    while (sld_str_cut(&path, '/', &part)) {
+        if (!part.n || sld_str_eq(part, SLD_STR(".")) || sld_str_eq(part, SLD_STR("..")))
+            return false;
+    }
+    return true;
+}
+
 enum sld_rc sld_store_ref_parse(struct sld_str name, struct sld_store_ref *out, struct sld_err *err)
 {
     struct sld_store_ref r = {0};
@@ -55,10 +79,15 @@ enum sld_rc sld_store_ref_parse(struct sld_str name, struct sld_store_ref *out, 
     sld_str_cut(&before_key, '?', &r.path);
     r.query = before_key;
     struct sld_arena a = {0};
+    struct sld_str path = sld_percent_decode(&a, r.path, false);
     if (!sld_percent_decode(&a, name, false).p)
         why = "a % is not followed by two hexadecimal digits";
     else if (sld_str_index(r.path, '/') < 0)
         why = "it has no path behind the mount";
+    else if (!is_clean(path))
+        why = "a part of its path is empty, . or ..";
+    else if (is_vaults_own(path))
+        why = "auth, cubbyhole and sys hold nothing that is meant for others";
     else if (r.query.p && r.key.p)
         why = "a certificate that is issued has no #key";
     else if (r.query.p && sld_str_find(r.path, SLD_STR("/issue/")) < 0)
