@@ -12,6 +12,7 @@ enum {
     REFRESH_DEFAULT_MS = 60 * 1000,
     REFRESH_MIN_MS = 100,
     TIMEOUT_DEFAULT_MS = 30 * 1000,
+    TIMEOUT_MAX_MS = 10 * 60 * 1000,
     REQUESTS_DEFAULT = 8,
     TOKEN_MAX_BYTES = 16 * 1024,
 };
@@ -320,20 +321,21 @@ static void set_tls(struct vault_config *cfg, const Gloo__VaultSecrets *v)
         cfg->insecure = is_true(env("VAULT_SKIP_VERIFY"));
 }
 
-// VAULT_CLIENT_TIMEOUT has a unit, or means seconds.
+// VAULT_CLIENT_TIMEOUT has a unit, or means seconds. A request always has an end: Solder does nothing else
+// about its token meanwhile.
 static uint64_t timeout_of(const Gloo__VaultSolderOptions *o)
 {
-    int64_t s = 0;
+    int64_t s = 0, ms = 0;
     int32_t ns = 0;
     uint64_t plain = 0;
     struct sld_str text = env("VAULT_CLIENT_TIMEOUT");
     if (o && o->timeout)
-        return (uint64_t)sld_duration_ms(o->timeout);
-    if (text.p && sld_str_u64(text, &plain) && plain < 86400)
-        return plain * 1000;
-    if (text.p && sld_duration_parse(text, &s, &ns) && s >= 0)
-        return (uint64_t)s * 1000 + (uint64_t)ns / 1000000;
-    return TIMEOUT_DEFAULT_MS;
+        ms = sld_duration_ms(o->timeout);
+    else if (text.p && sld_str_u64(text, &plain))
+        ms = plain < TIMEOUT_MAX_MS ? (int64_t)plain * 1000 : TIMEOUT_MAX_MS;
+    else if (text.p && sld_duration_parse(text, &s, &ns))
+        ms = s * 1000 + ns / 1000000;
+    return ms <= 0 ? TIMEOUT_DEFAULT_MS : ms < TIMEOUT_MAX_MS ? (uint64_t)ms : TIMEOUT_MAX_MS;
 }
 
 static struct sld_hash hash_of(const struct sld_str *parts, size_t n, const uint64_t *numbers,

@@ -140,6 +140,27 @@ static void test_settings_win_over_variables(void **state)
     assert_false(cfg.insecure);
 }
 
+static void test_each_request_has_an_end(void **state)
+{
+    struct world *w = *state;
+    static const struct {
+        const char *variable, *setting;
+        unsigned ms;
+    } cases[] = {{"0", "{}", 30000},           {"0s", "{}", 30000},
+                 {"-1s", "{}", 30000},         {"never", "{}", 30000},
+                 {"99999999", "{}", 600000},   {"100h", "{}", 600000},
+                 {"5", "{timeout: 0s}", 30000}, {"5", "{timeout: 2s}", 2000},
+                 {"5", "{timeout: 1h}", 600000}};
+    for (size_t i = 0; i < SLD_ARRAY_LEN(cases); i++) {
+        setenv("VAULT_CLIENT_TIMEOUT", cases[i].variable, 1);
+        made(w, "vault:",
+             sld_arena_fmt(&w->a, "vaultSecretSource: {accessToken: t, solder: %s}",
+                           cases[i].setting)
+                 .p);
+        assert_int_equal(cfg.timeout_ms, cases[i].ms);
+    }
+}
+
 static void test_tokens_of_the_user(void **state)
 {
     struct world *w = *state;
@@ -214,6 +235,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(test_addresses),          T(test_settings_win_over_variables),
+        T(test_each_request_has_an_end),
         T(test_tokens_of_the_user), T(test_what_cannot_be),
         T(test_aws_by_variables),
     };
