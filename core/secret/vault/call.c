@@ -9,13 +9,14 @@ struct vault_call {
     struct sld_str method, url, body, token;
     size_t max_body_bytes;
     bool urgent;
+    unsigned generation; // of the token
     unsigned hops;
     struct sld_http_pending *pending;
     vault_done *done;
     void *user;
 };
 
-enum { HOPS_MAX = 3, WORDS_MAX = 300, FAREWELL_MS = 2000 };
+enum { HOPS_MAX = 3, WORDS_MAX = 300, FAREWELL_MS = 2000, FAREWELL_CONNECTIONS = 4 };
 
 #define NOT_VAULT "the answer is not one of Vault"
 
@@ -51,6 +52,13 @@ static const char *errors_of(struct sld_arena *a, const struct sld_node *root)
     char *words = sld_arena_cstr(a, sld_str_utf8_cut(sld_buf_str(&b), WORDS_MAX));
     sld_buf_fini(&b);
     return words;
+}
+
+// Whether ROOT is what Vault says of a request that it does not serve: others answer for it, too.
+static bool is_refusal(const struct sld_node *root)
+{
+    const struct sld_node *errors = sld_node_get(root, SLD_STR("errors"));
+    return errors && errors->type == SLD_NODE_SEQ && errors->count > 0;
 }
 
 static const char *or_words(const char *words, const char *otherwise)
@@ -105,11 +113,11 @@ void vault_judge(struct sld_arena *a, const struct sld_http_answer *in, struct v
         judge_404(out, root);
         out->words =
             or_words(words, out->verdict == VAULT_DOWN ? NOT_VAULT : "nothing is there");
-    } else if (in->status == 401 || in->status == 403) {
+    } else if ((in->status == 401 || in->status == 403) && is_refusal(root)) {
         out->verdict = VAULT_DENIED;
         out->words = or_words(words, "permission denied");
-    } else if (in->status >= 400 && in->status < 500 && in->status != 429 && in->status != 408 &&
-               root) {
+    } else if (in->status >= 400 && in->status < 500 && in->status != 401 && in->status != 403 &&
+               in->status != 408 && in->status != 429 && root) {
         out->verdict = VAULT_REFUSED;
         out->words = or_words(words, "the request is not valid");
     } else if (in->status == 503) {
@@ -230,18 +238,28 @@ static bool follow(struct vault_call *c, const struct sld_http_answer *a)
     return true;
 }
 
+// The words of ERR without the address, which is that of one request among many: "URL: words".
+static const char *words_of(const struct sld_err *err)
+{
+    const char *gap = strstr(err->msg, ": ");
+    return gap ? gap + 2 : err->msg;
+}
+
 static void on_answer(const struct sld_http_answer *in, void *user)
 {
     struct vault_call *c = user;
     struct vault *v = c->v;
-    struct vault_answer out = {.verdict = VAULT_DOWN, .status = in->status, .words = ""};
+    struct vault_answer out = {.verdict = VAULT_DOWN,
+                               .status = in->status,
+                               .words = "",
+                               .generation = c->generation};
     c->pending = NULL;
     if (!in->err && follow(c, in))
         return;
     if (in->err) {
         out.verdict =
             in->err->rc == SLD_LIMIT ? VAULT_REFUSED : VAULT_DOWN; // too long an answer is one
-        out.words = in->err->msg;
+        out.words = words_of(in->err);
     } else if (in->status >= 300 && in->status < 400) {
         out.words =
             sld_arena_fmt(
@@ -271,6 +289,7 @@ struct vault_call *vault_ask(struct vault *v, const struct vault_request *rq, va
     c->token = sld_arena_str(a, rq->token.p ? rq->token : v->session.token);
     c->max_body_bytes = rq->max_body_bytes ? rq->max_body_bytes : VAULT_BODY_MAX_BYTES;
     c->urgent = rq->urgent;
+    c->generation = v->generation;
     c->done = done;
     c->user = user;
     v->running += !c->urgent;
@@ -290,35 +309,95 @@ void vault_call_cancel(struct vault_call *c)
 // ---- Farewells ----
 
 struct farewell {
+    struct sld_arena arena; // wiped
     struct sld_http_client *client;
+    struct sld_http_call last; // absent url: none
+    size_t left;
 };
+
+struct farewell_call {
+    struct farewell *f;
+    const char *serial; // NULL: not of a certificate
+};
+
+static void on_farewell(const struct sld_http_answer *a, void *user);
+
+static void farewell_start(struct farewell *f, const struct sld_http_call *call,
+                           struct sld_str serial)
+{
+    struct farewell_call *c = SLD_ARENA_NEW(&f->arena, struct farewell_call);
+    c->f = f;
+    c->serial = serial.n ? sld_arena_cstr(&f->arena, serial) : NULL;
+    f->left++;
+    sld_http_start(f->client, call, on_farewell, c);
+}
 
 static void on_farewell(const struct sld_http_answer *a, void *user)
 {
-    struct farewell *f = user;
-    (void)a; // nobody is left who could do anything about it
+    struct farewell_call *c = user;
+    struct farewell *f = c->f;
+    char status[40];
+    snprintf(status, sizeof(status), "it answered with status %d", a->status);
+    if (c->serial)
+        vault_log_revoked(c->serial, a->status >= 200 && a->status < 300
+                                         ? NULL
+                                         : a->err ? words_of(a->err) : status);
+    if (--f->left)
+        return;
+    if (f->last.url.p) {
+        struct sld_http_call last = f->last;
+        f->last.url = SLD_STR_NONE;
+        farewell_start(f, &last, SLD_STR_NONE);
+        return;
+    }
     sld_http_client_destroy(f->client);
+    sld_arena_fini_secret(&f->arena);
     sld_xfree(f);
 }
 
-void vault_send(struct vault *v, const struct vault_request *rq)
+static struct sld_http_call farewell_call(struct farewell *f, struct vault *v,
+                                          const struct vault_request *rq)
 {
-    struct sld_arena a = {0};
+    struct sld_arena *a = &f->arena;
     const struct vault_config *cfg = &v->cfg;
-    struct farewell *f = SLD_NEW(struct farewell);
-    struct sld_str token = rq->token.p ? rq->token : v->session.token;
-    const struct sld_http_header headers[] = {
-        {SLD_STR("X-Vault-Request"), SLD_STR("true")},
-        {SLD_STR("X-Vault-Token"), token},
-        {SLD_STR("Content-Type"), SLD_STR("application/json")},
-        {SLD_STR("X-Vault-Namespace"), cfg->ns},
-    };
-    struct sld_http_call call = call_to(cfg, SLD_STR("POST"), url_of(&a, v, rq));
+    struct sld_http_header *headers = sld_arena_alloc(a, 4 * sizeof(*headers));
+    struct sld_http_call call = call_to(cfg, SLD_STR("POST"), url_of(a, v, rq));
+    size_t n = 0;
+    headers[n++] = (struct sld_http_header){SLD_STR("X-Vault-Request"), SLD_STR("true")};
+    headers[n++] = (struct sld_http_header){SLD_STR("Content-Type"), SLD_STR("application/json")};
+    if (v->session.token.n)
+        headers[n++] = (struct sld_http_header){SLD_STR("X-Vault-Token"),
+                                                sld_arena_str(a, v->session.token)};
+    if (cfg->ns.n)
+        headers[n++] =
+            (struct sld_http_header){SLD_STR("X-Vault-Namespace"), sld_arena_str(a, cfg->ns)};
     call.headers = headers;
-    call.header_count = cfg->ns.n ? 4 : 3;
-    call.body = rq->body.p ? rq->body : SLD_STR("{}");
+    call.header_count = n;
+    call.body = rq->body.p ? sld_arena_str(a, rq->body) : SLD_STR("{}");
     call.timeout_ms = FAREWELL_MS;
-    f->client = sld_http_client_create(v->io, 1);
-    sld_http_start(f->client, &call, on_farewell, f);
-    sld_arena_fini_secret(&a);
+    // It is started when V may be gone.
+    struct sld_str *of_config[] = {&call.unix_socket, &call.ca_file,  &call.ca_path,
+                                   &call.cert_file,   &call.key_file, &call.server_name};
+    for (size_t i = 0; i < SLD_ARRAY_LEN(of_config); i++)
+        *of_config[i] = of_config[i]->p ? sld_arena_str(a, *of_config[i]) : SLD_STR_NONE;
+    return call;
+}
+
+void vault_farewell(struct vault *v, const struct vault_request *first, size_t n,
+                    const struct vault_request *last)
+{
+    if (!n && !last)
+        return;
+    struct farewell *f = SLD_NEW(struct farewell);
+    f->client = sld_http_client_create(v->io, FAREWELL_CONNECTIONS);
+    if (n && last)
+        f->last = farewell_call(f, v, last);
+    for (size_t i = 0; i < n; i++) {
+        struct sld_http_call call = farewell_call(f, v, &first[i]);
+        farewell_start(f, &call, first[i].serial);
+    }
+    if (!n) {
+        struct sld_http_call call = farewell_call(f, v, last);
+        farewell_start(f, &call, SLD_STR_NONE);
+    }
 }

@@ -14,7 +14,7 @@ static void set_text(struct sld_arena *a, struct sld_node *map, const char *key,
         sld_node_set(a, map, sld_str_c(key), sld_node_scalar(a, text, true));
 }
 
-static struct sld_str text_at(const struct sld_node *map, const char *key)
+struct sld_str vault_text(const struct sld_node *map, const char *key)
 {
     return sld_node_text(sld_node_get(map, sld_str_c(key)));
 }
@@ -41,7 +41,7 @@ static enum sld_rc print(struct sld_arena *a, struct document *out, const struct
                          struct sld_err *err)
 {
     struct sld_cert_facts f = {0};
-    struct sld_str chain = text_at(sld_node_get(d, SLD_STR("tls")), "certChain");
+    struct sld_str chain = vault_text(sld_node_get(d, SLD_STR("tls")), "certChain");
     if (chain.n && sld_cert_read(a, chain, &f, NULL) == SLD_OK) {
         out->not_before = f.not_before;
         out->not_after = f.not_after;
@@ -60,7 +60,7 @@ static enum sld_rc of_secret(struct sld_arena *a, struct document *out, const st
                              const struct sld_node *data, struct sld_err *err)
 {
     const struct sld_node *metadata = sld_node_get(data, SLD_STR("metadata"));
-    struct sld_str name = text_at(metadata, "name"), ns = text_at(metadata, "namespace");
+    struct sld_str name = vault_text(metadata, "name"), ns = vault_text(metadata, "namespace");
     struct sld_node *d = document(a, u, metadata);
     for (size_t i = 0; i < data->count; i++) {
         struct sld_str key = data->pairs[i].key->text;
@@ -169,9 +169,9 @@ static const struct {
 static bool take_tls(struct sld_arena *a, struct sld_node *d, const struct sld_node *data)
 {
     for (size_t i = 0; i < SLD_ARRAY_LEN(tls_names); i++) {
-        struct sld_str chain = text_at(data, tls_names[i].chain),
-                       key = text_at(data, tls_names[i].key),
-                       root = text_at(data, tls_names[i].root);
+        struct sld_str chain = vault_text(data, tls_names[i].chain),
+                       key = vault_text(data, tls_names[i].key),
+                       root = vault_text(data, tls_names[i].root);
         if (!is_pem(chain) && !is_pem(root))
             continue;
         const struct sld_node *more =
@@ -181,7 +181,7 @@ static bool take_tls(struct sld_arena *a, struct sld_node *d, const struct sld_n
             chain = SLD_STR("");
         }
         set_tls(a, d, chain.n ? whole_chain(a, chain, more) : chain, key, root,
-                text_at(data, tls_names[i].staple));
+                vault_text(data, tls_names[i].staple));
         return true;
     }
     return false;
@@ -211,9 +211,9 @@ static bool take_aws(struct sld_arena *a, struct sld_node *d, const struct sld_n
         {"aws_access_key_id", "aws_secret_access_key", "aws_session_token"},
     };
     for (size_t i = 0; i < SLD_ARRAY_LEN(names); i++) {
-        struct sld_str access = text_at(data, names[i].access),
-                       secret = text_at(data, names[i].secret),
-                       token = text_at(data, names[i].token);
+        struct sld_str access = vault_text(data, names[i].access),
+                       secret = vault_text(data, names[i].secret),
+                       token = vault_text(data, names[i].token);
         bool last =
             i + 1 == SLD_ARRAY_LEN(names) || strcmp(names[i].access, names[i + 1].access) != 0;
         if (!access.n || !secret.n || (!token.n && !last))
@@ -319,7 +319,7 @@ static enum sld_rc of_data(struct sld_arena *a, struct document *out, const stru
 static struct sld_str issuers(struct sld_arena *a, const struct sld_node *data)
 {
     const struct sld_node *chain = sld_node_get(data, SLD_STR("ca_chain"));
-    struct sld_str out = SLD_STR(""), block, text = text_at(data, "issuing_ca");
+    struct sld_str out = SLD_STR(""), block, text = vault_text(data, "issuing_ca");
     bool key;
     size_t n = chain && chain->type == SLD_NODE_SEQ ? chain->count : 0;
     for (size_t i = 0; i <= n; i++) {
@@ -336,7 +336,7 @@ static enum sld_rc of_issued(struct sld_arena *a, struct document *out, const st
                              const struct sld_node *data, struct sld_err *err)
 {
     struct sld_node *d = document(a, u, NULL);
-    struct sld_str certificate = text_at(data, "certificate"), key = text_at(data, "private_key");
+    struct sld_str certificate = vault_text(data, "certificate"), key = vault_text(data, "private_key");
     struct sld_str trust = sld_store_ref_param(a, &u->ref, "trust_issuer");
     if (!certificate.n || !key.n)
         return sld_err_set(err, SLD_INVALID, "the answer has no certificate with its private key");

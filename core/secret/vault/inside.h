@@ -16,6 +16,9 @@
 
 struct vault;
 
+// No life that Vault tells of is longer than this.
+#define VAULT_LIFE_MAX_S ((int64_t)100 * 365 * 86400)
+
 enum {
     VAULT_BODY_MAX_BYTES = 4 * 1024 * 1024,  // of a secret or a login
     VAULT_LIST_MAX_BYTES = 16 * 1024 * 1024, // of a listing
@@ -45,6 +48,7 @@ struct vault_answer {
     const struct sld_node *auth;
     const struct sld_node *root;
     const char *words; // what Vault or the network said, for people; "" when it is well
+    unsigned generation; // of the token that was sent
 };
 
 struct vault_request {
@@ -55,6 +59,7 @@ struct vault_request {
     struct sld_str token;  // absent: the session's; empty: none
     size_t max_body_bytes; // 0 = VAULT_BODY_MAX_BYTES
     bool urgent;           // does not count as running: the session's own
+    struct sld_str serial; // of farewells: the certificate that is revoked
 };
 // What IN, which came whole and is no redirect, means: all of OUT, which says VAULT_DOWN and the status
 // before. Nodes and words live in A.
@@ -69,9 +74,13 @@ struct vault_call *vault_ask(struct vault *v, const struct vault_request *rq, va
                              void *user);
 // NULL is fine.
 void vault_call_cancel(struct vault_call *c);
-// Sends RQ after which nobody asks: with a client of its own that outlives V and ends when the
-// answer is there or at the latest after two seconds. sld_loop_destroy waits for it.
-void vault_send(struct vault *v, const struct vault_request *rq);
+// Sends what nobody waits for with the session's token, by POST: the N of FIRST, and when they are over
+// LAST (NULL: none), which may end that token. A client of its own outlives V and gives each of the two
+// steps two seconds. sld_loop_destroy waits for it.
+void vault_farewell(struct vault *v, const struct vault_request *first, size_t n,
+                    const struct vault_request *last);
+// Logs that certificate SERIAL was revoked, or (WHY not NULL) that it was not.
+void vault_log_revoked(const char *serial, const char *why);
 
 // ---- Logins (login.c, aws.c) ----
 
@@ -117,7 +126,7 @@ struct session {
     bool unknown;       // Vault tells nothing about it: only requests show what it is worth
     bool proved;        // a request succeeded with it
     bool doubted;       // a request was denied: Vault is asked whether it is still valid
-    bool over;          // the former ended
+    struct sld_hash over; // the token that ended last; zero: none since the last that was good
     bool login_due;     // the next step is a login, not a renewal
     uint64_t looked_ns; // mono: when it was last known to be valid; 0: never
     int64_t life_s;     // it had when it was new; 0: it does not end
@@ -125,6 +134,7 @@ struct session {
     int64_t renews_s;   // Unix seconds, for people; 0: it is not renewed
     uint64_t expires_ns, due_ns; // mono; 0: never. due: of the next step
     unsigned failures;           // in a row, of logins and renewals
+    bool refused;                // it waits because Vault said no, not because it said nothing
     unsigned lookups_denied;     // of tokens of our own; the second shows that they may not ask
     bool blind;                  // so denials are believed, and a login shows now and then
     uint64_t blind_ns;           // mono: no such login before
@@ -140,19 +150,23 @@ struct session {
     uint64_t file_ns;                 // mono: when it is looked at again
 };
 
-// Cancels everything; with REVOKE the token is given back, if it is our own and the configuration
-// says so.
-void session_stop(struct vault *v, bool revoke);
+// Cancels and forgets everything.
+void session_stop(struct vault *v);
+// Whether the token is to be given back at the end.
+bool session_gives_back(const struct vault *v);
 // The configuration is going to be NEXT: begins anew. A secret that was unwrapped for the same Vault is
 // kept, for its wrapping token is spent.
 void session_change(struct vault *v, const struct vault_config *next);
 // Begins with a login; then does what is due. Returns the next time (mono) something will be, 0 =
 // never.
 uint64_t session_tick(struct vault *v, uint64_t now);
-// A request was denied. True: the token is valid, it has not the right. False: whether it is valid
-// is being looked at, or it is not; requests have to wait for vault_session_ready. *DENIED_NS, 0 at
-// first, is the caller's memory of one subject.
-bool session_denied(struct vault *v, uint64_t *denied_ns);
+enum session_denial {
+    DENIAL_BELIEVED, // the token is valid, it has not the right
+    DENIAL_DOUBTED,  // whether it is valid is being looked at, or it is not: wait for vault_session_ready
+    DENIAL_OPEN,     // nothing shows yet what the token is worth: go on with others, and ask again later
+};
+// A request was denied. *DENIED_NS, 0 at first, is the caller's memory of one subject.
+enum session_denial session_denied(struct vault *v, uint64_t *denied_ns);
 // Whether the token's end is near and nothing is going to prevent it.
 bool session_ends_soon(const struct session *s, int64_t now_s);
 // Whether requests can be sent.
@@ -173,7 +187,8 @@ struct unit {
     struct sld_str ns, name;  // slices of key
     struct sld_store_ref ref; // of data and certificates
     struct vault_call *call;
-    struct sld_list in_queue; // of what has to be done
+    struct sld_list in_queue;  // of what has to be done
+    struct sld_list in_folder; // of the sweep
     bool check;               // only whether it changed
     bool answered;            // value, missing or refused
     bool answer_told;         // since it was wanted
@@ -181,11 +196,14 @@ struct unit {
     bool missing;             // nothing is there
     bool by_data;             // whether it changed cannot be asked for: it is read
     bool no_list;             // nor can its folder be listed
+    bool confirmed;           // its engine was asked for because nothing was found in it
+    unsigned read_version;    // of the engine, as the reading under way takes it
     uint64_t forget_ns;       // mono: when it is forgotten; 0: it is wanted
     uint64_t due_ns; // mono: when it is read again by itself (certificates, leases); 0: never
     unsigned failures;
     unsigned unheard;            // requests without any answer, in a row
     char bad[160];               // what was wrong with an answer while Vault is asked whether it is well
+    int bad_status;              // its status
     uint64_t denied_ns;          // see session_denied
     struct sld_hash seen;        // of what the engine says of the latest version
     struct sld_hash hash;        // of the document in force
@@ -207,6 +225,9 @@ void unit_go(struct unit *u);
 void unit_seen(struct unit *u, struct sld_str number, const struct sld_node *about);
 // Tells that U is not there any more, if it was told.
 void unit_gone(struct unit *u);
+// Whether A, which says nothing, may be about what was asked for alone: not what Vault says of itself, and
+// not a lost connection unless it is lost each time, which *UNHEARD counts.
+bool vault_own_fault(const struct vault_answer *a, unsigned *unheard);
 
 // ---- Mounts (mount.c) ----
 
@@ -215,12 +236,17 @@ struct mount {
     struct sld_list link;
     unsigned kv_version; // 0: not a key-value engine
     bool no_list;        // it lists no versions
+    uint64_t asked_ns;   // mono: when Vault told so; 0: Settings did
     size_t n;
     char path[]; // "kv" without slashes
 };
 // The mount that PATH lies in, or NULL when it is not known yet.
 struct mount *mount_find(const struct vault *v, struct sld_str path);
-void mount_add(struct vault *v, struct sld_str path, unsigned kv_version);
+// An engine is at PATH, slashes at its end or not. BY_VAULT: it told so just now, else Settings do.
+struct mount *mount_set(struct vault *v, struct sld_str path, unsigned kv_version, bool by_vault);
+void mount_remove(struct mount *m);
+// What engines cannot do is to be found out anew.
+void mounts_relearn(struct vault *v);
 void mounts_clear(struct vault *v);
 
 // ---- Sweeps (sweep.c) ----
@@ -230,6 +256,9 @@ struct folder {
     struct sld_list link;
     struct vault *v;
     struct vault_call *call; // NULL: not started
+    struct sld_list units;
+    uint64_t asked_ns; // mono
+    unsigned unheard;  // requests without any answer
     size_t mount_n, n;
     char path[]; // "secret/gloo/gloo.solo.io/v1/Secret/ns"
 };
@@ -241,6 +270,8 @@ void folder_go(struct folder *f);
 
 // ---- Documents (document.c) ----
 
+// The text at KEY of MAP; "" when it is none.
+struct sld_str vault_text(const struct sld_node *map, const char *key);
 struct document {
     struct sld_buf text;           // a Secret in Gloo's flat form, JSON; secret
     int64_t not_before, not_after; // of its certificate, Unix seconds; 0: it has none
@@ -256,7 +287,10 @@ SLD_NODISCARD enum sld_rc document_make(struct document *out, const struct unit 
 // A certificate to be revoked.
 struct retired {
     struct sld_list link;
+    struct vault *v;
+    struct vault_call *call;
     uint64_t due_ns;
+    unsigned failures;
     size_t mount_n;
     char text[]; // mount and serial number, each NUL-terminated
 };
@@ -264,6 +298,7 @@ struct retired {
 // Why the whole store cannot be read, and since when.
 struct vault_trouble {
     int64_t since_s;
+    int status;              // of the answers that say so; 0: none came
     char words[SLD_ERR_MAX]; // "" = it is well
 };
 enum { VAULT_TOLD_MAX = 2 * SLD_ERR_MAX };
@@ -283,16 +318,19 @@ struct vault {
     struct sld_list folders; // of the sweep, started or not
     bool sweeping;
     uint64_t sweep_ns;  // mono: the next sweep
+    uint64_t units_ns;  // mono: no unit has anything due before
     uint64_t forget_ns; // mono: nothing is forgotten before
     bool marked;        // all wants of a round have been told
     bool sync_due;      // something was told since on_synced
     bool answers_due;   // something is wanted again that was answered before
     unsigned failures;  // calls without a usable answer, in a row
     uint64_t wait_ns;   // mono: nothing is asked before; 0: at once
+    uint64_t heard_ns;  // mono: the last usable answer
     struct vault_trouble unreached, no_token;
     char told[VAULT_TOLD_MAX]; // the store's problem as it was told; "" = none
     bool settings_told;        // a problem of path "settings" is told
     bool token_told;           // and one of path "token"
+    struct sld_map refused;    // keys that are wanted beyond VAULT_UNITS_MAX
     struct sld_list retired;
     struct sld_timer *wake;
     char *address; // own
@@ -303,16 +341,20 @@ struct vault {
 bool vault_heard(struct vault *v, const struct vault_answer *a);
 // The session has a token, or the one it has was found valid.
 void vault_session_ready(struct vault *v);
-// There is none, and why.
+// There is none, or none that shows its worth, and why.
 void vault_session_lost(struct vault *v, const char *words);
-// A request succeeded with the token.
-void vault_proved(struct vault *v);
+// A request succeeded with the token that A was asked with.
+void vault_proved(struct vault *v, const struct vault_answer *a);
 // Something has to be done for U: read it, or with CHECK see whether it changed.
 void vault_queue(struct unit *u, bool check);
 // The certificate SERIAL of MOUNT is not used any more.
 void vault_retire(struct vault *v, struct sld_str mount, const char *serial);
 // U has an answer.
 void vault_answered(struct unit *u);
+// Something of a unit is due at NS (mono).
+void vault_due(struct vault *v, uint64_t ns);
+// *NEXT, a time or 0 (never), is AT if that is earlier; AT 0: never.
+void vault_earliest(uint64_t *next, uint64_t at);
 // Goes on with whatever can be done now, in the next turn of the loop.
 void vault_kick(struct vault *v);
 // NS with jitter: between nine tenths of it and all.

@@ -23,26 +23,22 @@ enum {
 
 static void begin(struct vault *v);
 static void log_in(struct vault *v, struct sld_str secret);
-static void look_at(struct vault *v, struct sld_str token);
+static void look_at(struct vault *v);
 static bool blind_login(struct vault *v);
 
 // ---- Facts out of answers ----
 
-static struct sld_str text_of(const struct sld_node *map, const char *key)
-{
-    struct sld_str s = sld_node_text(sld_node_get(map, sld_str_c(key)));
-    return s.n ? s : SLD_STR_NONE;
-}
-
 static int64_t number_of(const struct sld_node *map, const char *key)
 {
     int64_t n = 0;
-    return sld_str_i64(text_of(map, key), &n) && n > 0 ? n : 0;
+    if (!sld_str_i64(vault_text(map, key), &n) || n < 0)
+        return 0;
+    return n < VAULT_LIFE_MAX_S ? n : VAULT_LIFE_MAX_S;
 }
 
 static bool flag_of(const struct sld_node *map, const char *key)
 {
-    return sld_str_eq(text_of(map, key), SLD_STR("true"));
+    return sld_str_eq(vault_text(map, key), SLD_STR("true"));
 }
 
 // ---- Where the session is ----
@@ -60,6 +56,12 @@ static void drop_token(struct session *s)
     s->expires_ns = 0;
     s->proved = s->unknown = s->own = s->doubted = false;
     s->looked_ns = 0;
+}
+
+static void forget_next(struct session *s)
+{
+    sld_arena_fini_secret(&s->next_arena);
+    s->next = SLD_STR_NONE;
 }
 
 static void take_token(struct vault *v, struct sld_str token)
@@ -99,7 +101,8 @@ static void now_on(struct vault *v)
     s->state = SESSION_ON;
     s->failures = 0;
     s->problem[0] = 0;
-    s->over = s->doubted = false;
+    s->over = (struct sld_hash){0};
+    s->doubted = false;
     s->looked_ns = sld_mono_ns();
     vault_session_ready(v);
 }
@@ -110,6 +113,7 @@ static void wait_for_next(struct vault *v, bool refused)
     struct session *s = &v->session;
     s->failures++;
     s->state = SESSION_WAIT;
+    s->refused = refused;
     uint64_t pause = vault_backoff(s->failures);
     if (refused) {
         unsigned shift = s->failures < 10 ? s->failures : 10;
@@ -118,6 +122,7 @@ static void wait_for_next(struct vault *v, bool refused)
     }
     s->due_ns = sld_mono_ns() + pause;
     s->file_ns = sld_mono_ns() + (uint64_t)FILE_EACH_S * SECOND;
+    vault_kick(v); // to be woken then
 }
 
 static void failed(struct vault *v, bool refused, const char *fmt, ...) SLD_PRINTF(3, 4);
@@ -135,6 +140,7 @@ static void failed(struct vault *v, bool refused, const char *fmt, ...)
     struct sld_str whole = sld_str_utf8_cut(sld_str_c(words), sizeof(words) - 1);
     snprintf(s->problem, sizeof(s->problem), "%.*s", SLD_FMT(whole));
     s->doubted = false;
+    forget_next(s);
     wait_for_next(v, refused);
     if (!s->token.p)
         vault_session_lost(v, s->problem);
@@ -186,8 +192,8 @@ static void on_login(const struct vault_answer *in, void *user)
 {
     struct vault *v = user;
     struct session *s = &v->session;
-    struct sld_str token = text_of(in->auth, "client_token");
-    const struct vault_answer got = vault_expect(in, token.p), *a = &got;
+    struct sld_str token = vault_text(in->auth, "client_token");
+    const struct vault_answer got = vault_expect(in, token.n), *a = &got;
     s->call = NULL;
     bool heard = vault_heard(v, a);
     if (a->verdict != VAULT_OK) {
@@ -199,8 +205,8 @@ static void on_login(const struct vault_answer *in, void *user)
     }
     count_login(true);
     take_token(v, token);
-    struct sld_str accessor = text_of(a->auth, "accessor");
-    s->accessor = accessor.p ? sld_arena_str(&s->arena, accessor) : SLD_STR_NONE;
+    struct sld_str accessor = vault_text(a->auth, "accessor");
+    s->accessor = accessor.n ? sld_arena_str(&s->arena, accessor) : SLD_STR_NONE;
     s->own = true;
     s->login_due = false;
     s->renewable = flag_of(a->auth, "renewable");
@@ -239,8 +245,8 @@ static void on_unwrapped(const struct vault_answer *a, void *user)
     struct session *s = &v->session;
     s->call = NULL;
     bool heard = vault_heard(v, a);
-    struct sld_str secret = text_of(a->data, "secret_id");
-    if (a->verdict == VAULT_OK && secret.p) {
+    struct sld_str secret = vault_text(a->data, "secret_id");
+    if (a->verdict == VAULT_OK && secret.n) {
         sld_arena_fini_secret(&s->unwrapped_arena);
         s->unwrapped = sld_arena_str(&s->unwrapped_arena, secret);
         log_in(v, s->unwrapped);
@@ -276,28 +282,53 @@ static void unwrap(struct vault *v, struct sld_str token)
 
 // ---- Tokens that were given ----
 
+// Whether the token at hand is worth more than another that Vault does not take.
+static bool still_good(const struct session *s)
+{
+    bool ended = s->expires_ns && sld_mono_ns() >= s->expires_ns;
+    return s->token.n && !ended && (!s->unknown || s->proved);
+}
+
+// Another token was given, which Vault does not take.
+static void keep_former(struct vault *v, const struct vault_answer *a)
+{
+    struct session *s = &v->session;
+    forget_next(s);
+    SLD_LOG(SLD_WARN, "secret", "login_failed", SLD_KC("method", method_name(v)),
+            SLD_KC("reason", a->words));
+    if (s->doubted)
+        look_at(v);
+    else
+        failed(v, true,
+               "Vault does not take what the %s says now (%s); the former token is used until it "
+               "ends, write one that is valid",
+               method_name(v), a->words);
+}
+
 static void on_lookup(const struct vault_answer *in, void *user)
 {
     struct vault *v = user;
     struct session *s = &v->session;
-    const struct vault_answer got = vault_expect(in, text_of(in->data, "ttl").p), *a = &got;
+    const struct vault_answer got = vault_expect(in, vault_text(in->data, "ttl").n), *a = &got;
     s->call = NULL;
     bool heard = vault_heard(v, a);
     if (!heard) {
         failed(v, false, "Vault cannot be asked about the token: %s", a->words);
         return;
     }
-    if (s->next.p) {
-        if (!sld_str_eq(s->next, s->token))
-            take_token(v, s->next);
-        sld_arena_fini_secret(&s->next_arena);
-        s->next = SLD_STR_NONE;
+    bool another = s->next.p && !sld_str_eq(s->next, s->token);
+    if (another && a->verdict != VAULT_OK && still_good(s)) {
+        keep_former(v, a);
+        return;
     }
+    if (another)
+        take_token(v, s->next);
+    forget_next(s);
     if (a->verdict == VAULT_OK) {
-        struct sld_str accessor = text_of(a->data, "accessor");
+        struct sld_str accessor = vault_text(a->data, "accessor");
         bool own = s->own;
         int64_t life = s->life_s;
-        s->accessor = accessor.p ? sld_arena_str(&s->arena, accessor) : SLD_STR_NONE;
+        s->accessor = accessor.n ? sld_arena_str(&s->arena, accessor) : SLD_STR_NONE;
         s->unknown = false;
         s->renewable = flag_of(a->data, "renewable");
         s->life_s = own ? life : number_of(a->data, "creation_ttl");
@@ -305,7 +336,8 @@ static void on_lookup(const struct vault_answer *in, void *user)
         now_on(v);
         return;
     }
-    if (given(v) && !s->looked_ns && !s->over) {
+    bool over = sld_hash_eq(sld_hash_bytes(s->token), s->over);
+    if (given(v) && !s->looked_ns && !over) {
         // It may be good all the same: not every token may ask about itself.
         s->unknown = true;
         s->renewable = false;
@@ -335,11 +367,13 @@ static void on_lookup(const struct vault_answer *in, void *user)
         begin(v); // one of ours was revoked
 }
 
-static void look_at(struct vault *v, struct sld_str token)
+// Asks about the token that was given just now, else about the one at hand.
+static void look_at(struct vault *v)
 {
     struct session *s = &v->session;
-    const struct vault_request rq = {
-        .path = SLD_STR("auth/token/lookup-self"), .token = token, .urgent = true};
+    const struct vault_request rq = {.path = SLD_STR("auth/token/lookup-self"),
+                                     .token = s->next.p ? s->next : s->token,
+                                     .urgent = true};
     s->state = SESSION_LOOKUP;
     s->call = vault_ask(v, &rq, on_lookup, v);
 }
@@ -347,9 +381,9 @@ static void look_at(struct vault *v, struct sld_str token)
 static void take_given(struct vault *v, struct sld_str token)
 {
     struct session *s = &v->session;
-    sld_arena_fini_secret(&s->next_arena);
+    forget_next(s);
     s->next = sld_arena_str(&s->next_arena, token);
-    look_at(v, s->next);
+    look_at(v);
 }
 
 // ---- Steps ----
@@ -386,7 +420,7 @@ static void on_renewed(const struct vault_answer *in, void *user)
 {
     struct vault *v = user;
     struct session *s = &v->session;
-    struct vault_answer got = vault_expect(in, text_of(in->auth, "lease_duration").p);
+    struct vault_answer got = vault_expect(in, vault_text(in->auth, "lease_duration").n);
     const struct vault_answer *a = &got;
     // A token at its longest life; OpenBao says so with a status of 500.
     if (got.verdict == VAULT_DOWN && strstr(got.words, "past the max TTL"))
@@ -421,7 +455,7 @@ static void on_renewed(const struct vault_answer *in, void *user)
         snprintf(s->problem, sizeof(s->problem), "the token cannot be renewed: %s", a->words);
         vault_session_ready(v);
     } else {
-        look_at(v, s->token);
+        look_at(v);
     }
 }
 
@@ -454,8 +488,8 @@ static void do_due(struct vault *v)
 {
     struct session *s = &v->session;
     bool has = s->token.n > 0;
-    if (s->state == SESSION_ON && v->cfg.method == VAULT_TOKEN_FILE && s->renewable &&
-        s->expires_s && (s->expires_s - sld_wall_ms() / 1000) * 3 <= s->life_s)
+    if (has && v->cfg.method == VAULT_TOKEN_FILE && s->renewable && s->expires_s &&
+        (s->expires_s - sld_wall_ms() / 1000) * 3 <= s->life_s)
         renew(v); // its agent does not
     else if (v->cfg.method == VAULT_TOKEN_FILE || !has)
         begin(v);
@@ -463,12 +497,6 @@ static void do_due(struct vault *v)
         renew(v);
     else
         begin(v);
-}
-
-static void earliest(uint64_t *next, uint64_t at)
-{
-    if (at && (!*next || at < *next))
-        *next = at;
 }
 
 uint64_t session_tick(struct vault *v, uint64_t now)
@@ -481,10 +509,10 @@ uint64_t session_tick(struct vault *v, uint64_t now)
     bool watch_file =
         v->cfg.secret_file.p && (s->state == SESSION_WAIT || v->cfg.method == VAULT_TOKEN_FILE);
     if (idle && s->token.n && s->expires_ns && now >= s->expires_ns) {
+        s->over = sld_hash_bytes(s->token);
         drop_token(s);
-        s->over = true;
         SLD_LOG(SLD_WARN, "secret", "token_over", SLD_KC("method", method_name(v)));
-        if (s->state == SESSION_WAIT)
+        if (s->state == SESSION_WAIT && v->cfg.method != VAULT_TOKEN_FILE)
             vault_session_lost(v, s->problem);
         else
             begin(v);
@@ -499,9 +527,9 @@ uint64_t session_tick(struct vault *v, uint64_t now)
     idle = s->state == SESSION_ON || s->state == SESSION_WAIT;
     if (!idle)
         return 0;
-    earliest(&next, s->due_ns);
-    earliest(&next, s->token.n ? s->expires_ns : 0);
-    earliest(&next, watch_file ? s->file_ns : 0);
+    vault_earliest(&next, s->due_ns);
+    vault_earliest(&next, s->token.n ? s->expires_ns : 0);
+    vault_earliest(&next, watch_file ? s->file_ns : 0);
     return next;
 }
 
@@ -536,23 +564,24 @@ void session_change(struct vault *v, const struct vault_config *next)
     struct sld_str secret =
         same && s->unwrapped.p ? sld_arena_str(&kept, s->unwrapped) : SLD_STR_NONE;
     struct sld_hash from = secret.p ? s->unwrapped_from : (struct sld_hash){0};
-    session_stop(v, true);
+    session_stop(v);
     s->unwrapped_arena = kept;
     s->unwrapped = secret;
     s->unwrapped_from = from;
 }
 
-void session_stop(struct vault *v, bool revoke)
+bool session_gives_back(const struct vault *v)
+{
+    return v->session.own && v->session.token.n && v->cfg.revoke_on_exit;
+}
+
+void session_stop(struct vault *v)
 {
     struct session *s = &v->session;
     vault_call_cancel(s->call);
     s->call = NULL;
-    if (revoke && s->own && s->token.n && v->cfg.revoke_on_exit) {
-        const struct vault_request rq = {.path = SLD_STR("auth/token/revoke-self")};
-        vault_send(v, &rq);
-    }
     sld_arena_fini_secret(&s->arena);
-    sld_arena_fini_secret(&s->next_arena);
+    forget_next(s);
     sld_arena_fini_secret(&s->unwrapped_arena);
     *s = (struct session){.state = SESSION_OFF};
 }
@@ -562,35 +591,41 @@ bool session_ready(const struct vault *v)
     return v->session.token.p && !v->session.doubted;
 }
 
-bool session_denied(struct vault *v, uint64_t *denied_ns)
+enum session_denial session_denied(struct vault *v, uint64_t *denied_ns)
 {
     struct session *s = &v->session;
     bool asked = *denied_ns && s->looked_ns > *denied_ns;
     if (asked || v->cfg.method == VAULT_NO_TOKEN || (s->unknown && s->proved)) {
         *denied_ns = 0;
-        return true;
+        return DENIAL_BELIEVED;
     }
+    uint64_t now = sld_mono_ns();
     bool idle = s->state == SESSION_ON || s->state == SESSION_WAIT;
     if (s->blind && s->token.n && idle) {
         bool believed = !blind_login(v);
         *denied_ns = believed ? 0 : sld_mono_ns();
-        return believed;
+        return believed ? DENIAL_BELIEVED : DENIAL_DOUBTED;
     }
-    *denied_ns = sld_mono_ns();
-    if (!s->token.n)
-        return false;
-    if (idle && s->unknown) {
+    if (s->unknown && s->token.n) {
         char words[SLD_ERR_MAX];
-        snprintf(words, sizeof(words), "%s", s->problem);
-        drop_token(s);
-        failed(v, true, "%.300s, and a secret was denied: it is over, was revoked, or has no right",
-               words);
-        return false;
+        snprintf(words, sizeof(words),
+                 "%.300s, and a secret was denied: it is over, was revoked, or has no right",
+                 s->problem);
+        if (s->state == SESSION_ON) {
+            wait_for_next(v, true); // it may be told about later
+            vault_session_lost(v, words);
+        }
+        return DENIAL_OPEN;
     }
-    if (idle && !s->doubted)
-        look_at(v, s->token);
+    *denied_ns = now;
+    if (!s->token.n)
+        return DENIAL_DOUBTED;
+    // Where Vault did not answer the last question it is left in peace until the next.
+    bool rests = s->state == SESSION_WAIT && !s->refused && now < s->due_ns;
+    if (idle && !s->doubted && !rests)
+        look_at(v);
     s->doubted = true; // else what is under way will show it
-    return false;
+    return DENIAL_DOUBTED;
 }
 
 bool session_ends_soon(const struct session *s, int64_t now_s)

@@ -14,7 +14,9 @@ enum {
     LOOK_EACH_MS = 60 * 1000,
     FORGET_EACH_MS = 2000,
     FORGET_MIN = 3,
-    FORGET_SHARE = 4
+    FORGET_SHARE = 4,
+    CLOCK_GRACE_S = 5,
+    REVOKE_TRIES_MAX = 5
 };
 
 // ---- Times ----
@@ -42,7 +44,7 @@ struct sld_str vault_time(struct sld_arena *a, int64_t s)
     return sld_arena_str(a, sld_str_c(text));
 }
 
-static void earliest(uint64_t *next, uint64_t at)
+void vault_earliest(uint64_t *next, uint64_t at)
 {
     if (at && (!*next || at < *next))
         *next = at;
@@ -55,10 +57,11 @@ void vault_kick(struct vault *v)
 
 // ---- What is wrong with the whole store ----
 
-static void set_trouble(struct vault_trouble *t, const char *words)
+static void set_trouble(struct vault_trouble *t, int status, const char *words)
 {
     if (!t->words[0])
         t->since_s = sld_wall_ms() / 1000;
+    t->status = status;
     snprintf(t->words, sizeof(t->words), "%s", words);
 }
 
@@ -88,8 +91,11 @@ static void tell_trouble(struct vault *v)
 bool vault_heard(struct vault *v, const struct vault_answer *a)
 {
     if (a->verdict != VAULT_DOWN) {
+        if (v->unreached.words[0])
+            mounts_relearn(v); // it may be another Vault now
         v->failures = 0;
         v->wait_ns = 0;
+        v->heard_ns = sld_mono_ns();
         v->unreached.words[0] = 0;
         tell_trouble(v);
         return true;
@@ -98,7 +104,10 @@ bool vault_heard(struct vault *v, const struct vault_answer *a)
     uint64_t now = sld_mono_ns();
     if (now >= v->wait_ns)
         v->wait_ns = now + vault_backoff(++v->failures);
-    set_trouble(&v->unreached, a->words);
+    // Words differ with each attempt: by times, and by what was asked for.
+    if (!v->unreached.words[0] || v->unreached.status != a->status)
+        set_trouble(&v->unreached, a->status, a->words);
+    SLD_LOG(SLD_DEBUG, "secret", "no_answer", SLD_KC("reason", a->words));
     tell_trouble(v);
     return false;
 }
@@ -106,16 +115,24 @@ bool vault_heard(struct vault *v, const struct vault_answer *a)
 void vault_session_lost(struct vault *v, const char *words)
 {
     if (!v->unreached.words[0])
-        set_trouble(&v->no_token, words);
+        set_trouble(&v->no_token, 0, words);
     tell_trouble(v);
     vault_kick(v);
 }
 
-void vault_proved(struct vault *v)
+void vault_proved(struct vault *v, const struct vault_answer *a)
 {
+    size_t at = 0;
+    if (a->generation != v->generation)
+        return;
+    bool news = v->session.unknown && !v->session.proved;
     v->session.proved = true;
     v->no_token.words[0] = 0;
     tell_trouble(v);
+    for (struct unit *u; news && (u = sld_set_next(&v->units, &at));) {
+        if (!u->answered)
+            vault_queue(u, false); // a denial of it counts now
+    }
 }
 
 void vault_session_ready(struct vault *v)
@@ -159,6 +176,11 @@ static void tell_answers(struct vault *v)
 }
 
 // ---- What is due ----
+
+void vault_due(struct vault *v, uint64_t ns)
+{
+    v->units_ns = ns < v->units_ns ? ns : v->units_ns;
+}
 
 void vault_queue(struct unit *u, bool check)
 {
@@ -209,28 +231,33 @@ static void look_for_sync(struct vault *v)
     if (!session_ready(v) || !idle)
         return;
     v->sweeping = false;
-    if (!v->marked)
+    if (!v->marked || !v->sync_due)
         return;
     for (struct unit *u; (u = sld_set_next(&v->units, &at));) {
         if (!u->answered && !u->forget_ns)
             return;
     }
-    if (!v->sync_due)
-        return;
     v->sync_due = false;
     v->ev.on_synced(v->ev.user);
+}
+
+// Whether U ends by the clock on the wall before it is due: that one was set, or stood still.
+static bool late(const struct unit *u, int64_t wall_s)
+{
+    return u->due_ns && u->renews_s && wall_s > u->renews_s + CLOCK_GRACE_S;
 }
 
 static uint64_t units_due(struct vault *v, uint64_t now)
 {
     uint64_t next = 0;
     size_t at = 0;
+    int64_t wall_s = sld_wall_ms() / 1000;
     for (struct unit *u; (u = sld_set_next(&v->units, &at));) {
-        if (u->due_ns && u->due_ns <= now && !u->forget_ns) {
+        if (u->due_ns && (u->due_ns <= now || late(u, wall_s)) && !u->forget_ns) {
             u->due_ns = 0;
             vault_queue(u, false);
         }
-        earliest(&next, u->forget_ns ? 0 : u->due_ns);
+        vault_earliest(&next, u->forget_ns ? 0 : u->due_ns);
     }
     return next;
 }
@@ -256,6 +283,51 @@ static void drop(struct vault *v, struct unit *u)
     unit_destroy(u);
 }
 
+static void tell_full(struct vault *v)
+{
+    struct sld_arena a = {0};
+    struct sld_str text =
+        sld_map_count(&v->refused)
+            ? sld_arena_fmt(&a,
+                            "more than %d secrets of Vault are wanted; the rest count as not found "
+                            "until fewer are: refer to fewer from one Solder",
+                            VAULT_UNITS_MAX)
+            : SLD_STR_NONE;
+    v->ev.on_problem(v->ev.user, SLD_STR("full"), SLD_SOURCE_STALE, text);
+    sld_arena_fini(&a);
+}
+
+static void want_new(struct vault *v, struct sld_str key)
+{
+    struct unit *u = unit_create(v, key);
+    if (u && sld_set_count(&v->units) < VAULT_UNITS_MAX) {
+        sld_set_add(&v->units, u);
+        vault_queue(u, false);
+        return;
+    }
+    if (u) {
+        unit_destroy(u);
+        sld_map_set(&v->refused, key, v);
+        if (sld_map_count(&v->refused) == 1)
+            tell_full(v);
+    }
+    v->ev.on_answered(v->ev.user, key); // there is none, or none can be read
+}
+
+// Takes up what there was no room for.
+static void want_refused(struct vault *v)
+{
+    size_t at = 0;
+    bool any = sld_map_count(&v->refused) > 0;
+    for (struct sld_map_slot *s; sld_set_count(&v->units) < VAULT_UNITS_MAX &&
+                                 (s = sld_map_next(&v->refused, &at));) {
+        want_new(v, s->key);
+        sld_map_remove(&v->refused, s->key);
+    }
+    if (any && !sld_map_count(&v->refused))
+        tell_full(v);
+}
+
 // What nobody wants any more goes in small portions: when most objects of a source vanish at once,
 // the intake takes it for an accident.
 static uint64_t forget_due(struct vault *v, uint64_t now)
@@ -270,11 +342,12 @@ static uint64_t forget_due(struct vault *v, uint64_t now)
             gone++;
             drop(v, u);
         } else {
-            earliest(&next, u->forget_ns > v->forget_ns ? u->forget_ns : v->forget_ns);
+            vault_earliest(&next, u->forget_ns > v->forget_ns ? u->forget_ns : v->forget_ns);
         }
     }
     if (gone)
         v->forget_ns = now + (uint64_t)FORGET_EACH_MS * MS;
+    want_refused(v);
     return next && next < v->forget_ns ? v->forget_ns : next;
 }
 
@@ -286,6 +359,7 @@ void vault_retire(struct vault *v, struct sld_str mount, const char *serial)
     if (!v->cfg.revoke_certificates || !n)
         return;
     struct retired *r = sld_xcalloc(1, sizeof(*r) + mount.n + n + 2);
+    r->v = v;
     r->due_ns = sld_mono_ns() + (uint64_t)VAULT_REVOKE_MS * MS;
     r->mount_n = mount.n;
     memcpy(r->text, mount.p, mount.n);
@@ -293,32 +367,92 @@ void vault_retire(struct vault *v, struct sld_str mount, const char *serial)
     sld_list_push(&v->retired, &r->link);
 }
 
-static void revoke(struct vault *v, struct retired *r)
+void vault_log_revoked(const char *serial, const char *why)
 {
-    struct sld_arena a = {0};
-    const struct vault_request rq = {
-        .path = SLD_ARENA_JOIN(&a, (struct sld_str){r->text, r->mount_n}, SLD_STR("/revoke")),
-        .body = sld_arena_fmt(&a, "{\"serial_number\":\"%s\"}", r->text + r->mount_n + 1),
-    };
-    if (v->session.token.n)
-        vault_send(v, &rq);
-    SLD_LOG(SLD_INFO, "secret", "revoked", SLD_KC("serial", r->text + r->mount_n + 1));
-    sld_list_remove(&r->link);
-    sld_xfree(r);
-    sld_arena_fini(&a);
+    if (why)
+        SLD_LOG(SLD_WARN, "secret", "revoke_failed", SLD_KC("serial", serial), SLD_KC("reason", why));
+    else
+        SLD_LOG(SLD_INFO, "secret", "revoked", SLD_KC("serial", serial));
 }
 
-static uint64_t retired_due(struct vault *v, uint64_t now, bool all)
+static const char *serial_of(const struct retired *r)
+{
+    return r->text + r->mount_n + 1;
+}
+
+static void retired_free(struct retired *r)
+{
+    vault_call_cancel(r->call);
+    sld_list_remove(&r->link);
+    sld_xfree(r);
+}
+
+// Words of the request live in A.
+static struct vault_request revocation(struct sld_arena *a, const struct retired *r)
+{
+    return (struct vault_request){
+        .method = "POST",
+        .path = SLD_ARENA_JOIN(a, (struct sld_str){r->text, r->mount_n}, SLD_STR("/revoke")),
+        .body = sld_arena_fmt(a, "{\"serial_number\":\"%s\"}", serial_of(r)),
+        .serial = sld_str_c(serial_of(r)),
+    };
+}
+
+static void on_revoked(const struct vault_answer *a, void *user)
+{
+    struct retired *r = user;
+    struct vault *v = r->v;
+    bool former = a->verdict == VAULT_DENIED && a->generation != v->generation;
+    r->call = NULL;
+    vault_kick(v);
+    if (former || (a->verdict == VAULT_DOWN && ++r->failures < REVOKE_TRIES_MAX)) {
+        r->due_ns = sld_mono_ns() + (uint64_t)VAULT_REVOKE_MS * MS;
+        return;
+    }
+    vault_log_revoked(serial_of(r), a->verdict == VAULT_OK ? NULL : a->words);
+    retired_free(r);
+}
+
+static uint64_t retired_due(struct vault *v, uint64_t now)
 {
     uint64_t next = 0;
     SLD_LIST_EACH (it, &v->retired) {
         struct retired *r = SLD_CONTAINER_OF(it, struct retired, link);
-        if (all || r->due_ns <= now)
-            revoke(v, r);
-        else
-            earliest(&next, r->due_ns);
+        if (r->call)
+            continue;
+        if (r->due_ns > now) {
+            vault_earliest(&next, r->due_ns);
+        } else if (session_ready(v) && now >= v->wait_ns && v->running < v->cfg.max_requests) {
+            struct sld_arena a = {0};
+            const struct vault_request rq = revocation(&a, r);
+            r->call = vault_ask(v, &rq, on_revoked, r);
+            sld_arena_fini(&a);
+        }
     }
     return next;
+}
+
+// The end of what was with the Vault of the configuration in force: certificates are revoked before the
+// token that may do so.
+static void farewell(struct vault *v)
+{
+    struct sld_arena a = {0};
+    size_t n = 0, count = 0;
+    SLD_LIST_EACH (it, &v->retired)
+        count++;
+    struct vault_request *all = sld_arena_alloc(&a, (count + 1) * sizeof(*all));
+    SLD_LIST_EACH (it, &v->retired) {
+        struct retired *r = SLD_CONTAINER_OF(it, struct retired, link);
+        if (v->session.token.p)
+            all[n++] = revocation(&a, r);
+        else
+            vault_log_revoked(serial_of(r), "there is no token");
+    }
+    const struct vault_request last = {.path = SLD_STR("auth/token/revoke-self")};
+    vault_farewell(v, all, n, session_gives_back(v) ? &last : NULL);
+    SLD_LIST_EACH (it, &v->retired)
+        retired_free(SLD_CONTAINER_OF(it, struct retired, link));
+    sld_arena_fini(&a);
 }
 
 // ---- The token's end ----
@@ -346,17 +480,21 @@ static void on_wake(void *user)
 {
     struct vault *v = user;
     uint64_t now = sld_mono_ns(), next = now + (uint64_t)LOOK_EACH_MS * MS;
-    earliest(&next, session_tick(v, now));
-    earliest(&next, units_due(v, now));
+    vault_earliest(&next, session_tick(v, now));
+    if (now >= v->units_ns) {
+        v->units_ns = next;
+        vault_earliest(&v->units_ns, units_due(v, now));
+        vault_earliest(&v->units_ns, forget_due(v, now));
+    }
+    vault_earliest(&next, v->units_ns);
     sweep_due(v, now);
-    earliest(&next, forget_due(v, now));
-    earliest(&next, retired_due(v, now, false));
+    vault_earliest(&next, retired_due(v, now));
     look_at_token(v);
     tell_answers(v);
     pump(v, now);
     look_for_sync(v);
-    earliest(&next, v->wait_ns > now ? v->wait_ns : 0);
-    earliest(&next, v->sweeping || !session_ready(v) || now < v->wait_ns ? 0 : v->sweep_ns);
+    vault_earliest(&next, v->wait_ns > now ? v->wait_ns : 0);
+    vault_earliest(&next, v->sweeping || !session_ready(v) || now < v->wait_ns ? 0 : v->sweep_ns);
     now = sld_mono_ns();
     sld_timer_start(v->wake, next > now ? (next - now) / MS + 1 : 0);
 }
@@ -395,7 +533,7 @@ static enum sld_rc open_store(struct sld_loop *io, struct sld_str address,
     sld_list_init(&v->folders);
     sld_list_init(&v->retired);
     if (cfg.kv_version)
-        mount_add(v, cfg.mount, cfg.kv_version);
+        mount_set(v, cfg.mount, cfg.kv_version, false);
     v->http = sld_http_client_create(io, 0);
     v->sync_due = true;
     v->sweep_ns = sld_mono_ns() + vault_jitter(cfg.refresh_ms * MS);
@@ -404,17 +542,6 @@ static enum sld_rc open_store(struct sld_loop *io, struct sld_str address,
     vault_kick(v);
     *out = &v->base;
     return SLD_OK;
-}
-
-static void want_new(struct vault *v, struct sld_str key)
-{
-    struct unit *u = sld_set_count(&v->units) < VAULT_UNITS_MAX ? unit_create(v, key) : NULL;
-    if (!u) { // there is none, and never will be
-        v->ev.on_answered(v->ev.user, key);
-        return;
-    }
-    sld_set_add(&v->units, u);
-    vault_queue(u, false);
 }
 
 static void want(struct sld_source *s, struct sld_str key, bool wanted)
@@ -428,6 +555,9 @@ static void want(struct sld_source *s, struct sld_str key, bool wanted)
         if (u) {
             u->forget_ns = sld_mono_ns() + v->cfg.refresh_ms * MS; // it may come back
             u->answer_told = false;
+            vault_due(v, u->forget_ns);
+        } else if (sld_map_remove(&v->refused, key) && !sld_map_count(&v->refused)) {
+            tell_full(v);
         }
     } else if (u) {
         u->forget_ns = 0;
@@ -501,8 +631,10 @@ static void configure(struct sld_source *s, const struct Gloo__Settings *setting
     }
     sweep_stop(v);
     bool same = sld_hash_eq(cfg.session_hash, v->cfg.session_hash);
-    if (!same)
+    if (!same) {
+        farewell(v);
         session_change(v, &cfg);
+    }
     mounts_clear(v);
     vault_config_fini(&v->cfg);
     v->cfg = cfg;
@@ -513,7 +645,7 @@ static void configure(struct sld_source *s, const struct Gloo__Settings *setting
         v->no_token.words[0] = 0;
     tell_trouble(v);
     if (cfg.kv_version)
-        mount_add(v, cfg.mount, cfg.kv_version);
+        mount_set(v, cfg.mount, cfg.kv_version, false);
     move_units(v);
 }
 
@@ -614,16 +746,17 @@ static void close_store(struct sld_source *s)
     struct vault *v = vault_of(s);
     size_t at = 0;
     sweep_stop(v);
-    retired_due(v, 0, true);
+    farewell(v);
     for (struct unit *u; (u = sld_set_next(&v->units, &at));) {
         sld_set_remove(&v->units, u);
         unit_destroy(u);
     }
-    session_stop(v, true);
+    session_stop(v);
     sld_http_client_destroy(v->http);
     sld_timer_destroy(v->wake);
     mounts_clear(v);
     sld_set_fini(&v->units);
+    sld_map_fini(&v->refused);
     vault_config_fini(&v->cfg);
     sld_xfree(v->address);
     sld_xfree(v);

@@ -4,7 +4,12 @@
 #include "codec/text.h"
 #include "secret/vault/inside.h"
 
-enum { SECOND = 1000 * 1000 * 1000, ISSUE_AGAIN_MAX_S = 300, UNHEARD_MAX = 3 };
+enum {
+    SECOND = 1000 * 1000 * 1000,
+    ISSUE_MIN_S = 2, // between certificates that are well
+    ISSUE_AGAIN_MAX_S = 300,
+    UNHEARD_MAX = 3
+};
 
 static void read_now(struct unit *u);
 
@@ -34,6 +39,7 @@ struct unit *unit_create(struct vault *v, struct sld_str key)
     u->ns = id.ns;
     u->name = id.name;
     sld_list_init(&u->in_queue);
+    sld_list_init(&u->in_folder);
     if (meant) {
         enum sld_rc rc = sld_store_ref_parse(id.name, &u->ref, NULL);
         SLD_INV(rc == SLD_OK);
@@ -53,6 +59,7 @@ void unit_destroy(struct unit *u)
 {
     vault_call_cancel(u->call);
     sld_list_remove(&u->in_queue);
+    sld_list_remove(&u->in_folder);
     sld_arena_fini(&u->arena);
     sld_xfree(u);
 }
@@ -111,12 +118,11 @@ static void nothing_there(struct unit *u, const char *what)
     SLD_LOG(SLD_DEBUG, "secret", "missing", SLD_KS("path", u->path), SLD_KC("reason", what));
 }
 
-// True: it is news.
+// TEXT is in force from now on. True: it is news.
 static bool put(struct unit *u, struct sld_str text)
 {
     struct vault *v = u->v;
     struct sld_hash hash = sld_hash_bytes(text);
-    no_problem(u);
     u->missing = false;
     sld_vault_stats.reads++;
     bool news = !u->told || !sld_hash_eq(hash, u->hash);
@@ -140,6 +146,15 @@ static void again_later(struct unit *u)
     uint64_t most = (uint64_t)ISSUE_AGAIN_MAX_S * SECOND,
              pause = (uint64_t)SECOND << (u->failures < 10 ? u->failures : 10);
     u->due_ns = sld_mono_ns() + vault_jitter(pause < most ? pause : most);
+    vault_due(u->v, u->due_ns);
+}
+
+// Asks for U again in WAIT.
+static void again_in(struct unit *u, uint64_t wait)
+{
+    u->due_ns = sld_mono_ns() + wait;
+    u->renews_s = sld_wall_ms() / 1000 + (int64_t)(wait / SECOND);
+    vault_due(u->v, u->due_ns);
 }
 
 // Vault is well, but for what U asks for: nobody else waits for it.
@@ -168,18 +183,17 @@ static void on_health(const struct vault_answer *in, void *user)
         own_fault(u);
         return;
     }
-    const struct vault_answer down = {.verdict = VAULT_DOWN, .words = u->bad};
+    const struct vault_answer down = {
+        .verdict = VAULT_DOWN, .words = u->bad, .status = u->bad_status};
     vault_heard(v, &down);
     vault_queue(u, u->check);
 }
 
-// Whether A, which says nothing, may be about U alone: not what Vault says of itself, and not a lost
-// connection unless it is lost each time.
-static bool may_be_own_fault(struct unit *u, const struct vault_answer *a)
+bool vault_own_fault(const struct vault_answer *a, unsigned *unheard)
 {
     if (a->status)
         return a->status != 429 && a->status != 501 && a->status != 503;
-    return ++u->unheard >= UNHEARD_MAX;
+    return ++*unheard >= UNHEARD_MAX;
 }
 
 // Asks whether Vault is well, for that decides whose fault A is.
@@ -190,16 +204,42 @@ static void ask_health(struct unit *u, const struct vault_answer *a)
                                      .token = SLD_STR("")};
     struct sld_str words = sld_str_utf8_cut(sld_str_c(a->words), sizeof(u->bad) - 1);
     snprintf(u->bad, sizeof(u->bad), "%.*s", SLD_FMT(words));
+    u->bad_status = a->status;
     u->call = vault_ask(u->v, &rq, on_health, u);
 }
 
-// False: ANSWER was dealt with.
+// False: it was dealt with.
+static bool denied(struct unit *u, const struct vault_answer *a)
+{
+    if (a->generation != u->v->generation) { // a former token's
+        vault_queue(u, u->check);
+        return false;
+    }
+    switch (session_denied(u->v, &u->denied_ns)) {
+    case DENIAL_DOUBTED:
+        vault_queue(u, u->check);
+        return false;
+    case DENIAL_OPEN:
+        break;
+    case DENIAL_BELIEVED:
+        if (u->check)
+            return true;
+        set_problem(u, "Vault denies %s %.*s: %s; give Solder's token the right",
+                    u->kind == UNIT_CERTIFICATE ? "issuing from" : "reading", SLD_FMT(u->path),
+                    a->words);
+    }
+    if (u->kind == UNIT_CERTIFICATE)
+        again_later(u); // no sweep asks for it
+    return false;
+}
+
+// False: A was dealt with.
 static bool goes_on(struct unit *u, const struct vault_answer *a)
 {
     struct vault *v = u->v;
     u->call = NULL;
     vault_kick(v);
-    if (a->verdict == VAULT_DOWN && may_be_own_fault(u, a)) {
+    if (a->verdict == VAULT_DOWN && vault_own_fault(a, &u->unheard)) {
         ask_health(u, a);
         return false;
     }
@@ -208,20 +248,11 @@ static bool goes_on(struct unit *u, const struct vault_answer *a)
         return false;
     }
     u->unheard = 0;
-    if (a->verdict == VAULT_DENIED) {
-        if (!session_denied(v, &u->denied_ns))
-            vault_queue(u, u->check);
-        else if (u->check)
-            return true;
-        else
-            set_problem(u, "Vault denies %s %.*s: %s; give Solder's token the right",
-                        u->kind == UNIT_CERTIFICATE ? "issuing from" : "reading", SLD_FMT(u->path),
-                        a->words);
-        return false;
-    }
+    if (a->verdict == VAULT_DENIED)
+        return denied(u, a);
     u->denied_ns = 0;
     if (a->verdict == VAULT_OK)
-        vault_proved(v);
+        vault_proved(v, a);
     return true;
 }
 
@@ -232,14 +263,14 @@ static struct sld_hash hash_about(struct sld_str number, const struct sld_node *
     static const char *const keys[] = {"created_time", "deletion_time", "destroyed"};
     struct sld_hash h = sld_hash_bytes(number);
     for (size_t i = 0; i < SLD_ARRAY_LEN(keys); i++)
-        h = sld_hash_mix(h, sld_hash_bytes(sld_node_text(sld_node_get(about, sld_str_c(keys[i])))));
+        h = sld_hash_mix(h, sld_hash_bytes(vault_text(about, keys[i])));
     return h;
 }
 
 void unit_seen(struct unit *u, struct sld_str number, const struct sld_node *about)
 {
     // A deletion may be set for a time to come.
-    bool ends = sld_node_text(sld_node_get(about, SLD_STR("deletion_time"))).n > 0 && !u->missing;
+    bool ends = vault_text(about, "deletion_time").n > 0 && !u->missing;
     if (!about ? !u->missing : ends || !sld_hash_eq(hash_about(number, about), u->seen))
         vault_queue(u, false);
 }
@@ -247,15 +278,13 @@ void unit_seen(struct unit *u, struct sld_str number, const struct sld_node *abo
 static void lease(struct unit *u, const struct sld_node *root)
 {
     int64_t s = 0;
-    struct sld_str id = sld_node_text(sld_node_get(root, SLD_STR("lease_id")));
-    struct sld_str duration = sld_node_text(sld_node_get(root, SLD_STR("lease_duration")));
-    u->leased = id.n && sld_str_i64(duration, &s) && s > 0;
+    u->leased = vault_text(root, "lease_id").n &&
+                sld_str_i64(vault_text(root, "lease_duration"), &s) && s > 0;
     if (!u->leased)
         return;
-    uint64_t wait = vault_jitter((uint64_t)s * SECOND / 3 * 2);
+    s = s < VAULT_LIFE_MAX_S ? s : VAULT_LIFE_MAX_S;
     u->expires_s = sld_wall_ms() / 1000 + s;
-    u->renews_s = sld_wall_ms() / 1000 + (int64_t)(wait / SECOND);
-    u->due_ns = sld_mono_ns() + wait;
+    again_in(u, vault_jitter((uint64_t)s * SECOND / 3 * 2));
 }
 
 // DATA is what is at U's path.
@@ -272,6 +301,7 @@ static void take(struct unit *u, const struct sld_node *data, const struct vault
     u->renews_s = 0;
     u->due_ns = 0;
     lease(u, a->root);
+    no_problem(u);
     if (put(u, sld_buf_str(&d.text)) && rc == SLD_CONFLICT)
         SLD_LOG(SLD_WARN, "secret", "other_metadata", SLD_KS("path", u->path),
                 SLD_KC("reason", err.msg));
@@ -284,44 +314,100 @@ static bool is_read_v2(const struct vault_answer *a)
     const struct sld_node *data = sld_node_get(a->data, SLD_STR("data"));
     const struct sld_node *about = sld_node_get(a->data, SLD_STR("metadata"));
     return data && data->type == SLD_NODE_MAP &&
-           sld_node_text(sld_node_get(about, SLD_STR("version"))).n;
+           vault_text(about, "version").n;
+}
+
+// What is said of a latest version that was deleted.
+static struct sld_hash deleted_seen(const struct vault_answer *a)
+{
+    const struct sld_node *about = sld_node_get(a->data, SLD_STR("metadata"));
+    return hash_about(vault_text(about, "version"), about);
 }
 
 static void on_read_v2(struct unit *u, const struct vault_answer *a)
 {
     const struct sld_node *data = sld_node_get(a->data, SLD_STR("data"));
     const struct sld_node *about = sld_node_get(a->data, SLD_STR("metadata"));
-    struct sld_str version = sld_node_text(sld_node_get(about, SLD_STR("version")));
+    struct sld_str version = vault_text(about, "version");
     u->seen = about ? hash_about(version, about) : (struct sld_hash){0};
-    if (a->verdict != VAULT_OK) {
-        nothing_there(u, a->verdict == VAULT_DELETED ? "deleted" : "nothing is there");
-        return;
-    }
     snprintf(u->version, sizeof(u->version), "%.*s", SLD_FMT(sld_str_sub(version, 0, 20)));
     take(u, data, a);
+}
+
+static void ask_mount(struct unit *u);
+
+// Engines are replaced, and get versions, while Solder runs: what is not found there any more may be
+// elsewhere now. True: Vault is asked which engine is at U's path; then U is read anew.
+static bool mount_doubted(struct unit *u, const struct vault_answer *a, bool confirmed)
+{
+    const struct mount *m = mount_find(u->v, u->path);
+    if (confirmed || !m || !m->asked_ns)
+        return false;
+    uint64_t age = sld_mono_ns() - m->asked_ns;
+    bool lost = a->verdict == VAULT_MISSING && u->told;
+    bool astray = a->verdict == VAULT_NO_ROUTE && age > u->v->cfg.refresh_ms * (SECOND / 1000);
+    if (!lost && !astray)
+        return false;
+    ask_mount(u);
+    return true;
+}
+
+// What is at U's path, where Vault said so.
+static void found(struct unit *u, const struct vault_answer *a)
+{
+    if (u->read_version == 2)
+        on_read_v2(u, a);
+    else
+        take(u, a->data, a);
 }
 
 static void on_read(const struct vault_answer *in, void *user)
 {
     struct unit *u = user;
     const struct mount *m = mount_find(u->v, u->path);
-    bool v2 = m && m->kv_version == 2;
-    const struct vault_answer got = vault_expect(in, v2 ? is_read_v2(in) : in->data != NULL);
-    const struct vault_answer *a = &got;
+    bool fits = u->read_version == 2 ? is_read_v2(in) : in->data != NULL;
+    const struct vault_answer got = vault_expect(in, fits), *a = &got;
+    bool confirmed = u->confirmed;
+    u->confirmed = false;
     if (!goes_on(u, a))
         return;
-    if (a->verdict == VAULT_NO_ROUTE)
+    if (m && m->kv_version != u->read_version) { // it was found out meanwhile
+        read_now(u);
+        return;
+    }
+    if (mount_doubted(u, a, confirmed))
+        return;
+    switch (a->verdict) {
+    case VAULT_OK:
+        found(u, a);
+        break;
+    case VAULT_MISSING:
+        u->seen = (struct sld_hash){0};
+        nothing_there(u, "nothing is there");
+        break;
+    case VAULT_DELETED:
+        u->seen = deleted_seen(a);
+        nothing_there(u, "deleted");
+        break;
+    case VAULT_NO_ROUTE:
         set_problem(
             u, "Vault has nothing that answers at %.*s: %s; mount an engine there, or correct %s",
             SLD_FMT(u->path), a->words, u->kind == UNIT_SECRET ? "pathPrefix" : "the reference");
-    else if (a->verdict == VAULT_REFUSED)
+        break;
+    case VAULT_REFUSED:
         set_problem(u, "Vault cannot read %.*s: %s", SLD_FMT(u->path), a->words);
-    else if (v2)
-        on_read_v2(u, a);
-    else if (a->verdict == VAULT_OK)
-        take(u, a->data, a);
-    else
-        nothing_there(u, "nothing is there");
+        break;
+    case VAULT_DENIED: // goes_on deals with these, but of a check, which is none
+    case VAULT_DOWN:
+        SLD_UNREACHABLE();
+    }
+}
+
+static bool holds(struct sld_str mount, struct sld_str path)
+{
+    while (mount.n && mount.p[mount.n - 1] == '/')
+        mount.n--;
+    return mount.n && sld_str_starts(path, mount) && path.n > mount.n && path.p[mount.n] == '/';
 }
 
 static void on_mount(const struct vault_answer *in, void *user)
@@ -329,13 +415,12 @@ static void on_mount(const struct vault_answer *in, void *user)
     struct unit *u = user;
     struct vault *v = u->v;
     uint64_t version = 0;
-    struct sld_str path = sld_node_text(sld_node_get(in->data, SLD_STR("path")));
+    struct sld_str path = vault_text(in->data, "path");
     const struct vault_answer got = vault_expect(in, path.n), *a = &got;
     if (!goes_on(u, a))
         return;
-    struct sld_str type = sld_node_text(sld_node_get(a->data, SLD_STR("type")));
-    struct sld_str number =
-        sld_node_text(sld_node_get(sld_node_get(a->data, SLD_STR("options")), SLD_STR("version")));
+    struct sld_str type = vault_text(a->data, "type");
+    struct sld_str number = vault_text(sld_node_get(a->data, SLD_STR("options")), "version");
     bool kv = sld_str_eq(type, SLD_STR("kv")) || sld_str_eq(type, SLD_STR("generic"));
     if (a->verdict != VAULT_OK) {
         set_problem(
@@ -344,12 +429,25 @@ static void on_mount(const struct vault_answer *in, void *user)
             SLD_FMT(u->path), a->words, u->kind == UNIT_SECRET ? "pathPrefix" : "the reference");
         return;
     }
-    if (!mount_find(v, u->path))
-        mount_add(v, path, !kv ? 0 : sld_str_u64(number, &version) && version == 2 ? 2 : 1);
-    if (mount_find(v, u->path))
-        read_now(u);
-    else
+    if (!holds(path, u->path)) {
         set_problem(u, "Vault has no engine at %.*s", SLD_FMT(u->path));
+        return;
+    }
+    struct mount *m = mount_set(
+        v, path, !kv ? 0 : sld_str_u64(number, &version) && version == 2 ? 2 : 1, true);
+    for (struct mount *former; (former = mount_find(v, u->path)) != m;)
+        mount_remove(former); // it was within this one
+    u->confirmed = true;
+    read_now(u);
+}
+
+static void ask_mount(struct unit *u)
+{
+    struct sld_arena a = {0};
+    const struct vault_request rq = {
+        .path = SLD_ARENA_JOIN(&a, SLD_STR("sys/internal/ui/mounts/"), u->path)};
+    u->call = vault_ask(u->v, &rq, on_mount, u);
+    sld_arena_fini(&a);
 }
 
 static void read_now(struct unit *u)
@@ -358,14 +456,14 @@ static void read_now(struct unit *u)
     const struct mount *m = mount_find(u->v, u->path);
     struct vault_request rq = {.path = u->path};
     if (!m) {
-        rq.path = SLD_ARENA_JOIN(&a, SLD_STR("sys/internal/ui/mounts/"), u->path);
-        u->call = vault_ask(u->v, &rq, on_mount, u);
-    } else {
-        if (m->kv_version == 2)
-            rq.path = SLD_ARENA_JOIN(&a, sld_str_sub(u->path, 0, m->n), SLD_STR("/data"),
-                                     sld_str_sub(u->path, m->n, u->path.n));
-        u->call = vault_ask(u->v, &rq, on_read, u);
+        ask_mount(u);
+        return;
     }
+    if (m->kv_version == 2)
+        rq.path = SLD_ARENA_JOIN(&a, sld_str_sub(u->path, 0, m->n), SLD_STR("/data"),
+                                 sld_str_sub(u->path, m->n, u->path.n));
+    u->read_version = m->kv_version;
+    u->call = vault_ask(u->v, &rq, on_read, u);
     sld_arena_fini(&a);
 }
 
@@ -374,7 +472,7 @@ static void read_now(struct unit *u)
 static void on_checked(const struct vault_answer *in, void *user)
 {
     struct unit *u = user;
-    struct sld_str number = sld_node_text(sld_node_get(in->data, SLD_STR("current_version")));
+    struct sld_str number = vault_text(in->data, "current_version");
     const struct sld_node *about =
         sld_node_get(sld_node_get(in->data, SLD_STR("versions")), number);
     const struct vault_answer got = vault_expect(in, number.n), *a = &got;
@@ -455,11 +553,29 @@ static struct sld_str issuer_mount(const struct unit *u)
     return sld_str_sub(u->path, 0, (size_t)sld_str_find(u->path, SLD_STR("/issue/")));
 }
 
+// When another is to be issued: at two thirds of what is left, or of all its life where the clocks do not
+// agree. False: it is over already.
+static bool plan_renewal(struct unit *u, const struct document *d)
+{
+    int64_t left = d->not_after - sld_wall_ms() / 1000, life = d->not_after - d->not_before;
+    life = left < life ? left : life;
+    life = life < VAULT_LIFE_MAX_S ? life : VAULT_LIFE_MAX_S;
+    u->expires_s = d->not_after;
+    u->renews_s = 0;
+    u->due_ns = 0;
+    if (life <= 0)
+        return false;
+    uint64_t wait = vault_jitter((uint64_t)life * SECOND / 3 * 2),
+             least = (uint64_t)ISSUE_MIN_S * SECOND;
+    again_in(u, wait > least ? wait : least);
+    return true;
+}
+
 static void take_issued(struct unit *u, const struct vault_answer *a)
 {
     struct document d;
     struct sld_err err = {0};
-    struct sld_str serial = sld_node_text(sld_node_get(a->data, SLD_STR("serial_number")));
+    struct sld_str serial = vault_text(a->data, "serial_number");
     enum sld_rc rc = a->data ? document_make(&d, u, a->data, &err) : SLD_INVALID;
     if (rc != SLD_OK || d.not_after <= d.not_before) {
         if (rc == SLD_OK)
@@ -471,16 +587,21 @@ static void take_issued(struct unit *u, const struct vault_answer *a)
     }
     if (u->told)
         vault_retire(u->v, issuer_mount(u), u->version);
-    int64_t now = sld_wall_ms() / 1000, life = d.not_after - now;
-    uint64_t wait = vault_jitter(life > 0 ? (uint64_t)life * SECOND / 3 * 2 : SECOND);
-    u->due_ns = sld_mono_ns() + wait;
-    u->expires_s = d.not_after;
-    u->renews_s = now + (int64_t)(wait / SECOND);
     snprintf(u->version, sizeof(u->version), "%.*s",
              SLD_FMT(sld_str_sub(serial, 0, sizeof(u->version) - 1)));
     sld_vault_stats.issues++;
     SLD_LOG(SLD_INFO, "secret", "issued", SLD_KS("from", u->path), SLD_KC("serial", u->version),
-            SLD_KI("life_s", life));
+            SLD_KI("life_s", d.not_after - sld_wall_ms() / 1000));
+    bool lives = plan_renewal(u, &d);
+    if (lives) {
+        no_problem(u);
+    } else {
+        set_problem(u,
+                    "a certificate that Vault issued from %.*s just now is over already: the clock "
+                    "of Solder or that of Vault is wrong; set both right",
+                    SLD_FMT(u->path));
+        again_later(u);
+    }
     put(u, sld_buf_str(&d.text));
     sld_buf_fini(&d.text);
 }
@@ -488,11 +609,8 @@ static void take_issued(struct unit *u, const struct vault_answer *a)
 static void on_issued(const struct vault_answer *a, void *user)
 {
     struct unit *u = user;
-    if (!goes_on(u, a)) {
-        if (a->verdict == VAULT_DENIED && u->problem[0])
-            again_later(u);
+    if (!goes_on(u, a))
         return;
-    }
     if (a->verdict == VAULT_OK) {
         take_issued(u, a);
         return;
@@ -513,7 +631,8 @@ static void issue(struct unit *u)
 void unit_go(struct unit *u)
 {
     const struct mount *m = mount_find(u->v, u->path);
-    u->due_ns = u->kind == UNIT_CERTIFICATE || u->leased ? 0 : u->due_ns;
+    if (u->kind == UNIT_CERTIFICATE || u->leased)
+        u->due_ns = 0;
     if (u->kind == UNIT_CERTIFICATE)
         issue(u);
     else if (u->check && m && m->kv_version == 2)

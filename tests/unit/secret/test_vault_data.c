@@ -179,7 +179,8 @@ static void issues(struct world *w, const char *serial, int64_t seconds)
 static bool serial_is(struct world *w, const char *serial)
 {
     struct sld_source_fact f[2];
-    return w->store->ops->facts(w->store, f, 2) == 2 && sld_str_eq(f[1].version, sld_str_c(serial));
+    size_t n = w->store->ops->facts(w->store, f, 2);
+    return n && sld_str_eq(f[n - 1].version, sld_str_c(serial));
 }
 
 static void test_a_certificate_is_issued_and_renewed(void **state)
@@ -257,6 +258,75 @@ static void test_replaced_certificates_are_revoked(void **state)
     assert_int_equal(asked(w, "POST /v1/pki/revoke"), 1);
 }
 
+static void marked(const struct sld_http_answer *a, void *user)
+{
+    (void)a;
+    (void)user;
+}
+
+// What has been sent by now is heard when this is over.
+static void let_arrive(struct world *w)
+{
+    struct sld_http_client *c = sld_http_client_create(w->loop, 1);
+    struct sld_http_header header = {S("X-Vault-Request"), S("true")};
+    struct sld_http_call call = {.url = sld_arena_fmt(&w->a, "%s/v1/mark", w->base),
+                                 .headers = &header,
+                                 .header_count = 1};
+    for (int i = 0; i < 3; i++) {
+        sld_http_start(c, &call, marked, NULL);
+        forget_log(w);
+        until(w, was_asked, "GET /v1/mark");
+    }
+    sld_http_client_destroy(c);
+}
+
+// The token that may revoke certificates is given back after that was done.
+static void test_certificates_are_revoked_before_the_token(void **state)
+{
+    struct world *w = *state;
+    issues(w, "11:aa", 2);
+    says(w, "POST /v1/auth/approle/login", 200,
+         "{\"auth\":{\"client_token\":\"t\",\"lease_duration\":1000,\"renewable\":true}}");
+    says(w, "POST /v1/pki/revoke", 0, ""); // takes its time
+    open_with(w, "appRole: {roleId: r, secretId: s}, solder: {revokeCertificates: true, revokeOnExit: true}");
+    want(w, "secrets/ns/" PKI);
+    until(w, there, PKI_PLACE);
+    issues(w, "22:bb", 1000);
+    until(w, serial_is, "22:bb");
+    close_store(w);
+    until(w, was_asked, "POST /v1/pki/revoke token=t ");
+    let_arrive(w);
+    assert_int_equal(asked(w, "POST /v1/auth/token/revoke-self"), 0);
+    until(w, was_asked, "POST /v1/auth/token/revoke-self token=t ");
+}
+
+// By an agent, which adds its token, and where Settings name another Vault: at the former one, at once.
+static void test_certificates_are_revoked_where_they_were_made(void **state)
+{
+    struct world *w = *state;
+    setenv("VAULT_AGENT_ADDR", w->base, 1);
+    char *port = strrchr(w->base, ':') + 1;
+    struct sld_str next = sld_arena_fmt(
+        &w->a, "accessToken: tok, solder: {revokeCertificates: true}, address: 'http://localhost:%s'", port);
+    char base[sizeof(w->base)];
+    memcpy(base, w->base, sizeof(base));
+    issues(w, "11:aa", 2);
+    says(w, "POST /v1/pki/revoke", 200, "{\"data\":{}}");
+    memcpy(w->base, "", 1); // settings name no address
+    open_with(w, "solder: {revokeCertificates: true}");
+    want(w, "secrets/ns/" PKI);
+    until(w, there, PKI_PLACE);
+    issues(w, "22:bb", 1000);
+    until(w, serial_is, "22:bb");
+    forget_log(w);
+    w->store->ops->configure(w->store, settings_text(w, next.p));
+    until(w, was_asked, "POST /v1/pki/revoke token= ns= {\"serial_number\":\"11:aa\"}");
+    close_store(w);
+    memcpy(w->base, base, sizeof(base));
+    let_arrive(w);
+    assert_int_equal(asked(w, "POST /v1/pki/revoke"), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -269,6 +339,8 @@ int main(void)
         T(test_the_issuer_is_trusted_when_asked_for),
         T(test_a_failed_renewal_keeps_the_last_good),
         T(test_replaced_certificates_are_revoked),
+        T(test_certificates_are_revoked_before_the_token),
+        T(test_certificates_are_revoked_where_they_were_made),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

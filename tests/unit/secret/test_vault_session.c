@@ -392,9 +392,15 @@ static void test_a_dead_token_is_told_of(void **state)
     says(w, LOOKUP, 403, "{\"errors\":[\"permission denied\"]}");
     open_with(w, "accessToken: tok");
     a_secret(w);
+    wants_told(w);
     says(w, "GET /v1/sys/internal/ui/mounts/" KEPT, 403, "{\"errors\":[\"permission denied\"]}");
     until(w, in_trouble, "");
     assert_true(has(problem(w, ""), "it is over, was revoked, or has no right"));
+    forget_log(w);
+    until(w, was_asked, "GET /v1/sys/internal/ui/mounts/" KEPT);
+    forget_log(w);
+    until(w, was_asked, "GET /v1/sys/internal/ui/mounts/" KEPT);
+    assert_int_equal(w->synced, 0); // nothing is known yet of what is there
     // It was only that it had no right.
     mounted(w, KEPT, "secret", 2);
     until(w, there, KEPT);
@@ -411,6 +417,75 @@ static void test_a_token_nothing_is_known_of(void **state)
     until(w, there, KEPT);
     assert_true(well(w, ""));
     assert_true(has(token_fact(w).problem, "Vault tells nothing about the token"));
+}
+
+// One denied secret says nothing against a token that others are read with.
+static void test_a_denial_of_a_token_nothing_is_known_of(void **state)
+{
+    struct world *w = *state;
+    static const char other[] = "secret/gloo/gloo.solo.io/v1/Secret/ns/b";
+    says(w, LOOKUP, 403, "{\"errors\":[\"permission denied\"]}");
+    says(w, "GET /v1/secret/data/gloo/gloo.solo.io/v1/Secret/ns/b", 403,
+         "{\"errors\":[\"permission denied\"]}");
+    open_with(w, "accessToken: tok, solder: {kvVersion: 2, maxRequests: 1}");
+    want(w, "secrets/ns/b");
+    a_secret(w);
+    wants_told(w);
+    until(w, was_synced, NULL);
+    assert_true(there(w, KEPT) && well(w, "") && has(problem(w, other), "Vault denies reading"));
+}
+
+static bool by_t1(struct world *w, const char *unused)
+{
+    (void)unused;
+    for (size_t i = 0; i < w->log_count; i++) {
+        if (!sld_str_starts(w->log[i], S(LOOKUP)) && has(w->log[i], "token=t1 "))
+            return true;
+    }
+    return false;
+}
+
+// A token file that says something bad leaves the token that is good, until that ends.
+static void test_a_bad_token_costs_no_good_one(void **state)
+{
+    struct world *w = *state;
+    const char *file = write_file(w, "bad-token", "t0");
+    says(w, LOOKUP, 200, "{\"data\":{\"ttl\":6,\"creation_ttl\":1000,\"renewable\":false}}");
+    open_with(w, sld_arena_fmt(&w->a, "tokenFile: %s", file).p);
+    a_secret(w);
+    until(w, there, KEPT);
+    says(w, LOOKUP, 403, "{\"errors\":[\"permission denied\"]}");
+    write_file(w, "bad-token", "t1");
+    until(w, was_asked, LOOKUP " token=t1 ");
+    forget_log(w);
+    until(w, was_asked, META);
+    assert_true(has(last_asked(w, META), "token=t0 ") && !by_t1(w, NULL));
+    assert_true(has(token_fact(w).problem, "the former token is used until it ends"));
+    assert_true(well(w, "") && token_fact(w).expires_s > 0);
+    until(w, by_t1, NULL); // the former is over, and not every token may ask about itself
+    assert_true(has(token_fact(w).problem, "Vault tells nothing about the token"));
+    unlink(file);
+}
+
+// What Vault says of one token is not taken for another's.
+static void test_a_lookup_is_of_the_token_that_was_sent(void **state)
+{
+    struct world *w = *state;
+    const char *file = write_file(w, "two-tokens", "t0");
+    says(w, LOOKUP, 200, "{\"data\":{\"ttl\":0,\"creation_ttl\":0,\"renewable\":false}}");
+    open_with(w, sld_arena_fmt(&w->a, "tokenFile: %s", file).p);
+    a_secret(w);
+    until(w, there, KEPT);
+    says(w, LOOKUP, 503, "{\"errors\":[\"Vault is sealed\"]}");
+    write_file(w, "two-tokens", "t1");
+    until(w, was_asked, LOOKUP " token=t1 ");
+    until(w, in_trouble, "");
+    says(w, META, 403, "{\"errors\":[\"permission denied\"]}"); // its agent revoked it
+    says(w, LOOKUP, 200, "{\"data\":{\"ttl\":0,\"creation_ttl\":0,\"renewable\":false}}");
+    forget_log(w);
+    until(w, by_t1, NULL);
+    assert_true(has(last_asked(w, LOOKUP), "token=t1 "));
+    unlink(file);
 }
 
 static void test_an_end_that_nothing_prevents_is_warned_of(void **state)
@@ -481,6 +556,9 @@ int main(void)
         T(test_a_token_file_that_is_not_there_yet),
         T(test_a_dead_token_is_told_of),
         T(test_a_token_nothing_is_known_of),
+        T(test_a_denial_of_a_token_nothing_is_known_of),
+        T(test_a_bad_token_costs_no_good_one),
+        T(test_a_lookup_is_of_the_token_that_was_sent),
         T(test_an_end_that_nothing_prevents_is_warned_of),
         T(test_without_a_token_by_an_agent),
         T(test_the_token_is_given_back),

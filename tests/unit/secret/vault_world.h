@@ -40,7 +40,8 @@ struct world {
     struct sld_source *store;
     struct sld_map values, problems; // path -> struct sld_str in the arena
     struct sld_map answers_told;     // keys
-    unsigned synced, puts, answered;
+    unsigned synced, puts, gone, answered;
+    unsigned store_problems; // told of the store as a whole
     enum sld_code last_code;
     struct sld_timer *turn;
     bool (*done)(struct world *w, const char *arg);
@@ -140,6 +141,7 @@ static inline void told_gone(void *user, struct sld_str path)
 {
     struct world *w = user;
     assert_non_null(sld_map_remove(&w->values, path));
+    w->gone++;
 }
 
 static inline void told_synced(void *user)
@@ -159,6 +161,7 @@ static inline void told_problem(void *user, struct sld_str path, enum sld_code c
 {
     struct world *w = user;
     w->last_code = code;
+    w->store_problems += message.p && !path.n;
     if (message.p)
         keep(w, &w->problems, path, message);
     else
@@ -250,14 +253,15 @@ static inline void forget_log(struct world *w)
 
 // ---- Life ----
 
-static inline const Gloo__Settings *settings(struct world *w, const char *vault)
+// VAULT is all that Settings say of Vault.
+static inline const Gloo__Settings *settings_text(struct world *w, const char *vault)
 {
     struct sld_document *docs;
     size_t n;
     struct sld_err err = {0};
     struct sld_report r = {.arena = &w->a};
-    struct sld_str text = sld_arena_fmt(
-        &w->a, "refreshRate: 100ms\nvaultSecretSource: {address: '%s', %s}\n", w->base, vault);
+    struct sld_str text =
+        sld_arena_fmt(&w->a, "refreshRate: 100ms\nvaultSecretSource: {%s}\n", vault);
     assert_int_equal(sld_doc_read(&w->a, text, &sld_doc_limits_default, &docs, &n, NULL, &err),
                      SLD_OK);
     const Gloo__Settings *s =
@@ -265,6 +269,11 @@ static inline const Gloo__Settings *settings(struct world *w, const char *vault)
     if (r.errors)
         fail_msg("%.*s: %.*s", SLD_FMT(r.items[0].path), SLD_FMT(r.items[0].message));
     return s;
+}
+
+static inline const Gloo__Settings *settings(struct world *w, const char *vault)
+{
+    return settings_text(w, sld_arena_fmt(&w->a, "address: '%s', %s", w->base, vault).p);
 }
 
 static inline void open_at(struct world *w, const char *address, const char *vault)
