@@ -12,3 +12,17 @@ uint64_t sld_random_below(uint64_t n)
     SLD_INV(got == (ssize_t)sizeof(r));
     return r % n;
 }
+
+uint64_t sld_jitter(uint64_t n)
+{
+    return n - sld_random_below(n / 10 + 1);
+}
+
+uint64_t sld_backoff(unsigned failures, uint64_t least, uint64_t most)
+{
+    uint64_t n = least;
+    for (unsigned i = 1; i < failures && n < most; i++)
+        n *= 2;
+    n = n < most ? n : most;
+    return n - n / 4 + sld_random_below(n / 2 + 1);
+}

@@ -1,12 +1,11 @@
 // Settings win over variables, variables over defaults.
 #include "secret/vault/config.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-
 #include "codec/message.h"
 #include "codec/text.h"
 #include "settings.pb-c.h"
+#include "source/file.h"
+#include "source/given.h"
 
 enum {
     REFRESH_DEFAULT_MS = 60 * 1000,
@@ -14,32 +13,7 @@ enum {
     TIMEOUT_DEFAULT_MS = 30 * 1000,
     TIMEOUT_MAX_MS = 10 * 60 * 1000,
     REQUESTS_DEFAULT = 8,
-    TOKEN_MAX_BYTES = 16 * 1024,
 };
-
-static struct sld_str env(const char *name)
-{
-    struct sld_str v = sld_str_c(getenv(name));
-    return v.n ? v : SLD_STR_NONE;
-}
-
-// The first of two settings that says something, else variable NAME; absent when none does.
-static struct sld_str pick(struct sld_arena *a, const char *field, const char *other,
-                           const char *name)
-{
-    struct sld_str v = field && *field   ? sld_str_c(field)
-                       : other && *other ? sld_str_c(other)
-                                         : SLD_STR_NONE;
-    if (!v.p && name)
-        v = env(name);
-    return v.p ? sld_arena_str(a, v) : SLD_STR_NONE;
-}
-
-static bool is_true(struct sld_str s)
-{
-    return sld_str_eq(s, SLD_STR("1")) || sld_str_ieq(s, SLD_STR("t")) ||
-           sld_str_ieq(s, SLD_STR("true"));
-}
 
 static struct sld_str without_slashes(struct sld_str s)
 {
@@ -130,18 +104,13 @@ static enum sld_rc read_address(struct vault_config *cfg, struct sld_str address
 // The token that the vault command keeps for its user.
 static struct sld_str token_of_user(struct sld_arena *a)
 {
-    struct sld_str home = env("HOME");
+    struct sld_str home = sld_env("HOME");
     struct sld_str path =
         home.p ? sld_arena_fmt(a, "%.*s/.vault-token", SLD_FMT(home)) : SLD_STR_NONE;
-    FILE *f = path.p ? fopen(path.p, "re") : NULL;
-    if (!f)
+    struct sld_str token = SLD_STR_NONE;
+    if (path.p && sld_secret_file_read(a, "token", path, &token, NULL) != SLD_OK)
         return SLD_STR_NONE;
-    char *text = sld_arena_alloc(a, TOKEN_MAX_BYTES);
-    setvbuf(f, NULL, _IONBF, 0); // no copy of it in stdio's memory
-    size_t n = fread(text, 1, TOKEN_MAX_BYTES, f);
-    fclose(f);
-    struct sld_str token = sld_str_trim((struct sld_str){text, n});
-    return token.n ? token : SLD_STR_NONE;
+    return token;
 }
 
 static enum sld_rc one_of(struct sld_err *err, struct sld_str value, struct sld_str file,
@@ -161,12 +130,12 @@ static enum sld_rc set_approle(struct vault_config *cfg, const Gloo__VaultAppRol
 {
     struct sld_arena *a = &cfg->arena;
     cfg->method = VAULT_APP_ROLE;
-    cfg->role = pick(a, r->role_id, NULL, NULL);
-    cfg->role_file = pick(a, r->role_id_file, NULL, NULL);
-    cfg->secret = pick(a, r->secret_id, NULL, NULL);
-    cfg->secret_file = pick(a, r->secret_id_file, NULL, NULL);
+    cfg->role = sld_given(a, r->role_id, NULL, NULL);
+    cfg->role_file = sld_given(a, r->role_id_file, NULL, NULL);
+    cfg->secret = sld_given(a, r->secret_id, NULL, NULL);
+    cfg->secret_file = sld_given(a, r->secret_id_file, NULL, NULL);
     cfg->wrapped = r->wrapped;
-    cfg->auth_mount = r->mount_path[0] ? pick(a, r->mount_path, NULL, NULL) : SLD_STR("approle");
+    cfg->auth_mount = r->mount_path[0] ? sld_given(a, r->mount_path, NULL, NULL) : SLD_STR("approle");
     enum sld_rc rc = one_of(err, cfg->role, cfg->role_file, "appRole.roleId");
     if (!rc && (cfg->secret.p || cfg->secret_file.p || cfg->wrapped))
         rc = one_of(err, cfg->secret, cfg->secret_file, "appRole.secretId");
@@ -177,32 +146,32 @@ static enum sld_rc set_jwt(struct vault_config *cfg, const Gloo__VaultJwtAuth *j
                            struct sld_err *err)
 {
     cfg->method = VAULT_JWT;
-    cfg->role = pick(&cfg->arena, j->role, NULL, NULL);
-    cfg->secret = pick(&cfg->arena, j->jwt, NULL, NULL);
-    cfg->secret_file = pick(&cfg->arena, j->jwt_file, NULL, NULL);
+    cfg->role = sld_given(&cfg->arena, j->role, NULL, NULL);
+    cfg->secret = sld_given(&cfg->arena, j->jwt, NULL, NULL);
+    cfg->secret_file = sld_given(&cfg->arena, j->jwt_file, NULL, NULL);
     cfg->auth_mount =
-        j->mount_path[0] ? pick(&cfg->arena, j->mount_path, NULL, NULL) : SLD_STR("jwt");
+        j->mount_path[0] ? sld_given(&cfg->arena, j->mount_path, NULL, NULL) : SLD_STR("jwt");
     return one_of(err, cfg->secret, cfg->secret_file, "jwt.jwt");
 }
 
 static void set_kubernetes(struct vault_config *cfg, const Gloo__VaultKubernetesAuth *k)
 {
     cfg->method = VAULT_KUBERNETES;
-    cfg->role = pick(&cfg->arena, k->role, NULL, NULL);
+    cfg->role = sld_given(&cfg->arena, k->role, NULL, NULL);
     cfg->secret_file = k->token_file[0]
-                           ? pick(&cfg->arena, k->token_file, NULL, NULL)
+                           ? sld_given(&cfg->arena, k->token_file, NULL, NULL)
                            : SLD_STR("/var/run/secrets/kubernetes.io/serviceaccount/token");
     cfg->auth_mount =
-        k->mount_path[0] ? pick(&cfg->arena, k->mount_path, NULL, NULL) : SLD_STR("kubernetes");
+        k->mount_path[0] ? sld_given(&cfg->arena, k->mount_path, NULL, NULL) : SLD_STR("kubernetes");
 }
 
 static enum sld_rc set_certificate(struct vault_config *cfg, const Gloo__VaultCertificateAuth *c,
                                    struct sld_err *err)
 {
     cfg->method = VAULT_CERTIFICATE;
-    cfg->role = pick(&cfg->arena, c->role, NULL, NULL);
+    cfg->role = sld_given(&cfg->arena, c->role, NULL, NULL);
     cfg->auth_mount =
-        c->mount_path[0] ? pick(&cfg->arena, c->mount_path, NULL, NULL) : SLD_STR("cert");
+        c->mount_path[0] ? sld_given(&cfg->arena, c->mount_path, NULL, NULL) : SLD_STR("cert");
     if (!cfg->cert_file.p || !cfg->key_file.p)
         return sld_err_set(
             err, SLD_INVALID,
@@ -215,11 +184,11 @@ static enum sld_rc set_userpass(struct vault_config *cfg, const Gloo__VaultUserp
                                 struct sld_err *err)
 {
     cfg->method = VAULT_USERPASS;
-    cfg->user = pick(&cfg->arena, u->username, NULL, NULL);
-    cfg->secret = pick(&cfg->arena, u->password, NULL, NULL);
-    cfg->secret_file = pick(&cfg->arena, u->password_file, NULL, NULL);
+    cfg->user = sld_given(&cfg->arena, u->username, NULL, NULL);
+    cfg->secret = sld_given(&cfg->arena, u->password, NULL, NULL);
+    cfg->secret_file = sld_given(&cfg->arena, u->password_file, NULL, NULL);
     cfg->auth_mount =
-        u->mount_path[0] ? pick(&cfg->arena, u->mount_path, NULL, NULL) : SLD_STR("userpass");
+        u->mount_path[0] ? sld_given(&cfg->arena, u->mount_path, NULL, NULL) : SLD_STR("userpass");
     return one_of(err, cfg->secret, cfg->secret_file, "userpass.password");
 }
 
@@ -233,15 +202,15 @@ static enum sld_rc set_aws(struct vault_config *cfg, const Gloo__VaultAwsAuth *w
             "vault: aws.accessKeyId and aws.secretAccessKey go together; set both or none");
     bool own = w->access_key_id[0] != 0;
     cfg->method = VAULT_AWS;
-    cfg->role = pick(a, w->vault_role, NULL, NULL);
-    cfg->auth_mount = w->mount_path[0] ? pick(a, w->mount_path, NULL, NULL) : SLD_STR("aws");
-    cfg->aws.access_key = pick(a, w->access_key_id, NULL, "AWS_ACCESS_KEY_ID");
-    cfg->aws.secret_key = pick(a, w->secret_access_key, NULL, "AWS_SECRET_ACCESS_KEY");
-    cfg->aws.session_token = pick(a, w->session_token, NULL, own ? NULL : "AWS_SESSION_TOKEN");
+    cfg->role = sld_given(a, w->vault_role, NULL, NULL);
+    cfg->auth_mount = w->mount_path[0] ? sld_given(a, w->mount_path, NULL, NULL) : SLD_STR("aws");
+    cfg->aws.access_key = sld_given(a, w->access_key_id, NULL, "AWS_ACCESS_KEY_ID");
+    cfg->aws.secret_key = sld_given(a, w->secret_access_key, NULL, "AWS_SECRET_ACCESS_KEY");
+    cfg->aws.session_token = sld_given(a, w->session_token, NULL, own ? NULL : "AWS_SESSION_TOKEN");
     cfg->aws.region =
-        pick(a, w->region, NULL, env("AWS_REGION").p ? "AWS_REGION" : "AWS_DEFAULT_REGION");
-    cfg->aws.server_id = pick(a, w->iam_server_id_header, NULL, NULL);
-    cfg->aws.endpoint = pick(a, endpoint, NULL, NULL);
+        sld_given(a, w->region, NULL, sld_env("AWS_REGION").p ? "AWS_REGION" : "AWS_DEFAULT_REGION");
+    cfg->aws.server_id = sld_given(a, w->iam_server_id_header, NULL, NULL);
+    cfg->aws.endpoint = sld_given(a, endpoint, NULL, NULL);
     cfg->lease_increment_s = w->lease_increment > 0 ? w->lease_increment : 0;
     if (!cfg->aws.access_key.p || !cfg->aws.secret_key.p)
         return sld_err_set(
@@ -261,7 +230,7 @@ static enum sld_rc set_method(struct vault_config *cfg, const Gloo__VaultSecrets
         return set_aws(cfg, v->aws, v->solder ? v->solder->aws_sts_endpoint : NULL, err);
     case GLOO__VAULT_SECRETS__AUTH_METHOD_TOKEN_FILE:
         cfg->method = VAULT_TOKEN_FILE;
-        cfg->secret_file = pick(a, v->token_file, NULL, NULL);
+        cfg->secret_file = sld_given(a, v->token_file, NULL, NULL);
         return SLD_OK;
     case GLOO__VAULT_SECRETS__AUTH_METHOD_APP_ROLE:
         return set_approle(cfg, v->app_role, err);
@@ -278,7 +247,7 @@ static enum sld_rc set_method(struct vault_config *cfg, const Gloo__VaultSecrets
         break;
     }
     bool given = v->auth_method_case == GLOO__VAULT_SECRETS__AUTH_METHOD_ACCESS_TOKEN;
-    cfg->secret = pick(a, given ? v->access_token : NULL, v->token, "VAULT_TOKEN");
+    cfg->secret = sld_given(a, given ? v->access_token : NULL, v->token, "VAULT_TOKEN");
     if (!cfg->secret.p)
         cfg->secret = token_of_user(a);
     cfg->method = cfg->secret.p ? VAULT_TOKEN : VAULT_NO_TOKEN;
@@ -310,15 +279,15 @@ static void set_tls(struct vault_config *cfg, const Gloo__VaultSecrets *v)
     static const Gloo__VaultTlsConfig none = GLOO__VAULT_TLS_CONFIG__INIT;
     const Gloo__VaultTlsConfig *t = v->tls_config ? v->tls_config : &none;
     struct sld_arena *a = &cfg->arena;
-    cfg->ca_file = pick(a, t->ca_cert, v->ca_cert, "VAULT_CACERT");
-    cfg->ca_path = pick(a, t->ca_path, v->ca_path, "VAULT_CAPATH");
-    cfg->cert_file = pick(a, t->client_cert, v->client_cert, "VAULT_CLIENT_CERT");
-    cfg->key_file = pick(a, t->client_key, v->client_key, "VAULT_CLIENT_KEY");
-    cfg->server_name = pick(a, t->tls_server_name, v->tls_server_name, "VAULT_TLS_SERVER_NAME");
+    cfg->ca_file = sld_given(a, t->ca_cert, v->ca_cert, "VAULT_CACERT");
+    cfg->ca_path = sld_given(a, t->ca_path, v->ca_path, "VAULT_CAPATH");
+    cfg->cert_file = sld_given(a, t->client_cert, v->client_cert, "VAULT_CLIENT_CERT");
+    cfg->key_file = sld_given(a, t->client_key, v->client_key, "VAULT_CLIENT_KEY");
+    cfg->server_name = sld_given(a, t->tls_server_name, v->tls_server_name, "VAULT_TLS_SERVER_NAME");
     if (t->insecure || v->insecure)
         cfg->insecure = t->insecure ? t->insecure->value : v->insecure->value;
     else
-        cfg->insecure = is_true(env("VAULT_SKIP_VERIFY"));
+        cfg->insecure = sld_is_true(sld_env("VAULT_SKIP_VERIFY"));
 }
 
 // VAULT_CLIENT_TIMEOUT has a unit, or means seconds. A request always has an end: Solder does nothing else
@@ -328,7 +297,7 @@ static uint64_t timeout_of(const Gloo__VaultSolderOptions *o)
     int64_t s = 0, ms = 0;
     int32_t ns = 0;
     uint64_t plain = 0;
-    struct sld_str text = env("VAULT_CLIENT_TIMEOUT");
+    struct sld_str text = sld_env("VAULT_CLIENT_TIMEOUT");
     if (o && o->timeout)
         ms = sld_duration_ms(o->timeout);
     else if (text.p && sld_str_u64(text, &plain))
@@ -377,7 +346,7 @@ static enum sld_rc fill(struct vault_config *cfg, struct sld_str address, const 
     struct sld_arena *a = &cfg->arena;
     const Gloo__VaultSecrets *v = vault_of(s);
     const Gloo__VaultSolderOptions *o = v->solder;
-    struct sld_str agent = env("VAULT_AGENT_ADDR");
+    struct sld_str agent = sld_env("VAULT_AGENT_ADDR");
     bool by_agent = false;
     enum sld_rc rc = read_address(cfg, address, err);
     if (!rc && !cfg->base.p && v->address[0])
@@ -386,15 +355,15 @@ static enum sld_rc fill(struct vault_config *cfg, struct sld_str address, const 
         rc = set_base(cfg, agent, "VAULT_AGENT_ADDR", err);
     else if (!rc && !cfg->base.p)
         rc = set_base(cfg,
-                      env("VAULT_ADDR").p ? env("VAULT_ADDR") : SLD_STR("https://127.0.0.1:8200"),
+                      sld_env("VAULT_ADDR").p ? sld_env("VAULT_ADDR") : SLD_STR("https://127.0.0.1:8200"),
                       "VAULT_ADDR", err);
     if (rc)
         return rc;
-    struct sld_str mount = without_slashes(pick(a, v->path_prefix, NULL, NULL));
-    struct sld_str root = without_slashes(pick(a, v->root_key, NULL, NULL));
+    struct sld_str mount = without_slashes(sld_given(a, v->path_prefix, NULL, NULL));
+    struct sld_str root = without_slashes(sld_given(a, v->root_key, NULL, NULL));
     cfg->mount = cfg->mount.p ? cfg->mount : mount.n ? mount : SLD_STR("secret");
     cfg->root = cfg->root.p ? cfg->root : root.n ? root : SLD_STR("gloo");
-    cfg->ns = without_slashes(pick(a, o ? o->namespace_ : NULL, NULL, "VAULT_NAMESPACE"));
+    cfg->ns = without_slashes(sld_given(a, o ? o->namespace_ : NULL, NULL, "VAULT_NAMESPACE"));
     cfg->kv_version = o ? o->kv_version : 0;
     cfg->timeout_ms = timeout_of(o);
     cfg->max_requests = o && o->max_requests ? o->max_requests : REQUESTS_DEFAULT;

@@ -94,10 +94,6 @@ struct vault_login {
 SLD_NODISCARD enum sld_rc vault_login_make(struct sld_arena *a, const struct vault_config *c,
                                            struct sld_str secret, struct vault_login *out,
                                            struct sld_err *err);
-// The content of FILE without white space at its ends. SLD_IO, SLD_INVALID (empty) with words.
-SLD_NODISCARD enum sld_rc vault_read_file(struct sld_arena *a, struct sld_str file,
-                                          const char *what, struct sld_str *out,
-                                          struct sld_err *err);
 // The identity of AWS as Vault asks for it, signed for TIME_S: the fields of the login's body.
 // (aws.c)
 void vault_aws_fields(struct sld_arena *a, const struct vault_config *c, int64_t time_s,
@@ -357,9 +353,7 @@ void vault_due(struct vault *v, uint64_t ns);
 void vault_earliest(uint64_t *next, uint64_t at);
 // Goes on with whatever can be done now, in the next turn of the loop.
 void vault_kick(struct vault *v);
-// NS with jitter: between nine tenths of it and all.
-uint64_t vault_jitter(uint64_t ns);
-// The pause after so many FAILURES in a row, in nanoseconds: doubling, with jitter.
+// The pause after so many FAILURES in a row, in nanoseconds.
 uint64_t vault_backoff(unsigned failures);
 // "2026-11-30 05:11:02 UTC".
 struct sld_str vault_time(struct sld_arena *a, int64_t s);

@@ -1,31 +1,8 @@
 // The methods of logging in: a request each.
-#include <errno.h>
-#include <stdio.h>
-
 #include "secret/vault/inside.h"
+#include "source/file.h"
 
-enum { FILE_MAX_BYTES = 64 * 1024, LOGIN_MAX_BYTES = 256 * 1024 };
-
-enum sld_rc vault_read_file(struct sld_arena *a, struct sld_str file, const char *what,
-                            struct sld_str *out, struct sld_err *err)
-{
-    FILE *f = fopen(sld_arena_cstr(a, file), "re");
-    if (!f)
-        return sld_err_errno(err, errno, "%s: %.*s", what, SLD_FMT(file));
-    setvbuf(f, NULL, _IONBF, 0); // no copy of it in stdio's memory
-    char *text = sld_arena_alloc(a, FILE_MAX_BYTES);
-    size_t n = fread(text, 1, FILE_MAX_BYTES, f);
-    bool bad = ferror(f) != 0, whole = feof(f) != 0;
-    fclose(f);
-    struct sld_str content = sld_str_trim((struct sld_str){text, n});
-    if (bad)
-        return sld_err_set(err, SLD_IO, "%s: %.*s cannot be read", what, SLD_FMT(file));
-    if (!content.n || !whole)
-        return sld_err_set(err, SLD_INVALID, "%s: %.*s is %s", what, SLD_FMT(file),
-                           whole ? "empty" : "too large");
-    *out = content;
-    return SLD_OK;
-}
+enum { LOGIN_MAX_BYTES = 256 * 1024 };
 
 static void add_text(struct sld_json *j, const char *key, struct sld_str value)
 {
@@ -39,7 +16,7 @@ static enum sld_rc role_id(struct sld_arena *a, const struct vault_config *c, st
                            struct sld_err *err)
 {
     *out = c->role;
-    return c->role.p ? SLD_OK : vault_read_file(a, c->role_file, "appRole.roleIdFile", out, err);
+    return c->role.p ? SLD_OK : sld_secret_file_read(a, "appRole.roleIdFile", c->role_file, out, err);
 }
 
 enum sld_rc vault_login_make(struct sld_arena *a, const struct vault_config *c,

@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "secret/vault/inside.h"
+#include "source/file.h"
 
 enum {
     SECOND = 1000 * 1000 * 1000,
@@ -89,7 +90,7 @@ static void set_life(struct vault *v, int64_t ttl_s)
     bool steps = s->own || s->renewable || v->cfg.method == VAULT_TOKEN_FILE;
     if (!ttl_s || !steps)
         return;
-    uint64_t wait = vault_jitter((uint64_t)ttl_s * SECOND / 3 * 2);
+    uint64_t wait = sld_jitter((uint64_t)ttl_s * SECOND / 3 * 2);
     wait = wait < (uint64_t)STEP_MIN_MS * 1000000 ? (uint64_t)STEP_MIN_MS * 1000000 : wait;
     s->due_ns = now + wait;
     s->renews_s = wall + (int64_t)(wait / SECOND);
@@ -118,7 +119,7 @@ static void wait_for_next(struct vault *v, bool refused)
     if (refused) {
         unsigned shift = s->failures < 10 ? s->failures : 10;
         uint64_t most = (uint64_t)REFUSED_MAX_S * SECOND, longer = (uint64_t)SECOND << shift;
-        pause = vault_jitter(longer < most ? longer : most);
+        pause = sld_jitter(longer < most ? longer : most);
     }
     s->due_ns = sld_mono_ns() + pause;
     s->file_ns = sld_mono_ns() + (uint64_t)FILE_EACH_S * SECOND;
@@ -402,7 +403,7 @@ static void begin(struct vault *v)
         return;
     }
     if (v->cfg.secret_file.p)
-        rc = vault_read_file(&a, v->cfg.secret_file, method_name(v), &secret, &err);
+        rc = sld_secret_file_read(&a, method_name(v), v->cfg.secret_file, &secret, &err);
     s->file_hash = rc == SLD_OK && secret.p ? sld_hash_bytes(secret) : (struct sld_hash){0};
     s->file_ns = sld_mono_ns() + (uint64_t)TOKEN_FILE_EACH_S * SECOND;
     if (rc)
@@ -478,7 +479,7 @@ static bool file_changed(struct vault *v)
 {
     struct sld_arena a = {0};
     struct sld_str now;
-    bool changed = vault_read_file(&a, v->cfg.secret_file, "", &now, NULL) == SLD_OK &&
+    bool changed = sld_secret_file_read(&a, "", v->cfg.secret_file, &now, NULL) == SLD_OK &&
                    !sld_hash_eq(sld_hash_bytes(now), v->session.file_hash);
     sld_arena_fini_secret(&a);
     return changed;
@@ -546,7 +547,7 @@ static bool blind_login(struct vault *v)
     unsigned shift = s->blind_logins < 10 ? s->blind_logins : 10;
     uint64_t pause = (uint64_t)BLIND_MIN_S * SECOND << shift;
     s->blind_logins++;
-    s->blind_ns = now + vault_jitter(pause < most ? pause : most);
+    s->blind_ns = now + sld_jitter(pause < most ? pause : most);
     s->doubted = true; // requests wait for it
     begin(v);
     return true;

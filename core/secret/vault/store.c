@@ -21,17 +21,9 @@ enum {
 
 // ---- Times ----
 
-uint64_t vault_jitter(uint64_t ns)
-{
-    return ns - sld_random_below(ns / 10 + 1);
-}
-
 uint64_t vault_backoff(unsigned failures)
 {
-    uint64_t ms = (uint64_t)VAULT_BACKOFF_MIN_MS
-                  << (failures > 1 ? (failures < 10 ? failures - 1 : 9) : 0);
-    ms = ms < VAULT_BACKOFF_MAX_MS ? ms : VAULT_BACKOFF_MAX_MS;
-    return (ms - sld_random_below(ms / 2)) * MS;
+    return sld_backoff(failures, (uint64_t)VAULT_BACKOFF_MIN_MS * MS, (uint64_t)VAULT_BACKOFF_MAX_MS * MS);
 }
 
 struct sld_str vault_time(struct sld_arena *a, int64_t s)
@@ -266,7 +258,7 @@ static void sweep_due(struct vault *v, uint64_t now)
 {
     if (v->sweep_ns > now || v->sweeping || !session_ready(v) || now < v->wait_ns)
         return;
-    v->sweep_ns = now + vault_jitter(v->cfg.refresh_ms * MS);
+    v->sweep_ns = now + sld_jitter(v->cfg.refresh_ms * MS);
     sweep_start(v);
 }
 
@@ -536,7 +528,7 @@ static enum sld_rc open_store(struct sld_loop *io, struct sld_str address,
         mount_set(v, cfg.mount, cfg.kv_version, false);
     v->http = sld_http_client_create(io, 0);
     v->sync_due = true;
-    v->sweep_ns = sld_mono_ns() + vault_jitter(cfg.refresh_ms * MS);
+    v->sweep_ns = sld_mono_ns() + sld_jitter(cfg.refresh_ms * MS);
     v->wake = sld_timer_create(io, on_wake, v);
     sld_vault_stats.stores++;
     vault_kick(v);
@@ -618,7 +610,7 @@ static void configure(struct sld_source *s, const struct Gloo__Settings *setting
     tell_settings(v, NULL);
     vault_kick(v);
     if (v->cfg.refresh_ms != cfg.refresh_ms)
-        v->sweep_ns = sld_mono_ns() + vault_jitter(cfg.refresh_ms * MS);
+        v->sweep_ns = sld_mono_ns() + sld_jitter(cfg.refresh_ms * MS);
     if (sld_hash_eq(cfg.hash, v->cfg.hash)) {
         v->cfg.refresh_ms = cfg.refresh_ms;
         vault_config_fini(&cfg);

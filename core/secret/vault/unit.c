@@ -145,7 +145,7 @@ static void again_later(struct unit *u)
     u->failures++;
     uint64_t most = (uint64_t)ISSUE_AGAIN_MAX_S * SECOND,
              pause = (uint64_t)SECOND << (u->failures < 10 ? u->failures : 10);
-    u->due_ns = sld_mono_ns() + vault_jitter(pause < most ? pause : most);
+    u->due_ns = sld_mono_ns() + sld_jitter(pause < most ? pause : most);
     vault_due(u->v, u->due_ns);
 }
 
@@ -284,7 +284,7 @@ static void lease(struct unit *u, const struct sld_node *root)
         return;
     s = s < VAULT_LIFE_MAX_S ? s : VAULT_LIFE_MAX_S;
     u->expires_s = sld_wall_ms() / 1000 + s;
-    again_in(u, vault_jitter((uint64_t)s * SECOND / 3 * 2));
+    again_in(u, sld_jitter((uint64_t)s * SECOND / 3 * 2));
 }
 
 // DATA is what is at U's path.
@@ -565,7 +565,7 @@ static bool plan_renewal(struct unit *u, const struct document *d)
     u->due_ns = 0;
     if (life <= 0)
         return false;
-    uint64_t wait = vault_jitter((uint64_t)life * SECOND / 3 * 2),
+    uint64_t wait = sld_jitter((uint64_t)life * SECOND / 3 * 2),
              least = (uint64_t)ISSUE_MIN_S * SECOND;
     again_in(u, wait > least ? wait : least);
     return true;

@@ -1,16 +1,14 @@
 // One Consul agent: the registry of agents in use, and calls.
 #include "source/consul/client.h"
 
-#include <fcntl.h>
 #include <stdio.h>
-#include <sys/random.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "codec/text.h"
 #include "source/consul/agent.h"
+#include "source/file.h"
 
-enum { CALL_TIMEOUT_MS = 30 * 1000, TOKEN_MAX_BYTES = 4096, WORDS_MAX = 300 };
+enum { CALL_TIMEOUT_MS = 30 * 1000, WORDS_MAX = 300 };
 
 struct sld_consul_call {
     struct sld_list link; // of the agent
@@ -23,15 +21,6 @@ struct sld_consul_call {
 static struct sld_list agents = {&agents, &agents};
 
 static void on_call_done(const struct sld_http_answer *ha, void *user);
-
-uint64_t sld_consul_random(uint64_t n)
-{
-    uint64_t r = 0;
-    SLD_PRE(n > 0);
-    ssize_t got = getrandom(&r, sizeof(r), 0);
-    SLD_INV(got == (ssize_t)sizeof(r));
-    return r % n;
-}
 
 // ---- Agents ----
 
@@ -118,17 +107,8 @@ struct sld_str sld_consul_name(const struct sld_consul *c)
 
 struct sld_str consul_token_read(struct sld_arena *a, struct sld_str path)
 {
-    char text[TOKEN_MAX_BYTES];
     struct sld_str token = SLD_STR_NONE;
-    int fd = open(sld_arena_cstr(a, path), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0)
-        return SLD_STR_NONE;
-    ssize_t n = read(fd, text, sizeof(text));
-    close(fd);
-    if (n > 0)
-        token = sld_arena_str(a, sld_str_trim(sld_str_n(text, (size_t)n)));
-    sld_wipe(text, sizeof(text));
-    return token;
+    return sld_secret_file_read(a, "token file", path, &token, NULL) == SLD_OK ? token : SLD_STR_NONE;
 }
 
 struct sld_str consul_file_token(struct sld_consul *c)

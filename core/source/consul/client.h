@@ -36,8 +36,6 @@ SLD_NODISCARD enum sld_rc sld_consul_configure(struct sld_consul *c,
 void sld_consul_release(struct sld_consul *c);
 // "http://127.0.0.1:8500": for messages. Valid until the next configure.
 struct sld_str sld_consul_name(const struct sld_consul *c);
-// A random number below N (> 0).
-uint64_t sld_consul_random(uint64_t n);
 
 // ---- Calls ----
 

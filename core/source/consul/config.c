@@ -1,37 +1,11 @@
 // Where an agent is and who we are there: settings, then CONSUL_* variables, then defaults.
 #include "source/consul/agent.h"
 
-#include <stdlib.h>
-
 #include "codec/message.h"
 #include "settings.pb-c.h"
+#include "source/given.h"
 
 enum { WAIT_DEFAULT_MS = 60 * 1000, WAIT_MIN_MS = 1000, WAIT_MAX_MS = 10 * 60 * 1000 };
-
-static struct sld_str env(const char *name)
-{
-    struct sld_str v = sld_str_c(getenv(name));
-    return v.n ? v : SLD_STR_NONE;
-}
-
-// The setting FIELD, else variable NAME (NULL: none); absent when neither says anything.
-static struct sld_str pick(struct sld_arena *a, const char *field, const char *name)
-{
-    struct sld_str v = field && *field ? sld_str_c(field) : name ? env(name) : SLD_STR_NONE;
-    return v.p ? sld_arena_str(a, v) : SLD_STR_NONE;
-}
-
-static bool is_true(struct sld_str s)
-{
-    return sld_str_eq(s, SLD_STR("1")) || sld_str_ieq(s, SLD_STR("t")) ||
-           sld_str_ieq(s, SLD_STR("true"));
-}
-
-static bool is_false(struct sld_str s)
-{
-    return sld_str_eq(s, SLD_STR("0")) || sld_str_ieq(s, SLD_STR("f")) ||
-           sld_str_ieq(s, SLD_STR("false"));
-}
 
 // ---- The address ----
 
@@ -92,7 +66,7 @@ static enum sld_rc read_address(struct sld_consul_config *cfg, struct sld_str gi
     }
     bool tls = take_prefix(&rest, "https://");
     if (!tls && !take_prefix(&rest, "http://"))
-        tls = is_true(env("CONSUL_HTTP_SSL"));
+        tls = sld_is_true(sld_env("CONSUL_HTTP_SSL"));
     while (rest.n && rest.p[rest.n - 1] == '/')
         rest.n--;
     if (!cut_host(rest, &host, &port))
@@ -141,28 +115,28 @@ enum sld_rc consul_config_make(struct sld_consul_config *cfg, struct sld_str age
     struct sld_arena *a = &cfg->arena;
     struct sld_str given = agent;
     if (!given.n)
-        given = pick(a, c->http_address[0] ? c->http_address : c->address, "CONSUL_HTTP_ADDR");
+        given = sld_given(a, c->http_address[0] ? c->http_address : c->address, NULL, "CONSUL_HTTP_ADDR");
     enum sld_rc rc = read_address(cfg, given.n ? given : SLD_STR("127.0.0.1:8500"), err);
     if (rc != SLD_OK) {
         consul_config_fini(cfg);
         return rc;
     }
-    cfg->token = pick(a, c->token, "CONSUL_HTTP_TOKEN");
+    cfg->token = sld_given(a, c->token, NULL, "CONSUL_HTTP_TOKEN");
     // As Consul's own clients have it: the file counts before the variable.
-    cfg->token_file = c->token[0] ? SLD_STR_NONE : pick(a, NULL, "CONSUL_HTTP_TOKEN_FILE");
+    cfg->token_file = c->token[0] ? SLD_STR_NONE : sld_given(a, NULL, NULL, "CONSUL_HTTP_TOKEN_FILE");
     cfg->basic = c->username[0] || c->password[0]
                      ? sld_arena_fmt(a, "%s:%s", c->username, c->password)
-                     : pick(a, NULL, "CONSUL_HTTP_AUTH");
-    cfg->ca_file = pick(a, c->ca_file, "CONSUL_CACERT");
-    cfg->ca_path = pick(a, c->ca_path, "CONSUL_CAPATH");
-    cfg->cert_file = pick(a, c->cert_file, "CONSUL_CLIENT_CERT");
-    cfg->key_file = pick(a, c->key_file, "CONSUL_CLIENT_KEY");
-    cfg->server_name = pick(a, NULL, "CONSUL_TLS_SERVER_NAME");
-    cfg->datacenter = pick(a, c->datacenter, NULL);
-    cfg->ns = pick(a, NULL, "CONSUL_NAMESPACE");
-    cfg->partition = pick(a, NULL, "CONSUL_PARTITION");
+                     : sld_given(a, NULL, NULL, "CONSUL_HTTP_AUTH");
+    cfg->ca_file = sld_given(a, c->ca_file, NULL, "CONSUL_CACERT");
+    cfg->ca_path = sld_given(a, c->ca_path, NULL, "CONSUL_CAPATH");
+    cfg->cert_file = sld_given(a, c->cert_file, NULL, "CONSUL_CLIENT_CERT");
+    cfg->key_file = sld_given(a, c->key_file, NULL, "CONSUL_CLIENT_KEY");
+    cfg->server_name = sld_given(a, NULL, NULL, "CONSUL_TLS_SERVER_NAME");
+    cfg->datacenter = sld_given(a, c->datacenter, NULL, NULL);
+    cfg->ns = sld_given(a, NULL, NULL, "CONSUL_NAMESPACE");
+    cfg->partition = sld_given(a, NULL, NULL, "CONSUL_PARTITION");
     cfg->insecure = c->insecure_skip_verify ? c->insecure_skip_verify->value
-                                            : is_false(env("CONSUL_HTTP_SSL_VERIFY"));
+                                            : sld_is_false(sld_env("CONSUL_HTTP_SSL_VERIFY"));
     cfg->wait_ms = wait_of(settings, c);
     hash_config(cfg);
     return SLD_OK;

@@ -84,11 +84,7 @@ static void renewed(struct consul_lock *l)
 
 static uint64_t backoff_ms(const struct consul_lock *l)
 {
-    uint64_t ms = AGAIN_MS, most = l->session[0] ? l->opt.ttl_ms / 3 : AGAIN_MAX_MS;
-    for (unsigned i = 1; i < l->failures && ms < most; i++)
-        ms *= 2;
-    ms = ms < most ? ms : most;
-    return ms - ms / 4 + sld_consul_random(ms / 2 + 1);
+    return sld_backoff(l->failures, AGAIN_MS, l->session[0] ? l->opt.ttl_ms / 3 : AGAIN_MAX_MS);
 }
 
 static void failed(struct consul_lock *l, const struct sld_consul_answer *a)

@@ -384,7 +384,7 @@ static void dcs_failed(struct svc *s, const struct sld_err *err)
         s->dc_failures < DCS_RETRY_DOUBLINGS ? s->dc_failures : DCS_RETRY_DOUBLINGS;
     uint64_t ms = (uint64_t)DCS_RETRY_MS << doublings;
     s->dc_failures++;
-    sld_timer_start(s->dc_timer, ms / 2 + sld_consul_random(ms));
+    sld_timer_start(s->dc_timer, ms / 2 + sld_random_below(ms));
     size_t n = strlen(err->msg);
     sld_xfree(s->dc_words);
     s->dc_words = sld_xcalloc(1, n + 1);
@@ -409,7 +409,7 @@ static void on_dcs(void *user, const struct sld_consul_answer *a)
         s->dc_words = NULL;
         take_dcs(s, list, n);
         svc_tell_problems(s);
-        sld_timer_start(s->dc_timer, DCS_MS - DCS_MS / 8 + sld_consul_random(DCS_MS / 4));
+        sld_timer_start(s->dc_timer, DCS_MS - DCS_MS / 8 + sld_random_below(DCS_MS / 4));
     } else {
         struct sld_err err;
         sld_err_set(&err, SLD_IO, "Consul's list of data centers is broken or was cut");

@@ -242,7 +242,7 @@ static void failed(struct svc_part *p)
         uint64_t ms = (uint64_t)RETRY_MS << (dc->failures < REST_MAX ? dc->failures : REST_MAX);
         dc->failures++;
         dc->resting = true;
-        sld_timer_start(dc->rest, ms / 2 + sld_consul_random(ms));
+        sld_timer_start(dc->rest, ms / 2 + sld_random_below(ms));
     }
     p->due = SVC_FETCH;
     sld_list_push(&dc->fetches, &p->queue);

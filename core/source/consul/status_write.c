@@ -105,18 +105,15 @@ static void batch_end(struct sld_consul_status *w)
 
 static void failed(struct sld_consul_status *w, const char *why)
 {
-    uint64_t ms = AGAIN_MS;
     w->failures++;
     w->waiting = true;
-    for (unsigned i = 1; i < w->failures && ms < AGAIN_MAX_MS; i++)
-        ms *= 2;
     batch_end(w);
     if (w->failures > 1) {
         struct sld_arena a = {0};
         status_complain(w, sld_arena_fmt(&a, "statuses cannot be written: %s", why));
         sld_arena_fini(&a);
     }
-    sld_timer_start(w->timer, ms - ms / 4 + sld_consul_random(ms / 2));
+    sld_timer_start(w->timer, sld_backoff(w->failures, AGAIN_MS, AGAIN_MAX_MS));
 }
 
 static void succeeded(struct sld_consul_status *w)

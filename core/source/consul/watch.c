@@ -132,7 +132,7 @@ static uint64_t wait_of(const struct sld_consul_watch *w)
     uint64_t ms = w->opt.wait_ms ? w->opt.wait_ms : w->c->cfg.wait_ms;
     if (w->c->watch_count > ceiling(w->c) && ms > TURN_MS)
         ms = TURN_MS;
-    return ms - sld_consul_random(ms / 10 + 1);
+    return sld_jitter(ms);
 }
 
 static void ask(struct sld_consul_watch *w)
@@ -180,11 +180,8 @@ static bool tell_answer(struct sld_consul_watch *w, const struct sld_consul_answ
 
 static uint64_t backoff_ms(unsigned failures, uint64_t least)
 {
-    uint64_t ms = BACKOFF_MIN_MS;
-    while (failures-- > 1 && ms < BACKOFF_MAX_MS)
-        ms *= 2;
-    ms = ms < least ? least : ms > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : ms;
-    return ms - ms / 4 + sld_consul_random(ms / 2);
+    uint64_t ms = sld_backoff(failures, BACKOFF_MIN_MS, BACKOFF_MAX_MS);
+    return ms < least ? sld_backoff(1, least, least) : ms;
 }
 
 static void failed(struct sld_consul_watch *w, const struct sld_err *err)
@@ -214,7 +211,7 @@ static void agent_is_back(struct sld_consul *c)
     SLD_LIST_EACH (it, &c->watches) {
         struct sld_consul_watch *w = SLD_CONTAINER_OF(it, struct sld_consul_watch, link);
         if (w->state == DELAYED && w->failures)
-            sld_timer_start(w->timer, sld_consul_random(RETURN_MS));
+            sld_timer_start(w->timer, sld_random_below(RETURN_MS));
     }
 }
 

@@ -427,7 +427,7 @@ static void test_a_denial_of_a_token_nothing_is_known_of(void **state)
     says(w, LOOKUP, 403, "{\"errors\":[\"permission denied\"]}");
     says(w, "GET /v1/secret/data/gloo/gloo.solo.io/v1/Secret/ns/b", 403,
          "{\"errors\":[\"permission denied\"]}");
-    open_with(w, "accessToken: tok, solder: {kvVersion: 2, maxRequests: 1}");
+    open_with(w, "accessToken: tok, solder: {kvVersion: 2}");
     want(w, "secrets/ns/b");
     a_secret(w);
     wants_told(w);
@@ -467,6 +467,11 @@ static void test_a_bad_token_costs_no_good_one(void **state)
     unlink(file);
 }
 
+static bool looked_three_times(struct world *w, const char *what)
+{
+    return asked(w, what) >= 3;
+}
+
 // What Vault says of one token is not taken for another's.
 static void test_a_lookup_is_of_the_token_that_was_sent(void **state)
 {
@@ -478,8 +483,7 @@ static void test_a_lookup_is_of_the_token_that_was_sent(void **state)
     until(w, there, KEPT);
     says(w, LOOKUP, 503, "{\"errors\":[\"Vault is sealed\"]}");
     write_file(w, "two-tokens", "t1");
-    until(w, was_asked, LOOKUP " token=t1 ");
-    until(w, in_trouble, "");
+    until(w, looked_three_times, LOOKUP " token=t1 "); // the next is seconds away
     says(w, META, 403, "{\"errors\":[\"permission denied\"]}"); // its agent revoked it
     says(w, LOOKUP, 200, "{\"data\":{\"ttl\":0,\"creation_ttl\":0,\"renewable\":false}}");
     forget_log(w);
