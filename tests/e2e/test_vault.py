@@ -6,6 +6,7 @@ import json
 import threading
 import time
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, utils
@@ -324,6 +325,27 @@ def test_a_revoked_token_heals_by_a_new_login(make_site, vault, ca):
     assert w.source_problem() is None
 
 
+def test_denied_secrets_are_no_reason_to_log_in(make_site, vault, ca):
+    """Tokens that may not ask about themselves, and two secrets that they may not read: no login for each denial."""
+    place = f"gloo/gloo.solo.io/v1/Secret/{NS}/a"
+    vault.policy("one", "".join(f'path "secret/{part}/{place}" {{ capabilities = ["read"] }}\n' for part in ("data", "metadata")))
+    role, secret = vault.approle("blind", "one", token_no_default_policy=True)
+    for n in "abc":
+        vault.write_tls(n, *pair(ca, "one.test"))
+    w = World(make_site, vault, {"appRole": {"roleId": role, "secretId": secret}})
+    for n in "abc":
+        w.service(n)
+        if n == "a":
+            w.shows("one.test")
+        else:
+            eventually(lambda n=n: any("Vault denies reading" in p and f"/{n}:" in p for p in w.problems()))
+    for i in range(5):
+        vault.write_tls("a", *pair(ca, f"next{i}.test"))
+        w.shows(f"next{i}.test")
+    assert len(w.site.events("login")) <= 3
+    assert w.source_problem() is None
+
+
 def test_a_token_file_that_an_agent_keeps(make_site, vault, ca):
     vault.policy("read", READ)
     vault.write_tls("a", *pair(ca, "one.test"))
@@ -567,7 +589,7 @@ def test_aws(make_site, vault, ca):
 
 
 def test_variables_alone(make_site, vault, ca):
-    """Flags and VAULT_* without any setting; the token is given back when told so."""
+    """Flags and VAULT_* without any setting."""
     vault.policy("read", READ)
     vault.write_tls("a", *pair(ca, "one.test"))
     w = World(make_site, vault, {}, start=False)
@@ -630,16 +652,21 @@ def test_killed_and_restarted(make_site, make_vault, ca):
     p.assert_clean()
 
 
-def test_no_value_is_ever_shown(make_site, vault, ca):
-    """Neither in dumps nor on disk nor in logs; the same for tokens."""
+@pytest.mark.parametrize("method", ("appRole", "accessToken"))
+def test_no_value_is_ever_shown(make_site, vault, ca, method):
+    """Neither in dumps nor on disk nor in logs; the same for what Solder logs in with, and for a token that was given."""
     vault.policy("read", READ)
-    role, secret = vault.approle("solder", "read")
+    if method == "appRole":
+        role, secret = vault.approle("solder", "read")
+        source = {"appRole": {"roleId": role, "secretId": secret}}
+    else:
+        secret = vault.make_token("read")["client_token"]
+        source = {"accessToken": secret}
     cert, key = pair(ca, "one.test")
     vault.write_tls("a", cert, key)
     vault.write("keys", {"header": {"headers": {"authorization": "Bearer hunter2-77"}}})
     vault.write("odd", {"header": {"headers": {"x": "hunter2-77"}}, "hunter": "hunter2-77"})
-    w = World(make_site, vault, {"appRole": {"roleId": role, "secretId": secret}}, start=False,
-              args=("--log-level", "debug"))
+    w = World(make_site, vault, source, start=False, args=("--log-level", "debug"))
     w.site.upstream("echo")
     w.service()
     w.echo("h", [ref("keys")])

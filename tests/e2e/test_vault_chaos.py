@@ -12,7 +12,7 @@ import pki
 from harness import NS, Poller, eventually
 from vault import Vault
 
-DOMAIN = "tls.test"
+DOMAIN, OTHER = "tls.test", "other.test"
 POLICY = """
 path "secret/data/gloo/*" { capabilities = ["read"] }
 path "secret/metadata/gloo/*" { capabilities = ["read", "list"] }
@@ -38,8 +38,11 @@ class World:
         self.site.write("tls.yaml", harness.gateway("tls", self.tls_port, ssl_=True),
                         harness.vs("tls", DOMAIN, [harness.route("/", harness.says(200, "tls"))],
                                    sslConfig={"secretRef": harness.ref("cert"), "sniDomains": [DOMAIN]}))
+        self.site.write("other.yaml", harness.vs("other", OTHER, [harness.route("/", harness.says(200, "other"))],
+                                                 sslConfig={"secretRef": harness.ref("other"), "sniDomains": [OTHER]}))
         self.site.write("plain.yaml", harness.vs("plain", "*", [harness.route("/", harness.says(200, "plain"))]))
         self.certificate("first")
+        self.other("first")
 
     def close(self):
         self.site.close()
@@ -54,17 +57,21 @@ class World:
         """A new certificate for CN in Vault."""
         self.vault.write_tls("cert", *self.authority.issue(cn, DOMAIN))
 
-    def served(self):
+    def other(self, cn):
+        """The same for the other domain."""
+        self.vault.write_tls("other", *self.authority.issue(cn, OTHER))
+
+    def served(self, domain=DOMAIN):
         """The common name of the certificate that is served."""
-        c = harness.Connection(self.tls_port, pki.client(self.site.dir, self.authority.pem), DOMAIN)
+        c = harness.Connection(self.tls_port, pki.client(self.site.dir, self.authority.pem), domain)
         try:
             c.connect()
             return pki.common_name(c.sock.getpeercert(binary_form=True))
         finally:
             c.close()
 
-    def wait_served(self, cn):
-        eventually(lambda: self.served() == cn, 60)
+    def wait_served(self, cn, domain=DOMAIN):
+        eventually(lambda: self.served(domain) == cn, 60)
 
     def poller(self):
         """Asks on new connections too, each with a handshake."""
@@ -126,6 +133,28 @@ def test_spoiled(world, name):
         p.more(20)
         world.proxy.heal()
         world.wait_served(new)
+    p.assert_clean()
+
+
+ONE_PATH = ("reset", "half_open", "cut_body", "garbage", "500", "403", "empty_list", "empty_body")
+
+
+@pytest.mark.parametrize("name", ONE_PATH)
+def test_one_path_spoiled(world, name):
+    """Whatever is asked about one secret is spoiled, for good: its certificate stays, and the other follows as ever."""
+    world.other(f"kept-{name}")
+    world.wait_served(f"kept-{name}", OTHER)
+    with world.poller() as p:
+        world.proxy.set(FAULTS[name], "/other")
+        world.proxy.wait_spoiled(1, 60)
+        for i in range(3):
+            world.certificate(f"{name}-{i}")
+            world.wait_served(f"{name}-{i}")
+        world.proxy.wait_spoiled(1, 60)
+        assert world.served(OTHER) == f"kept-{name}"
+        world.proxy.heal()
+        world.other(f"healed-{name}")
+        world.wait_served(f"healed-{name}", OTHER)
     p.assert_clean()
 
 

@@ -70,6 +70,45 @@ static void test_an_engine_of_another_place(void **state)
     until(w, there, "ns/vault:token/z");
 }
 
+static void latest(struct world *w, const char *what, int status, const char *data, const char *times)
+{
+    says(w, what, status,
+         sld_arena_fmt(&w->a, "{\"data\":{\"data\":%s,\"metadata\":{\"version\":1,%s,\"destroyed\":false}}}",
+                       data, times)
+             .p);
+}
+
+static void latest_about(struct world *w, const char *times)
+{
+    says(w, META("a"), 200,
+         sld_arena_fmt(&w->a,
+                       "{\"data\":{\"current_version\":1,\"versions\":{\"1\":{%s,\"destroyed\":false}}}}", times)
+             .p);
+}
+
+// The same version, but it was made anew; then a deletion that was set for a time to come, when that is there.
+static void test_times_count_beside_the_version(void **state)
+{
+    struct world *w = *state;
+    static const char made[] = "\"created_time\":\"2026-01-01T00:00:01Z\",\"deletion_time\":\"\"",
+                      anew[] = "\"created_time\":\"2026-02-02T00:00:02Z\",\"deletion_time\":\"\"",
+                      ends[] = "\"created_time\":\"2026-02-02T00:00:02Z\",\"deletion_time\":\"2027-01-01T00:00:00Z\"";
+    mounted(w, A_PATH, "secret", 2);
+    latest(w, DATA("a"), 200, HEADER("one"), made);
+    latest_about(w, made);
+    open_with(w, TOKEN);
+    want(w, "secrets/ns/a");
+    until(w, there, A_PATH);
+    latest(w, DATA("a"), 200, HEADER("two"), anew);
+    latest_about(w, anew);
+    until(w, a_says, "two");
+    latest(w, DATA("a"), 200, HEADER("three"), ends);
+    latest_about(w, ends);
+    until(w, a_says, "three");
+    latest(w, DATA("a"), 404, "null", ends);
+    until(w, not_there, A_PATH);
+}
+
 static void three_secrets(struct world *w)
 {
     static const char *const names[] = {"a", "b", "c"};
@@ -182,6 +221,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_another_engine_in_its_place),
         T(test_an_engine_of_another_place),
+        T(test_times_count_beside_the_version),
         T(test_a_listing_that_never_comes),
         T(test_a_listing_waits_for_vault),
         T(test_what_is_wrong_is_told_once),

@@ -540,6 +540,17 @@ static void test_the_token_is_given_back(void **state)
     close_store(w);
     until(w, was_asked, "POST /v1/auth/token/revoke-self token=t1 ns=n ");
     assert_int_equal(asked(w, "POST /v1/auth/token/revoke-self"), 1);
+    // One that was given is another's.
+    sld_map_remove(&w->values, S(KEPT));
+    open_with(w, "accessToken: tok, solder: {revokeOnExit: true, namespace: n}");
+    a_secret(w);
+    until(w, there, KEPT);
+    close_store(w);
+    sld_map_remove(&w->values, S(KEPT));
+    open_with(w, APPROLE ", solder: {revokeOnExit: true, namespace: n}");
+    a_secret(w);
+    until(w, there, KEPT); // whatever was sent before has arrived
+    assert_int_equal(asked(w, "POST /v1/auth/token/revoke-self token=tok"), 0);
 }
 
 int main(void)
