@@ -140,21 +140,20 @@ static bool put(struct unit *u, struct sld_str text)
 
 // ---- Answers that are the same for all requests ----
 
-static void again_later(struct unit *u)
-{
-    u->failures++;
-    uint64_t most = (uint64_t)ISSUE_AGAIN_MAX_S * SECOND,
-             pause = (uint64_t)SECOND << (u->failures < 10 ? u->failures : 10);
-    u->due_ns = sld_mono_ns() + sld_jitter(pause < most ? pause : most);
-    vault_due(u->v, u->due_ns);
-}
-
 // Asks for U again in WAIT.
 static void again_in(struct unit *u, uint64_t wait)
 {
     u->due_ns = sld_mono_ns() + wait;
     u->renews_s = sld_wall_ms() / 1000 + (int64_t)(wait / SECOND);
     vault_due(u->v, u->due_ns);
+}
+
+static void again_later(struct unit *u)
+{
+    u->failures++;
+    uint64_t most = (uint64_t)ISSUE_AGAIN_MAX_S * SECOND,
+             pause = (uint64_t)SECOND << (u->failures < 10 ? u->failures : 10);
+    again_in(u, sld_jitter(pause < most ? pause : most));
 }
 
 // Vault is well, but for what U asks for: nobody else waits for it.
@@ -633,9 +632,10 @@ void unit_go(struct unit *u)
     const struct mount *m = mount_find(u->v, u->path);
     if (u->kind == UNIT_CERTIFICATE || u->leased)
         u->due_ns = 0;
+    u->check = u->check && m && m->kv_version == 2; // it may be another engine by now
     if (u->kind == UNIT_CERTIFICATE)
         issue(u);
-    else if (u->check && m && m->kv_version == 2)
+    else if (u->check)
         check_now(u, m);
     else
         read_now(u);
