@@ -20,7 +20,10 @@
 
 #define S SLD_STR
 
-enum { ANSWERS_MAX = 200, LOG_MAX = 4000, TURN_MS = 2, PATIENCE_MS = 20000 };
+enum { ANSWERS_MAX = 200, LOG_MAX = 4000, TURN_MS = 2, PATIENCE_MS = 20000, LESS_PATIENCE_MS = 3000 };
+
+// Who waited in vain once does not wait as long again: what comes of a fault is known soon.
+static int patience_ms = PATIENCE_MS;
 
 // What the server says to "METHOD PATH[?QUERY]"; of several the last that fits.
 struct answer {
@@ -187,7 +190,7 @@ static inline void on_turn(void *user)
 {
     struct world *w = user;
     w->waited_ms += TURN_MS;
-    w->late = w->waited_ms > PATIENCE_MS;
+    w->late = w->waited_ms > patience_ms;
     if (w->late || w->done(w, w->arg))
         sld_loop_stop(w->loop);
     else
@@ -205,6 +208,7 @@ static inline void until_(struct world *w, bool (*done)(struct world *w, const c
     sld_loop_run(w->loop);
     if (!w->late)
         return;
+    patience_ms = LESS_PATIENCE_MS;
     for (size_t i = w->log_count > 20 ? w->log_count - 20 : 0; i < w->log_count; i++)
         print_message("%.*s\n", SLD_FMT(w->log[i]));
     size_t at = 0;
