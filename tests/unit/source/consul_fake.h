@@ -44,6 +44,7 @@ struct fake {
     const char *fail_body;
     unsigned fail_times;
     unsigned refuse_acquires;                      // because of the lock's delay
+    bool mute;                                     // the question that waits gets no answer
     const char *deny;                              // keys that may not be written
     void (*after_get)(struct fake *f);             // once
 };
@@ -151,7 +152,7 @@ static inline void fake_list(struct fake *f, struct sld_http_request *rq, struct
 static inline void fake_wake(struct fake *f)
 {
     struct fake_key *k = fake_find(f, f->held_key);
-    if (f->held && (!k || k->index > f->held_index)) {
+    if (f->held && !f->mute && (!k || k->index > f->held_index)) {
         struct sld_http_request *rq = f->held;
         f->held = NULL;
         fake_list(f, rq, sld_str_c(f->held_key), false);

@@ -143,14 +143,23 @@ static void take_from_other(void *arg)
     fake_wake(&w->f);
 }
 
+static unsigned acquires(const struct world *w)
+{
+    unsigned n = 0;
+    for (const char *at = w->f.seen; (at = strstr(at, "acquire ")); at++)
+        n++;
+    return n;
+}
+
 static void others_have_it_first(void **state)
 {
     struct world *w = *state;
     io_do(&w->f.io, give_to_other, w);
     begin(w);
-    w->wanted = 3;
+    w->wanted = 5;
     fake_wait(&w->f, renewed, w);
     assert_int_equal(w->taken, 0);
+    assert_true(acquires(w) <= 2); // the watch tells when it is worth asking
     io_do(&w->f.io, take_from_other, w);
     fake_wait(&w->f, is_held, w);
 }
@@ -159,10 +168,12 @@ static void others_have_it_first(void **state)
 static void a_delay_is_waited_out(void **state)
 {
     struct world *w = *state;
-    w->f.refuse_acquires = 3;
+    w->ttl_ms = 900;
+    w->f.refuse_acquires = 4;
     begin(w);
     fake_wait(&w->f, is_held, w);
     assert_int_equal(w->f.refuse_acquires, 0);
+    assert_true(w->f.renewals <= 5); // each was followed by a question for the lock
     assert_int_equal(w->f.sessions, 1);
 }
 
@@ -186,6 +197,24 @@ static void a_lost_session_is_made_anew(void **state)
     fake_wait(&w->f, has_two_sessions, w);
     assert_int_equal(w->lost, 1);
     assert_string_equal(fake_find(&w->f, KEY)->session, "session-2");
+}
+
+static void mute_and_end(void *arg)
+{
+    struct world *w = arg;
+    w->f.mute = true;
+    fake_end_session(&w->f, 1);
+}
+
+// The watch may be late: a renewal that finds no session tells as well.
+static void a_renewal_finds_no_session(void **state)
+{
+    struct world *w = *state;
+    begin(w);
+    fake_wait(&w->f, is_held, w);
+    io_do(&w->f.io, mute_and_end, w);
+    fake_wait(&w->f, has_two_sessions, w);
+    assert_int_equal(w->lost, 1);
 }
 
 static void who_lost_it_to_another_stops(void **state)
@@ -330,6 +359,7 @@ int main(void)
         T(others_have_it_first),
         T(a_delay_is_waited_out),
         T(a_lost_session_is_made_anew),
+        T(a_renewal_finds_no_session),
         T(who_lost_it_to_another_stops),
         T(a_key_that_was_removed_is_taken_again),
         T(what_is_not_renewed_ends),
