@@ -122,6 +122,7 @@ struct kv {
     size_t missing_units;
     bool rights_known;             // a first reading without keys may be believed
     uint64_t top_index;            // the highest of an answer: a lower one knows less
+    uint64_t low_index;            // of such a one; 0: there was none
     int probe;                     // the kind whose key is asked for, to learn that
     unsigned asking;               // missing keys that are asked for
     struct sld_consul_call *write; // of the sentinel

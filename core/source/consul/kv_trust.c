@@ -367,8 +367,7 @@ static void on_key(void *user, const struct sld_consul_answer *a)
         k->part->read = false;
         sld_consul_watch_again(k->part->watch);
     } else if (!k->proved) {
-        // A server that starts has little of its state, for a moment.
-        kv->top_index = !a->err && back ? a->index : kv->top_index;
+        kv->low_index = !a->err && back ? a->index : kv->low_index;
         sld_timer_start(kv->again, RETRY_MS);
     }
     if (kv->asking == 0)
@@ -520,6 +519,11 @@ static void on_again(void *user)
         first_look(kv);
     else if (kv->trust == KV_SURE && !kv->seen.there)
         check_sentinel(kv);
+    // A server that starts has little of its state, for a moment; one that still has, has no more.
+    if (kv->low_index && kv->asking == 0) {
+        kv->top_index = kv->low_index;
+        kv->low_index = 0;
+    }
     SLD_LIST_EACH (it, &kv->missing) {
         struct kv_key *k = missing_of(it);
         k->tried = k->proved || k->call;

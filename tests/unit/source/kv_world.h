@@ -52,7 +52,9 @@ struct fake {
     struct table *now;
     enum fault fault;
     const char *hidden; // keys that begin so may not be seen
-    bool read_only;
+    bool read_only, leaderless;
+    size_t heals_in; // with so many questions for a key alone it has its state again; 0: it stays
+    size_t alone, alone_stale; // questions for a key alone; those that a server behind may answer
     struct held *held[HELD_MAX];
     size_t held_count;
     struct sld_timer *over; // who waits has waited long enough
@@ -79,13 +81,14 @@ static inline struct entry *fake_find(struct table *t, struct sld_str key)
 
 // ---- Answers ----
 
-static inline void fake_respond(struct sld_http_request *rq, int status, uint64_t index,
-                                struct sld_str body)
+static inline void fake_respond(const struct fake *f, struct sld_http_request *rq, int status,
+                                uint64_t index, struct sld_str body)
 {
     char text[32];
     snprintf(text, sizeof(text), "%llu", (unsigned long long)index);
     struct sld_http_header h[] = {{SLD_STR("X-Consul-Index"), sld_str_c(text)},
-                                  {SLD_STR("X-Consul-Knownleader"), SLD_STR("true")}};
+                                  {SLD_STR("X-Consul-Knownleader"),
+                                   f->leaderless ? SLD_STR("false") : SLD_STR("true")}};
     sld_http_respond(rq, status, SLD_STR("application/json"), h, 2, body);
 }
 
@@ -186,25 +189,25 @@ static inline void fake_read(struct fake *f, struct sld_http_request *rq)
     bool list = w.recurse || w.names;
     sld_buf_init(&b, 64 * 1024 * 1024);
     if (f->fault == FAILS) {
-        fake_respond(rq, 500, index, SLD_STR("No cluster leader"));
+        fake_respond(f, rq, 500, index, SLD_STR("No cluster leader"));
     } else if (!list && fake_hides(f, w.key)) {
-        fake_respond(rq, 403, index, SLD_STR("Permission denied"));
+        fake_respond(f, rq, 403, index, SLD_STR("Permission denied"));
     } else if (f->fault == STARTS) {
-        fake_respond(rq, 404, 3, SLD_STR(""));
+        fake_respond(f, rq, 404, 3, SLD_STR(""));
     } else if (f->fault == GARBAGE) {
-        fake_respond(rq, 200, index, SLD_STR("<html>hello</html>"));
+        fake_respond(f, rq, 200, index, SLD_STR("<html>hello</html>"));
     } else if (f->fault == EMPTY_LIST) {
-        fake_respond(rq, 200, index, SLD_STR("[]"));
+        fake_respond(f, rq, 200, index, SLD_STR("[]"));
     } else if (f->fault == ALIEN) {
-        fake_respond(rq, 200, index, SLD_STR("[{\"Key\": \"other/x\", \"Value\": \"YQ==\", \"ModifyIndex\": 9}]"));
+        fake_respond(f, rq, 200, index, SLD_STR("[{\"Key\": \"other/x\", \"Value\": \"YQ==\", \"ModifyIndex\": 9}]"));
     } else if (n == 0) {
-        fake_respond(rq, 404, index, SLD_STR(""));
+        fake_respond(f, rq, 404, index, SLD_STR(""));
     } else {
         fake_body(f, &w, &b);
         f->answers += !w.names;
         f->bytes += w.names ? 0 : b.n;
         struct sld_str body = sld_buf_str(&b);
-        fake_respond(rq, 200, index, f->fault == CUT ? sld_str_sub(body, 0, body.n / 2) : body);
+        fake_respond(f, rq, 200, index, f->fault == CUT ? sld_str_sub(body, 0, body.n / 2) : body);
     }
     sld_buf_fini(&b);
 }
@@ -260,9 +263,9 @@ static inline void fake_write(struct fake *f, struct sld_http_request *rq)
     assert_true(sld_str_u64(sld_http_query(rq, SLD_STR("cas")), &cas));
     bool same = cas == (e && !e->gone ? e->index : 0);
     if (f->fault == FAILS) {
-        fake_respond(rq, 500, 0, SLD_STR(""));
+        fake_respond(f, rq, 500, 0, SLD_STR(""));
     } else if (f->read_only || fake_hides(f, w.key)) {
-        fake_respond(rq, 403, 0, SLD_STR("Permission denied"));
+        fake_respond(f, rq, 403, 0, SLD_STR("Permission denied"));
     } else {
         struct sld_str body = sld_http_body(rq);
         ptrdiff_t at = sld_str_find(body, SLD_STR("\"id\""));
@@ -270,7 +273,7 @@ static inline void fake_write(struct fake *f, struct sld_http_request *rq)
         snprintf(value, sizeof(value), "{%.*s", SLD_FMT(sld_str_sub(body, (size_t)at, body.n)));
         if (same)
             fake_set(f, w.key, sld_str_c(value));
-        fake_respond(rq, 200, 0, same ? SLD_STR("true") : SLD_STR("false"));
+        fake_respond(f, rq, 200, 0, same ? SLD_STR("true") : SLD_STR("false"));
     }
 }
 
@@ -284,6 +287,16 @@ static inline void fake_handle(struct sld_http_request *rq, void *user)
         return;
     }
     struct want w = fake_want(rq);
+    if (!w.recurse && !w.names) {
+        f->alone++;
+        f->alone_stale += fake_wants(rq, "stale");
+        bool ours = sld_str_eq(w.key, SLD_STR("gloo/solder/sentinel"));
+        if (!ours && f->heals_in && --f->heals_in == 0) {
+            f->now = &f->real;
+            fake_wake(f, true);
+        }
+        sem_post(&f->event);
+    }
     (void)sld_str_u64(sld_http_query(rq, SLD_STR("index")), &index);
     if (!index || fake_index(f, &w, &n) > index || f->fault != FINE) {
         fake_read(f, rq);

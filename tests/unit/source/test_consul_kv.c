@@ -188,6 +188,23 @@ static void everything_is_told_and_followed(void **state)
     stop(f);
 }
 
+// As when we wrote it.
+static void a_status_alone_is_no_news(void **state)
+{
+    (void)state;
+    struct fake *f = start_with(2);
+    put(f, VS "v0", "x: 1\n");
+    until_puts(f, 3);
+    put(f, VS "v0", "x: 1\nnamespacedStatuses: {statuses: {}}\n");
+    put(f, VS "v1", "x: 1\n");
+    until_puts(f, 4);
+    put(f, VS "v0", "x: 2\nnamespacedStatuses: {statuses: {}}\n");
+    until_puts(f, 5);
+    assert_int_equal(number(f, &f->puts), 5);
+    assert_true(is(f, all_told, NULL));
+    stop(f);
+}
+
 static void folders_and_foreign_keys_are_no_units(void **state)
 {
     (void)state;
@@ -297,6 +314,29 @@ static void a_store_that_lost_its_state_is_doubted(void **state)
     fake_stop(f);
 }
 
+static void another_sentinel_on_io(void *arg)
+{
+    struct fake *f = arg;
+    f->now = &f->empty;
+    fake_set(f, SLD_STR("gloo/" SENTINEL), SLD_STR("{\"id\": \"another\"}"));
+    fake_wake(f, true);
+}
+
+static void another_store_is_doubted(void **state)
+{
+    (void)state;
+    struct fake *f = start_with(3);
+    io_do(&f->io, another_sentinel_on_io, f);
+    until(f, problem_has, "another key solder/sentinel");
+    assert_int_equal(number(f, &f->gones), 0);
+    loses(f, false);
+    put(f, VS "v0", NULL);
+    until(f, no_problem, NULL);
+    until(f, all_told, NULL);
+    assert_int_equal(number(f, &f->gones), 1);
+    stop(f);
+}
+
 static bool all_second(struct fake *f, const void *arg)
 {
     (void)arg;
@@ -375,6 +415,82 @@ static void a_server_that_starts_is_waited_for(void **state)
     stop(f);
 }
 
+static void keep_sentinel_on_io(void *arg)
+{
+    struct fake *f = arg;
+    const struct entry *e = fake_find(&f->real, SLD_STR("gloo/" SENTINEL));
+    f->now = &f->empty;
+    fake_set(f, SLD_STR("gloo/" SENTINEL), sld_str_c(e->value));
+    f->heals_in = 4; // three keys are asked for; again, if nobody was believed
+    fake_wake(f, true);
+}
+
+static bool healed(struct fake *f, const void *arg)
+{
+    (void)arg;
+    return f->now == &f->real;
+}
+
+// One that reads its log has the sentinel before the keys that were written later.
+static void a_server_that_is_behind_proves_nothing(void **state)
+{
+    (void)state;
+    struct fake *f = start_with(3);
+    io_do(&f->io, keep_sentinel_on_io, f);
+    until(f, healed, NULL);
+    put(f, VS "v1", "second");
+    until(f, all_told, NULL);
+    assert_int_equal(number(f, &f->gones), 0);
+    stop(f);
+}
+
+static bool is_asked(struct fake *f, const void *arg)
+{
+    return f->alone >= *(const size_t *)arg;
+}
+
+static void leads_on_io(void *arg)
+{
+    struct fake *f = arg;
+    f->leaderless = !f->leaderless;
+}
+
+static void a_server_without_a_leader_proves_nothing(void **state)
+{
+    (void)state;
+    static const size_t once = 1;
+    struct fake *f = fake_start();
+    f->read_only = true;
+    put(f, VS "v0", "first");
+    put(f, VS "v1", "first");
+    start(f);
+    until(f, all_told, NULL);
+    io_do(&f->io, leads_on_io, f);
+    size_t asked = number(f, &f->alone) + 2;
+    put(f, VS "v1", NULL);
+    until(f, is_asked, &asked);
+    assert_int_equal(number(f, &f->gones), 0);
+    io_do(&f->io, leads_on_io, f);
+    until_gones(f, once);
+    stop(f);
+}
+
+static void a_proof_is_never_stale(void **state)
+{
+    (void)state;
+    struct fake *f = fake_start();
+    f->options.consistency_mode = GLOO__CONSUL_CONSISTENCY_MODES__StaleMode;
+    put(f, VS "v0", "first");
+    put(f, VS "v1", "first");
+    start(f);
+    until(f, all_told, NULL);
+    put(f, VS "v1", NULL);
+    until(f, all_told, NULL);
+    assert_true(number(f, &f->alone) > 0);
+    assert_int_equal(number(f, &f->alone_stale), 0);
+    stop(f);
+}
+
 static void without_the_right_to_write_there_is_no_sentinel(void **state)
 {
     (void)state;
@@ -413,6 +529,19 @@ static void an_empty_store_needs_the_right_to_be_read(void **state)
     until(f, is_synced, &once);
     until(f, all_told, NULL);
     until(f, no_problem, NULL);
+    stop(f);
+}
+
+// It is enough that one kind may be read.
+static void an_empty_store_of_one_kind(void **state)
+{
+    (void)state;
+    static const size_t once = 1;
+    struct fake *f = fake_start();
+    f->hidden = "gloo/gateway.solo.io/";
+    io_do(&f->io, fake_source_open, f);
+    until(f, is_synced, &once);
+    assert_true(is(f, no_problem, NULL));
     stop(f);
 }
 
@@ -511,17 +640,23 @@ int main(void)
         cmocka_unit_test(names_are_cut_into_parts),
         cmocka_unit_test(ten_thousand_names_are_cut_small),
         cmocka_unit_test(everything_is_told_and_followed),
+        cmocka_unit_test(a_status_alone_is_no_news),
         cmocka_unit_test(folders_and_foreign_keys_are_no_units),
         cmocka_unit_test(a_second_reading_tells_everything),
         cmocka_unit_test(bad_answers_change_nothing),
         cmocka_unit_test(hidden_keys_are_not_gone),
         cmocka_unit_test(a_store_that_lost_its_state_is_doubted),
+        cmocka_unit_test(another_store_is_doubted),
         cmocka_unit_test(an_index_may_be_that_of_another_value),
         cmocka_unit_test(the_sentinel_alone_may_go),
         cmocka_unit_test(the_word_trust_ends_the_doubt),
         cmocka_unit_test(a_server_that_starts_is_waited_for),
+        cmocka_unit_test(a_server_that_is_behind_proves_nothing),
+        cmocka_unit_test(a_server_without_a_leader_proves_nothing),
+        cmocka_unit_test(a_proof_is_never_stale),
         cmocka_unit_test(without_the_right_to_write_there_is_no_sentinel),
         cmocka_unit_test(an_empty_store_needs_the_right_to_be_read),
+        cmocka_unit_test(an_empty_store_of_one_kind),
         cmocka_unit_test(what_was_restored_is_expected),
         cmocka_unit_test(an_edit_of_many_transfers_its_part),
         cmocka_unit_test(nothing_is_lost_at_random),
