@@ -312,6 +312,7 @@ static inline void fake_kv(struct fake *f, struct sld_http_request *rq, struct s
         if (yes) {
             k = fake_put(f, key, sld_http_body(rq));
             snprintf(k->session, sizeof(k->session), "%.*s", SLD_FMT(acquire));
+            k->index = ++f->index;
             fake_wake(f);
         }
         fake_answer(f, rq, 200, yes ? SLD_STR("true") : SLD_STR("false\n"));

@@ -131,6 +131,7 @@ static void give_to_other(void *arg)
     struct world *w = arg;
     struct fake_key *k = fake_put(&w->f, KEY, SLD_STR("{}"));
     snprintf(k->session, sizeof(k->session), "%s", "theirs");
+    k->index = ++w->f.index; // who waited was answered by the put, and may wait again
     fake_wake(&w->f);
 }
 

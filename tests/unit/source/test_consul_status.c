@@ -372,6 +372,34 @@ static void beside_values_stay_untouched(void **state)
     expect(x, BESIDE_A, NULL);
 }
 
+static void set_findings(void *arg)
+{
+    struct world *x = arg;
+    struct sld_finding f[40];
+    struct sld_arena a = {0};
+    for (int i = 0; i < 40; i++)
+        f[i] = (struct sld_finding){.severity = SLD_ERROR, .code = SLD_DOC_IDENTITY,
+                                    .message = sld_arena_fmt(&a, "wrong %d", i)};
+    SLD_UNREF(x->status);
+    x->status = sld_status_create(f, SLD_ARRAY_LEN(f), false, true);
+    sld_arena_fini(&a);
+    x->key = A;
+    set_on_io(x);
+}
+
+static void findings_are_bounded_and_counted(void **state)
+{
+    struct world *x = *state;
+    put(x, A, "x: 1\n");
+    io_do(&x->f.io, set_findings, x);
+    begin(x);
+    expect(x, BESIDE_A, "\"errors\":40,");
+    size_t n = 0;
+    for (const char *at = fake_find(&x->f, BESIDE_A)->value; (at = strstr(at, "\"code\"")); at++)
+        n++;
+    assert_int_equal(n, 16);
+}
+
 static void a_restart_writes_nothing(void **state)
 {
     struct world *x = *state;
@@ -620,6 +648,7 @@ int main(void)
         T(two_of_one_name),
         T(a_large_value_gets_none),
         T(beside_values_stay_untouched),
+        T(findings_are_bounded_and_counted),
         T(a_restart_writes_nothing),
         T(others_keep_theirs),
         T(automatic),

@@ -148,6 +148,7 @@ static void an_answer_that_was_cut_is_no_list(void **state)
         "[{\"Key\":\"gloo/x\"}]",
         "[{\"Key\":\"elsewhere/x\",\"Value\":null,\"ModifyIndex\":7}]",
         "[{\"Key\":\"gloo\",\"Value\":null,\"ModifyIndex\":7}]",
+        "[{\"Key\":\"gloo2/x\",\"Value\":null,\"ModifyIndex\":7}]",
         "[" ITEM("7", "\"%%%\"") "]",
     };
     for (size_t i = 0; i < SLD_ARRAY_LEN(bodies); i++) {
@@ -267,6 +268,49 @@ static void what_is_not_there_is_not_deleted(void **state)
     assert_int_equal(w->store->ops->remove(w->store, u, &any, &w->err), SLD_OK);
 }
 
+// Neither is sent at all.
+static void secrets_and_large_values_stay_here(void **state)
+{
+    struct world *w = *state;
+    static char large[512 * 1024 + 2];
+    const struct script s[] = {{"PUT " KEY, 200, "true"}, {0}};
+    const struct sld_ident secret = {SLD_KIND_SECRET, SLD_STR("gloo-system"), SLD_STR("s")};
+    play(w, s);
+    assert_int_equal(w->store->ops->put(w->store, &w->arena, secret, SLD_STR("x"), &any, NULL, &w->err),
+                     SLD_INVALID);
+    assert_true(told(w, "Secrets are not kept in Consul"));
+    memset(large, 'x', sizeof(large) - 1);
+    assert_int_equal(put(w, large, &any), SLD_LIMIT);
+    assert_true(told(w, "Consul takes 524288"));
+    assert_int_equal(w->next, 0);
+    large[512 * 1024] = 0;
+    assert_int_equal(put(w, large, &any), SLD_OK);
+}
+
+static void a_list_of_one_namespace(void **state)
+{
+    struct world *w = *state;
+    const struct script s[] = {
+        {LIST, 200,
+         "[" ITEM("7", "null") ",{\"Key\":\"gloo/gloo.solo.io/v1/Upstream/other/u\",\"Value\":null,\"ModifyIndex\":8},"
+         "{\"Key\":\"gloo/gloo.solo.io/v1/UpstreamGroup/other/u\",\"Value\":null,\"ModifyIndex\":9}]"},
+        {0}};
+    static const struct {
+        enum sld_kind kind;
+        struct sld_str ns;
+        unsigned n;
+    } rows[] = {{SLD_KIND_COUNT, {0}, 3},
+                {SLD_KIND_COUNT, SLD_STR_INIT("other"), 2},
+                {SLD_KIND_UPSTREAM, {0}, 2},
+                {SLD_KIND_UPSTREAM, SLD_STR_INIT("other"), 1}};
+    play(w, s);
+    for (size_t i = 0; i < SLD_ARRAY_LEN(rows); i++) {
+        unsigned n = 0;
+        assert_int_equal(w->store->ops->each(w->store, rows[i].kind, rows[i].ns, count, &n, &w->err), SLD_OK);
+        assert_int_equal(n, rows[i].n);
+    }
+}
+
 // ---- Addresses ----
 
 static void expect_place(const char *address, const char *agent, const char *root)
@@ -322,6 +366,8 @@ int main(void)
         T(all_is_read_once),
         T(what_consul_refuses_is_a_conflict),
         T(what_is_not_there_is_not_deleted),
+        T(secrets_and_large_values_stay_here),
+        T(a_list_of_one_namespace),
         cmocka_unit_test(addresses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
