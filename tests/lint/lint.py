@@ -332,7 +332,7 @@ def rule_mutants(tree):
     """The planted faults fit the tree: each stands where it says, and its test exists."""
     seen = set()
     for path in sorted(tree):
-        if not re.fullmatch(r"tests/mutants/\w+\.toml", path):
+        if not re.fullmatch(r"tests/mutants/[\w-]+\.toml", path):
             continue
         numbers = [n for n, line in enumerate(tree[path].splitlines(), 1) if line == "[[mutant]]"]
         for number, m in zip(numbers, tomllib.loads(tree[path])["mutant"]):
