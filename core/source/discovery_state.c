@@ -528,7 +528,10 @@ static enum sld_rc load(struct sld_discovery_memory *m, const char *path, struct
     struct sld_arena file = {0}, a = {0};
     struct sld_str text, line;
     struct stat st;
-    size_t max = stat(path, &st) == 0 && st.st_size > 0 ? (size_t)st.st_size : 0;
+    bool known = stat(path, &st) == 0;
+    if (!known && errno == ENOENT)
+        return SLD_OK; // nothing was ever kept
+    size_t max = known && st.st_size > 0 ? (size_t)st.st_size : 0;
     max = max < FILE_MAX_BYTES ? max : FILE_MAX_BYTES;
     enum sld_rc rc = sld_file_read(&file, "services file", path, max, &text, err);
     if (rc == SLD_OK &&
@@ -543,7 +546,7 @@ static enum sld_rc load(struct sld_discovery_memory *m, const char *path, struct
     }
     sld_arena_fini(&a);
     sld_arena_fini(&file);
-    return rc == SLD_NOT_FOUND ? SLD_OK : rc;
+    return rc;
 }
 
 // ---- Life ----

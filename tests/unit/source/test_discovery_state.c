@@ -108,6 +108,20 @@ static const char *seen(struct world *w, struct sld_discovery_memory *m)
     return w->seen;
 }
 
+// What is not there is no damage, and what is damaged is told.
+static void test_first_start_says_nothing(void **state)
+{
+    struct world *w = *state;
+    uint64_t warnings = sld_log_lines(SLD_WARN);
+    sld_discovery_memory_close(begin(w), false);
+    assert_int_equal(sld_log_lines(SLD_WARN), warnings);
+    int fd = open(w->file, O_WRONLY | O_CREAT, 0600);
+    assert_true(fd >= 0);
+    close(fd);
+    sld_discovery_memory_close(begin(w), false);
+    assert_int_equal(sld_log_lines(SLD_WARN), warnings + 1);
+}
+
 static void test_all_comes_back(void **state)
 {
     struct world *w = *state;
@@ -262,8 +276,12 @@ int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        CASE(test_all_comes_back),    CASE(test_what_is_forgotten), CASE(test_damaged_file),
-        CASE(test_written_meanwhile), CASE(test_nowhere_to_write),
+        CASE(test_first_start_says_nothing),
+        CASE(test_all_comes_back),
+        CASE(test_what_is_forgotten),
+        CASE(test_damaged_file),
+        CASE(test_written_meanwhile),
+        CASE(test_nowhere_to_write),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
