@@ -52,6 +52,8 @@ const struct sld_command sld_cmd_check = {
     .help = "Tells what is wrong with the resources in directories or files, offline.",
     .more =
         "consul://HOST:PORT/ROOT as PATH is what is stored there, which is not touched.\n"
+        "Secrets that Settings keep elsewhere, as in Vault, are not asked for: that they were not\n"
+        "found here is a warning then.\n"
         "Prints file:line:column: severity code: object: field: what is wrong and how to mend it.\n"
         "Exit code 0: no errors; 1: errors found; 2: could not check.",
     .flags = flags,

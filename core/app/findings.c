@@ -36,6 +36,16 @@ static void add(struct sld_findings *r, struct sld_findings_line l)
         SLD_PUSH(&r->arena, r->lines, r->count, l);
 }
 
+// A secret that was not looked for may be there.
+static void judge(struct sld_findings *r, struct sld_finding *f)
+{
+    if (f->code != SLD_REF_SECRET || f->severity != SLD_ERROR || !r->unread.p)
+        return;
+    f->severity = SLD_WARNING;
+    f->message = sld_arena_fmt(&r->arena, "%.*s. It was not looked for in %.*s", SLD_FMT(f->message),
+                               SLD_FMT(r->unread));
+}
+
 static void on_object(const struct sld_object *o, const struct sld_status *s, void *arg)
 {
     struct sld_findings *r = arg;
@@ -44,6 +54,7 @@ static void on_object(const struct sld_object *o, const struct sld_status *s, vo
     for (size_t i = 0; i < s->count; i++) {
         struct sld_finding f = s->findings[i];
         sld_raw_locate(raw, &f);
+        judge(r, &f);
         add(r,
             (struct sld_findings_line){
                 .origin = f.origin.n ? f.origin : raw->origin,
@@ -94,6 +105,7 @@ void sld_findings_collect(struct sld_findings *r, const struct sld_offline *off)
 {
     r->t = off->translate;
     r->documents = off->documents;
+    r->unread = off->unread;
     sld_translate_each(off->translate, SLD_KIND_COUNT, on_object, r);
     add_problems(r, off->intake);
     if (r->count)

@@ -21,6 +21,7 @@ struct sld_findings {
     const struct sld_str *places; // sources or paths of documents that are asked about; none: all
     size_t place_count;
     const struct sld_translate *t; // that was read
+    struct sld_str unread;         // as of sld_offline
     struct sld_arena arena;
     struct sld_findings_line *lines; // by place
     size_t count, documents, errors, warnings;

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "app/builtin.h"
+#include "app/named.h"
 #include "app/settings.h"
 #include "plugin/shape.h"
 #include "source/dir/dir.h"
@@ -210,9 +211,36 @@ static Gloo__Settings *settings_of(struct load *l)
                               use ? sld_object_msg(l->settings) : NULL);
 }
 
-static void apply_settings(struct load *l)
+static bool is_read(struct load *l, const struct sld_offline_options *opt, struct sld_str address,
+                    const Gloo__Settings *s)
+{
+    struct sld_arena *a = &l->o->arena;
+    struct sld_str id = sld_source_identity(a, address, s);
+    for (size_t i = 0; opt->paths && opt->paths[i]; i++) {
+        if (sld_str_eq(sld_source_identity(a, sld_str_c(opt->paths[i]), s), id))
+            return true;
+    }
+    return false;
+}
+
+static void note_unread(struct load *l, const struct sld_offline_options *opt, const Gloo__Settings *s)
+{
+    struct sld_named_source named[SLD_NAMED_MAX];
+    size_t n = sld_named_sources(&l->o->arena, s, named);
+    for (size_t i = 0; i < n && !l->o->unread.p; i++) {
+        if (named[i].role == SLD_ROLE_SECRETS && !is_read(l, opt, named[i].address, s))
+            l->o->unread =
+                sld_arena_fmt(&l->o->arena, "%.*s, which %s of the Settings names",
+                              SLD_FMT(sld_str_eq(named[i].address, SLD_STR("vault:")) ? SLD_STR("Vault")
+                                                                                     : named[i].address),
+                              named[i].field);
+    }
+}
+
+static void apply_settings(struct load *l, const struct sld_offline_options *opt)
 {
     Gloo__Settings *s = settings_of(l);
+    note_unread(l, opt, s);
     sld_translate_set_settings(l->o->translate, s);
     sld_settings_watch(l->o->intake, s);
     sld_translate_settings_in_use(l->o->translate, l->settings_key);
@@ -334,7 +362,7 @@ static enum sld_rc load(struct load *l, const struct sld_offline_options *opt, s
     }
     if (rc)
         return rc;
-    apply_settings(l);
+    apply_settings(l, opt);
     return read_services(l, opt, err);
 }
 

@@ -10,6 +10,8 @@ struct sld_offline {
     struct sld_translate_result result;
     struct sld_arena arena;
     size_t documents; // resources read
+    // A store of secrets that Settings name and that was not read, in words; absent: there is none.
+    struct sld_str unread;
 };
 
 // Text that was read before.

@@ -121,6 +121,27 @@ def test_check_with_warnings_only(folder):
     assert done.returncode == 0 and "note SLD0207" in done.stdout and "note SLD0008" in done.stdout
 
 
+def test_check_where_secrets_are_elsewhere(folder):
+    """check: a secret that Settings keep in Vault is not asked for, so that it was not found is a warning."""
+    doc = vs("tls", "tls.test", [route("/", says(200))])
+    doc["spec"]["sslConfig"] = {"secretRef": {"name": "pair", "namespace": "gloo-system"}}
+    (folder / "config/tls.yaml").write_text(dump(doc))
+    done = cli("check", "config", cwd=folder)
+    assert done.returncode == 1 and "error SLD0206" in done.stdout, done
+    settings = folder / "settings.yaml"
+    settings.write_text("vaultSecretSource: {address: 'http://127.0.0.1:1'}\n")
+    done = cli("check", "--settings", settings, "config", cwd=folder)
+    assert done.returncode == 0 and "0 errors, 1 warnings" in done.stderr, done
+    assert "warning SLD0206" in done.stdout
+    assert "was not looked for in Vault, which vaultSecretSource of the Settings names" in done.stdout
+    # A directory that is read, too, is looked through.
+    (folder / "secrets").mkdir()
+    settings.write_text(f"directorySecretSource: {{directory: {folder / 'secrets'}}}\n")
+    assert cli("check", "--settings", settings, "config", cwd=folder).returncode == 0
+    done = cli("check", "--settings", settings, "config", folder / "secrets", cwd=folder)
+    assert done.returncode == 1 and "error SLD0206" in done.stdout, done
+
+
 def test_check_as_json(folder):
     """check -o json."""
     (folder / "config/warn.yaml").write_text(dump(vs("w", "w.test", [route("/", to("nobody"))])))
