@@ -40,6 +40,7 @@ static struct kv_key *key_add(struct kv_part *p, struct sld_str path)
     sld_list_push(&p->keys, &k->in_part);
     p->count++;
     kv->units += k->unit;
+    kv_came(kv);
     sld_set_add(&kv->keys, k);
     return k;
 }
@@ -116,13 +117,21 @@ void kv_look(struct kv *kv)
     char now[KV_PROBLEM_MAX] = "";
     if (why)
         snprintf(now, sizeof(now), "%s", why);
+    else if (kv_refills(kv))
+        snprintf(now, sizeof(now),
+                 "Consul is being filled again: %zu of %zu objects that were there are not back yet and "
+                 "stay in force until nothing has come back for %llu s. If it is right as it is, write "
+                 "the one word trust to %.*s%.*s",
+                 kv->missing_units ? kv->missing_units : kv->ev.restored - kv->units,
+                 kv->missing_units ? kv->units : kv->ev.restored, (unsigned long long)kv->refill_ms / 1000,
+                 SLD_FMT(kv->root), SLD_FMT(KV_SENTINEL));
     if (strcmp(now, kv->problem) != 0) {
         memcpy(kv->problem, now, sizeof(now));
         kv->ev.on_problem(kv->ev.user, SLD_STR(""), SLD_SOURCE_STALE,
                           now[0] ? sld_str_c(now) : SLD_STR_NONE);
     }
     bool sure = kv->trust != KV_NEW && kv->trust != KV_DOUBT;
-    if (kv->synced || !sure || kv->missing_units || !kv_parts_read(kv))
+    if (kv->synced || !sure || kv->missing_units || kv_refills(kv) || !kv_parts_read(kv))
         return;
     kv->synced = true;
     kv->ev.on_synced(kv->ev.user);

@@ -123,6 +123,8 @@ struct kv {
     bool rights_known;             // a first reading without keys may be believed
     uint64_t top_index;            // the highest of an answer: a lower one knows less
     uint64_t low_index;            // of such a one; 0: there was none
+    uint64_t refill_ns;            // until then what is not back after a doubt may be to come; 0: it is
+    uint64_t refill_ms;            // so long after the last that came
     int probe;                     // the kind whose key is asked for, to learn that
     unsigned asking;               // missing keys that are asked for
     struct sld_consul_call *write; // of the sentinel
@@ -178,5 +180,9 @@ void kv_trust_look(struct kv *kv, bool went_back);
 // The answer of its part did not have K, or has it again.
 void kv_missing(struct kv_key *k);
 void kv_found(struct kv_key *k);
+// Whether what is missing is waited for, because the store is being filled again.
+bool kv_refills(const struct kv *kv);
+// A key came, or came back.
+void kv_came(struct kv *kv);
 // Another store may be behind the address.
 void kv_trust_forget(struct kv *kv);

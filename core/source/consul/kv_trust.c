@@ -6,6 +6,9 @@
 //   answer lacks keys ──▶ GET each: 404 ──▶ GET sentinel: its id ──▶ gone
 //                              403 ─┐              403, 404, another id ─▶ everything stays, and the
 //                                   └──▶ it stays, and the source says why    source says why
+//
+// Who fills such a store again does it key by key: when half is back it is trusted, and the rest stays
+// until nothing has come back for a while.
 #include <stdio.h>
 
 #include "codec/doc.h"
@@ -13,10 +16,12 @@
 #include "codec/text.h"
 #include "source/consul/kv_inside.h"
 
+#define MS UINT64_C(1000000)
 enum {
     BATCH_MAX = 8, // keys that are asked for at a time
     RETRY_MS = 1000,
     DENIED_MS = 5000,
+    REFILL_MS = 30 * 1000,
 };
 
 static void prove(struct kv *kv);
@@ -33,6 +38,7 @@ static struct kv_key *missing_of(struct sld_list *link)
 void kv_trust_init(struct kv *kv)
 {
     sld_list_init(&kv->missing);
+    kv->refill_ms = REFILL_MS;
     kv->again = sld_timer_create(kv->loop, on_again, kv);
 }
 
@@ -62,8 +68,29 @@ void kv_trust_forget(struct kv *kv)
     kv->trust = KV_NEW;
     kv->seen = (struct kv_sentinel){0};
     kv->id[0] = kv->denied[0] = 0;
+    kv->refill_ns = 0;
     kv->rights_known = kv->was_sure = false;
     kv->ev.restored = 0; // of another store
+}
+
+// ---- A store that is filled again ----
+
+bool kv_refills(const struct kv *kv)
+{
+    return kv->refill_ns > sld_mono_ns();
+}
+
+// Much of what was there came back: the rest, if any, is waited for as long as more does.
+static void refill(struct kv *kv)
+{
+    bool lacks = kv->missing_units || (!kv->synced && kv->units < kv->ev.restored);
+    kv->refill_ns = lacks ? sld_mono_ns() + kv->refill_ms * MS : 0;
+}
+
+void kv_came(struct kv *kv)
+{
+    if (kv_refills(kv))
+        refill(kv);
 }
 
 // ---- The sentinel ----
@@ -119,6 +146,7 @@ static void doubt(struct kv *kv, const char *what)
         SLD_LOG(SLD_WARN, "source", "consul_doubted", SLD_KS("root", kv->root),
                 SLD_KC("reason", what));
     kv->trust = KV_DOUBT;
+    kv->refill_ns = 0;
     kv->restart = kv->part_count > 1;
     SLD_LIST_EACH (it, &kv->missing)
         missing_of(it)->tried = missing_of(it)->proved = false; // of which store?
@@ -184,6 +212,13 @@ static void sentinel_write(struct kv *kv)
     sld_arena_fini(&a);
 }
 
+// Somebody says that what is missing is meant to be.
+static void trusted(struct kv *kv)
+{
+    kv->refill_ns = 0;
+    sentinel_write(kv);
+}
+
 // ---- Verdicts ----
 
 // Whether at least half is there of what was when the store was sure, or of what was restored.
@@ -203,6 +238,8 @@ static void first_look(struct kv *kv)
         sure(kv);
     } else if (kv->seen.trust || kv->units) {
         if (kv->seen.trust || mostly_there(kv)) {
+            if (!kv->seen.trust)
+                refill(kv);
             sentinel_write(kv);
             return;
         }
@@ -224,13 +261,12 @@ static void look_again(struct kv *kv)
 {
     bool known = kv->seen.there && kv->seen.id[0] &&
                  sld_str_eq(sld_str_c(kv->seen.id), sld_str_c(kv->id));
-    if (known) {
+    if (known || (mostly_there(kv) && kv->seen.id[0]))
         sure(kv);
-    } else if (kv->seen.trust || (mostly_there(kv) && !kv->seen.there)) {
+    else if (kv->seen.trust || (mostly_there(kv) && !kv->seen.there))
         sentinel_write(kv);
-    } else if (mostly_there(kv) && kv->seen.id[0]) {
-        sure(kv);
-    }
+    if (kv->trust != KV_DOUBT && !kv->seen.trust)
+        refill(kv);
 }
 
 void kv_trust_look(struct kv *kv, bool went_back)
@@ -250,7 +286,7 @@ void kv_trust_look(struct kv *kv, bool went_back)
         if (!kv->seen.there)
             check_sentinel(kv);
         else if (kv->seen.trust)
-            sentinel_write(kv);
+            trusted(kv);
         else if (!same)
             doubt(kv, "Consul has another key solder/sentinel than before");
         else if (!kv->missing_units)
@@ -304,6 +340,7 @@ void kv_found(struct kv_key *k)
     sld_list_remove(&k->in_missing);
     if (--kv->missing_units == 0)
         kv->denied[0] = 0;
+    kv_came(kv);
 }
 
 static void denied_set(struct kv *kv, struct sld_str path, const struct sld_consul_answer *a)
@@ -382,6 +419,10 @@ static void prove(struct kv *kv)
     bool sure = kv->trust == KV_SURE || kv->trust == KV_PLAIN;
     if (!sure || kv->check || kv->asking)
         return;
+    if (kv_refills(kv)) {
+        sld_timer_start(kv->again, (kv->refill_ns - sld_mono_ns()) / MS + 1);
+        return;
+    }
     SLD_LIST_EACH (it, &kv->missing) {
         struct kv_key *k = missing_of(it);
         if (kv->asking >= BATCH_MAX)
@@ -433,7 +474,7 @@ static void sentinel_judge(struct kv *kv, const struct kv_sentinel *it, bool had
     if (!it->there)
         doubt(kv, "Consul does not have the key solder/sentinel any more");
     else if (it->trust)
-        sentinel_write(kv);
+        trusted(kv);
     else if (!same)
         doubt(kv, "Consul has another key solder/sentinel than before");
     else if (had)

@@ -295,10 +295,24 @@ static void hidden_keys_are_not_gone(void **state)
     }
 }
 
+static void waits_on_io(void *arg)
+{
+    struct fake *f = arg;
+    struct kv *kv = (struct kv *)f->s;
+    kv->refill_ms = kv->refill_ms == 1 ? 600 * 1000 : 1;
+}
+
+// From now on what is not back is not waited for; after twice, longer than any test takes.
+static void waits(struct fake *f)
+{
+    io_do(&f->io, waits_on_io, f);
+}
+
 static void a_store_that_lost_its_state_is_doubted(void **state)
 {
     (void)state;
     struct fake *f = start_with(3);
+    waits(f);
     loses(f, true);
     until(f, problem_has, "may have lost its state");
     put(f, VS "v0", "first"); // somebody fills it again
@@ -311,6 +325,51 @@ static void a_store_that_lost_its_state_is_doubted(void **state)
     forget(f);
     until_gones(f, 1);
     assert_int_equal(number(f, &f->told.live), 3);
+    fake_stop(f);
+}
+
+// Half of it is back: the other half may be to come.
+static void a_store_that_is_filled_again_is_waited_for(void **state)
+{
+    (void)state;
+    struct fake *f = start_with(6);
+    waits(f);
+    waits(f);
+    loses(f, true);
+    until(f, problem_has, "may have lost its state");
+    for (int i = 0; i < 3; i++)
+        put(f, (const char *[]){VS "v0", VS "v1", VS "v2"}[i], "second");
+    until(f, problem_has, "3 of 6 objects that were there are not back");
+    put(f, VS "v3", "second");
+    until(f, problem_has, "2 of 6 objects");
+    put(f, VS "v4", "second");
+    until(f, problem_has, "1 of 6 objects");
+    assert_int_equal(number(f, &f->gones), 0);
+    waits(f); // the last one does not come
+    put(f, VS "v0", NULL);
+    put(f, VS "v0", "third");
+    forget(f);
+    until_gones(f, 1);
+    until(f, no_problem, NULL);
+    assert_int_equal(number(f, &f->told.live), 5);
+    fake_stop(f);
+}
+
+static void trust_ends_the_waiting(void **state)
+{
+    (void)state;
+    struct fake *f = start_with(4);
+    waits(f);
+    waits(f);
+    loses(f, true);
+    until(f, problem_has, "may have lost its state");
+    put(f, VS "v0", "first");
+    put(f, VS "v1", "first");
+    until(f, problem_has, "2 of 4 objects");
+    forget(f);
+    put(f, SENTINEL, "trust");
+    until_gones(f, 2);
+    until(f, no_problem, NULL);
     fake_stop(f);
 }
 
@@ -375,6 +434,7 @@ static void the_sentinel_alone_may_go(void **state)
     (void)state;
     for (size_t n = 3; n <= 600; n += 597) {
         struct fake *f = start_with(n);
+        waits(f);
         for (int i = 0; i < 2; i++) {
             put(f, SENTINEL, i ? "{\"id\": \"another\"}" : NULL);
             put(f, VS "v1", NULL);
@@ -561,6 +621,35 @@ static void what_was_restored_is_expected(void **state)
     stop(f);
 }
 
+// More may be to come before the rest counts as gone.
+static void what_was_restored_is_waited_for(void **state)
+{
+    (void)state;
+    static const size_t once = 1;
+    for (int i = 0; i < 2; i++) {
+        struct fake *f = fake_start();
+        f->restored = 6;
+        put(f, VS "v0", "x");
+        put(f, VS "v1", "x");
+        put(f, VS "v2", "x");
+        io_do(&f->io, fake_source_open, f);
+        until(f, problem_has, "3 of 6 objects");
+        waits(f);
+        waits(f);
+        put(f, VS "v3", "x");
+        until(f, problem_has, "2 of 6 objects");
+        assert_int_equal(number(f, &f->synced), 0);
+        if (i)
+            waits(f);
+        else
+            put(f, VS "v5", "x");
+        put(f, VS "v4", "x");
+        until(f, is_synced, &once);
+        until(f, no_problem, NULL);
+        stop(f);
+    }
+}
+
 // ---- Many keys ----
 
 static void an_edit_of_many_transfers_its_part(void **state)
@@ -618,6 +707,7 @@ static void nothing_is_lost_at_random(void **state)
     for (unsigned seed = 1; seed <= 6; seed++) {
         unsigned r = seed, keys = seed % 2 ? 20 : 700;
         struct fake *f = start_with(keys);
+        waits(f);
         for (int i = 0; i < 150; i++) {
             random_step(f, &r, keys);
             if (next_random(&r) % 3 == 0)
@@ -646,6 +736,8 @@ int main(void)
         cmocka_unit_test(bad_answers_change_nothing),
         cmocka_unit_test(hidden_keys_are_not_gone),
         cmocka_unit_test(a_store_that_lost_its_state_is_doubted),
+        cmocka_unit_test(a_store_that_is_filled_again_is_waited_for),
+        cmocka_unit_test(trust_ends_the_waiting),
         cmocka_unit_test(another_store_is_doubted),
         cmocka_unit_test(an_index_may_be_that_of_another_value),
         cmocka_unit_test(the_sentinel_alone_may_go),
@@ -658,6 +750,7 @@ int main(void)
         cmocka_unit_test(an_empty_store_needs_the_right_to_be_read),
         cmocka_unit_test(an_empty_store_of_one_kind),
         cmocka_unit_test(what_was_restored_is_expected),
+        cmocka_unit_test(what_was_restored_is_waited_for),
         cmocka_unit_test(an_edit_of_many_transfers_its_part),
         cmocka_unit_test(nothing_is_lost_at_random),
     };
