@@ -63,6 +63,8 @@ struct kv_part {
     bool read;       // an answer was read since it was asked for
     bool exact;      // the key PREFIX alone
     size_t whole;    // keys it had when it could not be cut
+    bool went_back;  // an answer's index since the last one that was used
+    uint64_t older_ns; // since when answers are older than what was read; 0: they are not
     char *problem;   // it cannot be read; NULL: it can
     char prefix[];   // below the root
 };

@@ -12,6 +12,7 @@ enum {
     GAP_SOON_MS = 40,   // a part has seen the change by then
     GAP_LATE_MS = 1000, // changes that come together are told apart by looking later
     GAP_EACH_MS = 5000,
+    OLDER_MS = 2000, // so long a server that starts may be behind
     PART_WAIT_MS = 10 * 60 * 1000, // the longest that Consul waits: each waiting ends in a transfer
 };
 
@@ -238,6 +239,32 @@ static bool all_asked_for(const struct kv_part *p, const struct kv_item *items, 
     return true;
 }
 
+// Whether the answer is of a time before the last one: a key is as it was, or is there again.
+static bool is_older(const struct kv_part *p, const struct kv_item *items, size_t n)
+{
+    const struct kv *kv = p->kv;
+    if (kv->trust != KV_SURE && kv->trust != KV_PLAIN)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        struct sld_str path = kv_path(kv, items[i].key);
+        const struct kv_key *k = path.p ? kv_key_find(kv, path) : NULL;
+        if (k ? items[i].index < k->index : p->went_back && path.p)
+            return true;
+    }
+    return false;
+}
+
+// A server that starts has not read all of its log, for a moment; one that was restored stays so.
+static bool is_behind(struct kv_part *p, const struct kv_item *items, size_t n)
+{
+    uint64_t now = sld_mono_ns();
+    if (!is_older(p, items, n))
+        p->older_ns = 0;
+    else if (!p->older_ns)
+        p->older_ns = now;
+    return p->older_ns && now - p->older_ns < OLDER_MS * MS;
+}
+
 // Takes what is there, and remarks what is not; NULL, or why the answer cannot be used.
 static const char *part_take(struct kv_part *p, const struct sld_consul_answer *a,
                              struct sld_arena *arena)
@@ -252,6 +279,8 @@ static const char *part_take(struct kv_part *p, const struct sld_consul_answer *
         return "the answer is an empty list, which Consul does not give";
     if (!all_asked_for(p, items, n))
         return "the answer has keys that were not asked for";
+    if (is_behind(p, items, n))
+        return "the answer is older than what was read before, as from a server that starts";
     kv->round++;
     for (size_t i = 0; i < n; i++) {
         struct sld_str path = kv_path(kv, items[i].key);
@@ -273,7 +302,9 @@ static void on_answer(void *user, const struct sld_consul_answer *a)
     struct kv_part *p = user;
     struct kv *kv = p->kv;
     struct sld_arena arena = {0};
+    p->went_back |= a->went_back;
     const char *why = part_take(p, a, &arena);
+    bool went_back = p->went_back;
     sld_arena_fini(&arena);
     if (why) {
         sld_consul_watch_refuse(p->watch, why);
@@ -281,8 +312,9 @@ static void on_answer(void *user, const struct sld_consul_answer *a)
     }
     p->index = a->index;
     p->read = true;
+    p->went_back = false;
     kv->top_index = a->index > kv->top_index ? a->index : kv->top_index;
-    kv_trust_look(kv, a->went_back);
+    kv_trust_look(kv, went_back);
     kv_parts_tidy(kv);
 }
 

@@ -54,6 +54,7 @@ struct fake {
     const char *hidden; // keys that begin so may not be seen
     bool read_only, leaderless;
     size_t heals_in; // with so many questions for a key alone it has its state again; 0: it stays
+    size_t reads_in; // the same, of readings of values
     size_t alone, alone_stale; // questions for a key alone; those that a server behind may answer
     struct held *held[HELD_MAX];
     size_t held_count;
@@ -297,6 +298,8 @@ static inline void fake_handle(struct sld_http_request *rq, void *user)
         }
         sem_post(&f->event);
     }
+    if (w.recurse && f->reads_in && --f->reads_in == 0)
+        f->now = &f->real;
     (void)sld_str_u64(sld_http_query(rq, SLD_STR("index")), &index);
     if (!index || fake_index(f, &w, &n) > index || f->fault != FINE) {
         fake_read(f, rq);

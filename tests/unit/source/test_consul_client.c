@@ -564,6 +564,46 @@ static void failures_are_told_and_waited_out(void **state)
     teardown(&x);
 }
 
+static void at_least(uint64_t began_ns, uint64_t ms)
+{
+    assert_true(sld_mono_ns() - began_ns >= ms * 1000000); // longer where the machine is slow
+}
+
+static void failures_are_waited_out_longer_each_time(void **state)
+{
+    (void)state;
+    struct world x;
+    setup(&x);
+    watch(&x);
+    expect_index(&x, 0);
+    uint64_t began = sld_mono_ns();
+    for (int i = 0; i < 3; i++) {
+        peer_reply(&x.peer, 500, 0, "No cluster leader");
+        expect_index(&x, 0);
+    }
+    at_least(began, (250 + 500 + 1000) * 3 / 4);
+    teardown(&x);
+}
+
+static void what_changes_all_the_time_is_asked_for_at_times(void **state)
+{
+    (void)state;
+    struct world x;
+    setup(&x);
+    watch(&x);
+    expect_index(&x, 0);
+    uint64_t began = sld_mono_ns();
+    for (long i = 1; i <= 40; i++) {
+        char body[16];
+        snprintf(body, sizeof(body), "[%ld]", i);
+        peer_reply(&x.peer, 200, i, body);
+        wait_for(&x.told);
+        expect_index(&x, i);
+    }
+    at_least(began, (40 - 20) * 50 - 50); // twenty are free
+    teardown(&x);
+}
+
 static void an_answer_can_be_refused(void **state)
 {
     (void)state;
@@ -632,11 +672,13 @@ static void an_agent_that_leaves_answers_at_once(void **state)
     struct world x;
     setup(&x);
     watch_from(&x, 10, "[1]");
+    uint64_t began = sld_mono_ns();
     for (int i = 0; i < 3; i++) {
         expect_index(&x, 10);
         peer_reply(&x.peer, 200, 10, "[1]");
     }
     expect_index(&x, 10);
+    at_least(began, (250 + 500 + 1000) * 3 / 4);
     peer_reply(&x.peer, 200, 11, "[2]");
     wait_for(&x.told);
     assert_int_equal(x.told_count, 2);
@@ -880,6 +922,8 @@ int main(void)
         cmocka_unit_test(an_index_that_went_back_is_told),
         cmocka_unit_test(lost_rights_are_news_without_an_index),
         cmocka_unit_test(failures_are_told_and_waited_out),
+        cmocka_unit_test(failures_are_waited_out_longer_each_time),
+        cmocka_unit_test(what_changes_all_the_time_is_asked_for_at_times),
         cmocka_unit_test(an_answer_can_be_refused),
         cmocka_unit_test(a_watch_goes_on_where_another_was),
         cmocka_unit_test(another_server_is_not_taken_for_an_agent),

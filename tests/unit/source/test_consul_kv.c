@@ -504,6 +504,61 @@ static void a_server_that_is_behind_proves_nothing(void **state)
     stop(f);
 }
 
+static void was_before_on_io(void *arg)
+{
+    struct fake *f = arg;
+    const struct entry *e = fake_find(&f->real, SLD_STR("gloo/" SENTINEL));
+    f->now = &f->empty;
+    f->empty.index = 1;
+    fake_set(f, SLD_STR("gloo/" VS "gone"), SLD_STR("old"));
+    fake_set(f, SLD_STR("gloo/" SENTINEL), sld_str_c(e->value));
+    for (size_t i = 0; i < 3; i++)
+        fake_set(f, sld_str_c(f->real.e[i].key), SLD_STR("old"));
+    f->reads_in = 3;
+    fake_wake(f, true);
+}
+
+// It may know of values and keys that are no more.
+static void a_server_that_is_behind_tells_nothing(void **state)
+{
+    (void)state;
+    struct fake *f = start_with(3);
+    size_t puts = number(f, &f->puts);
+    io_do(&f->io, was_before_on_io, f);
+    until(f, healed, NULL);
+    put(f, VS "v1", "second");
+    until(f, all_told, NULL);
+    until(f, no_problem, NULL);
+    assert_int_equal(number(f, &f->puts), puts + 1);
+    stop(f);
+}
+
+static void stays_on_io(void *arg)
+{
+    struct fake *f = arg;
+    f->reads_in = 0;
+}
+
+static bool is_old(struct fake *f, const void *arg)
+{
+    const char *v = sld_map_get(&f->told, SLD_STR(VS "v1"));
+    (void)arg;
+    return v && !strcmp(v, "old");
+}
+
+// One that was put back to an earlier time stays there.
+static void a_store_that_was_put_back_counts(void **state)
+{
+    (void)state;
+    struct fake *f = start_with(3);
+    io_do(&f->io, was_before_on_io, f);
+    io_do(&f->io, stays_on_io, f);
+    until(f, is_old, NULL);
+    until(f, no_problem, NULL);
+    forget(f);
+    fake_stop(f);
+}
+
 static bool is_asked(struct fake *f, const void *arg)
 {
     return f->alone >= *(const size_t *)arg;
@@ -573,6 +628,39 @@ static void without_the_right_to_write_there_is_no_sentinel(void **state)
     until(f, all_told, NULL);
     assert_int_equal(number(f, &f->gones), 1);
     stop(f);
+}
+
+static void one_is_left_on_io(void *arg)
+{
+    struct fake *f = arg;
+    f->now = &f->empty;
+    f->empty.index = 1;
+    fake_set(f, SLD_STR("gloo/" VS "v0"), SLD_STR("old"));
+    fake_wake(f, true);
+}
+
+static bool is_plain(struct fake *f, const void *arg)
+{
+    (void)arg;
+    return ((const struct kv *)f->s)->trust == KV_PLAIN;
+}
+
+// Of several answers with a lower index the first ones were not used.
+static void an_index_that_went_back_is_remembered(void **state)
+{
+    (void)state;
+    struct fake *f = fake_start();
+    f->read_only = true;
+    for (int i = 0; i < 3; i++)
+        put(f, (const char *[]){VS "v0", VS "v1", VS "v2"}[i], "first");
+    start(f);
+    until(f, all_told, NULL);
+    while (!is(f, is_plain, NULL))
+        continue; // its question to the store is answered
+    io_do(&f->io, one_is_left_on_io, f);
+    until(f, problem_has, "index went back");
+    assert_int_equal(number(f, &f->gones), 0);
+    fake_stop(f);
 }
 
 static void an_empty_store_needs_the_right_to_be_read(void **state)
@@ -744,9 +832,12 @@ int main(void)
         cmocka_unit_test(the_word_trust_ends_the_doubt),
         cmocka_unit_test(a_server_that_starts_is_waited_for),
         cmocka_unit_test(a_server_that_is_behind_proves_nothing),
+        cmocka_unit_test(a_server_that_is_behind_tells_nothing),
+        cmocka_unit_test(a_store_that_was_put_back_counts),
         cmocka_unit_test(a_server_without_a_leader_proves_nothing),
         cmocka_unit_test(a_proof_is_never_stale),
         cmocka_unit_test(without_the_right_to_write_there_is_no_sentinel),
+        cmocka_unit_test(an_index_that_went_back_is_remembered),
         cmocka_unit_test(an_empty_store_needs_the_right_to_be_read),
         cmocka_unit_test(an_empty_store_of_one_kind),
         cmocka_unit_test(what_was_restored_is_expected),

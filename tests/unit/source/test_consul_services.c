@@ -37,6 +37,7 @@ struct world {
     size_t answer_count;
     struct sld_list held;
     size_t held_count, most_held;
+    bool slow; // questions about instances that need not wait do so, until it ends
     char last_query[512]; // of the last question about instances
     size_t probes, fetches, rights;
     // What the discovery told.
@@ -44,7 +45,7 @@ struct world {
     char dir[64]; // what it keeps is there; empty: it keeps nothing
     struct sld_discovery_memory *memory;
     struct sld_map services, instances, problems; // texts, own
-    bool synced;
+    bool synced, early;
     sem_t event;
     Gloo__Settings settings;
     Gloo__ConsulConfiguration consul;
@@ -127,7 +128,8 @@ static void handle(struct sld_http_request *rq, void *user)
         w->probes += probe;
         w->fetches += !probe && !index.p;
     }
-    if (index.p && sld_str_u64(index, &n) && n == a->index && a->status == 200)
+    if ((index.p && sld_str_u64(index, &n) && n == a->index && a->status == 200) ||
+        (about && !index.p && w->slow))
         hold(w, rq, a, (unsigned long)n);
     else
         respond(rq, a, probe ? "[]" : a->body);
@@ -225,9 +227,13 @@ static void on_instances(void *user, struct sld_str service, struct sld_instance
     struct world *w = user;
     char text[1024] = "";
     size_t n = 0;
-    for (size_t i = 0; set && i < set->count; i++)
+    for (size_t i = 0; set && i < set->count; i++) {
+        const struct sld_instance *it = &set->items[i];
         n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%.*s%s", i ? " " : "",
-                              SLD_FMT(set->items[i].address), set->items[i].draining ? "d" : "");
+                              SLD_FMT(it->address), it->draining ? "d" : "");
+        if (it->weight > 1)
+            n += (size_t)snprintf(text + n, sizeof(text) - n, "*%u", it->weight);
+    }
     keep(&w->instances, service, set ? text : NULL);
     sem_post(&w->event);
 }
@@ -458,19 +464,32 @@ static void test_first_things(void **state)
     until(w, &w->services, "web", NULL, false);
 }
 
+static void open_marked_on_io(void *arg)
+{
+    struct world *w = arg;
+    open_on_io(w);
+    sld_consul_discovery_ops.want(w->d, SLD_STR_NONE, true); // before anything is found
+}
+
+static void want_web_on_io(void *arg)
+{
+    struct world *w = arg;
+    sld_consul_discovery_ops.want(w->d, SLD_STR("web"), true);
+    sld_consul_discovery_ops.want(w->d, SLD_STR_NONE, true);
+    w->early = w->synced;
+}
+
 // Who wants what may follow from the catalog: that counts.
 static void test_synced_when_wants_follow_the_catalog(void **state)
 {
     struct world *w = *state;
     set_with(w, WEB, "", 500, 1);
-    io_do(&w->io, open_on_io, w);
-    want(w, NULL, true);
+    io_do(&w->io, open_marked_on_io, w);
     until(w, &w->services, "web", "v1 v2 @dc1", false);
     until(w, &w->services, "consul", "@dc1", false);
     assert_false(w->synced);
-    want(w, "web", true);
-    want(w, NULL, true);
-    assert_false(w->synced);
+    io_do(&w->io, want_web_on_io, w);
+    assert_false(w->early); // before its instances are known, or cannot be
     set_with(w, WEB, list(instance(1, "passing"), NULL), 200, 2);
     until_synced(w);
     assert_true(is(w, &w->instances, "web", "10.0.0.1"));
@@ -496,6 +515,23 @@ static void test_health(void **state)
     io_do(&w->io, configure_on_io, w);
     set(w, WEB, list(instance(1, "warning"), instance(2, "critical")));
     UNTIL_INSTANCES(w, "10.0.0.1");
+}
+
+static void test_weights(void **state)
+{
+    struct world *w = *state;
+    static char text[512];
+    w->options.health = GLOO__CONSUL_SERVICE_OPTIONS__HEALTH__WARNING;
+    for (int i = 0; i < 2; i++) {
+        snprintf(text, sizeof(text),
+                 "[{\"Node\":{\"Node\":\"n\"},\"Service\":{\"ID\":\"i\",\"Address\":\"10.0.0.1\",\"Port\":80,"
+                 "\"Weights\":{\"Passing\":9,\"Warning\":4}},\"Checks\":[{\"Status\":\"%s\"}]}]",
+                 i ? "warning" : "passing");
+        set(w, WEB, text);
+        if (i == 0)
+            start(w);
+        UNTIL_INSTANCES(w, i ? "10.0.0.1*4" : "10.0.0.1*9");
+    }
 }
 
 static void test_drained_instances_go(void **state)
@@ -643,6 +679,15 @@ static void test_broken_answers(void **state)
     until(w, &w->problems, "", "broken or was cut", true);
     until(w, &w->services, "new", "t @dc1", false);
     assert_true(is(w, &w->services, "web", "v1 v2 @dc1"));
+    // What such a list lacks is not missing.
+    set(w, WEB, "[]");
+    set(w, CATALOG, "{\"consul\":[],\"new\":[\"t\"],\"mark1\":[],\"we");
+    until(w, &w->services, "mark1", "@dc1", false);
+    set(w, CATALOG, "{\"consul\":[],\"new\":[\"t\"],\"mark1\":[],\"mark2\":[],\"we");
+    until(w, &w->services, "mark2", "@dc1", false);
+    assert_int_equal(counts(w).rights, 0);
+    assert_true(is(w, &w->instances, "web", "10.0.0.1"));
+    set(w, WEB, list(instance(1, "passing"), NULL));
     set(w, CATALOG, "{\"consul\":[],\"web\":[]}");
     until(w, &w->problems, "", NULL, false);
     set(w, WEB, "[{\"Node\":");
@@ -691,6 +736,28 @@ static void test_data_centers(void **state)
     until(w, &w->problems, "consul.serviceDiscovery.dataCenters", "no data center dc9", true);
     w->on.n_data_centers = 0;
     w->on.data_centers = NULL;
+}
+
+static void reread_on_io(void *arg)
+{
+    struct world *w = arg;
+    sld_consul_discovery_ops.reread(w->d);
+}
+
+static void test_data_center_goes(void **state)
+{
+    struct world *w = *state;
+    set(w, DCS, "[\"dc1\",\"dc2\"]");
+    set_with(w, "/v1/catalog/services dc2", "{\"web\":[\"far\"]}", 200, 1);
+    set(w, "/v1/health/service/web dc2", list(instance(7, "passing"), NULL));
+    start(w);
+    UNTIL_INSTANCES(w, "10.0.0.1 10.0.0.7");
+    set(w, DCS, "[\"dc1\"]");
+    while (!is(w, &w->instances, "web", "10.0.0.1")) {
+        io_do(&w->io, reread_on_io, w);
+        wait_for(&w->event);
+    }
+    until(w, &w->services, "web", "v1 v2 @dc1", false);
 }
 
 // ---- Ways of asking ----
@@ -785,12 +852,15 @@ static void test_restart_of_both(void **state)
     start_with_memory(w);
     set_with(w, WEB, "[]", 200, 3);
     set_with(w, CATALOG, "{\"consul\":[],\"later\":[]}", 200, 7);
+    set(w, "/v1/health/service/later dc1", list(instance(8, "passing"), NULL));
     begin_again(w);
     until(w, &w->services, "later", "@dc1", false);
     for (size_t i = 1; i <= 2; i++) {
         want(w, "web", true);
         want(w, NULL, true);
         until_rights(w, i); // asked, and not believed
+        want(w, "later", true);
+        until(w, &w->instances, "later", "10.0.0.8", false); // something is to be kept
         barrier(w, "\"consul\":[],\"later\":[]");
         assert_true(is(w, &w->instances, "web", "10.0.0.1"));
         assert_true(is(w, &w->services, "web", "v1 @dc1"));
@@ -817,9 +887,10 @@ static void test_ways_of_asking(void **state)
     want(w, "web\nstale,uncached", true);
     until_asked(w, "stale", "cached");
     want(w, "web\nconsistent", true);
+    until_asked(w, "consistent", NULL);
+    want(w, "web\nstale,uncached", false);
     until_asked(w, "consistent", "cached"); // both is refused
     want(w, "web\nconsistent", false);
-    want(w, "web\nstale,uncached", false);
     until_asked(w, "stale", "consistent");
     w->options.health = GLOO__CONSUL_SERVICE_OPTIONS__HEALTH__IGNORED;
     set(w, "/v1/catalog/service/web dc1",
@@ -885,6 +956,55 @@ static void test_many_services(void **state)
     assert_true(after.most <= 110);
 }
 
+struct slow {
+    struct world *w;
+    bool end;
+    size_t waiting;
+};
+
+static void slow_on_io(void *arg)
+{
+    struct slow *s = arg;
+    s->waiting = 0;
+    s->w->slow = !s->end;
+    SLD_LIST_EACH (it, &s->w->held) {
+        struct held *h = SLD_CONTAINER_OF(it, struct held, link);
+        s->waiting += h->index == 0;
+        if (!s->end || h->index)
+            continue;
+        respond(h->rq, h->answer, h->answer->body);
+        held_free(s->w, h);
+    }
+}
+
+static void test_questions_at_a_time(void **state)
+{
+    struct world *w = *state;
+    struct slow s = {.w = w};
+    catalog_of_many(w, false);
+    io_do(&w->io, slow_on_io, &s);
+    io_do(&w->io, open_on_io, w);
+    until(w, &w->services, "s1", "@dc1", false);
+    char name[32], key[64];
+    for (unsigned i = 0; i < MANY; i++) {
+        snprintf(key, sizeof(key), "/v1/health/service/s%u dc1", i);
+        set(w, key, list(instance(1, "passing"), NULL));
+        snprintf(name, sizeof(name), "s%u", i);
+        want(w, name, true);
+    }
+    until(w, &w->instances, "s50", "10.0.0.1", false); // that has a watch
+    for (io_do(&w->io, slow_on_io, &s); s.waiting < 12; io_do(&w->io, slow_on_io, &s))
+        wait_for(&w->event);
+    catalog_of_many(w, true);
+    until(w, &w->services, "mark", "@dc1", false);
+    io_do(&w->io, slow_on_io, &s);
+    assert_int_equal(s.waiting, 12);
+    s.end = true;
+    io_do(&w->io, slow_on_io, &s);
+    want(w, NULL, true);
+    until_synced(w);
+}
+
 // A check says which service is to be asked.
 static void test_checks_of_many_services(void **state)
 {
@@ -939,6 +1059,20 @@ static void test_reading(void **state)
     assert_int_equal(items[0].health, SVC_WARNING);
     assert_int_equal(items[0].weight_passing, 10);
     assert_int_equal(items[0].weight_warning, 2);
+    static const struct {
+        const char *checks;
+        enum svc_health is;
+    } checks[] = {
+        {"[]", SVC_PASSING},
+        {"[{\"Status\":\"critical\"},{\"Status\":\"warning\"}]", SVC_CRITICAL},
+        {"[{\"Status\":\"maintenance\"}]", SVC_CRITICAL},
+        {"[{\"Status\":\"what comes later\"}]", SVC_CRITICAL},
+    };
+    for (size_t i = 0; i < SLD_ARRAY_LEN(checks); i++) {
+        struct sld_str body = sld_arena_fmt(&a, "[{\"Checks\":%s}]", checks[i].checks);
+        assert_true(svc_read_instances(&a, body, false, &items, &n));
+        assert_int_equal(items[0].health, checks[i].is);
+    }
     static const char *const broken[] = {"",      "[",     "{}",
                                          "[{}",   "[1]",   "[{\"Node\":1}]",
                                          "\"x\"", "[{}]]", "[{\"Service\":{\"Port\":\"x\"}}]"};
@@ -958,6 +1092,7 @@ int main(void)
         CASE(test_synced_when_wants_follow_the_catalog),
         CASE(test_first_things),
         CASE(test_health),
+        CASE(test_weights),
         CASE(test_drained_instances_go),
         CASE(test_really_empty),
         CASE(test_no_service_at_all),
@@ -967,11 +1102,13 @@ int main(void)
         CASE(test_broken_answers),
         CASE(test_consul_away),
         CASE(test_data_centers),
+        CASE(test_data_center_goes),
         CASE(test_ways_of_asking),
         CASE(test_restart_while_consul_is_away),
         CASE(test_restart_after_an_end_of_wishes),
         CASE(test_restart_of_both),
         CASE(test_many_services),
+        CASE(test_questions_at_a_time),
         CASE(test_checks_of_many_services),
         cmocka_unit_test(test_reading),
     };

@@ -229,6 +229,9 @@ static void a_status_that_is_there_is_not_written(void **state)
     expect(x, "gloo/" B, "Accepted");
     assert_int_equal(x->f.writes, 1);
     assert_true(says(x, "gloo/" A, "{state: 1, reportedBy: gloo}"));
+    set(x, B, "wrong");
+    expect(x, "gloo/" B, "Rejected");
+    assert_int_equal(x->f.gets, 2); // of B alone
 }
 
 // Somebody writes a document as it was without a status: it gets it again, however often.
