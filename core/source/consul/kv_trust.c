@@ -128,12 +128,20 @@ void kv_trust_sentinel(struct kv *kv, struct sld_str value, uint64_t index)
         sentinel_read(value, &kv->seen);
 }
 
+// What is lost from now on is held against what there is.
+static void is_sure(struct kv *kv, enum kv_trust trust)
+{
+    kv->trust = trust;
+    kv->was_sure = true;
+    kv->sure_units = kv->units;
+}
+
 static void sure(struct kv *kv)
 {
     if (kv->trust == KV_DOUBT)
         SLD_LOG(SLD_INFO, "source", "consul_trusted_again", SLD_KS("root", kv->root));
     memcpy(kv->id, kv->seen.id, sizeof(kv->id));
-    kv->trust = KV_SURE;
+    is_sure(kv, KV_SURE);
 }
 
 static void doubt(struct kv *kv, const char *what)
@@ -161,7 +169,7 @@ static void on_written(void *user, const struct sld_consul_answer *a)
     if (denied && kv->trust == KV_MARKING) {
         SLD_LOG(SLD_INFO, "source", "consul_no_sentinel", SLD_KS("root", kv->root),
                 SLD_KC("reason", a->err->msg));
-        kv->trust = KV_PLAIN;
+        is_sure(kv, KV_PLAIN);
     } else if (a->err) {
         sld_timer_start(kv->again, RETRY_MS);
     } else if (!done) {
@@ -303,10 +311,8 @@ void kv_trust_look(struct kv *kv, bool went_back)
     }
     if (kv->trust == KV_DOUBT && kv_parts_read(kv) && !kv->restart)
         look_again(kv);
-    if (kv->trust == KV_SURE || kv->trust == KV_PLAIN) {
-        kv->was_sure = true;
-        kv->sure_units = kv->units;
-    }
+    if (kv->trust == KV_SURE || kv->trust == KV_PLAIN)
+        is_sure(kv, kv->trust);
     prove(kv);
     kv_look(kv);
 }
