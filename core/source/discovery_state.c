@@ -19,7 +19,7 @@
 enum {
     VERSION = 1,
     WRITE_MS = 5000, // least time between writes
-    BATCH_MS = 500,  // changes come in bursts
+    BATCH_MS = 2000, // changes come in bursts, the largest at the start
     SPARE = 20,      // a write that takes long is followed by this many times as much rest
     CHUNK = 256 * 1024,
     LINE_MAX_BYTES = 64 * 1024 * 1024,

@@ -114,6 +114,7 @@ void svc_name_drop(struct svc_name *n)
     if (n->entries || n->wanted)
         return;
     sld_set_remove(&n->svc->names, n);
+    SLD_UNREF(n->service);
     sld_xfree(n);
 }
 
@@ -147,7 +148,6 @@ static bool any_catalog_known(const struct svc *s)
     return false;
 }
 
-static struct sld_service *service_of(const struct svc_name *n);
 static struct sld_instances *instances_of(const struct svc_name *n);
 
 // Keeps over restarts what was told of N, or that there is nothing.
@@ -157,13 +157,10 @@ static void remember(struct svc_name *n)
     if (!m || !n->wanted)
         return;
     struct sld_instances *set = n->entries ? instances_of(n) : NULL;
-    if (set) {
-        struct sld_service *service = service_of(n);
-        sld_discovery_memory_set(m, service, set);
-        SLD_UNREF(service);
-    } else if (!n->entries) {
+    if (set && n->service)
+        sld_discovery_memory_set(m, n->service, set);
+    else if (!n->entries)
         sld_discovery_memory_forget(m, n->text);
-    }
     SLD_UNREF(set);
 }
 
@@ -194,15 +191,17 @@ void svc_tell_service(struct svc_name *n)
     if (s->quiet || !may_tell(n))
         return;
     if (!n->entries) {
-        bool told = !sld_hash_zero(n->told_service);
-        n->told_service = (struct sld_hash){0};
+        bool told = n->service != NULL;
+        SLD_UNREF(n->service);
+        n->service = NULL;
         if (told)
             s->ev.on_service(s->ev.user, n->text, NULL);
         return;
     }
     struct sld_service *service = service_of(n);
-    if (!sld_hash_eq(service->obj.hash, n->told_service)) {
-        n->told_service = service->obj.hash;
+    if (!n->service || !sld_hash_eq(service->obj.hash, n->service->obj.hash)) {
+        SLD_UNREF(n->service);
+        n->service = sld_obj_ref(service);
         s->marked = s->marked && s->synced; // somebody may want it now
         s->ev.on_service(s->ev.user, n->text, service);
         remember(n);
@@ -571,6 +570,7 @@ static void svc_close(struct sld_discovery *d)
     size_t at = 0;
     for (struct svc_name *n; (n = sld_set_next(&s->names, &at));) {
         sld_set_remove(&s->names, n);
+        SLD_UNREF(n->service);
         sld_xfree(n);
     }
     sld_set_fini(&s->names);

@@ -45,7 +45,7 @@ static void entry_free(struct svc_entry *e)
     }
     sld_list_remove(&e->link);
     SLD_UNREF(e->past);
-    sld_arena_fini(&e->tags_arena);
+    sld_xfree(e->tags);
     sld_xfree(e);
 }
 
@@ -91,10 +91,17 @@ static struct sld_hash tags_hash(const struct sld_str *tags, size_t n)
 
 static void set_tags(struct svc_entry *e, const struct sld_str *tags, size_t n)
 {
-    sld_arena_fini(&e->tags_arena);
-    e->tags = SLD_ARENA_ARRAY(&e->tags_arena, struct sld_str, n);
+    size_t bytes = n * sizeof(*tags);
     for (size_t i = 0; i < n; i++)
-        e->tags[i] = sld_arena_str(&e->tags_arena, tags[i]);
+        bytes += tags[i].n;
+    sld_xfree(e->tags);
+    e->tags = n ? sld_xalloc(bytes) : NULL;
+    char *at = n ? (char *)(e->tags + n) : NULL;
+    for (size_t i = 0; i < n; i++) {
+        memcpy(at, tags[i].p, tags[i].n);
+        e->tags[i] = sld_str_n(at, tags[i].n);
+        at += tags[i].n;
+    }
     e->tag_count = n;
     e->hash = tags_hash(tags, n);
 }

@@ -59,14 +59,15 @@ enum svc_verdict { SVC_SEEN, SVC_DENIED, SVC_UNKNOWN };
 // A service, in all data centers.
 struct svc_name {
     struct svc *svc;
-    struct sld_str text;                    // own
-    struct svc_entry *entries;              // one for each data center
-    unsigned asks[SVC_HOWS];                // how often it is wanted, by how
-    unsigned wanted;                        // their sum
-    struct sld_hash told_service, told_set; // zero: not told
-    bool denied; // a problem was told: the token may not see it somewhere
-    bool unseen; // the same: it has no instance that may be seen
-    bool past;   // what the last process kept is known of it
+    struct sld_str text;         // own
+    struct svc_entry *entries;   // one for each data center
+    unsigned asks[SVC_HOWS];     // how often it is wanted, by how
+    unsigned wanted;             // their sum
+    struct sld_service *service; // as told; NULL: not told
+    struct sld_hash told_set;    // zero: not told
+    bool denied;                 // a problem was told: the token may not see it somewhere
+    bool unseen;                 // the same: it has no instance that may be seen
+    bool past;                   // what the last process kept is known of it
 };
 
 // A service in the catalog of a data center.
@@ -75,8 +76,7 @@ struct svc_entry {
     struct svc_dc *dc;
     struct svc_entry *next; // of the name
     struct sld_list link;   // of the data center
-    struct sld_arena tags_arena;
-    struct sld_str *tags;
+    struct sld_str *tags;   // own, with what they point to
     size_t tag_count;
     struct sld_hash hash; // of the tags
     unsigned seen;        // the catalog answer that had it last
