@@ -25,22 +25,29 @@ static struct sld_str keep(struct sld_arena *a, struct sld_str s)
     return s.p ? sld_arena_str(a, s) : s;
 }
 
-// A sorted copy without repetitions.
-static struct sld_str *keep_set(struct sld_arena *a, const struct sld_str *in, size_t n,
-                                size_t *out_n)
+// A sorted copy of the array without repetitions; the texts stay where they are.
+static struct sld_str *sorted_set(struct sld_arena *a, const struct sld_str *in, size_t n,
+                                  size_t *out_n)
 {
     *out_n = 0;
     if (!n)
         return NULL;
-    struct sld_str *sorted = sld_xalloc(n * sizeof(*sorted));
-    memcpy(sorted, in, n * sizeof(*sorted));
-    qsort(sorted, n, sizeof(*sorted), by_str);
     struct sld_str *out = SLD_ARENA_ARRAY(a, struct sld_str, n);
+    memcpy(out, in, n * sizeof(*out));
+    qsort(out, n, sizeof(*out), by_str);
     for (size_t i = 0; i < n; i++) {
-        if (i == 0 || !sld_str_eq(sorted[i], sorted[i - 1]))
-            out[(*out_n)++] = sld_arena_str(a, sorted[i]);
+        if (i == 0 || !sld_str_eq(out[i], out[*out_n - 1]))
+            out[(*out_n)++] = out[i];
     }
-    sld_xfree(sorted);
+    return out;
+}
+
+static struct sld_str *keep_set(struct sld_arena *a, const struct sld_str *in, size_t n,
+                                size_t *out_n)
+{
+    struct sld_str *out = sorted_set(a, in, n, out_n);
+    for (size_t i = 0; i < *out_n; i++)
+        out[i] = sld_arena_str(a, out[i]);
     return out;
 }
 
@@ -78,19 +85,47 @@ static void add_labels(struct sld_hasher *h, const struct sld_label *l, size_t n
 
 static void service_free(struct sld_obj *o)
 {
-    struct sld_service *s = (struct sld_service *)o;
-    sld_arena_fini(&s->arena);
-    sld_xfree(s);
+    sld_xfree(o);
+}
+
+static size_t size_of_set(const struct sld_str *s, size_t n)
+{
+    size_t size = n * sizeof(*s);
+    for (size_t i = 0; i < n; i++)
+        size += s[i].n;
+    return size;
+}
+
+static struct sld_str put_text(char **at, struct sld_str s)
+{
+    char *to = *at;
+    if (s.n)
+        memcpy(to, s.p, s.n);
+    *at += s.n;
+    return sld_str_n(to, s.n);
 }
 
 struct sld_service *sld_service_create(struct sld_str name, const struct sld_str *tags,
                                        size_t tags_n, const struct sld_str *datacenters,
                                        size_t datacenters_n)
 {
-    struct sld_service *s = SLD_NEW(struct sld_service);
-    s->name = sld_arena_str(&s->arena, name);
-    s->tags = keep_set(&s->arena, tags, tags_n, &s->tag_count);
-    s->datacenters = keep_set(&s->arena, datacenters, datacenters_n, &s->datacenter_count);
+    struct sld_arena a = {0};
+    size_t tag_count, dc_count;
+    const struct sld_str *tag_set = sorted_set(&a, tags, tags_n, &tag_count),
+                         *dc_set = sorted_set(&a, datacenters, datacenters_n, &dc_count);
+    // In one piece: every service of a catalog is kept.
+    struct sld_service *s = sld_xalloc(sizeof(*s) + size_of_set(tag_set, tag_count) +
+                                       size_of_set(dc_set, dc_count) + name.n);
+    *s = (struct sld_service){.tag_count = tag_count, .datacenter_count = dc_count};
+    s->tags = (struct sld_str *)(s + 1);
+    s->datacenters = s->tags + tag_count;
+    char *at = (char *)(s->datacenters + dc_count);
+    s->name = put_text(&at, name);
+    for (size_t i = 0; i < tag_count; i++)
+        s->tags[i] = put_text(&at, tag_set[i]);
+    for (size_t i = 0; i < dc_count; i++)
+        s->datacenters[i] = put_text(&at, dc_set[i]);
+    sld_arena_fini(&a);
     struct sld_hasher h;
     sld_hasher_init(&h);
     add_str(&h, s->name);
@@ -100,17 +135,35 @@ struct sld_service *sld_service_create(struct sld_str name, const struct sld_str
     return s;
 }
 
-static void instances_free(struct sld_obj *o)
+// Items of a set that is being made.
+struct making {
+    struct sld_arena arena;
+    struct sld_instance *items;
+};
+
+static void making_free(struct making *m)
 {
-    struct sld_instances *s = (struct sld_instances *)o;
-    sld_arena_fini(&s->arena);
-    sld_xfree(s);
+    sld_arena_fini(&m->arena);
+    sld_xfree(m);
+}
+
+static void sealed_free(struct sld_obj *o)
+{
+    sld_xfree(((struct sld_instances *)o)->own);
+    sld_xfree(o);
+}
+
+static void unsealed_free(struct sld_obj *o)
+{
+    making_free(((struct sld_instances *)o)->own);
+    sld_xfree(o);
 }
 
 struct sld_instances *sld_instances_create(void)
 {
     struct sld_instances *s = SLD_NEW(struct sld_instances);
-    sld_obj_init(&s->obj, instances_free, (struct sld_hash){0});
+    s->own = SLD_NEW(struct making);
+    sld_obj_init(&s->obj, unsealed_free, (struct sld_hash){0});
     return s;
 }
 
@@ -118,7 +171,8 @@ bool sld_instances_add(struct sld_instances *s, const struct sld_instance *item)
 {
     if (!sld_is_ip(item->address, NULL) || item->port == 0 || item->port > UINT16_MAX)
         return false;
-    struct sld_arena *a = &s->arena;
+    struct making *m = s->own;
+    struct sld_arena *a = &m->arena;
     struct sld_instance own = {
         .address = keep(a, item->address),
         .hostname = keep(a, item->hostname),
@@ -134,7 +188,7 @@ bool sld_instances_add(struct sld_instances *s, const struct sld_instance *item)
         .node_meta_count = item->node_meta_count,
     };
     own.tags = keep_set(a, item->tags, item->tag_count, &own.tag_count);
-    SLD_PUSH(a, s->items, s->count, own);
+    SLD_PUSH(a, m->items, s->count, own);
     return true;
 }
 
@@ -149,120 +203,241 @@ static int by_address(const void *a, const void *b)
     return c ? c : sld_str_cmp(x->datacenter, y->datacenter);
 }
 
-// Packing: instances are kept by the ten thousand, and those of a service have much in common. The
-// first pass only measures.
+// ---- Packing ----
+//
+// An item is a word that says what it has in common with the item before it, then what differs. The
+// first one is compared with an empty one. Numbers take seven bits a byte, the low ones first; a text is its
+// length plus one (0: absent) and its bytes.
+
+enum {
+    SAME_ADDRESS = 1 << 0,
+    SAME_ID = 1 << 1,
+    SAME_NODE = 1 << 2,
+    SAME_PORT = 1 << 3,
+    DRAINING = 1 << 4,
+    DIFFERENT_WEIGHT = 1 << 5,
+    DIFFERENT_DATACENTER = 1 << 6,
+    DIFFERENT_TAGS = 1 << 7,
+    DIFFERENT_META = 1 << 8,
+    DIFFERENT_NODE_META = 1 << 9,
+    DIFFERENT_HOSTNAME = 1 << 10,
+};
+
+// The first pass only measures.
 struct packer {
-    char *room; // NULL: measuring
+    unsigned char *room; // NULL: measuring
     size_t used;
 };
 
-static void *pack(struct packer *p, size_t n, size_t align)
+static void pack_u64(struct packer *p, uint64_t v)
 {
-    p->used = (p->used + align - 1) / align * align;
-    void *at = p->room ? p->room + p->used : NULL;
-    p->used += n;
-    return at;
-}
-
-// S packed; LAST is the one before it, and PACKED what that became.
-static struct sld_str pack_str(struct packer *p, struct sld_str s, struct sld_str last,
-                               struct sld_str packed)
-{
-    if (!s.n)
-        return s.p ? SLD_STR("") : s;
-    if (sld_str_eq(s, last))
-        return packed;
-    char *to = pack(p, s.n, 1);
-    if (to)
-        memcpy(to, s.p, s.n);
-    return sld_str_n(to, s.n);
-}
-
-static struct sld_str *pack_set(struct packer *p, const struct sld_str *in, size_t n,
-                                const struct sld_str *last, size_t last_n, struct sld_str *packed)
-{
-    bool same = n == last_n;
-    for (size_t i = 0; same && i < n; i++)
-        same = sld_str_eq(in[i], last[i]);
-    if (same)
-        return packed;
-    struct sld_str *out = pack(p, n * sizeof(*out), sizeof(void *));
-    for (size_t i = 0; i < n; i++) {
-        struct sld_str s = pack_str(p, in[i], SLD_STR_NONE, SLD_STR_NONE);
-        if (out)
-            out[i] = s;
+    for (bool more = true; more; v >>= 7) {
+        more = v > 0x7f;
+        if (p->room)
+            p->room[p->used] = (unsigned char)((v & 0x7f) | (more ? 0x80 : 0));
+        p->used++;
     }
-    return out;
 }
 
-static struct sld_label *pack_labels(struct packer *p, const struct sld_label *in, size_t n,
-                                     const struct sld_label *last, size_t last_n,
-                                     struct sld_label *packed)
+static void pack_str(struct packer *p, struct sld_str s)
 {
-    const struct sld_label none = {SLD_STR_NONE, SLD_STR_NONE};
-    bool same = n == last_n;
-    for (size_t i = 0; same && i < n; i++)
-        same = sld_str_eq(in[i].key, last[i].key) && sld_str_eq(in[i].value, last[i].value);
-    if (same)
-        return packed;
-    struct sld_label *out = pack(p, n * sizeof(*out), sizeof(void *));
-    for (size_t i = 0; i < n; i++) {
-        const struct sld_label *l = i < last_n ? &last[i] : &none,
-                               *was = packed && i < last_n ? &packed[i] : &none;
-        struct sld_label own = {pack_str(p, in[i].key, l->key, was->key),
-                                pack_str(p, in[i].value, l->value, was->value)};
-        if (out)
-            out[i] = own;
-    }
-    return out;
+    pack_u64(p, s.p ? (uint64_t)s.n + 1 : 0);
+    if (p->room && s.n)
+        memcpy(p->room + p->used, s.p, s.n);
+    p->used += s.n;
 }
 
-static void pack_all(struct packer *p, struct sld_instances *s, const struct sld_instance *in)
+static void pack_set(struct packer *p, const struct sld_str *s, size_t n)
+{
+    pack_u64(p, n);
+    for (size_t i = 0; i < n; i++)
+        pack_str(p, s[i]);
+}
+
+static void pack_labels(struct packer *p, const struct sld_label *l, size_t n)
+{
+    pack_u64(p, n);
+    for (size_t i = 0; i < n; i++) {
+        pack_str(p, l[i].key);
+        pack_str(p, l[i].value);
+    }
+}
+
+// An absent text is not an empty one.
+static bool same_str(struct sld_str a, struct sld_str b)
+{
+    return !a.p == !b.p && sld_str_eq(a, b);
+}
+
+static bool same_set(const struct sld_str *a, size_t a_n, const struct sld_str *b, size_t b_n)
+{
+    bool same = a_n == b_n;
+    for (size_t i = 0; same && i < a_n; i++)
+        same = same_str(a[i], b[i]);
+    return same;
+}
+
+static bool same_labels(const struct sld_label *a, size_t a_n, const struct sld_label *b,
+                        size_t b_n)
+{
+    bool same = a_n == b_n;
+    for (size_t i = 0; same && i < a_n; i++)
+        same = same_str(a[i].key, b[i].key) && same_str(a[i].value, b[i].value);
+    return same;
+}
+
+static unsigned compare(const struct sld_instance *i, const struct sld_instance *last)
+{
+    unsigned w = i->draining ? DRAINING : 0;
+    w |= same_str(i->address, last->address) ? SAME_ADDRESS : 0;
+    w |= same_str(i->id, last->id) ? SAME_ID : 0;
+    w |= same_str(i->node, last->node) ? SAME_NODE : 0;
+    w |= i->port == last->port ? SAME_PORT : 0;
+    w |= i->weight == last->weight ? 0 : DIFFERENT_WEIGHT;
+    w |= same_str(i->datacenter, last->datacenter) ? 0 : DIFFERENT_DATACENTER;
+    w |= same_set(i->tags, i->tag_count, last->tags, last->tag_count) ? 0 : DIFFERENT_TAGS;
+    w |= same_labels(i->meta, i->meta_count, last->meta, last->meta_count) ? 0 : DIFFERENT_META;
+    w |= same_labels(i->node_meta, i->node_meta_count, last->node_meta, last->node_meta_count)
+             ? 0
+             : DIFFERENT_NODE_META;
+    w |= same_str(i->hostname, last->hostname) ? 0 : DIFFERENT_HOSTNAME;
+    return w;
+}
+
+static void pack_item(struct packer *p, const struct sld_instance *i,
+                      const struct sld_instance *last)
+{
+    unsigned w = compare(i, last);
+    pack_u64(p, w);
+    if (!(w & SAME_ADDRESS))
+        pack_str(p, i->address);
+    if (!(w & SAME_ID))
+        pack_str(p, i->id);
+    if (!(w & SAME_NODE))
+        pack_str(p, i->node);
+    if (!(w & SAME_PORT))
+        pack_u64(p, i->port);
+    if (w & DIFFERENT_WEIGHT)
+        pack_u64(p, i->weight);
+    if (w & DIFFERENT_DATACENTER)
+        pack_str(p, i->datacenter);
+    if (w & DIFFERENT_TAGS)
+        pack_set(p, i->tags, i->tag_count);
+    if (w & DIFFERENT_META)
+        pack_labels(p, i->meta, i->meta_count);
+    if (w & DIFFERENT_NODE_META)
+        pack_labels(p, i->node_meta, i->node_meta_count);
+    if (w & DIFFERENT_HOSTNAME)
+        pack_str(p, i->hostname);
+}
+
+static void pack_all(struct packer *p, const struct sld_instance *items, size_t n)
 {
     static const struct sld_instance none;
-    struct sld_instance *out = pack(p, s->count * sizeof(*out), sizeof(void *));
-    for (size_t i = 0; i < s->count; i++) {
-        const struct sld_instance *it = &in[i], *last = i ? it - 1 : &none,
-                                  *was = i && out ? &out[i - 1] : &none;
-        struct sld_instance own = *it;
-        own.address = pack_str(p, it->address, last->address, was->address);
-        own.hostname = pack_str(p, it->hostname, last->hostname, was->hostname);
-        own.datacenter = pack_str(p, it->datacenter, last->datacenter, was->datacenter);
-        own.node = pack_str(p, it->node, last->node, was->node);
-        own.id = pack_str(p, it->id, last->id, was->id);
-        own.tags = pack_set(p, it->tags, it->tag_count, last->tags, last->tag_count, was->tags);
-        own.meta =
-            pack_labels(p, it->meta, it->meta_count, last->meta, last->meta_count, was->meta);
-        own.node_meta = pack_labels(p, it->node_meta, it->node_meta_count, last->node_meta,
-                                    last->node_meta_count, was->node_meta);
-        if (out)
-            out[i] = own;
+    for (size_t i = 0; i < n; i++)
+        pack_item(p, &items[i], i ? &items[i - 1] : &none);
+}
+
+static uint64_t next_u64(const unsigned char **at)
+{
+    uint64_t v = 0;
+    for (unsigned shift = 0;; shift += 7) {
+        unsigned char c = *(*at)++;
+        v |= (uint64_t)(c & 0x7f) << shift;
+        if (!(c & 0x80))
+            return v;
     }
-    s->items = out;
 }
 
-// Moves everything into one block of the right size.
-static void settle(struct sld_instances *s)
+static struct sld_str next_str(const unsigned char **at)
 {
-    const struct sld_instance *in = s->items;
-    struct sld_arena was = s->arena;
-    struct packer p = {0};
-    sld_arena_init(&s->arena);
-    pack_all(&p, s, in);
-    p = (struct packer){.room = sld_arena_alloc(&s->arena, p.used)};
-    pack_all(&p, s, in);
-    sld_arena_fini(&was);
+    uint64_t n = next_u64(at);
+    if (!n)
+        return SLD_STR_NONE;
+    const char *text = (const char *)*at;
+    *at += n - 1;
+    return sld_str_n(text, (size_t)n - 1);
 }
 
-void sld_instances_seal(struct sld_instances *s)
+static struct sld_str *next_set(const unsigned char **at, struct sld_arena *a, size_t *n)
 {
-    if (s->count)
-        qsort(s->items, s->count, sizeof(*s->items), by_address);
+    *n = (size_t)next_u64(at);
+    struct sld_str *out = SLD_ARENA_ARRAY(a, struct sld_str, *n);
+    for (size_t i = 0; i < *n; i++)
+        out[i] = next_str(at);
+    return out;
+}
+
+static struct sld_label *next_labels(const unsigned char **at, struct sld_arena *a, size_t *n)
+{
+    *n = (size_t)next_u64(at);
+    struct sld_label *out = SLD_ARENA_ARRAY(a, struct sld_label, *n);
+    for (size_t i = 0; i < *n; i++) {
+        out[i].key = next_str(at);
+        out[i].value = next_str(at);
+    }
+    return out;
+}
+
+// What I, a copy of the item before it, has not in common with it.
+static void next_item(const unsigned char **at, struct sld_arena *a, struct sld_instance *i)
+{
+    unsigned w = (unsigned)next_u64(at);
+    i->draining = w & DRAINING;
+    if (!(w & SAME_ADDRESS))
+        i->address = next_str(at);
+    if (!(w & SAME_ID))
+        i->id = next_str(at);
+    if (!(w & SAME_NODE))
+        i->node = next_str(at);
+    if (!(w & SAME_PORT))
+        i->port = (uint32_t)next_u64(at);
+    if (w & DIFFERENT_WEIGHT)
+        i->weight = (uint32_t)next_u64(at);
+    if (w & DIFFERENT_DATACENTER)
+        i->datacenter = next_str(at);
+    if (w & DIFFERENT_TAGS)
+        i->tags = next_set(at, a, &i->tag_count);
+    if (w & DIFFERENT_META)
+        i->meta = next_labels(at, a, &i->meta_count);
+    if (w & DIFFERENT_NODE_META)
+        i->node_meta = next_labels(at, a, &i->node_meta_count);
+    if (w & DIFFERENT_HOSTNAME)
+        i->hostname = next_str(at);
+}
+
+const struct sld_instance *sld_instances_items(struct sld_arena *a, const struct sld_instances *s)
+{
+    struct sld_instance *out = SLD_ARENA_ARRAY(a, struct sld_instance, s->count);
+    const unsigned char *at = s->own;
+    for (size_t i = 0; i < s->count; i++) {
+        if (i)
+            out[i] = out[i - 1];
+        next_item(&at, a, &out[i]);
+    }
+    return out;
+}
+
+bool sld_instances_have_node(const struct sld_instances *s, struct sld_str node)
+{
+    if (!s->bytes || !memmem(s->own, s->bytes, node.n ? node.p : "", node.n))
+        return false;
+    struct sld_arena a = {0};
+    const struct sld_instance *items = sld_instances_items(&a, s);
+    bool has = false;
+    for (size_t i = 0; !has && i < s->count; i++)
+        has = sld_str_eq(items[i].node, node);
+    sld_arena_fini(&a);
+    return has;
+}
+
+static struct sld_hash hash_of(const struct sld_instance *items, size_t n)
+{
     struct sld_hasher h;
     sld_hasher_init(&h);
-    sld_hasher_add_u64(&h, s->count);
-    for (size_t i = 0; i < s->count; i++) {
-        const struct sld_instance *it = &s->items[i];
+    sld_hasher_add_u64(&h, n);
+    for (size_t i = 0; i < n; i++) {
+        const struct sld_instance *it = &items[i];
         add_str(&h, it->address);
         add_str(&h, it->hostname);
         sld_hasher_add_u64(&h, (uint64_t)it->port << 33 | (uint64_t)it->weight << 1 | it->draining);
@@ -273,9 +448,24 @@ void sld_instances_seal(struct sld_instances *s)
         add_labels(&h, it->meta, it->meta_count);
         add_labels(&h, it->node_meta, it->node_meta_count);
     }
-    s->obj.hash = sld_hasher_done(&h);
+    return sld_hasher_done(&h);
+}
+
+void sld_instances_seal(struct sld_instances *s)
+{
+    struct making *m = s->own;
     if (s->count)
-        settle(s);
+        qsort(m->items, s->count, sizeof(*m->items), by_address);
+    struct packer p = {0};
+    pack_all(&p, m->items, s->count);
+    s->bytes = p.used;
+    p = (struct packer){.room = p.used ? sld_xalloc(p.used) : NULL};
+    if (p.room)
+        pack_all(&p, m->items, s->count);
+    s->obj.hash = hash_of(m->items, s->count);
+    s->obj.free = sealed_free;
+    s->own = p.room;
+    making_free(m);
 }
 
 // ---- From a file ----

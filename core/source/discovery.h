@@ -11,7 +11,6 @@
 // What a catalog says of a service: immutable, shared.
 struct sld_service {
     struct sld_obj obj; // hash of all below
-    struct sld_arena arena;
     struct sld_str name;
     struct sld_str *tags; // of all its instances together; sorted, distinct
     size_t tag_count;
@@ -43,20 +42,26 @@ struct sld_instance {
     size_t node_meta_count;
 };
 
-// All instances of a service: immutable, shared.
+// All instances of a service: immutable, shared. There are tens of thousands of instances, so they are
+// kept packed and are read by sld_instances_items.
 struct sld_instances {
     struct sld_obj obj; // hash of all items
-    struct sld_arena arena;
-    struct sld_instance *items; // sorted by address, port and id
     size_t count;
+    size_t bytes; // that the packed items take
+    void *own;    // private to discovery.c
 };
 // An empty set that is being made: items are added by sld_instances_add, then sld_instances_seal
-// sorts them and sets the hash; after that it may be shared.
+// sorts them and sets the hash; after that it may be shared and read.
 struct sld_instances *sld_instances_create(void);
 // Copies ITEM with all it points to; what is to be sorted may be in any order. False: it has no
 // usable address or port, and is left out.
 bool sld_instances_add(struct sld_instances *s, const struct sld_instance *item);
 void sld_instances_seal(struct sld_instances *s);
+// The items of S, which is sealed, sorted by address, port and id. The array is A's, its texts are
+// S's: valid as long as both.
+const struct sld_instance *sld_instances_items(struct sld_arena *a, const struct sld_instances *s);
+// Whether an item of S, which is sealed, is of NODE. Cheap where none is.
+bool sld_instances_have_node(const struct sld_instances *s, struct sld_str node);
 
 // ---- What is kept over restarts ---- [io]
 

@@ -197,8 +197,11 @@ static void write_service(struct writer *w, const struct kept *k)
     add_texts(&j, "dataCenters", k->service->datacenters, k->service->datacenter_count);
     sld_json_key(&j, "instances");
     sld_json_begin(&j, '[');
+    struct sld_arena a = {0};
+    const struct sld_instance *items = sld_instances_items(&a, k->instances);
     for (size_t i = 0; i < k->instances->count; i++)
-        add_instance(&j, &k->instances->items[i]);
+        add_instance(&j, &items[i]);
+    sld_arena_fini(&a);
     sld_json_end(&j, ']');
     line_end(w, &j);
 }

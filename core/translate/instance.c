@@ -144,12 +144,12 @@ static double panic_threshold(const Gloo__Upstream *u)
 }
 
 // One address is one endpoint. Instances that end are left out where they would make Envoy panic.
-static size_t choose(const Gloo__Upstream *u, const struct sld_instances *set,
+static size_t choose(const Gloo__Upstream *u, const struct sld_instance *items, size_t count,
                      const struct sld_instance **out)
 {
     size_t n = 0, draining = 0, kept = 0;
-    for (size_t i = 0; i < set->count; i++) {
-        const struct sld_instance *it = &set->items[i], *last = n ? out[n - 1] : NULL;
+    for (size_t i = 0; i < count; i++) {
+        const struct sld_instance *it = &items[i], *last = n ? out[n - 1] : NULL;
         if (!belongs(u->consul, it))
             continue;
         if (last && it->port == last->port && sld_str_eq(it->address, last->address)) {
@@ -181,7 +181,7 @@ Env__Endpoint__ClusterLoadAssignment *tr_service_assignment(struct tr *tr, const
     m->cluster_name = sld_arena_cstr(a, cluster);
     const struct sld_instance **chosen =
         SLD_ARENA_ARRAY(a, const struct sld_instance *, set->count);
-    size_t n = choose(u, set, chosen);
+    size_t n = choose(u, sld_instances_items(a, set), set->count, chosen);
     if (!n)
         return m;
     SLD_INV(n < UINT32_MAX);

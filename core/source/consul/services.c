@@ -228,10 +228,14 @@ static struct sld_instances *instances_of(const struct svc_name *n)
     if (known == 1)
         return sld_obj_ref(one->set);
     struct sld_instances *all = sld_instances_create();
+    struct sld_arena a = {0};
     for (const struct svc_entry *e = n->entries; e; e = e->next) {
-        for (size_t i = 0; e->part->set && i < e->part->set->count; i++)
-            sld_instances_add(all, &e->part->set->items[i]);
+        const struct sld_instances *set = e->part->set;
+        const struct sld_instance *items = set ? sld_instances_items(&a, set) : NULL;
+        for (size_t i = 0; items && i < set->count; i++)
+            sld_instances_add(all, &items[i]);
     }
+    sld_arena_fini(&a);
     sld_instances_seal(all);
     return all;
 }

@@ -11,11 +11,8 @@ static void changed(struct svc_checks *c, struct sld_str node, struct sld_str se
         bool hit = p->entry->dc == c->dc && !p->watch;
         if (hit && service.n)
             hit = sld_str_eq(p->entry->name->text, service);
-        for (size_t i = 0; hit && !service.n && p->set; i++) {
-            hit = i < p->set->count;
-            if (hit && sld_str_eq(p->set->items[i].node, node))
-                break;
-        }
+        if (hit && !service.n && p->set)
+            hit = sld_instances_have_node(p->set, node);
         if (hit)
             svc_part_due(p, SVC_FETCH);
     }

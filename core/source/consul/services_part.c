@@ -86,30 +86,37 @@ static bool usable(const struct svc_config *cfg, const struct svc_instance *i)
     }
 }
 
-// When the instance, which is not usable any more, is to be dropped; 0: it is not there.
-static uint64_t drain_end(const struct svc_part *p, struct sld_hash who, uint64_t now)
-{
-    for (size_t i = 0; i < p->drain_count; i++) {
-        if (sld_hash_eq(p->drains[i].who, who))
-            return p->drains[i].until_ns > now ? p->drains[i].until_ns : 0;
-    }
-    uint64_t ms = svc_of(p)->cfg.drain_ms;
-    for (size_t i = 0; ms && p->set && i < p->set->count; i++) {
-        if (sld_hash_eq(who_of(&p->set->items[i]), who))
-            return now + ms * SVC_MS;
-    }
-    return 0;
-}
-
 struct build {
     struct svc_part *p;
     struct sld_instances *set;
+    struct sld_arena arena;
+    const struct sld_instance *before; // of the part's set; NULL until needed
     struct svc_drain *drains; // own
     size_t drain_count;
     struct svc_host **hosts; // own
     size_t host_count;
     uint64_t next_ns; // the earliest end
 };
+
+// When the instance, which is not usable any more, is to be dropped; 0: it is not there.
+static uint64_t drain_end(struct build *b, struct sld_hash who, uint64_t now)
+{
+    const struct svc_part *p = b->p;
+    for (size_t i = 0; i < p->drain_count; i++) {
+        if (sld_hash_eq(p->drains[i].who, who))
+            return p->drains[i].until_ns > now ? p->drains[i].until_ns : 0;
+    }
+    uint64_t ms = svc_of(p)->cfg.drain_ms;
+    if (!ms || !p->set)
+        return 0;
+    if (!b->before)
+        b->before = sld_instances_items(&b->arena, p->set);
+    for (size_t i = 0; i < p->set->count; i++) {
+        if (sld_hash_eq(who_of(&b->before[i]), who))
+            return now + ms * SVC_MS;
+    }
+    return 0;
+}
 
 static void add_drain(struct build *b, struct sld_hash who, uint64_t until_ns)
 {
@@ -139,7 +146,7 @@ static void add_instance(struct build *b, const struct svc_instance *i, uint64_t
     it.weight = i->health == SVC_WARNING ? i->weight_warning : i->weight_passing;
     if (!usable(&svc_of(b->p)->cfg, i)) {
         struct sld_hash who = who_of(&it);
-        uint64_t until = drain_end(b->p, who, now);
+        uint64_t until = drain_end(b, who, now);
         if (!until)
             return;
         it.draining = true;
@@ -185,6 +192,7 @@ static bool take(struct svc_part *p, const struct svc_instance *items, size_t n,
     uint64_t now = sld_mono_ns();
     for (size_t i = 0; i < n; i++)
         add_instance(&b, &items[i], now);
+    sld_arena_fini(&b.arena);
     sld_instances_seal(b.set);
     hosts_release(p);
     sld_xfree(p->drains);
@@ -593,13 +601,16 @@ void svc_on_tick(void *user)
 // What the last process knew serves until there is an answer.
 static void restore(struct svc_part *p)
 {
+    struct sld_arena a = {0};
     const struct sld_instances *past = p->entry->past;
+    const struct sld_instance *items = sld_instances_items(&a, past);
     p->set = sld_instances_create();
     for (size_t i = 0; i < past->count; i++) {
-        if (sld_str_eq(past->items[i].datacenter, p->entry->dc->name))
-            sld_instances_add(p->set, &past->items[i]);
+        if (sld_str_eq(items[i].datacenter, p->entry->dc->name))
+            sld_instances_add(p->set, &items[i]);
     }
     sld_instances_seal(p->set);
+    sld_arena_fini(&a);
     p->registered = p->set->count;
 }
 

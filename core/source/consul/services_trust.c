@@ -10,14 +10,27 @@ static struct svc_entry *entry_of(struct sld_list *link)
     return SLD_CONTAINER_OF(link, struct svc_entry, doubt.link);
 }
 
-static bool has_node(const struct svc_entry *e, struct sld_str node)
+// The nodes that are asked for with E, in A.
+static size_t nodes_of(struct sld_arena *a, const struct svc_entry *e, struct sld_str *out)
 {
     const struct sld_instances *set = e->part ? e->part->set : NULL;
-    for (size_t i = 0; set && i < set->count && i < NODES_MAX; i++) {
-        if (sld_str_eq(set->items[i].node, node))
-            return true;
-    }
-    return false;
+    const struct sld_instance *items = set ? sld_instances_items(a, set) : NULL;
+    size_t n = 0;
+    for (; items && n < set->count && n < NODES_MAX; n++)
+        out[n] = items[n].node.p ? items[n].node : SLD_STR("");
+    return n;
+}
+
+static bool has_node(const struct svc_entry *e, struct sld_str node)
+{
+    struct sld_arena a = {0};
+    struct sld_str nodes[NODES_MAX];
+    size_t n = nodes_of(&a, e, nodes);
+    bool has = false;
+    for (size_t i = 0; i < n; i++)
+        has = has || sld_str_eq(nodes[i], node);
+    sld_arena_fini(&a);
+    return has;
 }
 
 // An entry may be seen when nothing that was asked for it is denied.
@@ -111,20 +124,23 @@ static void ask(struct svc *s)
 {
     struct sld_buf b;
     struct sld_json j;
+    struct sld_arena a = {0};
+    struct sld_str nodes[NODES_MAX];
     size_t n = 0;
     sld_buf_init(&b, 1U << 20);
     sld_json_init(&j, &b);
     sld_json_begin(&j, '[');
     SLD_LIST_EACH (it, &s->doubts) {
         struct svc_entry *e = entry_of(it);
-        const struct sld_instances *set = e->part ? e->part->set : NULL;
         if (n++ == BATCH_MAX)
             break;
         e->doubt.sent = true;
         add(&j, "service", e->name->text);
-        for (size_t i = 0; set && i < set->count && i < NODES_MAX; i++)
-            add(&j, "node", set->items[i].node.p ? set->items[i].node : SLD_STR(""));
+        size_t node_count = nodes_of(&a, e, nodes);
+        for (size_t i = 0; i < node_count; i++)
+            add(&j, "node", nodes[i]);
     }
+    sld_arena_fini(&a);
     sld_json_end(&j, ']');
     struct sld_consul_query q = {.method = SLD_STR("POST"),
                                  .path = SLD_STR("/v1/internal/acl/authorize"),

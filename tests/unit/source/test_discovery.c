@@ -78,8 +78,10 @@ static void test_instances_share_what_is_the_same(void **state)
     }
     struct sld_instances *s = set_of(in, SLD_ARRAY_LEN(in));
     assert_int_equal(s->count, SLD_ARRAY_LEN(in));
+    struct sld_arena arena = {0};
+    const struct sld_instance *items = sld_instances_items(&arena, s);
     for (size_t i = 0; i < s->count; i++) {
-        const struct sld_instance *a = &s->items[i], *b = &in[i];
+        const struct sld_instance *a = &items[i], *b = &in[i];
         assert_true(sld_str_eq(a->address, b->address) && sld_str_eq(a->id, b->id));
         assert_true(sld_str_eq(a->datacenter, b->datacenter) && sld_str_eq(a->node, b->node));
         assert_int_equal(a->hostname.p != NULL, b->hostname.p != NULL);
@@ -91,9 +93,14 @@ static void test_instances_share_what_is_the_same(void **state)
         assert_true(
             same_labels(a->node_meta, a->node_meta_count, b->node_meta, b->node_meta_count));
     }
-    assert_ptr_equal(s->items[1].datacenter.p, s->items[59].datacenter.p);
-    assert_ptr_equal(s->items[0].node_meta, s->items[19].node_meta);
-    assert_true(s->arena.used_bytes < s->count * (sizeof(struct sld_instance) + 160));
+    assert_ptr_equal(items[1].datacenter.p, items[59].datacenter.p);
+    assert_ptr_equal(items[0].node_meta, items[19].node_meta);
+    assert_true(s->bytes < s->count * 60);
+    assert_true(sld_instances_have_node(s, SLD_STR("node-8")));
+    assert_false(sld_instances_have_node(s, SLD_STR("node-9")));
+    assert_false(sld_instances_have_node(s, SLD_STR("node-"))); // a part of one is none
+    assert_false(sld_instances_have_node(s, SLD_STR("10.0.0.100"))); // nor is an id
+    sld_arena_fini(&arena);
     SLD_UNREF(s);
 }
 
@@ -191,10 +198,13 @@ static void on_service(void *user, struct sld_str name, struct sld_service *s)
 static void on_instances(void *user, struct sld_str service, struct sld_instances *set)
 {
     (void)service;
+    struct sld_arena a = {0};
+    const struct sld_instance *items = sld_instances_items(&a, set);
     for (size_t i = 0; i < set->count; i++)
-        add(user, "  %.*s:%u w%u%s %zu %zu\n", SLD_FMT(set->items[i].address), set->items[i].port,
-            set->items[i].weight, set->items[i].draining ? " ends" : "", set->items[i].meta_count,
-            set->items[i].node_meta_count);
+        add(user, "  %.*s:%u w%u%s %zu %zu\n", SLD_FMT(items[i].address), items[i].port,
+            items[i].weight, items[i].draining ? " ends" : "", items[i].meta_count,
+            items[i].node_meta_count);
+    sld_arena_fini(&a);
 }
 
 static void on_synced(void *user)
