@@ -1,6 +1,7 @@
 // What a route does (gloo-compat 3.10): destinations, redirects, direct responses.
 #include "translate/option.h"
 #include "translate/route.h"
+#include "translate/service.h"
 
 #include "envoy/config/core/v3/base.pb-c.h"
 
@@ -33,7 +34,8 @@ static bool subset_fits(const struct tr_build *b, struct sld_report *r, const Gl
 {
     if (!s || !s->n_values || !u)
         return true;
-    if (!u->subsets || !u->subsets->n_selectors) {
+    const Gloo__SubsetSpec *subsets = tr_subsets_of(r->arena, u);
+    if (!subsets || !subsets->n_selectors) {
         sld_report_add(
             r, SLD_WARNING, SLD_ROUTE_SUBSET, SLD_STR("subset"),
             "Route Warning: InvalidDestinationWarning. Reason: route has a subset config, but the "
@@ -41,8 +43,8 @@ static bool subset_fits(const struct tr_build *b, struct sld_report *r, const Gl
             "any endpoint gets the requests. Give the upstream a subsetSpec, or remove the subset");
         return true;
     }
-    for (size_t i = 0; i < u->subsets->n_selectors; i++) {
-        if (has_keys_of(s, u->subsets->selectors[i]))
+    for (size_t i = 0; i < subsets->n_selectors; i++) {
+        if (has_keys_of(s, subsets->selectors[i]))
             return true;
     }
     sld_report_add(r, SLD_ERROR, SLD_ROUTE_SUBSET, SLD_STR("subset.values"),

@@ -50,7 +50,7 @@ static const char *why_no_service(struct tr *tr, struct sld_str service)
 }
 
 // Whether one of the N KEYS, behind PREFIX bytes, is NAME.
-static bool is_known(char *const *keys, size_t n, size_t prefix, const char *name)
+static bool is_known(const char *const *keys, size_t n, size_t prefix, const char *name)
 {
     for (size_t i = 0; i < n; i++) {
         if (!strcmp(keys[i] + prefix, name))

@@ -122,19 +122,19 @@ struct tr_vhost_row {
 // Keys of endpoint metadata, by tag and by data center, that routes to a service of Consul may choose
 // by; without repetitions.
 struct tr_consul_keys {
-    char **tags; // "tag_v1"
+    const char **tags; // "tag_v1"
     size_t tag_count;
-    char **datacenters; // "dc_dc1"
+    const char **datacenters; // "dc_dc1"
     size_t datacenter_count;
 };
 
 // The part of an upstream that routes and others need.
 struct tr_upstream {
     struct tr_row row;
-    struct sld_str key, cluster;     // "upstreams/ns/name", "name_ns"
+    struct sld_str cluster;          // "name_ns"; the flow's own (tr_keep_key)
     bool served;                     // it has a cluster (no errors)
-    const Gloo__SubsetSpec *subsets; // in the arena, or NULL
-    struct tr_consul_keys consul;    // in the arena; of a service of Consul
+    const Gloo__SubsetSpec *subsets; // in the arena, or NULL; not of a service: tr_subsets_of
+    struct tr_consul_keys consul;    // of a service of Consul; the texts are the flow's own
 };
 
 struct tr_group {

@@ -303,7 +303,8 @@ static void fill(Gloo__ConsulUpstream *spec, const Gloo__ConsulUpstream *doc)
 const Gloo__Upstream *tr_upstream_msg(struct tr *tr, const struct sld_object *o)
 {
     const Gloo__Upstream *u = sld_object_msg(o);
-    if (u->upstream_type_case != GLOO__UPSTREAM__UPSTREAM_TYPE_CONSUL)
+    if (u->upstream_type_case != GLOO__UPSTREAM__UPSTREAM_TYPE_CONSUL ||
+        sld_str_starts(o->id.name, SLD_STR(SLD_CONSUL_UPSTREAM))) // none is discovered by such a name
         return u;
     const Gloo__Settings *s = tr_settings(tr);
     if (!uds_on(s) || !sld_str_eq(o->id.ns, tr_write_ns(tr)))
@@ -335,9 +336,10 @@ const Gloo__Upstream *tr_upstream_msg(struct tr *tr, const struct sld_object *o)
 // ---- Subsets ----
 
 // IN with PREFIX before each, once each.
-static char **prefixed(struct sld_arena *a, const char *prefix, char **in, size_t n, size_t *out_n)
+static const char **prefixed(struct sld_arena *a, const char *prefix, char **in, size_t n,
+                             size_t *out_n)
 {
-    char **out = SLD_ARENA_ARRAY(a, char *, n);
+    const char **out = SLD_ARENA_ARRAY(a, const char *, n);
     *out_n = 0;
     for (size_t i = 0; i < n; i++) {
         bool again = false;
@@ -359,8 +361,8 @@ void tr_consul_keys_of(struct sld_arena *a, const Gloo__ConsulUpstream *c,
         prefixed(a, "dc_", c->data_centers, c->n_data_centers, &out->datacenter_count);
 }
 
-static void add_selector(struct sld_arena *a, Gloo__SubsetSpec *s, char **keys, size_t n,
-                         char **more, size_t more_n)
+static void add_selector(struct sld_arena *a, Gloo__SubsetSpec *s, const char *const *keys,
+                         size_t n, const char *const *more, size_t more_n)
 {
     if (!n && !more_n)
         return;
@@ -368,10 +370,28 @@ static void add_selector(struct sld_arena *a, Gloo__SubsetSpec *s, char **keys, 
         SLD_MSG(a, Gloo__SubsetSpec__Selector, gloo__subset_spec__selector);
     sel->keys = SLD_ARENA_ARRAY(a, char *, n + more_n);
     for (size_t i = 0; i < n; i++)
-        sel->keys[sel->n_keys++] = keys[i];
+        sel->keys[sel->n_keys++] = sld_arena_cstr(a, sld_str_c(keys[i]));
     for (size_t i = 0; i < more_n; i++)
-        sel->keys[sel->n_keys++] = more[i];
+        sel->keys[sel->n_keys++] = sld_arena_cstr(a, sld_str_c(more[i]));
     SLD_PUSH(a, s->selectors, s->n_selectors, sel);
+}
+
+// By data centers, by tags, and by both.
+static const Gloo__SubsetSpec *spec_of_keys(struct sld_arena *a, const struct tr_consul_keys *k)
+{
+    Gloo__SubsetSpec *s = SLD_MSG(a, Gloo__SubsetSpec, gloo__subset_spec);
+    add_selector(a, s, k->datacenters, k->datacenter_count, NULL, 0);
+    if (k->tag_count) {
+        add_selector(a, s, k->tags, k->tag_count, NULL, 0);
+        if (k->datacenter_count)
+            add_selector(a, s, k->datacenters, k->datacenter_count, k->tags, k->tag_count);
+    }
+    return s->n_selectors ? s : NULL;
+}
+
+const Gloo__SubsetSpec *tr_subsets_of(struct sld_arena *a, const struct tr_upstream *u)
+{
+    return u->subsets ? u->subsets : spec_of_keys(a, &u->consul);
 }
 
 const Gloo__SubsetSpec *tr_subset_spec(struct sld_arena *a, const Gloo__Upstream *u)
@@ -388,18 +408,11 @@ const Gloo__SubsetSpec *tr_subset_spec(struct sld_arena *a, const Gloo__Upstream
     }
     struct tr_consul_keys k;
     tr_consul_keys_of(a, u->consul, &k);
-    Gloo__SubsetSpec *s = SLD_MSG(a, Gloo__SubsetSpec, gloo__subset_spec);
-    add_selector(a, s, k.datacenters, k.datacenter_count, NULL, 0);
-    if (k.tag_count) {
-        add_selector(a, s, k.tags, k.tag_count, NULL, 0);
-        if (k.datacenter_count)
-            add_selector(a, s, k.datacenters, k.datacenter_count, k.tags, k.tag_count);
-    }
-    return s->n_selectors ? s : NULL;
+    return spec_of_keys(a, &k);
 }
 
 // Adds each of KEYS: "1" for those that WANTED has behind PREFIX, else "0".
-static void add_values(struct sld_arena *a, Gloo__Subset *s, char *const *keys, size_t n,
+static void add_values(struct sld_arena *a, Gloo__Subset *s, const char *const *keys, size_t n,
                        size_t prefix, char *const *wanted, size_t wanted_n)
 {
     for (size_t i = 0; wanted_n && i < n; i++) {
@@ -408,7 +421,7 @@ static void add_values(struct sld_arena *a, Gloo__Subset *s, char *const *keys, 
             is = !strcmp(keys[i] + prefix, wanted[k]);
         Gloo__Subset__ValuesEntry *e =
             SLD_MSG(a, Gloo__Subset__ValuesEntry, gloo__subset__values_entry);
-        e->key = keys[i];
+        e->key = sld_arena_cstr(a, sld_str_c(keys[i]));
         e->value = sld_arena_cstr(a, is ? SLD_STR("1") : SLD_STR("0"));
         SLD_PUSH(a, s->values, s->n_values, e);
     }

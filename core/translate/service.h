@@ -29,6 +29,8 @@ bool tr_consul_on(const Gloo__Settings *s);
 
 // The subsets of U, whatever its type; NULL: none. In the arena, or U's own.
 const Gloo__SubsetSpec *tr_subset_spec(struct sld_arena *a, const Gloo__Upstream *u);
+// The subsets of the upstream of row U; NULL: none. In the arena, or U's own.
+const Gloo__SubsetSpec *tr_subsets_of(struct sld_arena *a, const struct tr_upstream *u);
 // What routes may choose instances of C by.
 void tr_consul_keys_of(struct sld_arena *a, const Gloo__ConsulUpstream *c,
                        struct tr_consul_keys *out);

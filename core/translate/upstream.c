@@ -4,25 +4,45 @@
 
 // ---- Upstreams ----
 
+// Many services have the same tags and data centers, so the texts are kept once for all.
+static const char **keep_texts(struct tr *tr, struct sld_arena *a, const char *const *in, size_t n)
+{
+    const char **out = SLD_ARENA_ARRAY(a, const char *, n);
+    for (size_t i = 0; i < n; i++)
+        out[i] = tr_keep_key(tr->t, sld_str_c(in[i])).p;
+    return out;
+}
+
+static void keep_keys(struct tr *tr, struct sld_arena *a, const struct tr_consul_keys *in,
+                      struct tr_consul_keys *out)
+{
+    *out = *in;
+    out->tags = keep_texts(tr, a, in->tags, in->tag_count);
+    out->datacenters = keep_texts(tr, a, in->datacenters, in->datacenter_count);
+}
+
 void tr_step_upstreams(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
 {
     const struct sld_object *o = in;
     struct tr tr;
     tr_begin(&tr, user, ctx);
     const Gloo__Upstream *u = tr_upstream_msg(&tr, o);
-    struct tr_upstream *row = tr_row_create(sizeof(*row));
-    struct sld_arena *a = &row->row.arena;
-    row->key = sld_arena_str(a, sld_flow_key_str(tr.t->flow, key));
-    row->cluster = tr_cluster_name(a, o->id.ns, o->id.name);
+    bool consul = u->upstream_type_case == GLOO__UPSTREAM__UPSTREAM_TYPE_CONSUL;
+    struct tr_consul_keys keys = {0};
+    if (consul)
+        tr_consul_keys_of(tr.arena, u->consul, &keys);
+    size_t room = (keys.tag_count + keys.datacenter_count) * sizeof(char *);
+    struct tr_upstream *row = tr_row_create_with(sizeof(*row), room);
+    row->cluster = tr_keep_key(tr.t, tr_cluster_name(tr.arena, o->id.ns, o->id.name));
     row->served = tr_upstream_served(&tr, u, o->id.ns);
     struct sld_hash h = {row->served, 1};
     const Gloo__SubsetSpec *subsets = tr_subset_spec(tr.arena, u);
-    if (u->upstream_type_case == GLOO__UPSTREAM__UPSTREAM_TYPE_CONSUL)
-        tr_consul_keys_of(a, u->consul, &row->consul); // the subsets are made of these
-    if (subsets) {
-        row->subsets = sld_msg_copy(a, &subsets->base);
+    if (consul)
+        keep_keys(&tr, &row->row.arena, &keys, &row->consul);
+    else if (subsets)
+        row->subsets = sld_msg_copy(&row->row.arena, &subsets->base);
+    if (subsets)
         h = sld_hash_mix(h, sld_msg_hash(&subsets->base));
-    }
     tr_row_finish(&tr, &row->row, h, NULL);
     sld_ctx_emit(ctx, key, row);
 }

@@ -181,6 +181,14 @@ struct sld_xds_resource *sld_xds_entry_empty(struct sld_xds_entry *e)
     return e->empty;
 }
 
+void sld_xds_entry_forget_empty(struct sld_xds_entry *e)
+{
+    if (!e->empty || atomic_load(&e->empty->obj.refs) > 1)
+        return;
+    SLD_UNREF(e->empty);
+    e->empty = NULL;
+}
+
 static struct sld_xds_good *good_find(const struct sld_xds_entry *e,
                                       const struct sld_xds_build *build)
 {

@@ -76,4 +76,6 @@ bool sld_xds_entry_good(struct sld_xds_entry *e, const struct sld_xds_build *bui
                         struct sld_xds_resource *r);
 // The assignment without endpoints for E's cluster; borrowed.
 struct sld_xds_resource *sld_xds_entry_empty(struct sld_xds_entry *e);
+// Frees that assignment, which is not E's current resource, unless a stream holds it.
+void sld_xds_entry_forget_empty(struct sld_xds_entry *e);
 bool sld_xds_lists_cluster(const struct sld_xds_resource *r, struct sld_str cluster);

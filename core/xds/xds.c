@@ -97,6 +97,8 @@ static void change(struct sld_xds_view *v, struct sld_xds_entry *e, struct sld_x
         sld_xds_stream_before(SLD_CONTAINER_OF(at, struct sld_xds_stream, view_link), e, now);
     }
     sld_xds_entry_set(v, e, r);
+    if (r && !e->made)
+        sld_xds_entry_forget_empty(e);
     SLD_LIST_EACH(at, &v->streams)
     {
         sld_xds_stream_after(SLD_CONTAINER_OF(at, struct sld_xds_stream, view_link), e, now);
