@@ -65,7 +65,8 @@ struct settings_news {
 // A source that was told.
 struct known {
     bool on_demand, synced;
-    bool secrets; // on demand
+    bool secrets;         // on demand
+    const char *registry; // that it tells of, or NULL
 };
 
 struct sld_model_thread {
@@ -516,11 +517,6 @@ static void on_trim(void *user)
     sld_alloc_trim();
 }
 
-static void on_tick(void *user)
-{
-    on_idle(user);
-}
-
 enum { CLOCK_MS = 60000 };
 
 static void on_clock(void *user)
@@ -548,11 +544,20 @@ static void letter_drop(struct sld_message *msg)
     letter_free(SLD_CONTAINER_OF(msg, struct letter, msg));
 }
 
+// SOURCE is to tell of its registry's catalog, or did, or will not for now.
+static void await(struct sld_model_thread *m, struct sld_str source, bool to_come)
+{
+    const struct known *k = sld_map_get(&m->sources, source);
+    if (k && k->registry)
+        sld_translate_await_services(m->translate, sld_str_c(k->registry), to_come);
+}
+
 static void source_synced(struct sld_model_thread *m, struct sld_str source)
 {
     struct known *k = sld_map_get(&m->sources, source);
     SLD_PRE(k);
     k->synced = true;
+    await(m, source, false);
     sld_intake_synced(m->intake, source, sld_mono_ns());
 }
 
@@ -574,6 +579,8 @@ static void source_told(struct sld_model_thread *m, struct sld_str source,
     SLD_PRE(!sld_map_has(&m->sources, source));
     sld_map_set(&m->sources, source, k);
     look_at_demand(m);
+    k->registry = about->registry;
+    await(m, source, true);
     sld_intake_source(m->intake, source, about->order);
     if (about->only != SLD_KIND_COUNT)
         sld_intake_source_only(m->intake, source, about->only);
@@ -623,6 +630,7 @@ static void start_plugins(struct sld_model_thread *m)
 
 static void source_gone(struct sld_model_thread *m, struct sld_str source)
 {
+    await(m, source, false);
     sld_xfree(sld_map_remove(&m->sources, source));
     sld_map_remove(&m->places.keepers, source);
     look_at_demand(m);
@@ -684,6 +692,8 @@ static void letter_run(struct sld_message *msg)
         source_synced(m, source);
         break;
     case PROBLEM:
+        if (!path.n && text.n)
+            await(m, source, false);
         sld_intake_problem(m->intake, source, path, l->code, text, now);
         break;
     case SERVICE:
@@ -931,7 +941,7 @@ struct sld_model_thread *sld_model_thread_start(struct sld_loop *io,
                                    .user = m};
     m->intake = sld_intake_create(&in, &ev);
     m->settings_dirty = true;
-    m->tick = sld_timer_create(m->loop, on_tick, m);
+    m->tick = sld_timer_create(m->loop, on_idle, m);
     m->clock = sld_timer_create(m->loop, on_clock, m);
     m->trim = sld_timer_create(m->loop, on_trim, m);
     m->held_ns = sld_mono_ns() + HOLD_NS;

@@ -72,6 +72,7 @@ struct sld_model_source {
     bool keeps_status;  // statuses of its objects are in the news
     bool keyed;         // as of sld_source_ops
     bool on_demand;     // it tells only what is wanted: rounds do not wait for it, serving does
+    const char *registry; // it tells of this registry's services; a literal. NULL: of none
 };
 
 // Starts the thread. [io]

@@ -78,7 +78,8 @@ static void source_tell(struct source *c)
                                      .only = only[c->role],
                                      .keeps_status = c->ops && c->ops->status,
                                      .keyed = c->ops && c->ops->keyed,
-                                     .on_demand = c->discovery_ops || (c->ops && c->ops->want)};
+                                     .on_demand = c->discovery_ops || (c->ops && c->ops->want),
+                                     .registry = c->discovery_ops ? c->discovery_ops->name : NULL};
     sld_model_thread_source(c->s->model, sld_str_c(c->name), &about);
 }
 

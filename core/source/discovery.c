@@ -206,8 +206,8 @@ static int by_address(const void *a, const void *b)
 // ---- Packing ----
 //
 // An item is a word that says what it has in common with the item before it, then what differs. The
-// first one is compared with an empty one. Numbers take seven bits a byte, the low ones first; a text is its
-// length plus one (0: absent) and its bytes.
+// first one is compared with an empty one. Numbers take seven bits a byte, the low ones first; a
+// text is its length plus one (0: absent) and its bytes.
 
 enum {
     SAME_ADDRESS = 1 << 0,

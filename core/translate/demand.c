@@ -119,6 +119,18 @@ sld_id tr_service_key(const struct sld_translate *t, struct sld_str registry, st
     return sld_flow_keyf(t->flow, "%.*s\n%.*s", SLD_FMT(registry), SLD_FMT(name));
 }
 
+bool tr_services_awaited(struct tr *tr, struct sld_str registry)
+{
+    return sld_ctx_has(tr->ctx, tr->t->awaited, sld_flow_key(tr->t->flow, registry));
+}
+
+void sld_translate_await_services(struct sld_translate *t, struct sld_str registry, bool awaited)
+{
+    sld_id key = sld_flow_key(t->flow, registry);
+    if (awaited != (sld_flow_get(t->awaited, key) != NULL))
+        set_wanted(t->awaited, key, awaited);
+}
+
 void sld_translate_set_service(struct sld_translate *t, struct sld_str registry,
                                struct sld_str name, struct sld_service *s)
 {

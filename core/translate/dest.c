@@ -87,6 +87,8 @@ static void to_consul(struct tr *tr, const Gloo__ConsulServiceDestination *d, st
     out->upstream = tr_upstream(tr, SLD_STR(TR_CONSUL_NS), name);
     out->cluster = tr_cluster_name(tr->arena, SLD_STR(TR_CONSUL_NS), name);
     out->served = out->upstream && out->upstream->served;
+    if (!out->upstream && tr_services_awaited(tr, TR_CONSUL))
+        return;
     if (!out->upstream) {
         sld_report_add(r, SLD_WARNING, SLD_REF_SERVICE, SLD_STR("consul"),
                        "%s Warning: InvalidDestinationWarning. Reason: *v1.Upstream { " TR_CONSUL_NS

@@ -142,7 +142,7 @@ static const struct sld_instances *instances(struct tr *tr, const Gloo__Upstream
         sld_report_add(r, SLD_WARNING, SLD_REF_SERVICE, SLD_STR("consul"),
                        "Settings do not ask for services of Consul, so it has no endpoints and "
                        "requests get 503; set consul.serviceDiscovery: {} in Settings");
-    else if (!sld_ctx_has(tr->ctx, tr->t->services, key))
+    else if (!sld_ctx_has(tr->ctx, tr->t->services, key) && !tr_services_awaited(tr, TR_CONSUL))
         sld_report_add(r, SLD_WARNING, SLD_REF_SERVICE, SLD_STR("consul.serviceName"),
                        "Consul has no service %s, so there are no endpoints and requests get 503; "
                        "register it, or correct the name", service);

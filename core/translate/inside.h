@@ -237,6 +237,7 @@ struct sld_translate {
     struct sld_table *plugins; // struct sld_plugin_slot
     const struct sld_feature **features; // opt.features in the order they run in
     struct sld_table *services, *instances; // struct sld_service, struct sld_instances
+    struct sld_table *awaited; // registries whose catalog is to come
     struct sld_table *wanted; // keys of upstreams without a document that somebody refers to
     struct sld_table *all_wanted; // one row while a route leaves the choice to the request
     struct sld_table *refers;     // while secrets come on demand: which ones a document means

@@ -56,6 +56,9 @@ void sld_translate_settings_in_use(struct sld_translate *t, struct sld_str key);
 // there.
 void sld_translate_set_service(struct sld_translate *t, struct sld_str registry, struct sld_str name,
                                struct sld_service *s);
+// While the catalog of REGISTRY is AWAITED, no service counts as missing: a destination that has none yet
+// is no finding.
+void sld_translate_await_services(struct sld_translate *t, struct sld_str registry, bool awaited);
 // Plugin NAME as the plugin room keeps it (a struct sld_plugin_slot; a reference is taken); NULL: there is
 // none. Documents that name it are checked anew.
 void sld_translate_set_plugin(struct sld_translate *t, struct sld_str name, struct sld_plugin_slot *plugin);

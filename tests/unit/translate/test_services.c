@@ -232,6 +232,24 @@ static void test_service_comes_and_goes(void **state)
     "virtualHost: {routes: [{routeAction: {clusterHeader: x-to}}]}\n"
 
 // A route that leaves the choice of the cluster to the request may mean any service.
+// Nothing is missing before the catalog was told; what is missing then is.
+static void test_nothing_is_missing_in_a_catalog_to_come(void **state)
+{
+    struct world *w = *state;
+    const char *vs = "virtualservices/gloo-system/vs", *up = "upstreams/gloo-system/up";
+    sld_translate_await_services(w->t, CONSUL, true);
+    give(w, ROUTE_TO("consul: {serviceName: web}"));
+    give(w, UPSTREAM("up", "consul: {serviceName: web}\n"));
+    told(w);
+    assert_clean(w, vs);
+    assert_clean(w, up);
+    sld_translate_await_services(w->t, CONSUL, false);
+    told(w);
+    assert_finding(w, vs, SLD_REF_SERVICE, SLD_WARNING,
+                   "virtualHost.routes[0].routeAction.single.consul");
+    assert_finding(w, up, SLD_REF_SERVICE, SLD_WARNING, "consul.serviceName");
+}
+
 static void test_all_are_wanted(void **state)
 {
     struct world *w = *state;
@@ -444,6 +462,7 @@ int main(void)
         CASE(test_instances_touch_one_assignment),
         CASE(test_only_what_is_referred_to),
         CASE(test_service_comes_and_goes),
+        CASE(test_nothing_is_missing_in_a_catalog_to_come),
         CASE(test_all_are_wanted),
         CASE(test_how_services_are_asked),
         CASE(test_wanted_secrets),

@@ -1,6 +1,8 @@
 // The delta protocol: subscriptions, versions, absence, removal, order, limits.
 #include "world.c"
 
+#include "xds/inside.h"
+
 // ---- subscriptions ----
 
 static void test_legacy_wildcard(void **state)
@@ -97,6 +99,26 @@ static void test_endpoints_of_known_cluster_are_never_absent(void **state)
     fake_expect(w->f, SLD_XDS_ENDPOINT, "a", true);
     PUT(w, E("b", "E 1"));
     fake_expect(w->f, SLD_XDS_ENDPOINT, "b", true);
+}
+
+// The empty assignment that was made for a cluster goes when its endpoints come, unless a client has it.
+static void test_empty_assignment_goes(void **state)
+{
+    struct world *w = *state;
+    PUT(w, C("a", "C 1"), E("z", "E 1"));
+    sld_xds_declare(w->x, SLD_STR("gw"));
+    struct sld_xds_view *v = sld_map_get(&w->x->views, SLD_STR("gw"));
+    struct sld_xds_entry *e = sld_xds_entry_find(v, SLD_XDS_ENDPOINT, SLD_STR("a"));
+    assert_non_null(e->empty);
+    PUT(w, E("a", "E 1"));
+    assert_null(e->empty);
+    del(w, SLD_XDS_ENDPOINT, "a");
+    assert_non_null(e->empty);
+    FAKE_SEND(w->f, .type = SLD_XDS_ENDPOINT, .names = "a");
+    fake_expect(w->f, SLD_XDS_ENDPOINT, "a", true);
+    PUT(w, E("a", "E 2"));
+    assert_non_null(e->empty);
+    fake_expect(w->f, SLD_XDS_ENDPOINT, "a", true);
 }
 
 static void test_stale_nonce_still_subscribes(void **state)
@@ -611,6 +633,7 @@ int main(void)
         T(test_unsubscribed_name_that_is_gone),
         T(test_names_and_absence),
         T(test_endpoints_of_known_cluster_are_never_absent),
+        T(test_empty_assignment_goes),
         T(test_stale_nonce_still_subscribes),
         T(test_reconnect_sends_the_difference),
         T(test_reconnect_with_everything_is_silent),
