@@ -95,6 +95,8 @@ struct sld_http_answer {
     // NULL when an answer came whole. SLD_LIMIT: larger than allowed; SLD_DENIED: the certificate is not trusted;
     // SLD_INVALID: no usable URL; SLD_IO: everything else, an answer cut short among it.
     const struct sld_err *err;
+    // With ERR: the peer took a connection that was made for this call and closed it before it answered a line.
+    bool hung_up;
 };
 typedef void sld_http_done(const struct sld_http_answer *a, void *user);
 

@@ -138,7 +138,7 @@ static void finish(struct sld_http_pending *p, CURLcode rc)
                                      .header_count = e->answer_header_count,
                                      .body = e->body.n ? sld_buf_str(&e->body) : SLD_STR("")};
     else
-        a.err = &err;
+        a = (struct sld_http_answer){.err = &err, .hung_up = sld_http_easy_hung_up(e, rc)};
     p->done(&a, p->user);
     sld_http_easy_destroy(e);
     sld_xfree(p);

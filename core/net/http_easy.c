@@ -307,6 +307,16 @@ void sld_http_easy_destroy(struct sld_http_easy *e)
 
 // ---- The outcome ----
 
+bool sld_http_easy_hung_up(const struct sld_http_easy *e, CURLcode rc)
+{
+    long made = 0, head = 0;
+    curl_easy_getinfo(e->easy, CURLINFO_NUM_CONNECTS, &made);
+    curl_easy_getinfo(e->easy, CURLINFO_HEADER_SIZE, &head);
+    return made > 0 && head == 0 &&
+           (rc == CURLE_GOT_NOTHING || rc == CURLE_RECV_ERROR || rc == CURLE_SEND_ERROR ||
+            rc == CURLE_SSL_CONNECT_ERROR);
+}
+
 enum sld_rc sld_http_easy_result(struct sld_http_easy *e, CURLcode rc, struct sld_err *err)
 {
     if (e->refused == SLD_LIMIT)

@@ -33,3 +33,5 @@ struct sld_http_easy *sld_http_easy_create(const struct sld_http_call *call);
 void sld_http_easy_destroy(struct sld_http_easy *e); // NULL is fine
 // The outcome after libcurl ended with RC; checks that the answer came whole.
 enum sld_rc sld_http_easy_result(struct sld_http_easy *e, CURLcode rc, struct sld_err *err);
+// Whether RC says that the peer closed a connection made for this call before it answered a line.
+bool sld_http_easy_hung_up(const struct sld_http_easy *e, CURLcode rc);

@@ -39,6 +39,7 @@ struct sld_consul_watch {
     uint64_t seen;  // of the last answer
     uint64_t asked_ns;
     uint64_t wait_ms; // of the question that runs
+    bool waited;      // a question with an index was asked
     bool went_back;   // since the last answer that was told
     bool told;        // ANSWER was told
     struct sld_hash answer;
@@ -126,11 +127,12 @@ static void ask_or_queue(struct sld_consul_watch *w)
     sld_list_push(&w->c->queue, &w->in_queue);
 }
 
-// Up to a tenth less, so that watches that began together do not go on together.
+// Up to a tenth less, so that watches that began together do not go on together. The first wait is
+// a short one: by then it is known how many connections the agent takes.
 static uint64_t wait_of(const struct sld_consul_watch *w)
 {
     uint64_t ms = w->opt.wait_ms ? w->opt.wait_ms : w->c->cfg.wait_ms;
-    if (w->c->watch_count > ceiling(w->c) && ms > TURN_MS)
+    if ((w->c->watch_count > ceiling(w->c) || !w->waited) && ms > TURN_MS)
         ms = TURN_MS;
     return sld_jitter(ms);
 }
@@ -141,6 +143,7 @@ static void ask(struct sld_consul_watch *w)
     struct sld_arena a = {0};
     struct sld_http_call call;
     w->wait_ms = wait_of(w);
+    w->waited = w->waited || w->index;
     consul_call_make(&a, &c->cfg, consul_file_token(c), &w->opt.query, w->index, w->wait_ms, &call);
     w->state = ASKING;
     w->asked_ns = sld_mono_ns();
@@ -285,6 +288,13 @@ static void answered(struct sld_consul_watch *w, struct sld_consul_answer *a)
         sld_timer_start(w->timer, pause);
 }
 
+// Older agents close the connection that is one too many; so does one that ends, but then the others
+// do not stay.
+static bool crowded(const struct sld_consul_watch *w)
+{
+    return w->c->asking >= CEILING_MIN && sld_mono_ns() - w->asked_ns < EARLY_MS * MS;
+}
+
 static void on_done(const struct sld_http_answer *ha, void *user)
 {
     struct sld_consul_watch *w = user;
@@ -300,6 +310,13 @@ static void on_done(const struct sld_http_answer *ha, void *user)
                     SLD_FMT(sld_consul_name(w->c)));
         a.err = &err;
     }
+    if (ha->hung_up && crowded(w))
+        sld_err_set(&err, SLD_AGAIN,
+                    "%.*s closed a connection at once; an agent takes 200 of them from one address "
+                    "(limits.http_max_conns_per_client)",
+                    SLD_FMT(sld_consul_name(w->c)));
+    else if (a.err && !ha->status)
+        w->c->ceiling = 0; // it is not there, and neither are the connections it counted
     if (a.err)
         failed(w, a.err);
     else

@@ -123,7 +123,7 @@ struct outcome {
     struct fixture *f;
     struct sld_http_call call;
     struct sld_http_pending *pending;
-    bool destroy_in_done;
+    bool destroy_in_done, hung_up;
     sem_t done;
     unsigned done_count;
     int status;
@@ -140,6 +140,7 @@ static void on_done(const struct sld_http_answer *a, void *user)
     o->done_count++;
     o->status = a->status;
     o->rc = a->err ? a->err->rc : SLD_OK;
+    o->hung_up = a->hung_up;
     snprintf(o->msg, sizeof(o->msg), "%s", a->err ? a->err->msg : "");
     for (size_t i = 0; i < a->header_count; i++) {
         if (sld_str_ieq(a->headers[i].name, SLD_STR("x-answer")))
@@ -416,6 +417,8 @@ static void test_cut_answers_on_the_loop(void **state)
         if (o.rc != scripts[i].rc)
             fail_msg("script %zu: rc %d, %s", i, o.rc, o.msg);
         assert_string_equal(o.body, scripts[i].body);
+        if (o.hung_up != !strchr(scripts[i].answer, '\n'))
+            fail_msg("script %zu: hung up: %d", i, o.hung_up);
     }
     stop(&f);
 }

@@ -1,8 +1,13 @@
 // The client of Consul: addresses and credentials, calls, and watches against a peer that does what
 // agents do (core/source/consul/client.h).
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
 #include "source/consul_world.h"
 
 #include "codec/message.h"
+#include "source/consul/agent.h"
 
 struct world {
     struct peer peer;
@@ -21,6 +26,7 @@ struct world {
     enum sld_rc rc;
     bool stop_in_answer, refuse_next, every_index;
     uint64_t from;
+    unsigned ceiling; // of the agent
 };
 
 static void world_init(struct world *x)
@@ -838,6 +844,75 @@ static void refused_connections_lower_the_ceiling(void **state)
     teardown(&x);
 }
 
+// An agent that takes so many connections and closes at once those beyond, as older ones do.
+struct gate {
+    int fd, held[SLD_CONSUL_WATCHES_MAX];
+    char address[64];
+    pthread_t thread;
+    sem_t closed;
+};
+enum { GATE_TAKES = 40 };
+
+static void *gate_main(void *arg)
+{
+    struct gate *g = arg;
+    size_t n = 0;
+    for (int fd; (fd = accept(g->fd, NULL, NULL)) >= 0;) {
+        if (n < GATE_TAKES) {
+            g->held[n++] = fd;
+            continue;
+        }
+        close(fd);
+        sem_post(&g->closed);
+    }
+    while (n)
+        close(g->held[--n]);
+    return NULL;
+}
+
+static void gate_open(struct gate *g)
+{
+    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(sa);
+    sem_init(&g->closed, 0, 0);
+    g->fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(g->fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+    assert_int_equal(listen(g->fd, SLD_CONSUL_WATCHES_MAX), 0);
+    assert_int_equal(getsockname(g->fd, (struct sockaddr *)&sa, &len), 0);
+    snprintf(g->address, sizeof(g->address), "127.0.0.1:%d", ntohs(sa.sin_port));
+    assert_int_equal(pthread_create(&g->thread, NULL, gate_main, g), 0);
+}
+
+static void ceiling_on_io(void *arg)
+{
+    struct world *x = arg;
+    x->ceiling = x->c->ceiling;
+}
+
+static void closed_connections_lower_the_ceiling(void **state)
+{
+    (void)state;
+    struct world x;
+    struct gate g = {0};
+    world_init(&x);
+    gate_open(&g);
+    snprintf(x.peer.address, sizeof(x.peer.address), "%s", g.address);
+    io_do(&x.peer.io, get_on_io, &x);
+    struct crowd cr = {.x = &x};
+    io_do(&x.peer.io, crowd_on_io, &cr);
+    for (int i = 0; i < SLD_CONSUL_WATCHES_MAX - GATE_TAKES; i++)
+        wait_for(&g.closed);
+    // What was closed is told to the loop by and by.
+    while (!x.ceiling || x.ceiling > GATE_TAKES)
+        io_do(&x.peer.io, ceiling_on_io, &x);
+    io_do(&x.peer.io, crowd_stop_on_io, &cr);
+    shutdown(g.fd, SHUT_RDWR);
+    pthread_join(g.thread, NULL);
+    close(g.fd);
+    sem_destroy(&g.closed);
+    teardown(&x);
+}
+
 // ---- Without a loop, and farewells ----
 
 struct fetch {
@@ -932,6 +1007,7 @@ int main(void)
         cmocka_unit_test(new_settings_count_at_once),
         cmocka_unit_test(more_watches_than_connections_take_turns),
         cmocka_unit_test(refused_connections_lower_the_ceiling),
+        cmocka_unit_test(closed_connections_lower_the_ceiling),
         cmocka_unit_test(a_command_line_asks_without_a_loop),
         cmocka_unit_test(a_farewell_outlives_its_agent),
     };
