@@ -481,8 +481,10 @@ void status_work(struct sld_consul_status *w)
         return;
     }
     size_t wait = 0, room = allowance(w);
-    SLD_LIST_EACH (it, &w->queue)
-        wait += wait < BATCH_LEAST;
+    SLD_LIST_EACH (it, &w->queue) {
+        if (++wait == BATCH_LEAST)
+            break; // of thousands only so many matter
+    }
     if (wait == 0)
         return;
     if (room < wait) {
