@@ -31,7 +31,8 @@ struct sld_consul {
     struct sld_loop *loop;
     struct sld_str agent; // as given to get; own memory
     struct sld_consul_config cfg;
-    struct sld_http_client *http;
+    // Of calls and of watches. Connections that wait are many: they do not stand in the way of calls.
+    struct sld_http_client *http, *watch_http;
     struct sld_list calls;   // struct sld_consul_call
     struct sld_list watches; // struct sld_consul_watch
     struct sld_list queue;   // watches that wait for a slot, in order

@@ -50,7 +50,8 @@ enum sld_rc sld_consul_get(struct sld_loop *io, struct sld_str agent,
     char *copy = sld_xalloc(agent.n + 1);
     memcpy(copy, agent.n ? agent.p : "", agent.n);
     c->agent = sld_str_n(copy, agent.n);
-    c->http = sld_http_client_create(io, SLD_CONSUL_WATCHES_MAX + SLD_CONSUL_CALLS_MAX);
+    c->http = sld_http_client_create(io, SLD_CONSUL_CALLS_MAX);
+    c->watch_http = sld_http_client_create(io, SLD_CONSUL_WATCHES_MAX);
     sld_list_init(&c->calls);
     sld_list_init(&c->watches);
     sld_list_init(&c->queue);
@@ -91,6 +92,7 @@ void sld_consul_release(struct sld_consul *c)
     SLD_LIST_EACH (it, &c->calls)
         sld_consul_cancel(SLD_CONTAINER_OF(it, struct sld_consul_call, link));
     sld_http_client_destroy(c->http);
+    sld_http_client_destroy(c->watch_http);
     sld_list_remove(&c->link);
     consul_config_fini(&c->cfg);
     sld_arena_fini_secret(&c->token_arena);

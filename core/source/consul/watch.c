@@ -148,7 +148,7 @@ static void ask(struct sld_consul_watch *w)
     w->state = ASKING;
     w->asked_ns = sld_mono_ns();
     c->asking++;
-    w->pending = sld_http_start(c->http, &call, on_done, w);
+    w->pending = sld_http_start(c->watch_http, &call, on_done, w);
     sld_arena_fini_secret(&a);
 }
 

@@ -229,13 +229,16 @@ static inline void on_instances(void *user, struct sld_str service, struct sld_i
     struct world *w = user;
     char text[1024] = "";
     size_t n = 0;
-    for (size_t i = 0; set && i < set->count; i++) {
-        const struct sld_instance *it = &set->items[i];
+    struct sld_arena a = {0};
+    const struct sld_instance *items = set ? sld_instances_items(&a, set) : NULL;
+    for (size_t i = 0; items && i < set->count; i++) {
+        const struct sld_instance *it = &items[i];
         n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%.*s%s", i ? " " : "",
                               SLD_FMT(it->address), it->draining ? "d" : "");
         if (it->weight > 1)
             n += (size_t)snprintf(text + n, sizeof(text) - n, "*%u", it->weight);
     }
+    sld_arena_fini(&a);
     keep(&w->instances, service, set ? text : NULL);
     sem_post(&w->event);
 }
