@@ -92,6 +92,7 @@ const size_t sld_builtin_feature_count = SLD_ARRAY_LEN(sld_builtin_features);
     X(diff)                                                                                        \
     X(get)                                                                                         \
     X(keeper)                                                                                      \
+    X(plugin)                                                                                      \
     X(run)                                                                                         \
     X(translate)                                                                                   \
     X(version)

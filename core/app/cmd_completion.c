@@ -9,6 +9,11 @@ static void words_of(const struct sld_command *c)
     printf("    %s) words=\"--help", c->name);
     for (size_t i = 0; i < c->flag_count; i++)
         printf(" --%s", c->flags[i].name);
+    for (size_t k = 0; k < c->sub_count; k++) {
+        printf(" %s", strrchr(c->subs[k]->name, ' ') + 1);
+        for (size_t i = 0; i < c->subs[k]->flag_count; i++)
+            printf(" --%s", c->subs[k]->flags[i].name);
+    }
     puts("\";;");
 }
 

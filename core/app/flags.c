@@ -165,8 +165,35 @@ const char *sld_args_get(const struct sld_args *a, const char *name)
     return last;
 }
 
+// The word behind the group's name.
+static const char *sub_word(const struct sld_command *sub)
+{
+    return strrchr(sub->name, ' ') + 1;
+}
+
+const struct sld_command *sld_command_sub(const struct sld_command *c, struct sld_str name)
+{
+    for (size_t i = 0; i < c->sub_count; i++) {
+        if (sld_str_eq(sld_str_c(sub_word(c->subs[i])), name))
+            return c->subs[i];
+    }
+    return NULL;
+}
+
+static void group_help(struct sld_buf *out, const struct sld_command *c)
+{
+    sld_buf_addf(out, "solder %s %s\n\n%s\n\n", c->name, c->args, c->help);
+    for (size_t i = 0; i < c->sub_count; i++)
+        sld_buf_addf(out, "  %-12s %s\n", sub_word(c->subs[i]), c->subs[i]->help);
+    sld_buf_addf(out, "\nsolder %s COMMAND --help tells more.\n", c->name);
+}
+
 void sld_command_help(struct sld_buf *out, const struct sld_command *c)
 {
+    if (c->subs) {
+        group_help(out, c);
+        return;
+    }
     sld_buf_addf(out, "solder %s%s%s%s\n\n%s\n", c->name, c->flag_count ? " [FLAGS]" : "",
                  c->args[0] ? " " : "", c->args, c->help);
     if (c->flag_count)

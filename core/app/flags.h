@@ -26,6 +26,9 @@ struct sld_command {
     size_t min_pos, max_pos;        // positional arguments
     int (*run)(struct sld_args *a); // exit code
     bool hidden;                    // not in lists
+    // A group: its commands, whose names begin with the group's ("plugin new"). It has no flags and no run.
+    const struct sld_command *const *subs;
+    size_t sub_count;
 };
 
 // Exit codes (design section 10).
@@ -52,5 +55,7 @@ bool sld_args_has(const struct sld_args *a, const char *name);
 const char *sld_args_get(const struct sld_args *a, const char *name);
 // All values, NULL-terminated.
 const char *const *sld_args_all(const struct sld_args *a, const char *name);
+// The command of group C called NAME ("new"), or NULL.
+const struct sld_command *sld_command_sub(const struct sld_command *c, struct sld_str name);
 // Help text of one command.
 void sld_command_help(struct sld_buf *out, const struct sld_command *c);

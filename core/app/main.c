@@ -67,6 +67,8 @@ int main(int argc, char **argv)
     if (sld_str_eq(name, SLD_STR("help")) || sld_str_eq(name, SLD_STR("--help")) ||
         sld_str_eq(name, SLD_STR("-h"))) {
         const struct sld_command *about = argc > 2 ? find(sld_str_c(argv[2])) : NULL;
+        if (about && about->subs && argc > 3)
+            about = sld_command_sub(about, sld_str_c(argv[3]));
         if (argc > 2 && !about)
             return unknown(sld_str_c(argv[2]));
         if (about)
@@ -82,8 +84,18 @@ int main(int argc, char **argv)
         struct sld_args raw = {.cmd = c, .argc = argc - 1, .argv = argv + 1};
         return c->run(&raw);
     }
+    if (c->subs && argc > 2 && argv[2][0] != '-') {
+        const struct sld_command *group = c;
+        c = sld_command_sub(group, sld_str_c(argv[2]));
+        if (!c)
+            return sld_usage("there is no command %s %s; solder %s --help lists them", group->name, argv[2], group->name);
+        argc--;
+        argv++;
+    }
     if (wants_help(argc - 1, argv + 1))
         return help(c);
+    if (c->subs)
+        return sld_usage("%s needs a command; solder %s --help lists them", c->name, c->name);
     struct sld_args a;
     struct sld_err err = {0};
     if (sld_args_parse(c, argc - 1, argv + 1, &a, &err))

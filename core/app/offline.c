@@ -294,6 +294,8 @@ static void on_plugin_problem(void *user, struct sld_str name, struct sld_str wo
 // Plugins are there before the documents that name them.
 static enum sld_rc read_plugins(struct load *l, const struct sld_offline_options *opt, struct sld_err *err)
 {
+    if (opt->plugin)
+        sld_translate_set_plugin(l->o->translate, opt->plugin_name, opt->plugin);
     if (!opt->plugins)
         return SLD_OK;
     struct sld_plugins_events ev = {.on_plugin = on_plugin, .on_problem = on_plugin_problem, .user = l};

@@ -7,12 +7,29 @@
 static const char *const hook_names[SLD_HOOK_COUNT] = {"check", "shape_listener", "shape_route", "shape_upstream",
                                                        "shape_virtual_host"};
 // What else a plugin's table may hold; the rest is a mistake.
-static const char *const other_fields[] = {"api", "name", "schema", "summary", "version"};
+static const char *const other_fields[] = {"api", "name", "needs", "schema", "summary", "version"};
 // Hooks of the design that this version does not call.
 static const char *const later[] = {"authorize",         "discover", "extra", "log", "secret", "transform_request",
                                     "transform_response"};
 
 enum { API = 1 };
+
+static const struct {
+    const char *name, *about;
+} needs[SLD_NEED_COUNT] = {
+    [SLD_NEED_OBJECTS] = {"objects", "it reads other objects than the one it shapes"},
+    [SLD_NEED_SECRETS] = {"secrets", "its configuration refers to secrets, whose values it may set, but not see"},
+};
+
+const char *sld_need_name(enum sld_need n)
+{
+    return needs[n].name;
+}
+
+const char *sld_need_about(enum sld_need n)
+{
+    return needs[n].about;
+}
 
 const char *sld_hook_name(enum sld_hook h)
 {
@@ -88,6 +105,51 @@ static void read_identity(lua_State *L, struct sld_plugin *p)
     p->info.summary = field_text(L, &p->arena, "summary");
 }
 
+// needs = {"objects", "secrets"}
+static void read_needs(lua_State *L, struct sld_plugin *p)
+{
+    int type = lua_getfield(L, 1, "needs");
+    if (type != LUA_TNIL && type != LUA_TTABLE)
+        luaL_error(L, "plugin.lua: 'needs' must be a list, such as {\"objects\"}");
+    for (lua_Integer i = 1; type == LUA_TTABLE && lua_geti(L, -1, i) != LUA_TNIL; i++) {
+        int n = 0;
+        while (n < SLD_NEED_COUNT && !sld_str_eq(pl_str(L, -1), sld_str_c(needs[n].name)))
+            n++;
+        if (n == SLD_NEED_COUNT)
+            luaL_error(L, "plugin.lua: there is no need '%s'; there are objects and secrets", luaL_tolstring(L, -1, NULL));
+        p->info.needs |= 1U << n;
+        lua_pop(L, 1);
+    }
+    lua_settop(L, 1);
+}
+
+// The path of a reference to a secret in C, or an absent slice.
+static struct sld_str secret_in(struct sld_arena *a, const struct sld_conf *c)
+{
+    if (c->type == SLD_CONF_SECRET_REF)
+        return SLD_STR("");
+    if (c->item)
+        return secret_in(a, c->item);
+    for (size_t i = 0; i < c->field_count; i++) {
+        struct sld_str s = secret_in(a, &c->fields[i]);
+        if (s.p)
+            return SLD_ARENA_JOIN(a, c->fields[i].name, s.n ? SLD_STR(".") : SLD_STR(""), s);
+    }
+    return SLD_STR_NONE;
+}
+
+static void read_schema(lua_State *L, struct sld_plugin *p)
+{
+    p->conf.type = SLD_CONF_RECORD;
+    if (lua_getfield(L, 1, "schema") != LUA_TNIL)
+        pl_conf_read(L, -1, &p->arena, &p->conf);
+    lua_settop(L, 1);
+    struct sld_str secret = secret_in(&p->arena, &p->conf);
+    if (secret.p && !(p->info.needs & (1U << SLD_NEED_SECRETS)))
+        luaL_error(L, "plugin.lua: schema: %s refers to a secret: add needs = {\"secrets\"} to the plugin's table",
+                   sld_arena_cstr(&p->arena, secret));
+}
+
 static void read_hooks(lua_State *L, struct sld_plugin *p)
 {
     lua_createtable(L, SLD_HOOK_COUNT, 0);
@@ -111,10 +173,8 @@ static int load(lua_State *L)
     if (!lua_istable(L, 1))
         return luaL_error(L, "plugin.lua: it must return a table with api, name and hooks, not a %s", luaL_typename(L, 1));
     read_identity(L, p);
-    p->conf.type = SLD_CONF_RECORD;
-    if (lua_getfield(L, 1, "schema") != LUA_TNIL)
-        pl_conf_read(L, -1, &p->arena, &p->conf);
-    lua_settop(L, 1);
+    read_needs(L, p);
+    read_schema(L, p);
     read_hooks(L, p);
     pl_freeze(L, 1);
     return 0;

@@ -69,12 +69,23 @@ enum sld_hook {
 // "shape_route", ...
 const char *sld_hook_name(enum sld_hook h);
 
+// What a plugin may ask for in its table's `needs`; what it did not ask for is not there.
+enum sld_need {
+    SLD_NEED_OBJECTS, // ctx:get: other objects than the one that is shaped
+    SLD_NEED_SECRETS, // secret_ref in its schema
+    SLD_NEED_COUNT
+};
+// "objects", ..., and a few words for people.
+const char *sld_need_name(enum sld_need n);
+const char *sld_need_about(enum sld_need n);
+
 struct sld_conf; // schema.h
 
 struct sld_plugin_info {
     struct sld_str name, version, summary; // as the plugin says
     struct sld_str origin;                 // where it was read
     unsigned hooks;                        // bit per sld_hook
+    unsigned needs;                        // bit per sld_need
     const struct sld_conf *conf;           // of its configuration; a record
 };
 

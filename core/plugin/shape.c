@@ -130,6 +130,8 @@ static int context_get(lua_State *L)
     struct call *c = check_context(L);
     luaL_checkstring(L, 2);
     luaL_checkstring(L, 3);
+    if (!(c->plugin->info.needs & (1U << SLD_NEED_OBJECTS)))
+        pl_error(L, "ctx:get reads other objects: add needs = {\"objects\"} to the plugin's table");
     const struct sld_kind_info *kind = sld_kind_find(pl_str(L, 2));
     if (!kind)
         pl_error(L, "there is no kind '%.*s'", SLD_FMT(pl_str(L, 2)));

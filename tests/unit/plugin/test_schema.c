@@ -7,7 +7,7 @@
 static const char plugin_text[] =
     "local s = require 'solder.schema'\n"
     "return {\n"
-    "  api = 1, name = 'try', version = '1.2.0', summary = 'tries',\n"
+    "  api = 1, name = 'try', version = '1.2.0', summary = 'tries', needs = {'secrets'},\n"
     "  schema = s.record({\n"
     "    header = s.header_name{default = 'x-tenant', doc = 'The header.'},\n"
     "    ttl = s.duration{min = '1s', max = '1h', default = '5m'},\n"
@@ -195,7 +195,7 @@ static void printed(void **state)
 {
     (void)state;
     struct sld_plugin *p = load_plugin(
-        "local s = require 'solder.schema' return {api = 1, name = 'try', schema = s.record{"
+        "local s = require 'solder.schema' return {api = 1, name = 'try', needs = {'secrets'}, schema = s.record{"
         "a = s.string{required = true, pattern = 'x+', doc = 'An a.'}, n = s.list(s.integer{min = 1}, {max = 3, default = {1, 2}}), "
         "e = s.enum{'x', 'y'}, k = s.secret_ref{}, m = s.map(s.record{d = s.duration{default = '1s', min = '1s', example = '2s'}})}}");
     struct sld_buf b;

@@ -9,7 +9,7 @@
 
 static const char shaper[] =
     "local s = require 'solder.schema'\n"
-    "return {api = 1, name = 'try', schema = s.record{to = s.string{default = '3s'}, fail = s.string{}, loop = s.boolean{}, "
+    "return {api = 1, name = 'try', needs = {'objects', 'secrets'}, schema = s.record{to = s.string{default = '3s'}, fail = s.string{}, loop = s.boolean{}, "
     "  key = s.secret_ref{}, read = s.resource_ref{}},\n"
     "check = function(conf, fail) if conf.to == '0s' then fail('to', 'must last') end end,\n"
     "shape_route = function(conf, route, ctx)\n"
@@ -185,6 +185,17 @@ static void a_listener_is_shaped(void **state)
     world_destroy(w);
 }
 
+static void what_is_not_declared_is_not_there(void **state)
+{
+    (void)state;
+    struct world *w = option_world();
+    set_plugin(w, "try", "return {api = 1, name = 'try', shape_route = function(conf, route, ctx) ctx:get('Upstream', 'a') end}");
+    put(w, UPSTREAM("a") ONE(CONF("{}")));
+    assert_has(finding(w, VS_KEY("v"), SLD_PLUGIN_FAILED, SLD_ERROR, "virtualHost.routes[0].options.extensions.configs.try")->message.p,
+               "plugin.lua:1: ctx:get reads other objects: add needs = {\"objects\"}");
+    world_destroy(w);
+}
+
 static void reads_are_recorded(void **state)
 {
     (void)state;
@@ -262,6 +273,7 @@ int main(void)
         WORLD_TEST(a_failing_hook_costs_its_route),
         WORLD_TEST(a_virtual_host_configures_its_routes),
         WORLD_TEST(a_listener_is_shaped),
+        WORLD_TEST(what_is_not_declared_is_not_there),
         WORLD_TEST(reads_are_recorded),
         WORLD_TEST(a_secret_stays_one),
         WORLD_TEST(a_new_version_runs_where_it_is_used),

@@ -1,0 +1,224 @@
+// Reads what lua_dump writes of a function: the form of Lua 5.4, whose makers keep it for all of 5.4. Only our own
+// compiler's output comes here, so what does not look like it is a bug of ours.
+#include "plugin/bytecode.h"
+
+#include <stdlib.h>
+
+enum { DUMP_MAX = 32 << 20, HEAD = 4 + 1 + 1 + 6 + 3 + 8 + 8 };
+enum { OP_GETTABUP = 11, OP_GETFIELD = 14, OP_SETTABUP = 15, OP_SETFIELD = 18, OP_SELF = 20, OP_VARARGPREP = 81 };
+enum { T_INTEGER = 0x03, T_SHORT = 0x04, T_FLOAT = 0x13, T_LONG = 0x14 };
+enum { LINE_ABSOLUTE = -0x80 };
+
+struct reading {
+    struct sld_arena *a;
+    const unsigned char *p, *end;
+    struct pl_chunk *chunk;
+};
+
+// One function while it is read.
+struct body {
+    struct pl_function *fn;
+    const unsigned char *code;
+    size_t code_count;
+    struct sld_str *constants; // absent where it is no string
+    size_t constant_count;
+    int *lines; // per instruction
+    bool *env;  // per upvalue: it is the environment
+    size_t upvalue_count;
+};
+
+static unsigned byte(struct reading *r)
+{
+    SLD_INV(r->p < r->end);
+    return *r->p++;
+}
+
+static const unsigned char *skip(struct reading *r, size_t n)
+{
+    SLD_INV((size_t)(r->end - r->p) >= n);
+    const unsigned char *at = r->p;
+    r->p += n;
+    return at;
+}
+
+static size_t number(struct reading *r)
+{
+    size_t n = 0;
+    unsigned b;
+    do {
+        b = byte(r);
+        n = n << 7 | (b & 0x7f);
+    } while (!(b & 0x80));
+    return n;
+}
+
+static struct sld_str string(struct reading *r)
+{
+    size_t n = number(r);
+    return n ? sld_str_n((const char *)skip(r, n - 1), n - 1) : SLD_STR_NONE;
+}
+
+static void read_constants(struct reading *r, struct body *b)
+{
+    b->constant_count = number(r);
+    b->constants = SLD_ARENA_ARRAY(r->a, struct sld_str, b->constant_count + 1);
+    for (size_t i = 0; i < b->constant_count; i++) {
+        unsigned type = byte(r);
+        if (type == T_SHORT || type == T_LONG)
+            b->constants[i] = string(r);
+        else if (type == T_FLOAT || type == T_INTEGER)
+            skip(r, 8);
+    }
+}
+
+// The lines of instructions are told as differences, with whole numbers in between.
+static void read_lines(struct reading *r, struct body *b)
+{
+    size_t n = number(r);
+    const unsigned char *steps = skip(r, n);
+    size_t marks = number(r);
+    int line = b->fn->first;
+    b->lines = SLD_ARENA_ARRAY(r->a, int, b->code_count + 1);
+    size_t at = 0;
+    for (size_t m = 0; m <= marks; m++) {
+        size_t until = m < marks ? number(r) : n;
+        for (; at < until; at++) {
+            line += (signed char)steps[at];
+            b->lines[at] = line;
+        }
+        if (m < marks) {
+            SLD_INV((signed char)steps[at] == LINE_ABSOLUTE);
+            line = (int)number(r);
+            b->lines[at++] = line;
+        }
+    }
+}
+
+static void read_names(struct reading *r, struct body *b)
+{
+    for (size_t n = number(r); n; n--) { // local variables
+        string(r);
+        number(r);
+        number(r);
+    }
+    size_t n = number(r);
+    b->env = SLD_ARENA_ARRAY(r->a, bool, b->upvalue_count + 1);
+    for (size_t i = 0; i < n; i++)
+        b->env[i] = sld_str_eq(string(r), SLD_STR("_ENV"));
+}
+
+// ---- Instructions ----
+
+struct step {
+    unsigned op, a, b, c;
+};
+
+static struct step step_at(const struct body *b, size_t i)
+{
+    const unsigned char *p = b->code + i * 4;
+    uint32_t w = (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+    return (struct step){w & 0x7f, w >> 7 & 0xff, w >> 16 & 0xff, w >> 24};
+}
+
+static struct sld_str constant(const struct body *b, unsigned i)
+{
+    return i < b->constant_count ? b->constants[i] : SLD_STR_NONE;
+}
+
+// Whether OP puts something into register A: not stores, metamethods of operators, tests, jumps, returns, what walks
+// loops, and what only goes with its neighbour.
+static bool assigns(unsigned op)
+{
+    return op != 10 && (op < 15 || op > 18) && (op < 46 || op > 48) && (op < 54 || op > 66) && (op < 69 || op > 78) && op < 81;
+}
+
+static void add(struct reading *r, struct body *b, struct pl_lookup l, size_t i)
+{
+    l.line = b->lines[i];
+    l.function = b->fn;
+    SLD_PUSH(r->a, r->chunk->lookups, r->chunk->lookup_count, l);
+}
+
+static void look_at(struct reading *r, struct body *b, size_t i)
+{
+    struct step s = step_at(b, i), next = i + 1 < b->code_count ? step_at(b, i + 1) : (struct step){0};
+    struct pl_lookup l = {.global = true};
+    if (assigns(s.op) && s.a < b->fn->params)
+        b->fn->reassigned[s.a] = true;
+    if (s.op == OP_GETTABUP && b->env[s.b]) {
+        l.name = constant(b, s.c);
+        if ((next.op == OP_GETFIELD || next.op == OP_SELF) && next.b == s.a)
+            l.field = constant(b, next.c);
+        add(r, b, l, i);
+    } else if (s.op == OP_SETTABUP && b->env[s.a]) {
+        l.name = constant(b, s.b);
+        l.write = true;
+        add(r, b, l, i);
+    } else if ((s.op == OP_GETFIELD || s.op == OP_SELF) && s.b < b->fn->params) {
+        add(r, b, (struct pl_lookup){.name = constant(b, s.c), .param = s.b}, i);
+    } else if (s.op == OP_SETFIELD && s.a < b->fn->params) {
+        add(r, b, (struct pl_lookup){.name = constant(b, s.b), .param = s.a, .write = true}, i);
+    }
+}
+
+static void read_function(struct reading *r)
+{
+    struct body b = {.fn = SLD_ARENA_NEW(r->a, struct pl_function)};
+    string(r); // the source
+    b.fn->first = (int)number(r);
+    b.fn->last = (int)number(r);
+    b.fn->params = byte(r);
+    skip(r, 2); // varargs, size of the stack
+    b.fn->reassigned = SLD_ARENA_ARRAY(r->a, bool, b.fn->params + 1);
+    b.code_count = number(r);
+    b.code = skip(r, b.code_count * 4);
+    read_constants(r, &b);
+    b.upvalue_count = number(r);
+    skip(r, b.upvalue_count * 3);
+    for (size_t n = number(r); n; n--)
+        read_function(r);
+    read_lines(r, &b);
+    read_names(r, &b);
+    for (size_t i = 0; i < b.code_count; i++) {
+        look_at(r, &b, i);
+        // The return behind the last statement is nobody's line.
+        if (i + 1 < b.code_count && step_at(&b, i).op != OP_VARARGPREP)
+            SLD_PUSH(r->a, r->chunk->lines, r->chunk->line_count, b.lines[i]);
+    }
+}
+
+static int by_number(const void *x, const void *y)
+{
+    return *(const int *)x - *(const int *)y;
+}
+
+static int write(lua_State *L, const void *p, size_t n, void *ud)
+{
+    (void)L;
+    sld_buf_add(ud, sld_str_n(p, n));
+    return 0;
+}
+
+void pl_chunk_read(lua_State *L, struct sld_arena *a, struct sld_str file, struct pl_chunk *out)
+{
+    struct sld_buf b;
+    sld_buf_init(&b, DUMP_MAX);
+    *out = (struct pl_chunk){.file = file};
+    lua_dump(L, write, &b, 0);
+    lua_pop(L, 1);
+    if (!b.full) {
+        struct sld_str text = sld_arena_str(a, sld_buf_str(&b)); // names point into it
+        struct reading r = {.a = a, .p = (const unsigned char *)text.p, .end = (const unsigned char *)text.p + text.n, .chunk = out};
+        skip(&r, HEAD + 1);
+        read_function(&r);
+    }
+    sld_buf_fini(&b);
+    size_t n = 0;
+    if (out->line_count)
+        qsort(out->lines, out->line_count, sizeof(int), by_number);
+    for (size_t i = 0; i < out->line_count; i++) {
+        if (!n || out->lines[n - 1] != out->lines[i])
+            out->lines[n++] = out->lines[i];
+    }
+    out->line_count = n;
+}

@@ -1,0 +1,35 @@
+// Private to the room: what a compiled chunk says of its text: which lines run, which names it looks up.
+#pragma once
+
+#include "base/base.h"
+#include "plugin/inside.h"
+
+// One function of a chunk.
+struct pl_function {
+    int first, last; // lines; 0, 0: the chunk itself
+    unsigned params;
+    bool *reassigned; // per parameter: it does not keep its argument
+};
+
+// A name that is looked up.
+struct pl_lookup {
+    int line;
+    bool global;    // NAME is a global; else a field, or method, of parameter PARAM
+    bool write;
+    unsigned param; // of FUNCTION, from 0
+    const struct pl_function *function;
+    struct sld_str name;
+    struct sld_str field; // of the global, where the next step takes one; or absent
+};
+
+// A chunk. In an arena.
+struct pl_chunk {
+    struct sld_str file;
+    struct pl_lookup *lookups;
+    size_t lookup_count;
+    int *lines; // that have something to run, sorted, each once
+    size_t line_count;
+};
+
+// Reads the function on top of the stack, in arena A; pops it.
+void pl_chunk_read(lua_State *L, struct sld_arena *a, struct sld_str file, struct pl_chunk *out);

@@ -1,0 +1,123 @@
+"""What an author of plugins does at a shell, with no server and no container."""
+
+import json
+
+import pytest
+
+from harness import cli
+
+DOC = """apiVersion: gateway.solo.io/v1
+kind: VirtualService
+metadata: {name: shop, namespace: gloo-system}
+spec:
+  virtualHost:
+    domains: ["*"]
+    routes:
+    - matchers: [{prefix: /a}]
+      directResponseAction: {status: 200}
+      options:
+        extensions:
+          configs:
+            tenant: {value: hello}
+    - matchers: [{prefix: /}]
+      directResponseAction: {status: 200}
+"""
+
+
+@pytest.fixture
+def made(tmp_path):
+    assert cli("plugin", "new", "tenant", cwd=tmp_path).returncode == 0
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/vs.yaml").write_text(DOC)
+    return tmp_path
+
+
+def test_new_makes_a_plugin_that_is_right(tmp_path):
+    done = cli("plugin", "new", "sub/tenant", cwd=tmp_path)
+    assert done.returncode == 1 and "sub/tenant" in done.stderr
+    done = cli("plugin", "new", "tenant", cwd=tmp_path)
+    files = ["tenant/plugin.lua", "tenant/README.md", "tenant/spec/plugin_spec.lua"]
+    assert (done.returncode, done.stdout.split(), done.stderr) == (0, files, "")
+    assert '@' not in "".join((tmp_path / f).read_text() for f in files)
+    done = cli("plugin", "check", "tenant", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert cli("plugin", "check", cwd=tmp_path / "tenant").returncode == 0
+    # What is there stays.
+    (tmp_path / "tenant/plugin.lua").write_text("mine")
+    done = cli("plugin", "new", "tenant", cwd=tmp_path)
+    assert done.returncode == 1 and "is there already" in done.stderr
+    assert (tmp_path / "tenant/plugin.lua").read_text() == "mine"
+    for name in "Tenant", "9x", "a_b", "-a", "a" * 64, ".":
+        done = cli("plugin", "new", "--", name, cwd=tmp_path)
+        assert done.returncode == 2 and "a plugin's name is made of" in done.stderr, name
+
+
+def test_check_names_file_and_line(made):
+    plugin = made / "tenant/plugin.lua"
+    good = plugin.read_text()
+    line = next(n for n, text in enumerate(good.splitlines(), 1) if "table.insert" in text)
+    plugin.write_text(good.replace("conf.value", "conf.valeu"))
+    done = cli("plugin", "check", "tenant", cwd=made)
+    assert done.returncode == 1
+    assert done.stdout == (f"tenant/plugin.lua:{line}: error: the schema has no field 'valeu', so it is nil here; "
+                           "did you mean value?\n")
+    plugin.write_text(good.replace("  end,\n}", "}"))
+    done = cli("plugin", "check", "./tenant/", cwd=made)
+    assert done.returncode == 1 and "tenant/plugin.lua:" in done.stdout and "unexpected symbol near '}'" in done.stdout
+    assert cli("plugin", "check", "nothing", cwd=made).returncode == 2
+    assert cli("plugin", "check", "config", cwd=made).returncode == 2  # no plugin.lua
+    plugin.write_text(good)
+    assert cli("plugin", "check", "tenant", "nothing", cwd=made).returncode == 2
+
+
+def test_doc_is_made_of_the_schema(made):
+    done = cli("plugin", "doc", "tenant", cwd=made)
+    assert done.returncode == 0
+    assert done.stdout.startswith("# tenant\n\nAdds a header to the requests of a route.\n\nVersion 0.1.0.\n")
+    assert "- `value` (string, at most 200, required): What it says. Example: `\"hello\"`." in done.stdout
+    schema = json.loads(cli("plugin", "doc", "--schema", "tenant", cwd=made).stdout)
+    assert schema["required"] == ["value"] and schema["properties"]["header"]["default"] == "x-tenant"
+    (made / "tenant/plugin.lua").write_text("return 1")
+    done = cli("plugin", "doc", "tenant", cwd=made)
+    assert done.returncode == 1 and "it must return a table" in done.stderr
+
+
+def test_run_shows_what_the_plugin_changes(made):
+    done = cli("plugin", "run", "tenant", "config", cwd=made)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == (
+        "rds listener-::-8080-routes for gloo-system~gateway-proxy is changed\n"
+        '  + virtualHosts[0].routes[0].requestHeadersToAdd[0]: {"header":{"key":"x-tenant","value":"hello"}}\n')
+    assert done.stderr == "1 resources differ\n"
+    done = cli("plugin", "run", "-o", "json", "tenant", "config", cwd=made)
+    [one] = json.loads(done.stdout)
+    assert (one["type"], one["what"]) == ("rds", "changed") and one["changes"][0]["path"].endswith("requestHeadersToAdd[0]")
+    # A document that the plugin does not like: its finding, and the exit code.
+    (made / "config/vs.yaml").write_text(DOC.replace("value: hello", "valeu: hello"))
+    done = cli("plugin", "run", "tenant", "config", cwd=made)
+    assert done.returncode == 1 and 'did you mean "value"' in done.stderr
+    assert "config/vs.yaml:13:22: error SLD0101" in done.stderr
+    # Nothing of it: nothing differs.
+    (made / "config/vs.yaml").write_text(DOC.split("      options:")[0])
+    done = cli("plugin", "run", "tenant", "config", cwd=made)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "0 resources differ\n")
+    (made / "tenant/plugin.lua").write_text("return {")
+    done = cli("plugin", "run", "tenant", "config", cwd=made)
+    assert done.returncode == 1 and "plugin.lua:1:" in done.stderr
+
+
+def test_help_and_completion_know_the_commands():
+    for words in ("plugin", "--help"), ("help", "plugin"):
+        done = cli(*words)
+        assert done.returncode == 0 and "  new  " in done.stdout and "  check  " in done.stdout
+    for words in ("plugin", "run", "--help"), ("help", "plugin", "run"):
+        done = cli(*words)
+        assert done.returncode == 0 and done.stdout.startswith("solder plugin run [FLAGS] DIR PATH...")
+    done = cli("plugin")
+    assert done.returncode == 2 and "plugin needs a command" in done.stderr
+    done = cli("plugin", "nwe")
+    assert done.returncode == 2 and "there is no command plugin nwe" in done.stderr
+    done = cli("plugin", "new")
+    assert done.returncode == 2 and "usage: solder plugin new" in done.stderr
+    line = next(l for l in cli("completion", "bash").stdout.splitlines() if l.strip().startswith("plugin)"))
+    assert " new" in line and " --output" in line
