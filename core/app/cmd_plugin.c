@@ -12,6 +12,7 @@ static const struct sld_command *const subs[] = {
     &sld_cmd_plugin_doc,
     &sld_cmd_plugin_new,
     &sld_cmd_plugin_run,
+    &sld_cmd_plugin_test,
 };
 
 const struct sld_command sld_cmd_plugin = {

@@ -31,29 +31,6 @@ static void print_yaml(struct print *p, const struct sld_out *o)
     sld_out_print(&p->buf, o, SLD_TEXT_YAML);
 }
 
-static void print_json(struct print *p, const struct sld_out *o)
-{
-    char version[17];
-    sld_hash_text(o->content, version);
-    struct sld_json *j = &p->json;
-    sld_json_begin(j, '{');
-    sld_json_key(j, "type");
-    sld_json_str(j, sld_str_c(sld_out_type_name(o->type)));
-    sld_json_key(j, "role");
-    sld_json_str(j, o->view);
-    sld_json_key(j, "name");
-    sld_json_str(j, o->name);
-    sld_json_key(j, "version");
-    sld_json_str(j, sld_str_c(version));
-    sld_json_key(j, "resource");
-    struct sld_buf one;
-    sld_buf_init(&one, 64U << 20);
-    sld_out_print(&one, o, SLD_TEXT_JSON_COMPACT);
-    sld_json_raw(j, sld_buf_str(&one));
-    sld_buf_fini(&one);
-    sld_json_end(j, '}');
-}
-
 static void flush(struct print *p)
 {
     fwrite(p->buf.p, 1, p->buf.n, stdout);
@@ -67,7 +44,7 @@ static void on_out(const struct sld_out *o, void *arg)
         return;
     p->printed++;
     if (p->as_json)
-        print_json(p, o);
+        sld_offline_out_json(&p->json, o);
     else
         print_yaml(p, o);
     flush(p);

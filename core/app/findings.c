@@ -126,6 +126,37 @@ void sld_findings_print(const struct sld_findings *r, FILE *to)
     }
 }
 
+void sld_findings_list_json(const struct sld_findings *r, struct sld_json *j)
+{
+    sld_json_begin(j, '[');
+    for (size_t i = 0; i < r->count; i++) {
+        const struct sld_findings_line *l = &r->lines[i];
+        char code[16];
+        snprintf(code, sizeof(code), "SLD%04d", (int)l->code);
+        sld_json_begin(j, '{');
+        sld_json_key(j, "code");
+        sld_json_str(j, sld_str_c(code));
+        sld_json_key(j, "severity");
+        sld_json_str(j, sld_str_c(sld_severity_name(l->severity)));
+        sld_json_key(j, "origin");
+        sld_json_str(j, l->origin);
+        sld_json_key(j, "line");
+        sld_json_int(j, l->line);
+        sld_json_key(j, "column");
+        sld_json_int(j, l->column);
+        sld_json_key(j, "object");
+        sld_json_str(j, l->object);
+        sld_json_key(j, "path");
+        sld_json_str(j, l->path);
+        sld_json_key(j, "message");
+        sld_json_str(j, l->message);
+        sld_json_key(j, "remedy");
+        sld_json_str(j, sld_str_c(sld_code_remedy(l->code)));
+        sld_json_end(j, '}');
+    }
+    sld_json_end(j, ']');
+}
+
 void sld_findings_print_json(const struct sld_findings *r)
 {
     struct sld_buf b;
@@ -140,33 +171,7 @@ void sld_findings_print_json(const struct sld_findings *r)
     sld_json_key(&j, "warnings");
     sld_json_int(&j, (int64_t)r->warnings);
     sld_json_key(&j, "findings");
-    sld_json_begin(&j, '[');
-    for (size_t i = 0; i < r->count; i++) {
-        const struct sld_findings_line *l = &r->lines[i];
-        char code[16];
-        snprintf(code, sizeof(code), "SLD%04d", (int)l->code);
-        sld_json_begin(&j, '{');
-        sld_json_key(&j, "code");
-        sld_json_str(&j, sld_str_c(code));
-        sld_json_key(&j, "severity");
-        sld_json_str(&j, sld_str_c(sld_severity_name(l->severity)));
-        sld_json_key(&j, "origin");
-        sld_json_str(&j, l->origin);
-        sld_json_key(&j, "line");
-        sld_json_int(&j, l->line);
-        sld_json_key(&j, "column");
-        sld_json_int(&j, l->column);
-        sld_json_key(&j, "object");
-        sld_json_str(&j, l->object);
-        sld_json_key(&j, "path");
-        sld_json_str(&j, l->path);
-        sld_json_key(&j, "message");
-        sld_json_str(&j, l->message);
-        sld_json_key(&j, "remedy");
-        sld_json_str(&j, sld_str_c(sld_code_remedy(l->code)));
-        sld_json_end(&j, '}');
-    }
-    sld_json_end(&j, ']');
+    sld_findings_list_json(r, &j);
     sld_json_end(&j, '}');
     sld_buf_addc(&b, '\n');
     fwrite(b.p, 1, b.n, stdout);

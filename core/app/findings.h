@@ -32,6 +32,8 @@ struct sld_findings {
 void sld_findings_collect(struct sld_findings *r, const struct sld_offline *off);
 // "file:line:column: severity code: object: field: words", one a line.
 void sld_findings_print(const struct sld_findings *r, FILE *to);
+// The lines as a list of objects.
+void sld_findings_list_json(const struct sld_findings *r, struct sld_json *j);
 // All of it, on stdout.
 void sld_findings_print_json(const struct sld_findings *r);
 void sld_findings_fini(struct sld_findings *r);

@@ -391,3 +391,25 @@ void sld_offline_fini(struct sld_offline *o)
     sld_translate_destroy(o->translate);
     sld_arena_fini(&o->arena);
 }
+
+void sld_offline_out_json(struct sld_json *j, const struct sld_out *o)
+{
+    char version[17];
+    sld_hash_text(o->content, version);
+    sld_json_begin(j, '{');
+    sld_json_key(j, "type");
+    sld_json_str(j, sld_str_c(sld_out_type_name(o->type)));
+    sld_json_key(j, "role");
+    sld_json_str(j, o->view);
+    sld_json_key(j, "name");
+    sld_json_str(j, o->name);
+    sld_json_key(j, "version");
+    sld_json_str(j, sld_str_c(version));
+    sld_json_key(j, "resource");
+    struct sld_buf one;
+    sld_buf_init(&one, 64U << 20);
+    sld_out_print(&one, o, SLD_TEXT_JSON_COMPACT);
+    sld_json_raw(j, sld_buf_str(&one));
+    sld_buf_fini(&one);
+    sld_json_end(j, '}');
+}

@@ -42,5 +42,7 @@ struct sld_offline_options {
 SLD_NODISCARD enum sld_rc
 sld_offline_load(struct sld_offline *o, const struct sld_offline_options *opt, struct sld_err *err);
 void sld_offline_fini(struct sld_offline *o);
+// Writes O as an object: type, role, name, version, resource (secrets as ***).
+void sld_offline_out_json(struct sld_json *j, const struct sld_out *o);
 // What the origins of the documents of PATH begin with: the directory, for a file the one it lies in.
 struct sld_str sld_offline_source_name(const char *path);

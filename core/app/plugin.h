@@ -9,6 +9,7 @@ extern const struct sld_command sld_cmd_plugin_check;
 extern const struct sld_command sld_cmd_plugin_doc;
 extern const struct sld_command sld_cmd_plugin_new;
 extern const struct sld_command sld_cmd_plugin_run;
+extern const struct sld_command sld_cmd_plugin_test;
 
 // Reads the plugin at PATH ("." too), a folder or a file. A reference in *OUT; or words on stderr, and the exit code
 // of wrong usage.

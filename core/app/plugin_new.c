@@ -59,7 +59,7 @@ static const char spec_text[] =
     "  end)\n"
     "\n"
     "  t.it(\"wants a value\", function()\n"
-    "    t.expect_finding(shop \"{}\", \"@.value: it is required\")\n"
+    "    t.expect_finding(shop \"{}\", \"@.value: value must be set\")\n"
     "  end)\n"
     "end)\n";
 

@@ -32,3 +32,47 @@ void sld_plugin_faults_fini(struct sld_plugin_faults *f);
 void sld_plugin_print_manual(struct sld_buf *out, const struct sld_plugin *p);
 // The JSON Schema of P's configuration.
 void sld_plugin_print_schema(struct sld_buf *out, const struct sld_plugin *p);
+
+// ---- Specs ----
+
+// What a run of specs needs of the world.
+struct sld_spec_world {
+    // Translates the documents in TEXT with PLUGIN at Unix time NOW_S (0: the clock's): appends
+    // {"xds": [{type, role, name, resource}...], "findings": [{code, severity, object, path, message, line}...]}.
+    enum sld_rc (*translate)(void *user, struct sld_plugin *plugin, struct sld_str text, int64_t now_s, struct sld_buf *json,
+                             struct sld_err *err);
+    // Snapshot NAME (a-z, 0-9 and -) against TEXT: SLD_OK when it says the same, or does so now; SLD_CONFLICT with what it
+    // says in WAS; SLD_NOT_FOUND.
+    enum sld_rc (*snapshot)(void *user, struct sld_str name, struct sld_str text, struct sld_buf *was);
+    void *user;
+};
+
+// One test that ran.
+struct sld_spec_result {
+    struct sld_str file, name; // NAME is empty when the file itself did not load
+    bool ok;
+    struct sld_str words; // of the failure: "file:line: what"
+    uint64_t ns;
+};
+
+// Lines of one file of the plugin.
+struct sld_spec_cover {
+    struct sld_str file;
+    size_t count, ran;
+    const int *missed; // lines that did not run
+    size_t missed_count;
+};
+
+struct sld_spec_run {
+    const struct sld_spec_world *world;
+    const struct sld_plugin_limits *limits; // of the plugin; a test may take what loading may
+    struct sld_str filter;                  // only tests whose name has it; absent: all
+    void (*on_result)(void *user, const struct sld_spec_result *r); // strings are borrowed
+    void (*on_cover)(void *user, const struct sld_spec_cover *c);   // NULL: lines are not looked at
+    void *user;
+};
+
+// Runs the specs (spec/*_spec.lua) of the plugin in folder PATH, each file in a state of its own, and tells of each test.
+// SLD_INVALID: the plugin does not load; SLD_NOT_FOUND: there is no spec; else as sld_plugin_bundle_read. Failed
+// tests are no error.
+SLD_NODISCARD enum sld_rc sld_plugin_test(struct sld_str path, const struct sld_spec_run *run, struct sld_err *err);

@@ -1,5 +1,5 @@
 // The files of a plugin: read once, so that a version is what it is whatever happens on disk.
-#include "plugin/plugin.h"
+#include "plugin/inside.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -82,6 +82,7 @@ struct sld_str sld_plugin_bundle_file(const struct sld_plugin_bundle *b, struct 
 
 struct reading {
     struct sld_plugin_bundle *b;
+    bool specs; // those too
     size_t bytes;
     struct sld_err *err;
 };
@@ -134,7 +135,7 @@ static enum sld_rc read_entry(struct reading *r, int dir, const char *below, con
         return SLD_OK;
     if ((size_t)snprintf(path, sizeof(path), "%s%s%s", below, below[0] ? "/" : "", name) >= sizeof(path))
         return sld_err_set(r->err, SLD_LIMIT, "%s: the path is too long", name);
-    bool folder = S_ISDIR(st.st_mode) && strcmp(path, "spec") != 0;
+    bool folder = S_ISDIR(st.st_mode) && (r->specs || strcmp(path, "spec") != 0);
     if (!folder && !(S_ISREG(st.st_mode) && is_lua(name)))
         return SLD_OK;
     int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | (folder ? O_DIRECTORY | O_NOFOLLOW : 0));
@@ -174,9 +175,14 @@ static struct sld_str name_of(struct sld_str path)
 
 enum sld_rc sld_plugin_bundle_read(struct sld_str path, struct sld_plugin_bundle **out, struct sld_err *err)
 {
+    return pl_bundle_read(path, false, out, err);
+}
+
+enum sld_rc pl_bundle_read(struct sld_str path, bool specs, struct sld_plugin_bundle **out, struct sld_err *err)
+{
     struct sld_arena a = {0};
     char *cpath = sld_arena_cstr(&a, path);
-    struct reading r = {.b = create(name_of(path), path), .err = err};
+    struct reading r = {.b = create(name_of(path), path), .specs = specs, .err = err};
     struct stat st;
     enum sld_rc rc = SLD_OK;
     int fd = open(cpath, O_RDONLY | O_CLOEXEC);

@@ -1,7 +1,7 @@
 // A Lua state with ceilings. Three things watch: the allocator counts bytes, a hook counts
 // instructions and looks at the clock, and what works in C pays in advance (pl_spend). A ceiling that
 // was reached is remembered until the call ends, so that no pcall, coroutine or __close can go on.
-#include "plugin/inside.h"
+#include "plugin/kit.h"
 
 #include <stdio.h>
 
@@ -106,7 +106,10 @@ static void look(lua_State *L)
 
 static void on_count(lua_State *L, lua_Debug *ar)
 {
-    (void)ar;
+    if (ar->event == LUA_HOOKLINE) {
+        pl_cover_line(pl_host_of(L)->cover, L, ar);
+        return;
+    }
     pl_host_of(L)->steps -= HOOK_EVERY;
     luaL_checkstack(L, 8, NULL);
     look(L);
@@ -189,7 +192,7 @@ static void begin(struct pl_host *h, enum pl_phase phase)
     h->deadline_ns = sld_mono_ns() + (uint64_t)(load ? h->limits.load_ms : h->limits.call_ms) * 1000000;
     h->call++;
     h->trace[0] = 0;
-    lua_sethook(h->L, on_count, LUA_MASKCOUNT, HOOK_EVERY);
+    lua_sethook(h->L, on_count, LUA_MASKCOUNT | (h->cover ? LUA_MASKLINE : 0), HOOK_EVERY);
 }
 
 static enum sld_rc failed(struct pl_host *h, int status, struct sld_err *err)

@@ -35,8 +35,14 @@ struct pl_host {
     unsigned lines;           // logged in this call
     uint64_t call;            // number of this call; what was lent to an earlier one is stale
     char trace[2048];         // the stack of the last error
+    struct pl_cover *cover;   // of kit.h: lines that run are marked there; NULL: not
     lua_CFunction table_fns[8], close; // of the standard library
 };
+
+// ---- bundle.c ----
+
+// sld_plugin_bundle_read; SPECS: spec/ is read too.
+SLD_NODISCARD enum sld_rc pl_bundle_read(struct sld_str path, bool specs, struct sld_plugin_bundle **out, struct sld_err *err);
 
 // ---- host.c ----
 

@@ -19,6 +19,9 @@ struct sld_plugin {
     struct sld_plugin_calls calls[SLD_HOOK_COUNT];
 };
 
+// sld_plugin_load, with the lines that run marked in COVER (NULL: not), which lives longer.
+SLD_NODISCARD enum sld_rc pl_plugin_load(struct sld_plugin_bundle *b, const struct sld_plugin_limits *limits,
+                                         struct pl_cover *cover, struct sld_plugin **out, struct sld_err *err);
 // Calls hook HOOK of P by FN, which pushes its arguments and calls the function that pl_push_hook
 // pushes. Counts, and puts "<plugin>: " in front of an error. (plugin.c)
 SLD_NODISCARD enum sld_rc pl_call_hook(struct sld_plugin *p, enum sld_hook hook, lua_CFunction fn, void *arg,

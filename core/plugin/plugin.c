@@ -192,13 +192,21 @@ static void plugin_free(struct sld_obj *o)
 enum sld_rc sld_plugin_load(struct sld_plugin_bundle *b, const struct sld_plugin_limits *limits, struct sld_plugin **out,
                             struct sld_err *err)
 {
+    return pl_plugin_load(b, limits, NULL, out, err);
+}
+
+enum sld_rc pl_plugin_load(struct sld_plugin_bundle *b, const struct sld_plugin_limits *limits, struct pl_cover *cover,
+                           struct sld_plugin **out, struct sld_err *err)
+{
     struct sld_plugin *p = SLD_NEW(struct sld_plugin);
     sld_obj_init(&p->obj, plugin_free, b->obj.hash);
     p->info.conf = &p->conf;
     p->info.origin = sld_arena_str(&p->arena, b->origin);
     enum sld_rc rc = pl_host_create(limits, b, &p->host, err);
-    if (!rc)
+    if (!rc) {
+        p->host->cover = cover;
         rc = pl_run(p->host, PL_LOAD, load, p, err);
+    }
     if (rc)
         SLD_UNREF(p);
     else

@@ -1,0 +1,106 @@
+// Specs with a world that is made up: what they get, what they give, and which lines count as run.
+#include "plugin/support.h"
+
+#include "plugin/author.h"
+#include "tree.h"
+
+struct seen {
+    struct sld_buf text; // "name:ok|words\n", "file count/ran missed...\n"
+    struct sld_buf asked; // what the world was asked
+};
+
+static enum sld_rc translate(void *user, struct sld_plugin *plugin, struct sld_str text, int64_t now_s, struct sld_buf *json,
+                             struct sld_err *err)
+{
+    struct seen *s = user;
+    sld_buf_addf(&s->asked, "%.*s %.*s %lld;", SLD_FMT(sld_plugin_info(plugin)->name), SLD_FMT(text), (long long)now_s);
+    if (sld_str_eq(text, SLD_STR("fails")))
+        return sld_err_set(err, SLD_IO, "the world is gone");
+    sld_buf_addz(json, "{\"xds\": [{\"type\": \"cds\", \"name\": \"c\", \"resource\": {\"connectTimeout\": \"5s\", \"port\": 80}}], \"findings\": []}");
+    return SLD_OK;
+}
+
+static enum sld_rc snapshot(void *user, struct sld_str name, struct sld_str text, struct sld_buf *was)
+{
+    struct seen *s = user;
+    sld_buf_addf(&s->asked, "%.*s=%.*s;", SLD_FMT(name), SLD_FMT(text));
+    sld_buf_addz(was, "other\n");
+    return sld_str_eq(name, SLD_STR("same")) ? SLD_OK : sld_str_eq(name, SLD_STR("new")) ? SLD_NOT_FOUND : SLD_CONFLICT;
+}
+
+static void on_result(void *user, const struct sld_spec_result *r)
+{
+    struct seen *s = user;
+    sld_buf_addf(&s->text, "%.*s:%s%.*s\n", SLD_FMT(r->name), r->ok ? "ok" : "", SLD_FMT(r->words));
+}
+
+static void on_cover(void *user, const struct sld_spec_cover *c)
+{
+    struct seen *s = user;
+    sld_buf_addf(&s->text, "%.*s %zu/%zu", SLD_FMT(c->file), c->ran, c->count);
+    for (size_t i = 0; i < c->missed_count; i++)
+        sld_buf_addf(&s->text, " %d", c->missed[i]);
+    sld_buf_addc(&s->text, '\n');
+}
+
+// Runs the plugin of the tree; WANT: all that was told; ASKED: of the world.
+static void expect(const char *filter, const char *want, const char *asked)
+{
+    struct seen s = {0};
+    char path[300];
+    struct sld_err err = {0};
+    struct sld_spec_world world = {translate, snapshot, &s};
+    struct sld_spec_run run = {.world = &world, .limits = &small, .filter = sld_str_c(filter), .on_result = on_result,
+                               .on_cover = filter ? NULL : on_cover, .user = &s};
+    sld_buf_init(&s.text, 10000);
+    sld_buf_init(&s.asked, 10000);
+    snprintf(path, sizeof(path), "%s/try", tree_root);
+    if (sld_plugin_test(sld_str_c(path), &run, &err))
+        fail_msg("%s", err.msg);
+    sld_buf_addc(&s.text, 0);
+    sld_buf_addc(&s.asked, 0);
+    assert_string_equal(s.text.p, want);
+    assert_string_equal(s.asked.p, asked);
+    sld_buf_fini(&s.text);
+    sld_buf_fini(&s.asked);
+}
+
+static void specs(void **state)
+{
+    (void)state;
+    tree_create();
+    tree_mkdir("try");
+    tree_mkdir("try/spec");
+    tree_write("try/plugin.lua", "local M = {}\nfunction M.never()\n  return 1\nend\nreturn {api = 1, name = 'try', check = M.never}\n");
+    tree_write("try/spec/a_spec.lua",
+               "local t = require 'solder.test'\n"
+               "t.it('world', function() t.expect_xds('docs', 'cds', 'c', {connect_timeout = '5s', port = 80}) end)\n"
+               "t.it('time', function() t.translate('docs', {now = 7}) end)\n"
+               "t.it('gone', function() t.translate('fails') end)\n"
+               "t.it('same', function() t.snapshot('x\\n\\n') end)\n"
+               "t.it('new', function() t.snapshot('x') end)\n"
+               "t.it('differs', function() t.snapshot('x') end)\n"
+               "t.it('unnamed', function() t.snapshot('x', '../..') end)\n"
+               "t.it('endless', function() while true do end end)\n"
+               "t.it('after', function() end)\n");
+    tree_write("try/spec/b_spec.lua", "error('at once')");
+    tree_write("try/spec/helper.lua", "error('nobody asks')");
+    expect(NULL,
+           "world:ok\ntime:ok\ngone:spec/a_spec.lua:4: the documents cannot be translated: the world is gone\nsame:ok\n"
+           "new:spec/a_spec.lua:6: there is no spec/snapshots/new.txt yet; solder plugin test --update takes it\n"
+           "differs:spec/a_spec.lua:7: it differs from spec/snapshots/differs.txt at line 1: \"x\" instead of \"other\"; solder plugin "
+           "test --update takes it anew\n"
+           "unnamed:spec/a_spec.lua:8: a snapshot needs a name with letters or digits\n"
+           "endless:spec/a_spec.lua:9: more than 2000000 steps; do less in one call, or raise the limit\nafter:ok\n"
+           ":spec/b_spec.lua:1: at once\n"
+           "plugin.lua 4/5 3\n",
+           "try docs 0;try docs 7;try fails 0;same=x\n;new=x\n;differs=x\n;");
+    expect("ti", "time:ok\n:spec/b_spec.lua:1: at once\n", "try docs 7;");
+    tree_destroy();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(specs)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
