@@ -11,6 +11,7 @@
 #include "xds/xds.h"
 
 struct sld_admin;
+struct sld_plugin_set; // of the plugin room
 
 // ---- Queries: from io to model and back ----
 
@@ -29,6 +30,7 @@ void sld_admin_memo_destroy(struct sld_admin_memo *m); // NULL is fine
 struct sld_admin_model {
     struct sld_translate *translate;
     const struct sld_intake *intake; // may be NULL
+    const struct sld_plugin_set *plugins; // may be NULL
     struct sld_admin_memo *memo;
     uint64_t index;          // see sld_admin_changed
     struct sld_str write_ns; // who reports in statuses

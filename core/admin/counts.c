@@ -203,4 +203,5 @@ void metrics_model(const struct sld_admin_model *m, const struct call *c, struct
     if (m->intake)
         put_intake(&out->body, m->intake);
     put_flow(&out->body, sld_translate_flow(m->translate), c->arena);
+    metrics_plugins(&out->body, m);
 }

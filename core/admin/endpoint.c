@@ -36,6 +36,8 @@ static const struct endpoint endpoints[] = {
       "one object with spec, status and findings; secrets as ***"},
      .watch = true,
      .model = v1_object},
+    {{"/v1/plugins", "", "plugins with their states, versions and what their hooks did"}, .model = v1_plugins},
+    {{"/v1/plugins/<name>", "", "one plugin, with its last errors and their stacks"}, .model = v1_plugin},
     {{"/v1/secrets", "", "secrets, tokens and leases that sources hold, with versions and expiries; never a value"},
      .io = v1_secrets},
     {{"/v1/sources", "", "where configuration comes from, and whether it can be read"},

@@ -244,6 +244,10 @@ struct sld_node *resource_tree(struct sld_arena *a, const struct sld_admin_model
 void v1_objects(const struct sld_admin_model *m, const struct call *c, struct answer *out);
 void v1_object(const struct sld_admin_model *m, const struct call *c, struct answer *out);
 void v1_findings(const struct sld_admin_model *m, const struct call *c, struct answer *out);
+// plugin.c
+void v1_plugin(const struct sld_admin_model *m, const struct call *c, struct answer *out);
+void v1_plugins(const struct sld_admin_model *m, const struct call *c, struct answer *out);
+void metrics_plugins(struct sld_buf *b, const struct sld_admin_model *m);
 void v1_graph(const struct sld_admin_model *m, const struct call *c, struct answer *out);
 void v1_explain(const struct sld_admin_model *m, const struct call *c, struct answer *out);
 void v1_views(const struct sld_admin_model *m, const struct call *c, struct answer *out);

@@ -3,6 +3,7 @@
 
 #include "app/client.h"
 #include "app/commands.h"
+#include "app/plugin_state.h"
 #include "model/model.h"
 
 static struct sld_str text(const struct sld_node *n, const char *key)
@@ -65,6 +66,8 @@ static int run(struct sld_args *args)
     const struct sld_kind_info *k = sld_kind_find(sld_str_c(args->pos[0]));
     if (!k)
         return sld_unknown_kind(args->pos[0]);
+    if (k->kind == SLD_KIND_PLUGIN)
+        return sld_describe_plugin(args, sld_str_c(args->pos[1]));
     const char *given = sld_args_get(args, "namespace");
     struct sld_str ns = sld_str_c(given ? given : "gloo-system");
     struct sld_arena a = {0};

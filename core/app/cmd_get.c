@@ -6,6 +6,7 @@
 #include "app/client.h"
 #include "app/commands.h"
 #include "app/get.h"
+#include "app/plugin_state.h"
 #include "app/table.h"
 #include "model/model.h"
 
@@ -274,6 +275,8 @@ static int run(struct sld_args *args)
     if (sld_args_has(args, "from"))
         return sld_get_stored(args, g.kind, name.p && !g.ns.n ? SLD_STR("gloo-system") : g.ns, name,
                               g.format);
+    if (g.kind && g.kind->kind == SLD_KIND_PLUGIN && g.format == SLD_GET_TABLE)
+        return sld_get_plugins(args, name);
     int code = args->pos_count > 1 ? one(&g, sld_str_c(args->pos[1])) : list(&g);
     sld_arena_fini(&g.arena);
     return code;
@@ -303,7 +306,8 @@ const struct sld_command sld_cmd_get = {
     .help = "Shows resources and their statuses, as a running server has them.",
     .more = "KIND is a kind, its plural or short name (vs, rt, us, ug, gw), or all.\n"
             "solder get vs\nsolder get upstream petstore -n gloo-system -o yaml\n"
-            "solder get secrets    (with versions and expiries, tokens and leases; never a value)\n\n"
+            "solder get secrets    (with versions and expiries, tokens and leases; never a value)\n"
+            "solder get plugins    (their states, versions, calls and errors; with -o their documents)\n\n"
             "Exit code 0: shown; 1: not there, or no answer; 2: wrong usage.",
     .flags = flags,
     .flag_count = SLD_ARRAY_LEN(flags),

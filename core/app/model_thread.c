@@ -75,7 +75,7 @@ struct sld_model_thread {
     pthread_t thread;
     struct sld_intake *intake;
     struct sld_translate *translate;
-    struct sld_plugins *plugins; // NULL: none
+    struct sld_plugin_set *plugins;
     struct sld_object *settings_file; // --settings
     struct sld_object *settings;      // the resource in use
     struct sld_arena_obj *in_force;   // both merged: Gloo__Settings
@@ -193,6 +193,7 @@ static void on_object(void *user, struct sld_ident id, struct sld_raw *raw)
         sld_translate_set_now(m->translate, sld_wall_ms() / 1000);
     model_places_moved(&m->places, m->translate, id, raw);
     sld_translate_set(m->translate, id, raw);
+    sld_plugin_set_touch(m->plugins, id, raw != NULL);
     if (!raw && m->opt.state)
         sld_state_forget(m->opt.state, id);
 }
@@ -464,7 +465,9 @@ static void on_idle(void *user)
     m->was_all |= all;
     m->ready = m->ready || all || (m->serve_restored && m->any_restored);
     bool hold = !m->ready && !complete && now < m->held_ns;
-    arm(m, now, due, hold ? m->held_ns : 0);
+    sld_plugin_set_settle(m->plugins);
+    uint64_t rest = sld_plugin_set_watch(m->plugins, now);
+    arm(m, now, rest && (!due || rest < due) ? rest : due, hold ? m->held_ns : 0);
     if (hold)
         return;
     m->held_ns = now + HOLD_NS;
@@ -483,6 +486,8 @@ static void on_idle(void *user)
     struct sld_translate_result r = {0};
     if (pending)
         sld_translate_run(m->translate, &r);
+    if (pending && sld_plugin_set_watch(m->plugins, now) && sld_translate_pending(m->translate))
+        sld_timer_start(m->tick, 0); // a plugin was suspended by what this round showed
     log_statuses(m, &r);
     if (r.status_count || r.accept_count || r.out_count)
         m->index++;
@@ -592,40 +597,16 @@ static void source_told(struct sld_model_thread *m, struct sld_str source,
 
 // ---- Plugins ----
 
-static void on_plugin(void *user, struct sld_str name, struct sld_plugin_slot *slot)
+static void touch_plugins(struct sld_model_thread *m, const struct sld_raw *raw)
 {
-    struct sld_model_thread *m = user;
-    sld_translate_set_plugin(m->translate, name, slot);
-    if (!slot)
-        SLD_LOG(SLD_INFO, "app", "plugin_gone", SLD_KS("plugin", name));
-    else if (slot->plugin)
-        SLD_LOG(SLD_INFO, "app", "plugin_loaded", SLD_KS("plugin", name),
-                SLD_KS("version", sld_plugin_info(slot->plugin)->version));
-    else
-        SLD_LOG(SLD_LOG_ERROR, "app", "plugin_broken", SLD_KS("plugin", name), SLD_KS("msg", slot->error));
-}
-
-static void on_plugin_problem(void *user, struct sld_str name, struct sld_str words)
-{
-    (void)user;
-    SLD_LOG(SLD_LOG_ERROR, "app", "plugin_refused", SLD_KS("plugin", name), SLD_KS("error", words),
-            SLD_KC("msg", "the new version could not be loaded; the one before goes on"));
+    sld_plugin_set_touch(m->plugins, (struct sld_ident){raw->kind, raw->ns, raw->name}, true);
 }
 
 static void read_plugins(struct sld_model_thread *m)
 {
     struct sld_err err = {0};
-    if (m->plugins && sld_plugins_reread(m->plugins, &err))
+    if (sld_plugin_set_reread(m->plugins, &err))
         SLD_LOG(SLD_LOG_ERROR, "app", "plugins_unreadable", SLD_KC("msg", err.msg));
-}
-
-static void start_plugins(struct sld_model_thread *m)
-{
-    struct sld_plugins_events ev = {.on_plugin = on_plugin, .on_problem = on_plugin_problem, .user = m};
-    if (!m->opt.plugins)
-        return;
-    m->plugins = sld_plugins_create(sld_str_c(m->opt.plugins), &sld_plugin_limits_default, &ev);
-    read_plugins(m);
 }
 
 static void source_gone(struct sld_model_thread *m, struct sld_str source)
@@ -650,6 +631,7 @@ static void letter_run(struct sld_message *msg)
     case RESTORE:
         m->any_restored = true;
         sld_translate_restore(m->translate, (struct sld_raw *)l->object);
+        touch_plugins(m, (struct sld_raw *)l->object);
         sld_intake_restore(m->intake, source, (struct sld_raw *)l->object);
         break;
     case RESTORE_REFUSAL: {
@@ -932,7 +914,8 @@ struct sld_model_thread *sld_model_thread_start(struct sld_loop *io,
     };
     m->translate = sld_translate_create(&to);
     sld_translate_settings_in_use(m->translate, o->settings_key);
-    start_plugins(m);
+    m->plugins = sld_plugin_set_create(m->translate, o->plugins);
+    read_plugins(m);
     struct sld_intake_options in = o->intake;
     in.default_ns = o->default_ns;
     struct sld_intake_events ev = {.on_object = on_object,
@@ -960,7 +943,7 @@ void sld_model_thread_stop(struct sld_model_thread *m)
     sld_loop_destroy(m->loop);
     sld_intake_destroy(m->intake);
     sld_translate_destroy(m->translate);
-    sld_plugins_destroy(m->plugins);
+    sld_plugin_set_destroy(m->plugins);
     SLD_UNREF(m->settings);
     SLD_UNREF(m->settings_file);
     SLD_UNREF(m->in_force);
@@ -992,6 +975,11 @@ struct sld_translate *sld_model_thread_translate(struct sld_model_thread *m)
 struct sld_intake *sld_model_thread_intake(struct sld_model_thread *m)
 {
     return m->intake;
+}
+
+const struct sld_plugin_set *sld_model_thread_plugin_set(const struct sld_model_thread *m)
+{
+    return m->plugins;
 }
 
 uint64_t sld_model_thread_index(const struct sld_model_thread *m)

@@ -9,6 +9,7 @@
 #include "xds/xds.h"
 
 struct sld_model_thread;
+struct sld_plugin_set;
 
 // What the source keeps that the document of object ID lies in (unit PATH) is to know: its status
 // changed, or (STATUS NULL) it is not there any more.
@@ -88,6 +89,7 @@ struct sld_loop *sld_model_thread_loop(struct sld_model_thread *m);
 // On the model thread only.
 struct sld_translate *sld_model_thread_translate(struct sld_model_thread *m);
 struct sld_intake *sld_model_thread_intake(struct sld_model_thread *m);
+const struct sld_plugin_set *sld_model_thread_plugin_set(const struct sld_model_thread *m);
 uint64_t sld_model_thread_index(const struct sld_model_thread *m);
 
 // ---- From io ---- [io]

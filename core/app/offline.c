@@ -19,6 +19,7 @@ struct load {
     struct sld_str default_ns;
     bool adopt;             // settings' solder.adoptDiscovered
     struct sld_map sources; // that were told
+    struct sld_plugin_set *plugins;
 };
 
 static void on_put(void *user, struct sld_str path, struct sld_blob *bytes, bool settled)
@@ -61,6 +62,7 @@ static void on_object(void *user, struct sld_ident id, struct sld_raw *raw)
     else
         l->o->documents--;
     sld_translate_set(l->o->translate, id, raw);
+    sld_plugin_set_touch(l->plugins, id, raw != NULL);
 }
 
 static void on_problems(void *user)
@@ -141,6 +143,7 @@ static void on_document(const struct sld_store_doc *doc, void *arg)
         struct sld_str origin = sld_arena_fmt(&a, "%.*s/%.*s", SLD_FMT(l->source), SLD_FMT(key));
         struct sld_raw *raw = sld_raw_create(doc->id, doc->text, 1, -1, origin, &place);
         sld_translate_restore(l->o->translate, raw);
+        sld_plugin_set_touch(l->plugins, doc->id, true);
         SLD_UNREF(raw);
     }
     put_text(l, key, doc->text);
@@ -278,30 +281,14 @@ static enum sld_rc read_services(struct load *l, const struct sld_offline_option
     return opt->services ? sld_discovery_read(sld_str_c(opt->services), &ev, err) : SLD_OK;
 }
 
-static void on_plugin(void *user, struct sld_str name, struct sld_plugin_slot *slot)
-{
-    struct load *l = user;
-    sld_translate_set_plugin(l->o->translate, name, slot);
-}
-
-static void on_plugin_problem(void *user, struct sld_str name, struct sld_str words)
-{
-    (void)user;
-    (void)name;
-    (void)words;
-}
-
 // Plugins are there before the documents that name them.
 static enum sld_rc read_plugins(struct load *l, const struct sld_offline_options *opt, struct sld_err *err)
 {
+    l->plugins = sld_plugin_set_create(l->o->translate, opt->plugins);
     if (opt->plugin)
         sld_translate_set_plugin(l->o->translate, opt->plugin_name, opt->plugin);
-    if (!opt->plugins)
-        return SLD_OK;
-    struct sld_plugins_events ev = {.on_plugin = on_plugin, .on_problem = on_plugin_problem, .user = l};
-    struct sld_plugins *p = sld_plugins_create(sld_str_c(opt->plugins), &sld_plugin_limits_default, &ev);
-    enum sld_rc rc = sld_plugins_reread(p, err);
-    sld_plugins_destroy(p);
+    enum sld_rc rc = sld_plugin_set_reread(l->plugins, err);
+    sld_plugin_set_settle(l->plugins);
     return rc;
 }
 
@@ -327,6 +314,7 @@ static void start(struct load *l, const struct sld_offline_options *opt)
 
 static void stop(struct load *l)
 {
+    sld_plugin_set_destroy(l->plugins);
     sld_intake_destroy(l->o->intake);
     sld_translate_destroy(l->o->translate);
     l->o->documents = 0;
@@ -379,8 +367,11 @@ enum sld_rc sld_offline_load(struct sld_offline *o, const struct sld_offline_opt
     SLD_UNREF(l.settings);
     SLD_UNREF(l.file);
     sld_map_fini(&l.sources);
-    if (!rc)
+    if (!rc) {
+        sld_plugin_set_settle(l.plugins);
         sld_translate_run(o->translate, &o->result);
+    }
+    sld_plugin_set_destroy(l.plugins);
     return rc;
 }
 

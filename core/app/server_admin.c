@@ -16,6 +16,7 @@ static void query_run(struct sld_message *m)
     struct sld_admin_model am = {
         .translate = sld_model_thread_translate(s->model),
         .intake = sld_model_thread_intake(s->model),
+        .plugins = sld_model_thread_plugin_set(s->model),
         .memo = s->memo,
         .index = sld_model_thread_index(s->model) + 1,
         .write_ns = sld_translate_write_ns(sld_model_thread_translate(s->model)),

@@ -140,7 +140,7 @@ static void read_head(struct head *h, const struct sld_node *root, const struct 
 static bool our_group(struct sld_str group)
 {
     return sld_str_eq(group, SLD_STR("gateway.solo.io")) ||
-           sld_str_eq(group, SLD_STR("gloo.solo.io"));
+           sld_str_eq(group, SLD_STR("gloo.solo.io")) || sld_str_eq(group, SLD_STR("solder.dev"));
 }
 
 static bool is_core(const struct head *h)

@@ -2,6 +2,7 @@
 #include "model/model.h"
 
 #include "gateway.pb-c.h"
+#include "plugin.pb-c.h"
 #include "proxy.pb-c.h"
 #include "secret.pb-c.h"
 #include "settings.pb-c.h"
@@ -10,6 +11,7 @@
 
 #define GATEWAY "gateway.solo.io", "v1"
 #define GLOO "gloo.solo.io", "v1"
+#define SOLDER "solder.dev", "v1"
 #define SHORT(...)                                                                                 \
     (const char *const[])                                                                          \
     {                                                                                              \
@@ -28,6 +30,7 @@ static const struct sld_kind_info kinds[SLD_KIND_COUNT] = {
      SHORT("hgw", "ghgw"), &gloo__matchable_http_gateway__descriptor},
     {SLD_KIND_MATCHABLE_TCP_GATEWAY, "MatchableTcpGateway", GATEWAY, "tcpgateways",
      SHORT("tgw", "gtgw"), &gloo__matchable_tcp_gateway__descriptor},
+    {SLD_KIND_PLUGIN, "Plugin", SOLDER, "plugins", SHORT("plug"), &gloo__plugin__descriptor},
     {SLD_KIND_PROXY, "Proxy", GLOO, "proxies", SHORT("px", "gpx"), &gloo__proxy__descriptor},
     {SLD_KIND_ROUTE_OPTION, "RouteOption", GATEWAY, "routeoptions", SHORT("rto", "rtopts", "grto"),
      &gloo__route_option__descriptor},

@@ -62,9 +62,17 @@ static void seal(struct sld_plugin_bundle *b)
 
 struct sld_plugin_bundle *sld_plugin_bundle_create(struct sld_str name, struct sld_str origin, struct sld_str text)
 {
+    return sld_plugin_bundle_create_files(name, origin, &(struct sld_plugin_file){SLD_STR("plugin.lua"), text}, 1);
+}
+
+struct sld_plugin_bundle *sld_plugin_bundle_create_files(struct sld_str name, struct sld_str origin,
+                                                         const struct sld_plugin_file *files, size_t n)
+{
     struct sld_plugin_bundle *b = create(name, origin);
-    struct sld_plugin_file f = {SLD_STR_INIT("plugin.lua"), sld_arena_str(&b->arena, text)};
-    SLD_PUSH(&b->arena, b->files, b->count, f);
+    for (size_t i = 0; i < n; i++) {
+        struct sld_plugin_file f = {sld_arena_str(&b->arena, files[i].name), sld_arena_str(&b->arena, files[i].text)};
+        SLD_PUSH(&b->arena, b->files, b->count, f);
+    }
     seal(b);
     return b;
 }

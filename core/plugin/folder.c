@@ -1,5 +1,5 @@
 // A folder of plugins, and the slots that translation keeps them in.
-#include "plugin/shape.h"
+#include "plugin/declare.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -10,6 +10,9 @@ static void slot_free(struct sld_obj *o)
 {
     struct sld_plugin_slot *s = (struct sld_plugin_slot *)o;
     SLD_UNREF(s->plugin);
+    SLD_UNREF(s->last);
+    for (size_t i = 0; i < s->shaper_count; i++)
+        SLD_UNREF(s->shapers[i]);
     sld_arena_fini(&s->arena);
     sld_xfree(s);
 }

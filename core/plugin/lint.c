@@ -221,6 +221,7 @@ static void check_context(struct lint *l, const struct pl_chunk *c, const struct
 }
 
 static const char *const handles[SLD_HOOK_COUNT] = {
+    [SLD_HOOK_SHAPE_DESTINATION] = "envoy.config.route.v3.WeightedCluster.ClusterWeight",
     [SLD_HOOK_SHAPE_LISTENER] = "envoy.config.listener.v3.Listener",
     [SLD_HOOK_SHAPE_ROUTE] = "envoy.config.route.v3.Route",
     [SLD_HOOK_SHAPE_UPSTREAM] = "envoy.config.cluster.v3.Cluster",
@@ -301,9 +302,10 @@ void sld_plugin_print_manual(struct sld_buf *out, const struct sld_plugin *p)
 {
     static const char *const about[SLD_HOOK_COUNT] = {
         [SLD_HOOK_CHECK] = "checks its configuration further than the schema does",
+        [SLD_HOOK_SHAPE_DESTINATION] = "shapes one destination of several; configured at the options of a weighted destination",
         [SLD_HOOK_SHAPE_LISTENER] = "shapes listeners; configured at the options of an HTTP gateway",
         [SLD_HOOK_SHAPE_ROUTE] = "shapes routes; configured at the options of a route or of its virtual host",
-        [SLD_HOOK_SHAPE_UPSTREAM] = "shapes upstreams",
+        [SLD_HOOK_SHAPE_UPSTREAM] = "shapes upstreams; configured in its Plugin document",
         [SLD_HOOK_SHAPE_VIRTUAL_HOST] = "shapes virtual hosts; configured at the options of a virtual host",
     };
     const struct sld_plugin_info *i = &p->info;

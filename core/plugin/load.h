@@ -17,6 +17,9 @@ struct sld_plugin {
     struct sld_plugin_info info;
     struct sld_conf conf;
     struct sld_plugin_calls calls[SLD_HOOK_COUNT];
+    unsigned breaches;                                 // as of struct sld_plugin_stats
+    struct sld_plugin_error errors[SLD_PLUGIN_ERRORS]; // newest first
+    size_t error_count;
 };
 
 // sld_plugin_load, with the lines that run marked in COVER (NULL: not), which lives longer.

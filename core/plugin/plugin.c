@@ -4,7 +4,7 @@
 #include "plugin/load.h"
 #include "plugin/value.h"
 
-static const char *const hook_names[SLD_HOOK_COUNT] = {"check", "shape_listener", "shape_route", "shape_upstream",
+static const char *const hook_names[SLD_HOOK_COUNT] = {"check", "shape_destination", "shape_listener", "shape_route", "shape_upstream",
                                                        "shape_virtual_host"};
 // What else a plugin's table may hold; the rest is a mistake.
 static const char *const other_fields[] = {"api", "name", "needs", "schema", "summary", "version"};
@@ -222,8 +222,12 @@ const struct sld_plugin_info *sld_plugin_info(const struct sld_plugin *p)
 void sld_plugin_stats(const struct sld_plugin *p, struct sld_plugin_stats *out)
 {
     memcpy(out->hooks, p->calls, sizeof(out->hooks));
+    memcpy(out->errors, p->errors, sizeof(out->errors));
+    out->error_count = p->error_count;
+    out->breaches = p->breaches;
     out->used_bytes = p->host->used_bytes;
     out->peak_bytes = p->host->peak_bytes;
+    out->limit_bytes = p->host->limits.memory_bytes;
 }
 
 // ---- Calls ----
@@ -233,6 +237,17 @@ void pl_push_hook(lua_State *L, enum sld_hook hook)
     lua_getfield(L, LUA_REGISTRYINDEX, "hooks");
     lua_rawgeti(L, -1, (lua_Integer)hook + 1);
     lua_remove(L, -2);
+}
+
+static void keep_error(struct sld_plugin *p, enum sld_hook hook, const struct sld_err *err)
+{
+    memmove(p->errors + 1, p->errors, sizeof(p->errors) - sizeof(p->errors[0]));
+    p->error_count += p->error_count < SLD_PLUGIN_ERRORS;
+    struct sld_plugin_error *e = &p->errors[0];
+    e->wall_ms = sld_wall_ms();
+    e->hook = hook;
+    snprintf(e->words, sizeof(e->words), "%s", err->msg);
+    snprintf(e->trace, sizeof(e->trace), "%s", p->host->trace);
 }
 
 enum sld_rc pl_call_hook(struct sld_plugin *p, enum sld_hook hook, lua_CFunction fn, void *arg, struct sld_err *err)
@@ -247,8 +262,11 @@ enum sld_rc pl_call_hook(struct sld_plugin *p, enum sld_hook hook, lua_CFunction
     c->total_ns += ns;
     if (ns > c->max_ns)
         c->max_ns = ns;
-    if (rc)
+    p->breaches = rc == SLD_LIMIT ? p->breaches + 1 : rc ? p->breaches : 0;
+    if (rc) {
+        keep_error(p, hook, err);
         sld_err_wrap(err, "plugin %.*s", SLD_FMT(p->info.name));
+    }
     return rc;
 }
 

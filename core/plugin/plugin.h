@@ -32,6 +32,9 @@ enum { SLD_PLUGIN_FILES_MAX = 200, SLD_PLUGIN_BYTES_MAX = 4 << 20 };
 // is not a-z 0-9 and -), SLD_LIMIT, SLD_IO.
 SLD_NODISCARD enum sld_rc sld_plugin_bundle_read(struct sld_str path, struct sld_plugin_bundle **out,
                                                  struct sld_err *err);
+// A plugin of these N files, copied. A reference. [any]
+struct sld_plugin_bundle *sld_plugin_bundle_create_files(struct sld_str name, struct sld_str origin,
+                                                         const struct sld_plugin_file *files, size_t n);
 // A plugin of one file. A reference. [any]
 struct sld_plugin_bundle *sld_plugin_bundle_create(struct sld_str name, struct sld_str origin, struct sld_str text);
 // The text of file NAME, or an absent slice.
@@ -60,6 +63,7 @@ extern const struct sld_plugin_limits sld_plugin_limits_default;
 // What a plugin may do, in alphabetical order of the functions' names.
 enum sld_hook {
     SLD_HOOK_CHECK,
+    SLD_HOOK_SHAPE_DESTINATION,
     SLD_HOOK_SHAPE_LISTENER,
     SLD_HOOK_SHAPE_ROUTE,
     SLD_HOOK_SHAPE_UPSTREAM,
@@ -95,9 +99,21 @@ struct sld_plugin_calls {
     uint64_t total_ns, max_ns;
 };
 
+// What a call died of.
+struct sld_plugin_error {
+    int64_t wall_ms;
+    enum sld_hook hook;
+    char words[400];  // "file:line: what"
+    char trace[1000]; // the stack
+};
+enum { SLD_PLUGIN_ERRORS = 5 }; // are kept of a plugin
+
 struct sld_plugin_stats {
+    unsigned breaches;                                // of ceilings, since the last call that went well
+    struct sld_plugin_error errors[SLD_PLUGIN_ERRORS]; // newest first
+    size_t error_count;
     struct sld_plugin_calls hooks[SLD_HOOK_COUNT];
-    size_t used_bytes, peak_bytes; // of memory
+    size_t used_bytes, peak_bytes, limit_bytes; // of memory
 };
 
 // A plugin that was loaded: a version of it, with a state of its own. A refcounted object, whose hash is

@@ -4,8 +4,8 @@
 
 #include <stdlib.h>
 
+#include "plugin/declare.h"
 #include "plugin/handle.h"
-#include "plugin/load.h"
 #include "plugin/value.h"
 #include "translate/feature.h"
 
@@ -70,7 +70,7 @@ static void check_all(const struct sld_feature_check *c, const Gloo__Extensions 
             sld_report_add(c->report, SLD_ERROR, SLD_PLUGIN_BROKEN, SLD_STR(""), "plugin %.*s could not be loaded: %.*s",
                            SLD_FMT(u.items[i].name), SLD_FMT(slot->error));
         else
-            sld_plugin_check(slot->plugin, c->report, &u.items[i].conf);
+            sld_plugin_check(slot->plugin, c->report, pl_declared_conf(c->report->arena, slot->declared, &u.items[i].conf));
         c->report->prefix = was;
     }
 }
@@ -81,8 +81,12 @@ static void check(const struct sld_feature_check *c)
         check_all(c, c->route->extensions);
     if (c->virtual_host)
         check_all(c, c->virtual_host->extensions);
+    if (c->weighted)
+        check_all(c, c->weighted->extensions);
     if (c->http_listener)
         check_all(c, c->http_listener->extensions);
+    if (c->plugin)
+        pl_declared_check(c->t, c->report, c->plugin);
 }
 
 // ---- A call ----
@@ -96,6 +100,7 @@ struct call {
     const char *name;          // of the handle
     struct tr *tr;
     struct sld_str ns;               // of the object that is configured
+    struct sld_str row;              // what is shaped, told apart from all others
     const ProtobufCMessage *source;  // as the user wrote it; NULL: none
     struct tr_listener *listener;    // of shape_listener
     ProtobufCMessage *hcm;           // the copy; of shape_listener
@@ -289,35 +294,66 @@ static bool secret(void *user, struct sld_str ns, struct sld_str name, struct sl
 
 // ---- The hooks ----
 
-// Runs HOOK of the plugin that U names on a copy of MESSAGE, which then takes its place. False: a finding
-// is on R, and nothing changed.
+// What happens instead of a hook that failed, as WORDS tell. False: what was to be shaped is refused.
+static bool instead(const struct call *c, const struct sld_plugin_slot *slot, struct sld_str path, ProtobufCMessage *message,
+                    struct sld_report *r, const char *words)
+{
+    const char *on_error = slot->declared ? slot->declared->on_error : "";
+    bool open = strcmp(on_error, "open") == 0;
+    ProtobufCMessage *last = slot->last ? pl_last_get(slot->last, c->row, c->tr->arena, message->descriptor) : NULL;
+    enum sld_code code = slot->plugin ? SLD_PLUGIN_FAILED : SLD_PLUGIN_BROKEN;
+    sld_report_add(r, open || last ? SLD_WARNING : SLD_ERROR, code, path, "%s%s", words,
+                   open   ? "; it goes on without the plugin"
+                   : last ? "; what the plugin gave last stays"
+                          : "");
+    if (last)
+        memcpy(message, last, message->descriptor->sizeof_message);
+    return open || last;
+}
+
+// Runs the hook of C of the plugin in SLOT on a copy of MESSAGE, which then takes its place. False: a finding is on R, and
+// nothing changed.
+static bool run_hook(struct call *c, const struct sld_plugin_slot *slot, const struct use *u, struct sld_str path,
+                     ProtobufCMessage *message, struct sld_report *r)
+{
+    struct sld_err err = {0};
+    struct sld_arena *a = c->tr->arena;
+    const char *more = u->inherited ? "; it is configured at the virtual host" : "";
+    if (!slot->plugin || slot->suspended) {
+        struct sld_str words = sld_arena_fmt(a, slot->plugin ? "plugin %.*s: %.*s" : "plugin %.*s could not be loaded: %.*s",
+                                             SLD_FMT(u->name), SLD_FMT(slot->error));
+        return instead(c, slot, path, message, r, words.p);
+    }
+    if (!(slot->plugin->info.hooks & (1U << c->hook)))
+        return true;
+    // Of many rows each may take all its time: it is not called any more before the round's end, where it is suspended.
+    if (slot->plugin->breaches >= pl_suspend_after(slot))
+        return instead(c, slot, path, message, r,
+                       sld_arena_fmt(a, "plugin %.*s: %s", SLD_FMT(u->name), slot->plugin->errors[0].words).p);
+    c->plugin = slot->plugin;
+    c->conf = pl_declared_conf(a, slot->declared, &u->conf);
+    c->edit = (struct pl_edit){a, c, secret};
+    c->message = sld_msg_copy(a, message);
+    if (pl_call_hook(slot->plugin, c->hook, call_shape, c, &err))
+        return instead(c, slot, path, message, r, sld_arena_fmt(a, "%s%s", err.msg, more).p);
+    memcpy(message, c->message, message->descriptor->sizeof_message);
+    if (slot->last)
+        pl_last_set(slot->last, c->row, message);
+    return true;
+}
+
+// The same for the plugin that U names; where nobody loaded one, the document has a warning.
 static bool shape(struct call *c, const struct use *u, ProtobufCMessage *message, const char *name, struct sld_report *r)
 {
     const struct sld_plugin_slot *slot = tr_plugin(c->tr, u->name);
-    struct sld_err err = {0};
-    if (!slot)
-        return true; // a warning of the document
     struct sld_str path = SLD_ARENA_JOIN(c->tr->arena, SLD_STR("options.extensions.configs."), u->name);
-    path = u->inherited ? SLD_STR("") : path;
-    if (!slot->plugin) {
-        sld_report_add(r, SLD_ERROR, SLD_PLUGIN_BROKEN, path, "plugin %.*s could not be loaded: %.*s", SLD_FMT(u->name),
-                       SLD_FMT(slot->error));
-        return false;
-    }
-    if (!(sld_plugin_info(slot->plugin)->hooks & (1U << c->hook)))
-        return true;
-    c->plugin = slot->plugin;
-    c->conf = &u->conf;
-    c->edit = (struct pl_edit){c->tr->arena, c, secret};
-    c->message = sld_msg_copy(c->tr->arena, message);
     c->name = name;
-    if (pl_call_hook(slot->plugin, c->hook, call_shape, c, &err)) {
-        sld_report_add(r, SLD_ERROR, SLD_PLUGIN_FAILED, path, "%s%s", err.msg,
-                       u->inherited ? "; it is configured at the virtual host" : "");
-        return false;
-    }
-    memcpy(message, c->message, message->descriptor->sizeof_message);
-    return true;
+    return !slot || run_hook(c, slot, u, u->inherited ? SLD_STR("") : path, message, r);
+}
+
+static struct sld_str row_of(const struct tr_route *r)
+{
+    return sld_arena_fmt(r->tr->arena, "%s %s", r->vhost->vh->name, r->route->name);
 }
 
 static void route(struct tr_route *r)
@@ -328,9 +364,54 @@ static void route(struct tr_route *r)
     add_uses(r->tr->arena, &u, vh ? vh->extensions : NULL, true);
     sort_uses(&u);
     struct call c = {.hook = SLD_HOOK_SHAPE_ROUTE, .tr = r->tr, .ns = r->ns, .source = &r->source->base};
+    c.row = u.count ? row_of(r) : c.row;
     for (size_t i = 0; i < u.count && !r->refused; i++)
         r->refused = !shape(&c, &u.items[i], &r->route->base, "route", r->report);
     r->action = r->route->action_case == ENV__ROUTE__ROUTE__ACTION_ROUTE ? r->route->route : NULL;
+}
+
+static void weighted(struct tr_weighted *w)
+{
+    struct uses u = {0};
+    struct tr_route *r = w->route;
+    add_uses(r->tr->arena, &u, w->options ? w->options->extensions : NULL, false);
+    sort_uses(&u);
+    struct call c = {.hook = SLD_HOOK_SHAPE_DESTINATION, .tr = r->tr, .ns = r->ns};
+    if (u.count)
+        c.row = sld_arena_fmt(r->tr->arena, "%.*s %s", SLD_FMT(row_of(r)), w->weight->name);
+    for (size_t i = 0; i < u.count && !r->refused; i++)
+        r->refused = !shape(&c, &u.items[i], &w->weight->base, "destination", w->report);
+}
+
+static bool is_chosen(const Gloo__Plugin *p, const Gloo__Metadata *m)
+{
+    const Gloo__Plugin__UpstreamSelector *s = p->upstream_selector;
+    for (size_t i = 0; i < p->n_upstreams; i++) {
+        const char *ns = p->upstreams[i]->namespace_[0] ? p->upstreams[i]->namespace_ : p->metadata->namespace_;
+        if (!strcmp(p->upstreams[i]->name, m->name) && !strcmp(ns, m->namespace_))
+            return true;
+    }
+    if (!s || !sld_selector_labels_match(s->labels, s->n_labels, m))
+        return false;
+    return s->n_namespaces ? sld_namespaces_match(s->namespaces, s->n_namespaces, sld_str_c(m->namespace_))
+                           : !strcmp(p->metadata->namespace_, m->namespace_);
+}
+
+// An upstream is never withheld because of a plugin, as listeners are not.
+static void cluster(struct tr_cluster *t)
+{
+    const struct sld_plugin_slot *all = tr_plugin(t->tr, SLD_PLUGIN_SHAPERS);
+    const Gloo__Metadata *m = t->upstream->metadata;
+    for (size_t i = 0; all && i < all->shaper_count; i++) {
+        const struct sld_plugin_slot *slot = all->shapers[i];
+        struct use u = {.name = sld_str_c(slot->declared->metadata->name)};
+        google__protobuf__value__init(&u.conf);
+        struct call c = {.hook = SLD_HOOK_SHAPE_UPSTREAM, .tr = t->tr, .ns = sld_str_c(m->namespace_), .source = &t->upstream->base};
+        c.name = "upstream";
+        c.row = sld_str_c(t->cluster->name);
+        if (is_chosen(slot->declared, m))
+            run_hook(&c, slot, &u, SLD_STR(""), &t->cluster->base, t->report);
+    }
 }
 
 static void virtual_host(struct tr_vhost *v)
@@ -338,7 +419,7 @@ static void virtual_host(struct tr_vhost *v)
     struct uses u = {0};
     add_uses(v->tr->arena, &u, v->options ? v->options->extensions : NULL, false);
     sort_uses(&u);
-    struct call c = {.hook = SLD_HOOK_SHAPE_VIRTUAL_HOST, .tr = v->tr, .ns = v->ns};
+    struct call c = {.hook = SLD_HOOK_SHAPE_VIRTUAL_HOST, .tr = v->tr, .ns = v->ns, .row = sld_str_c(v->vh->name)};
     for (size_t i = 0; i < u.count && !v->refused; i++)
         v->refused = !shape(&c, &u.items[i], &v->vh->base, "virtual_host", v->report);
 }
@@ -356,6 +437,7 @@ static void listener(struct tr_listener *l)
     for (size_t i = 0; i < u.count; i++) {
         size_t filters = l->filter_count;
         struct call c = {.hook = SLD_HOOK_SHAPE_LISTENER, .tr = l->tr, .ns = id.ns, .source = &l->gateway->base, .listener = l};
+        c.row = sld_str_c(l->listener->name);
         c.hcm = l->hcm ? sld_msg_copy(l->tr->arena, &l->hcm->base) : NULL;
         if (!shape(&c, &u.items[i], &l->listener->base, "listener", l->report))
             l->filter_count = filters;
@@ -368,10 +450,13 @@ static void listener(struct tr_listener *l)
 const struct sld_feature sld_feature_extensions = {
     .name = "extensions",
     .help = "Hooks of plugins that options.extensions.configs names.",
-    .options = {"HttpListenerOptions.extensions", "RouteOptions.extensions", "VirtualHostOptions.extensions"},
+    .options = {"HttpListenerOptions.extensions", "RouteOptions.extensions", "VirtualHostOptions.extensions",
+                "WeightedDestinationOptions.extensions"},
     .late = true,
     .check = check,
     .listener = listener,
     .virtual_host = virtual_host,
     .route = route,
+    .weighted = weighted,
+    .cluster = cluster,
 };

@@ -2,8 +2,11 @@
 #pragma once
 
 #include "plugin/plugin.h"
+#include "translate/translate.h"
 
 struct sld_feature;
+struct Gloo__Plugin;
+struct pl_last;
 // Serves options.extensions.configs; runs behind all other features.
 extern const struct sld_feature sld_feature_extensions;
 
@@ -13,7 +16,14 @@ struct sld_plugin_slot {
     struct sld_plugin *plugin; // own reference; NULL: no version of it ever loaded
     struct sld_str error;      // why not
     struct sld_arena arena;
+    const struct Gloo__Plugin *declared; // its document; NULL: none
+    bool suspended;                      // it is not called; ERROR says why
+    struct pl_last *last;                // own reference: what hooks gave last; NULL: not kept
+    struct sld_plugin_slot **shapers;    // own references, of SLD_PLUGIN_SHAPERS: those that shape upstreams, by name
+    size_t shaper_count;
 };
+// The name translation keeps, as if it were a plugin, a list of those under that shape upstreams.
+#define SLD_PLUGIN_SHAPERS SLD_STR("\x01shapers")
 // Takes the reference PLUGIN over; or PLUGIN is NULL and ERROR says why.
 struct sld_plugin_slot *sld_plugin_slot_create(struct sld_plugin *plugin, struct sld_str error);
 
@@ -36,3 +46,33 @@ void sld_plugins_destroy(struct sld_plugins *p);
 // Reads all of it and tells what changed, by name. A new version is loaded aside and takes the place of the old one
 // when it is whole. SLD_IO: the folder cannot be read; nothing changed.
 SLD_NODISCARD enum sld_rc sld_plugins_reread(struct sld_plugins *p, struct sld_err *err);
+
+// ---- All plugins of a process ----
+
+// The plugins of a folder, and those that documents (kind Plugin) declare; what is in force is told to a translation.
+struct sld_plugin_set;
+
+// DIR: the folder, or NULL. T lives longer.
+struct sld_plugin_set *sld_plugin_set_create(struct sld_translate *t, const char *dir);
+// NULL is fine.
+void sld_plugin_set_destroy(struct sld_plugin_set *s);
+// Reads the folder, if there is one; as sld_plugins_reread.
+SLD_NODISCARD enum sld_rc sld_plugin_set_reread(struct sld_plugin_set *s, struct sld_err *err);
+// Object ID was set, restored or (not THERE) removed; of kinds that are no business of plugins nothing happens.
+void sld_plugin_set_touch(struct sld_plugin_set *s, struct sld_ident id, bool there);
+// Loads what was touched. Before each round of the translation.
+void sld_plugin_set_settle(struct sld_plugin_set *s);
+// Suspends what breached its ceilings too often, and tries again what was suspended long enough. After rounds, and when the
+// time it returned is over: nanoseconds of the monotonic clock, 0: never.
+uint64_t sld_plugin_set_watch(struct sld_plugin_set *s, uint64_t now_ns);
+
+// One plugin, as people are told of it.
+struct sld_plugin_state {
+    struct sld_str name;
+    struct sld_str document;            // key of the Plugin that declares it, or absent
+    const struct sld_plugin_slot *slot; // in force
+    struct sld_str refused;             // why what it says now is not in force; empty: it is
+    uint64_t retry_ns;                  // of one that is suspended: when
+};
+// Calls FN for each, by name.
+void sld_plugin_set_each(const struct sld_plugin_set *s, void (*fn)(void *arg, const struct sld_plugin_state *p), void *arg);

@@ -104,6 +104,7 @@ struct sld_feature_check {
     const struct Gloo__HttpListenerOptions *http_listener;
     const struct Gloo__ListenerOptions *listener;
     const struct Gloo__Upstream *upstream;
+    const struct Gloo__Plugin *plugin;
     const struct Gloo__Route
         *route_object; // with route: the route that carries the options, when known
 };

@@ -25,6 +25,12 @@ const struct sld_object *sld_translate_document(const struct sld_translate *t, s
     return raw ? raw : sld_translate_object(t, key);
 }
 
+const struct sld_object *sld_translate_usable(const struct sld_translate *t, struct sld_str key)
+{
+    const struct sld_object *raw = row_of(t, t->raw, key);
+    return raw && raw->ok ? raw : row_of(t, t->accepted, key);
+}
+
 const struct sld_status *sld_translate_status(const struct sld_translate *t, struct sld_str key)
 {
     return tr_told_status(t, sld_flow_key(t->flow, key), row_of(t, t->status, key));

@@ -64,6 +64,7 @@ static const struct names names[SLD_KIND_COUNT] = {
     [SLD_KIND_LISTENER_OPTION] = NAMES("ListenerOption"),
     [SLD_KIND_MATCHABLE_HTTP_GATEWAY] = NAMES("MatchableHttpGateway"),
     [SLD_KIND_MATCHABLE_TCP_GATEWAY] = NAMES("MatchableTcpGateway"),
+    [SLD_KIND_PLUGIN] = NAMES("Plugin"),
     [SLD_KIND_PROXY] = NAMES("Proxy"),
     [SLD_KIND_ROUTE_OPTION] = NAMES("RouteOption"),
     [SLD_KIND_ROUTE_TABLE] = NAMES("RouteTable"),
@@ -618,14 +619,13 @@ void sld_translate_set(struct sld_translate *t, struct sld_ident id, struct sld_
     SLD_UNREF(o);
 }
 
-// Decodes the documents of kind K that speak of plugin NAME anew.
-static void check_again(struct sld_translate *t, enum sld_kind k, struct sld_str name)
+void sld_translate_recheck(struct sld_translate *t, enum sld_kind k, struct sld_str text)
 {
     sld_id *keys = sld_xcalloc(sld_flow_count(t->raw[k]) + 1, sizeof(*keys)), key;
     size_t n = 0, at = 0;
     const void *row;
     while (sld_flow_next(t->raw[k], &at, &key, &row)) {
-        if (sld_str_find(((const struct sld_object *)row)->raw->text, name) >= 0)
+        if (sld_str_find(((const struct sld_object *)row)->raw->text, text) >= 0)
             keys[n++] = key;
     }
     for (size_t i = 0; i < n; i++) {
@@ -648,7 +648,7 @@ void sld_translate_set_plugin(struct sld_translate *t, struct sld_str name, stru
     else
         sld_flow_delete(t->plugins, key);
     for (size_t i = 0; i < SLD_ARRAY_LEN(holders); i++)
-        check_again(t, holders[i], name);
+        sld_translate_recheck(t, holders[i], name);
 }
 
 const struct sld_plugin_slot *sld_translate_plugin(const struct sld_translate *t, struct sld_str name)

@@ -62,6 +62,8 @@ void sld_translate_await_services(struct sld_translate *t, struct sld_str regist
 // Plugin NAME as the plugin room keeps it (a struct sld_plugin_slot; a reference is taken); NULL: there is
 // none. Documents that name it are checked anew.
 void sld_translate_set_plugin(struct sld_translate *t, struct sld_str name, struct sld_plugin_slot *plugin);
+// What the documents of kind K that have TEXT in them depend on besides may have changed: they are checked anew.
+void sld_translate_recheck(struct sld_translate *t, enum sld_kind k, struct sld_str text);
 // What was set last, or NULL; borrowed.
 const struct sld_plugin_slot *sld_translate_plugin(const struct sld_translate *t, struct sld_str name);
 // The instances of a service; NULL: not known.
@@ -212,6 +214,9 @@ void sld_translate_taken(struct sld_translate *t, enum sld_out_type type, struct
 // until the next round.
 const struct sld_object *sld_translate_object(const struct sld_translate *t, struct sld_str key);
 const struct sld_object *sld_translate_document(const struct sld_translate *t, struct sld_str key);
+// What the next round will have in force of KEY as far as its document tells: the present one if nothing is wrong with
+// it, else the last accepted one; or NULL.
+const struct sld_object *sld_translate_usable(const struct sld_translate *t, struct sld_str key);
 const struct sld_status *sld_translate_status(const struct sld_translate *t, struct sld_str key);
 // True when the document of KEY changed since the last round: object and status are of the one before.
 bool sld_translate_changed(const struct sld_translate *t, struct sld_str key);

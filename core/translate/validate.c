@@ -61,6 +61,12 @@ void tr_validate(const struct sld_translate *t, enum sld_kind k, const void *msg
     case SLD_KIND_GATEWAY:
         tr_validate_gateway(t, msg, r);
         break;
+    case SLD_KIND_PLUGIN:
+        for (size_t i = 0; i < t->opt.feature_count; i++) {
+            if (t->opt.features[i]->check)
+                t->opt.features[i]->check(&(struct sld_feature_check){.t = t, .report = r, .plugin = msg});
+        }
+        break;
     case SLD_KIND_ROUTE_OPTION:
         tr_validate_route_option(t, msg, r);
         break;

@@ -18,7 +18,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 MODEL = os.path.join(ROOT, "core/model/proto")
 CODEC = os.path.join(ROOT, "core/codec/proto")
 KINDS = """Artifact Gateway HttpListenerOption ListenerOption MatchableHttpGateway MatchableTcpGateway
-           Proxy RouteOption RouteTable Secret Settings Upstream UpstreamGroup VirtualHostOption
+           Plugin Proxy RouteOption RouteTable Secret Settings Upstream UpstreamGroup VirtualHostOption
            VirtualService""".split()
 NAMES = {
     "Status.Messages": "Messages",

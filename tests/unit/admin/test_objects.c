@@ -313,8 +313,8 @@ static void test_kinds_and_index(void **state)
     struct sld_arena a = {0};
     const struct sld_node *n = get_json(f, &a, "/v1/kinds", 200);
     expect_count(n, "kinds", SLD_KIND_COUNT);
-    expect(n, "kinds.14.plural", "virtualservices");
-    expect(n, "kinds.14.shortNames.0", "vs");
+    expect(n, "kinds.15.plural", "virtualservices");
+    expect(n, "kinds.15.shortNames.0", "vs");
     n = get_json(f, &a, "/v1/", 200);
     expect(n, "version", "1.2.3");
     size_t count = at(n, "endpoints")->count;

@@ -35,6 +35,7 @@ static void test_table(void **state)
         {"HttpListenerOption", "gateway.solo.io", "httplisteneroptions", "hlisopts"},
         {"Upstream", "gloo.solo.io", "upstreams", "us"},
         {"UpstreamGroup", "gloo.solo.io", "upstreamgroups", "gug"},
+        {"Plugin", "solder.dev", "plugins", "plug"},
         {"Proxy", "gloo.solo.io", "proxies", "px"},
         {"Settings", "gloo.solo.io", "settings", "st"},
         {"Secret", "gloo.solo.io", "secrets", "sec"},

@@ -1,0 +1,192 @@
+// Plugins: what state they are in, what their hooks did, what they died of.
+#include "admin/inside.h"
+
+#include "plugin/shape.h"
+
+static const char *state_of(const struct sld_plugin_state *p)
+{
+    return !p->slot->plugin ? "Broken" : p->slot->suspended ? "Suspended" : "Active";
+}
+
+static struct sld_str reason_of(const struct sld_plugin_state *p)
+{
+    return p->slot->error.n ? p->slot->error : p->refused;
+}
+
+// ---- /v1/plugins ----
+
+static void put_hooks(struct sld_json *j, const struct sld_plugin_stats *st, unsigned hooks)
+{
+    sld_json_key(j, "hooks");
+    sld_json_begin(j, '[');
+    for (int h = 0; h < SLD_HOOK_COUNT; h++) {
+        const struct sld_plugin_calls *c = &st->hooks[h];
+        if (!(hooks & (1U << h)))
+            continue;
+        sld_json_begin(j, '{');
+        put_c(j, "name", sld_hook_name((enum sld_hook)h));
+        put_int(j, "calls", c->calls);
+        put_int(j, "errors", c->errors);
+        put_int(j, "breaches", c->limits);
+        put_int(j, "meanMicros", c->calls ? c->total_ns / c->calls / 1000 : 0);
+        put_int(j, "maxMicros", c->max_ns / 1000);
+        sld_json_end(j, '}');
+    }
+    sld_json_end(j, ']');
+}
+
+static void put_errors(struct sld_json *j, const struct sld_plugin_stats *st)
+{
+    sld_json_key(j, "errors");
+    sld_json_begin(j, '[');
+    for (size_t i = 0; i < st->error_count; i++) {
+        const struct sld_plugin_error *e = &st->errors[i];
+        sld_json_begin(j, '{');
+        put_time(j, "time", e->wall_ms);
+        put_c(j, "hook", sld_hook_name(e->hook));
+        put_c(j, "message", e->words);
+        put_c(j, "stack", e->trace);
+        sld_json_end(j, '}');
+    }
+    sld_json_end(j, ']');
+}
+
+struct list {
+    struct sld_json j;
+    struct sld_str only; // absent: all, in short
+    size_t found;
+};
+
+static void put_plugin(void *arg, const struct sld_plugin_state *p)
+{
+    struct list *l = arg;
+    struct sld_json *j = &l->j;
+    char version[17];
+    if (l->only.p && !sld_str_eq(p->name, l->only))
+        return;
+    l->found++;
+    if (!l->only.p)
+        sld_json_begin(j, '{');
+    put_str(j, "name", p->name);
+    put_str(j, "document", p->document);
+    put_c(j, "state", state_of(p));
+    put_bool(j, "lastGood", p->slot->plugin && p->refused.n);
+    if (reason_of(p).n)
+        put_str(j, "reason", reason_of(p));
+    if (p->retry_ns && p->slot->suspended) {
+        uint64_t now = sld_mono_ns();
+        put_int(j, "retrySeconds", p->retry_ns > now ? (p->retry_ns - now) / 1000000000 + 1 : 0);
+    }
+    if (p->slot->plugin) {
+        const struct sld_plugin_info *i = sld_plugin_info(p->slot->plugin);
+        struct sld_plugin_stats st;
+        sld_plugin_stats(p->slot->plugin, &st);
+        sld_hash_text(((const struct sld_obj *)p->slot->plugin)->hash, version);
+        put_str(j, "version", i->version);
+        put_c(j, "hash", version);
+        put_str(j, "origin", i->origin);
+        put_str(j, "summary", i->summary);
+        put_int(j, "memoryBytes", st.used_bytes);
+        put_int(j, "memoryPeakBytes", st.peak_bytes);
+        put_int(j, "memoryLimitBytes", st.limit_bytes);
+        put_hooks(j, &st, i->hooks);
+        if (l->only.p)
+            put_errors(j, &st);
+    }
+    if (!l->only.p)
+        sld_json_end(j, '}');
+}
+
+void v1_plugins(const struct sld_admin_model *m, const struct call *c, struct answer *out)
+{
+    struct list l = {.only = SLD_STR_NONE};
+    (void)c;
+    answer_json(out, &l.j);
+    sld_json_key(&l.j, "items");
+    sld_json_begin(&l.j, '[');
+    if (m->plugins)
+        sld_plugin_set_each(m->plugins, put_plugin, &l);
+    sld_json_end(&l.j, ']');
+    answer_json_end(out, &l.j);
+}
+
+void v1_plugin(const struct sld_admin_model *m, const struct call *c, struct answer *out)
+{
+    struct list l = {.only = c->args[0]};
+    answer_json(out, &l.j);
+    if (m->plugins)
+        sld_plugin_set_each(m->plugins, put_plugin, &l);
+    if (l.found)
+        answer_json_end(out, &l.j);
+    else
+        answer_problem(out, PROBLEM_NO_OBJECT, "/v1/plugins lists what there is", "there is no plugin %.*s",
+                       SLD_FMT(sld_str_sub(c->args[0], 0, 100)));
+}
+
+// ---- Metrics ----
+
+struct family {
+    struct sld_buf *b;
+    int which;
+};
+
+enum { CALLS, ERRORS, BREACHES, SECONDS, SECONDS_MAX, MEMORY, STATE, FAMILIES };
+
+static const struct {
+    const char *name, *type, *help;
+} families[FAMILIES] = {
+    [CALLS] = {"solder_plugin_calls_total", "counter", "Calls of hooks, of the version in force."},
+    [ERRORS] = {"solder_plugin_errors_total", "counter", "Calls of hooks that failed."},
+    [BREACHES] = {"solder_plugin_breaches_total", "counter", "Calls of hooks that reached a ceiling."},
+    [SECONDS] = {"solder_plugin_call_seconds_total", "counter", "Time in hooks."},
+    [SECONDS_MAX] = {"solder_plugin_call_seconds_max", "gauge", "The longest call of a hook."},
+    [MEMORY] = {"solder_plugin_memory_bytes", "gauge", "Memory of plugins' states."},
+    [STATE] = {"solder_plugin_state", "gauge", "1 for the state a plugin is in: Active, Broken or Suspended."},
+};
+
+static double value_of(const struct sld_plugin_calls *c, int which)
+{
+    switch (which) {
+    case CALLS:
+        return (double)c->calls;
+    case ERRORS:
+        return (double)c->errors;
+    case BREACHES:
+        return (double)c->limits;
+    case SECONDS:
+        return (double)c->total_ns / 1e9;
+    default:
+        return (double)c->max_ns / 1e9;
+    }
+}
+
+static void put_metric(void *arg, const struct sld_plugin_state *p)
+{
+    const struct family *f = arg;
+    const char *name = families[f->which].name;
+    struct metric_label l[2] = {{"plugin", p->name}, {"state", sld_str_c(state_of(p))}};
+    struct sld_plugin_stats st;
+    if (f->which == STATE) {
+        metric_put(f->b, name, l, 2, 1);
+        return;
+    }
+    if (!p->slot->plugin)
+        return;
+    sld_plugin_stats(p->slot->plugin, &st);
+    if (f->which == MEMORY)
+        metric_put(f->b, name, l, 1, (double)st.used_bytes);
+    for (int h = 0; h < SLD_HOOK_COUNT && f->which != MEMORY; h++) {
+        l[1] = (struct metric_label){"hook", sld_str_c(sld_hook_name((enum sld_hook)h))};
+        if (sld_plugin_info(p->slot->plugin)->hooks & (1U << h))
+            metric_put(f->b, name, l, 2, value_of(&st.hooks[h], f->which));
+    }
+}
+
+void metrics_plugins(struct sld_buf *b, const struct sld_admin_model *m)
+{
+    for (int i = 0; m->plugins && i < FAMILIES; i++) {
+        struct family f = {b, i};
+        metric_family(b, families[i].name, families[i].type, families[i].help);
+        sld_plugin_set_each(m->plugins, put_metric, &f);
+    }
+}

@@ -1,0 +1,360 @@
+// All plugins of a process by name: what the folder has, what a document says of it, and what of both is in force. A
+// document wins; what cannot be loaded changes nothing. What breaches its ceilings too often rests for a while.
+#include "plugin/declare.h"
+
+#include <stdio.h>
+
+enum { RETRY_SECONDS = 30, RETRY_DOUBLINGS = 5 };
+
+struct named {
+    struct sld_plugin_slot *folder; // own reference, or NULL
+    struct sld_plugin_slot *slot;   // in force; own reference, or NULL
+    struct sld_arena arena;         // of KEY
+    struct sld_str key;             // of the document that declares it, or absent
+    bool documented;                // found in this look
+    bool again;                     // its document or the folder said something
+    struct sld_hash tried;          // what was loaded, or tried, last
+    char refused[SLD_ERR_MAX];
+    unsigned generation;            // counts what is new though it says the same
+    unsigned suspensions;           // in a row
+    uint64_t retry_ns;              // of one that is suspended
+};
+
+struct sld_plugin_set {
+    struct sld_translate *t;
+    struct sld_plugins *folder; // NULL: none
+    struct sld_map names;       // struct named
+    struct sld_map documents;   // keys of Plugins, seen
+    struct sld_map artifacts;   // names of Artifacts that were touched
+    bool dirty;
+    struct sld_hash shapers;
+};
+
+static struct named *named(struct sld_plugin_set *s, struct sld_str name)
+{
+    struct named *n = sld_map_get(&s->names, name);
+    if (!n) {
+        n = SLD_NEW(struct named);
+        sld_map_set(&s->names, name, n);
+    }
+    return n;
+}
+
+static void named_free(struct named *n)
+{
+    SLD_UNREF(n->folder);
+    SLD_UNREF(n->slot);
+    sld_arena_fini(&n->arena);
+    sld_xfree(n);
+}
+
+// ---- The folder ----
+
+static void on_folder(void *user, struct sld_str name, struct sld_plugin_slot *slot)
+{
+    struct sld_plugin_set *s = user;
+    struct named *n = named(s, name);
+    SLD_UNREF(n->folder);
+    n->folder = sld_obj_ref(slot);
+    if (!n->documented)
+        n->refused[0] = 0;
+    s->dirty = n->again = true;
+}
+
+// The new text of one that goes on with its old one.
+static void on_folder_problem(void *user, struct sld_str name, struct sld_str words)
+{
+    struct sld_plugin_set *s = user;
+    struct named *n = named(s, name);
+    snprintf(n->refused, sizeof(n->refused), "%.*s", SLD_FMT(words));
+    SLD_LOG(SLD_LOG_ERROR, "plugin", "plugin_refused", SLD_KS("plugin", name), SLD_KS("error", words),
+            SLD_KC("msg", "the plugin could not be loaded; its former version goes on"));
+}
+
+struct sld_plugin_set *sld_plugin_set_create(struct sld_translate *t, const char *dir)
+{
+    struct sld_plugin_set *s = SLD_NEW(struct sld_plugin_set);
+    struct sld_plugins_events ev = {.on_plugin = on_folder, .on_problem = on_folder_problem, .user = s};
+    s->t = t;
+    if (dir)
+        s->folder = sld_plugins_create(sld_str_c(dir), &sld_plugin_limits_default, &ev);
+    return s;
+}
+
+void sld_plugin_set_destroy(struct sld_plugin_set *s)
+{
+    if (!s)
+        return;
+    size_t at = 0;
+    for (struct sld_map_slot *e; (e = sld_map_next(&s->names, &at));)
+        named_free(e->value);
+    sld_map_fini(&s->names);
+    sld_map_fini(&s->documents);
+    sld_map_fini(&s->artifacts);
+    sld_plugins_destroy(s->folder);
+    sld_xfree(s);
+}
+
+enum sld_rc sld_plugin_set_reread(struct sld_plugin_set *s, struct sld_err *err)
+{
+    return s->folder ? sld_plugins_reread(s->folder, err) : SLD_OK;
+}
+
+void sld_plugin_set_touch(struct sld_plugin_set *s, struct sld_ident id, bool there)
+{
+    struct sld_arena a = {0};
+    if (id.kind == SLD_KIND_PLUGIN) {
+        if (there)
+            sld_map_set(&s->documents, sld_ident_key(&a, id), s);
+        else
+            sld_map_remove(&s->documents, sld_ident_key(&a, id));
+        named(s, id.name)->again = true;
+    } else if (id.kind == SLD_KIND_ARTIFACT)
+        sld_map_set(&s->artifacts, id.name, s);
+    s->dirty |= id.kind == SLD_KIND_PLUGIN || id.kind == SLD_KIND_ARTIFACT;
+    sld_arena_fini(&a);
+}
+
+// ---- What is in force ----
+
+static void tell(struct sld_plugin_set *s, struct sld_str name, const struct named *n)
+{
+    sld_translate_set_plugin(s->t, name, n->slot);
+}
+
+static void take(struct sld_plugin_set *s, struct sld_str name, struct named *n, struct sld_plugin_slot *slot)
+{
+    if (slot && slot->declared && !strcmp(slot->declared->on_error, "keep-last"))
+        slot->last = n->slot && n->slot->last ? sld_obj_ref(n->slot->last) : pl_last_create();
+    SLD_UNREF(n->slot);
+    n->slot = slot;
+    tell(s, name, n);
+    if (!slot)
+        SLD_LOG(SLD_INFO, "plugin", "plugin_gone", SLD_KS("plugin", name));
+    else if (!slot->plugin)
+        SLD_LOG(SLD_LOG_ERROR, "plugin", "plugin_broken", SLD_KS("plugin", name), SLD_KS("msg", slot->error));
+    else if (slot->suspended)
+        SLD_LOG(SLD_LOG_ERROR, "plugin", "plugin_suspended", SLD_KS("plugin", name), SLD_KS("msg", slot->error));
+    else
+        SLD_LOG(SLD_INFO, "plugin", "plugin_loaded", SLD_KS("plugin", name),
+                SLD_KS("version", sld_plugin_info(slot->plugin)->version));
+}
+
+static void refuse(struct sld_plugin_set *s, struct sld_str name, struct named *n, const char *words, const Gloo__Plugin *p)
+{
+    snprintf(n->refused, sizeof(n->refused), "%s", words);
+    if (n->slot && n->slot->plugin) {
+        tell(s, name, n);
+        SLD_LOG(SLD_LOG_ERROR, "plugin", "plugin_refused", SLD_KS("plugin", name), SLD_KC("error", words),
+                SLD_KC("msg", "the plugin could not be loaded; its former version goes on"));
+        return;
+    }
+    take(s, name, n, pl_declared_slot(NULL, sld_str_c(words), p, n->generation));
+}
+
+// The plugin NAME as its document P has it; P NULL: the document has errors, and never had none.
+static void renew_declared(struct sld_plugin_set *s, struct sld_str name, struct named *n, const Gloo__Plugin *p)
+{
+    struct sld_plugin *plugin = NULL;
+    const char *path;
+    struct sld_err err = {0};
+    struct sld_hash now = p ? pl_declared_hash(s->t, p) : sld_hash_bytes(SLD_STR("errors"));
+    if (n->slot && sld_hash_eq(now, n->tried)) {
+        if (n->again)
+            tell(s, name, n); // in the place of the folder's
+        return;
+    }
+    n->tried = now;
+    n->generation++;
+    if (!p) {
+        refuse(s, name, n, "its document has errors", NULL);
+    } else if (pl_declared_load(s->t, p, &plugin, &path, &err)) {
+        refuse(s, name, n, err.msg, p);
+    } else {
+        n->refused[0] = 0;
+        take(s, name, n, pl_declared_slot(plugin, SLD_STR(""), p, n->generation));
+    }
+}
+
+static void renew(struct sld_plugin_set *s, struct sld_str name, struct named *n)
+{
+    if (n->documented) {
+        const struct sld_object *o = sld_translate_usable(s->t, n->key);
+        renew_declared(s, name, n, o ? sld_object_msg(o) : NULL);
+        return;
+    }
+    n->key = SLD_STR_NONE;
+    struct sld_hash now = n->folder ? n->folder->obj.hash : (struct sld_hash){0};
+    if (sld_hash_eq(now, n->tried))
+        return;
+    n->tried = now;
+    n->refused[0] = 0;
+    take(s, name, n, sld_obj_ref(n->folder));
+}
+
+// ---- Documents ----
+
+// Of several of one name the first counts.
+static void find_documents(struct sld_plugin_set *s)
+{
+    size_t count, at = 0;
+    for (struct sld_map_slot *e; (e = sld_map_next(&s->names, &at));)
+        ((struct named *)e->value)->documented = false;
+    struct sld_str *keys = sld_map_sorted_keys(&s->documents, &count);
+    for (size_t i = 0; i < count; i++) {
+        struct sld_ident id;
+        bool parsed = sld_ident_parse(keys[i], &id);
+        SLD_INV(parsed);
+        struct named *n = named(s, id.name);
+        if (n->documented) {
+            SLD_LOG(SLD_WARN, "plugin", "plugin_twice", SLD_KS("document", keys[i]), SLD_KS("msg", n->key));
+            continue;
+        }
+        n->documented = true;
+        sld_arena_fini(&n->arena);
+        n->key = sld_arena_str(&n->arena, keys[i]);
+    }
+    sld_xfree(keys);
+}
+
+// What documents refer to is there before they are looked at again.
+static void recheck(struct sld_plugin_set *s)
+{
+    size_t at = 0;
+    for (struct sld_map_slot *e; (e = sld_map_next(&s->artifacts, &at));)
+        sld_translate_recheck(s->t, SLD_KIND_PLUGIN, e->key);
+    sld_map_fini(&s->artifacts);
+    at = 0;
+    for (struct sld_map_slot *e; (e = sld_map_next(&s->names, &at));) {
+        struct named *n = e->value;
+        if (n->documented && n->folder && n->again) {
+            sld_translate_set_plugin(s->t, e->key, n->folder);
+            sld_translate_recheck(s->t, SLD_KIND_PLUGIN, e->key);
+        }
+    }
+}
+
+// The list of plugins that shape upstreams.
+static void list_shapers(struct sld_plugin_set *s)
+{
+    struct sld_plugin_slot *all = sld_plugin_slot_create(NULL, SLD_STR("shapers"));
+    size_t count;
+    struct sld_str *keys = sld_map_sorted_keys(&s->names, &count);
+    for (size_t i = 0; i < count; i++) {
+        struct sld_plugin_slot *slot = ((struct named *)sld_map_get(&s->names, keys[i]))->slot;
+        const Gloo__Plugin *p = slot ? slot->declared : NULL;
+        if (!p || (!p->n_upstreams && !p->upstream_selector))
+            continue;
+        SLD_PUSH(&all->arena, all->shapers, all->shaper_count, sld_obj_ref(slot));
+        all->obj.hash = sld_hash_mix(all->obj.hash, slot->obj.hash);
+    }
+    sld_xfree(keys);
+    if (!sld_hash_eq(s->shapers, all->obj.hash) && (all->shaper_count || !sld_hash_zero(s->shapers)))
+        sld_translate_set_plugin(s->t, SLD_PLUGIN_SHAPERS, all);
+    s->shapers = all->obj.hash;
+    SLD_UNREF(all);
+}
+
+void sld_plugin_set_settle(struct sld_plugin_set *s)
+{
+    size_t count;
+    if (!s->dirty)
+        return;
+    s->dirty = false;
+    find_documents(s);
+    recheck(s);
+    struct sld_str *keys = sld_map_sorted_keys(&s->names, &count);
+    for (size_t i = 0; i < count; i++) {
+        struct named *n = sld_map_get(&s->names, keys[i]);
+        renew(s, keys[i], n);
+        n->again = false;
+        if (!n->folder && !n->documented) {
+            sld_map_remove(&s->names, keys[i]);
+            named_free(n);
+        }
+    }
+    sld_xfree(keys);
+    list_shapers(s);
+}
+
+// ---- Suspension ----
+
+static uint64_t rest_ns(const struct named *n)
+{
+    const Gloo__Plugin *p = n->slot->declared;
+    uint64_t ms = p && p->retry_after ? (uint64_t)sld_duration_ms(p->retry_after) : RETRY_SECONDS * 1000;
+    return (ms << (n->suspensions < RETRY_DOUBLINGS ? n->suspensions : RETRY_DOUBLINGS)) * 1000000;
+}
+
+static void suspend(struct sld_plugin_set *s, struct sld_str name, struct named *n, uint64_t now_ns)
+{
+    struct sld_plugin_stats st;
+    struct sld_arena a = {0};
+    sld_plugin_stats(n->slot->plugin, &st);
+    uint64_t ns = rest_ns(n);
+    struct sld_str words = sld_arena_fmt(&a, "it is suspended for %llu s after %u breaches of its ceilings, the last: %s",
+                                         (unsigned long long)(ns / 1000000000), st.breaches, st.errors[0].words);
+    struct sld_plugin_slot *slot =
+        pl_declared_slot(sld_obj_ref(n->slot->plugin), words, n->slot->declared, ++n->generation);
+    slot->suspended = true;
+    n->suspensions++;
+    n->retry_ns = now_ns + ns;
+    take(s, name, n, slot);
+    sld_arena_fini(&a);
+}
+
+// Begins anew with the same text in a new state.
+static void retry(struct sld_plugin_set *s, struct sld_str name, struct named *n)
+{
+    struct sld_plugin *fresh = NULL;
+    const struct pl_host *h = n->slot->plugin->host;
+    struct sld_err err = {0};
+    n->retry_ns = 0;
+    if (sld_plugin_load(h->bundle, &h->limits, &fresh, &err))
+        refuse(s, name, n, err.msg, n->slot->declared);
+    else
+        take(s, name, n, pl_declared_slot(fresh, SLD_STR(""), n->slot->declared, ++n->generation));
+}
+
+uint64_t sld_plugin_set_watch(struct sld_plugin_set *s, uint64_t now_ns)
+{
+    uint64_t next = 0;
+    size_t at = 0;
+    bool changed = false;
+    for (struct sld_map_slot *e; (e = sld_map_next(&s->names, &at));) {
+        struct named *n = e->value;
+        struct sld_plugin_stats st;
+        if (!n->slot || !n->slot->plugin)
+            continue;
+        sld_plugin_stats(n->slot->plugin, &st);
+        bool before = n->slot->suspended;
+        if (!before && st.breaches >= pl_suspend_after(n->slot))
+            suspend(s, e->key, n, now_ns);
+        else if (before && n->retry_ns && n->retry_ns <= now_ns)
+            retry(s, e->key, n);
+        else if (!before && !st.breaches && st.hooks[SLD_HOOK_SHAPE_ROUTE].calls)
+            n->suspensions = 0;
+        changed |= before != n->slot->suspended;
+        if (n->slot->suspended && (!next || n->retry_ns < next))
+            next = n->retry_ns;
+    }
+    if (changed)
+        list_shapers(s);
+    return next;
+}
+
+// ---- Looking in ----
+
+void sld_plugin_set_each(const struct sld_plugin_set *s, void (*fn)(void *arg, const struct sld_plugin_state *p), void *arg)
+{
+    size_t count;
+    struct sld_str *keys = sld_map_sorted_keys(&s->names, &count);
+    for (size_t i = 0; i < count; i++) {
+        const struct named *n = sld_map_get(&s->names, keys[i]);
+        struct sld_plugin_state p = {
+            .name = keys[i], .document = n->key, .slot = n->slot, .refused = sld_str_c(n->refused), .retry_ns = n->retry_ns};
+        if (n->slot)
+            fn(arg, &p);
+    }
+    sld_xfree(keys);
+}
