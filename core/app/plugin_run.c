@@ -134,7 +134,8 @@ static void print_all(struct run *r, const struct sld_offline *without, const st
         sld_json_end(&r->json, ']');
         sld_buf_addc(&r->buf, '\n');
     }
-    fwrite(r->buf.p, 1, r->buf.n, stdout);
+    if (r->buf.n)
+        fwrite(r->buf.p, 1, r->buf.n, stdout);
     sld_buf_fini(&r->buf);
     sld_arena_fini(&x.arena);
     sld_arena_fini(&y.arena);

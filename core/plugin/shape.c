@@ -100,7 +100,7 @@ struct call {
     const char *name;          // of the handle
     struct tr *tr;
     struct sld_str ns;               // of the object that is configured
-    struct sld_str row;              // what is shaped, told apart from all others
+    struct sld_str row;              // what is shaped, told apart from all others; absent: nothing is kept for it
     const ProtobufCMessage *source;  // as the user wrote it; NULL: none
     struct tr_listener *listener;    // of shape_listener
     ProtobufCMessage *hcm;           // the copy; of shape_listener
@@ -300,7 +300,7 @@ static bool instead(const struct call *c, const struct sld_plugin_slot *slot, st
 {
     const char *on_error = slot->declared ? slot->declared->on_error : "";
     bool open = strcmp(on_error, "open") == 0;
-    ProtobufCMessage *last = slot->last ? pl_last_get(slot->last, c->row, c->tr->arena, message->descriptor) : NULL;
+    ProtobufCMessage *last = slot->last && c->row.p ? pl_last_get(slot->last, c->row, c->tr->arena, message->descriptor) : NULL;
     enum sld_code code = slot->plugin ? SLD_PLUGIN_FAILED : SLD_PLUGIN_BROKEN;
     sld_report_add(r, open || last ? SLD_WARNING : SLD_ERROR, code, path, "%s%s", words,
                    open   ? "; it goes on without the plugin"
@@ -337,7 +337,7 @@ static bool run_hook(struct call *c, const struct sld_plugin_slot *slot, const s
     if (pl_call_hook(slot->plugin, c->hook, call_shape, c, &err))
         return instead(c, slot, path, message, r, sld_arena_fmt(a, "%s%s", err.msg, more).p);
     memcpy(message, c->message, message->descriptor->sizeof_message);
-    if (slot->last)
+    if (slot->last && c->row.p)
         pl_last_set(slot->last, c->row, message);
     return true;
 }
@@ -437,7 +437,6 @@ static void listener(struct tr_listener *l)
     for (size_t i = 0; i < u.count; i++) {
         size_t filters = l->filter_count;
         struct call c = {.hook = SLD_HOOK_SHAPE_LISTENER, .tr = l->tr, .ns = id.ns, .source = &l->gateway->base, .listener = l};
-        c.row = sld_str_c(l->listener->name);
         c.hcm = l->hcm ? sld_msg_copy(l->tr->arena, &l->hcm->base) : NULL;
         if (!shape(&c, &u.items[i], &l->listener->base, "listener", l->report))
             l->filter_count = filters;

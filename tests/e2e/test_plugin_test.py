@@ -1,11 +1,13 @@
 """solder plugin test: what specs can say, what their failures tell, and what they cannot do."""
 
+import os
 import re
+import subprocess
 import xml.etree.ElementTree
 
 import pytest
 
-from harness import cli
+from harness import ROOT, SOLDER, cli, route, to, vs
 
 PLUGIN = """local s = require "solder.schema"
 local words = require "lib.words"
@@ -251,3 +253,21 @@ def test_what_new_makes_passes(tmp_path):
     assert cli("plugin", "new", "a-name", cwd=tmp_path).returncode == 0
     done = cli("plugin", "test", "--coverage", cwd=tmp_path / "a-name")
     assert done.returncode == 0 and "100.0% plugin.lua\n" in done.stdout, done.stdout + done.stderr
+
+
+def test_the_guide_is_true(site):
+    """lua/README.md, line by line."""
+    block = (ROOT / "lua/README.md").read_text().split("in five minutes**\n\n")[1].split("\n\n")[0]
+    lines = [line.split("#")[0].strip() for line in block.splitlines()]
+    assert lines[0] == "solder plugin new tenant" and lines[-1] == "solder run --plugins .. --config DIR --envoy"
+    site.upstream()
+    site.write("vs.yaml", vs("shop", "*", [route("/", to("echo"), {"extensions": {"configs": {"tenant": {"value": "hello"}}}})]))
+    folder = site.dir / "plugins"
+    folder.mkdir()
+    script = "set -e\n" + "\n".join(lines[:-1]).replace("DIR", str(site.config))
+    done = subprocess.run(["bash", "-c", script], cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          env={**os.environ, "PATH": f"{SOLDER.parent}:{os.environ['PATH']}"})
+    assert done.returncode == 0, done.stdout
+    assert "2 passed, 0 failed" in done.stdout and '"key":"x-tenant","value":"hello"' in done.stdout
+    site.start("--plugins", folder)
+    assert site.ask("/").json["headers"]["x-tenant"] == ["hello"]
