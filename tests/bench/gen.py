@@ -1,13 +1,14 @@
 #!/usr/bin/python3
 """Makes a set of resources in files, of a size and a shape.
 
-    tests/bench/gen.py DIR N [--shape wide|deep] [--per-file K]
+    tests/bench/gen.py DIR N [--shape wide|deep] [--per-file K] [--plugin]
 
   wide   N virtual services with a domain and one route each
   deep   N/100 virtual services with 100 routes each
 
 Routes lead in turn to min(N, 1000) static upstreams of three endpoints. Each file holds K documents; the
-virtual services' files and the upstreams' are apart. The same arguments always give the same files.
+virtual services' files and the upstreams' are apart. With --plugin each route configures the plugin `bench`, which
+is written beside them (plugins/bench.lua). The same arguments always give the same files.
 """
 
 import argparse
@@ -52,14 +53,30 @@ ROUTE = """      - matchers:
               namespace: gloo-system
 """
 
+OPTIONS = """        options:
+          extensions:
+            configs:
+              bench: {{value: t-{value}}}
+"""
+PLUGIN = """local s = require "solder.schema"
+return {
+  api = 1, name = "bench",
+  schema = s.record{header = s.header_name{default = "x-tenant"}, value = s.string{required = true}},
+  shape_route = function(conf, route)
+    table.insert(route.request_headers_to_add, {header = {key = conf.header, value = conf.value}})
+    route.route.timeout = "3s"
+  end,
+}
+"""
+
 
 class Set:
     """The documents of a set, and where they are."""
 
-    def __init__(self, n, shape="wide", per_file=1):
+    def __init__(self, n, shape="wide", per_file=1, plugin=False):
         if shape not in ("wide", "deep"):
             raise ValueError(f"no shape {shape}")
-        self.n, self.shape, self.per_file = n, shape, per_file
+        self.n, self.shape, self.per_file, self.plugin = n, shape, per_file, plugin
         self.routes_each = 1 if shape == "wide" else min(n, DEEP)
         self.services = n // self.routes_each
         self.upstreams = min(n, UPSTREAMS_MAX)
@@ -73,6 +90,7 @@ class Set:
         for k in range(self.routes_each):
             out += ROUTE.format(prefix=f"api-{k}" if k else first,
                                 upstream=(i * self.routes_each + k) % self.upstreams)
+            out += OPTIONS.format(value=i) if self.plugin else ""
         return out
 
     def path(self, kind, i):
@@ -94,6 +112,11 @@ class Set:
             for i in range(0, count, self.per_file):
                 (folder / self.path(kind, i)).write_text(self.file_of(kind, i))
 
+    def write_plugin(self, folder):
+        folder = pathlib.Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "bench.lua").write_text(PLUGIN)
+
     def prepare(self, folder, kind, i, text):
         """Writes the file in which TEXT replaces document I; what is returned renames it over the old one."""
         path = pathlib.Path(folder) / self.path(kind, i)
@@ -108,8 +131,12 @@ def main():
     p.add_argument("n", type=int)
     p.add_argument("--shape", choices=("wide", "deep"), default="wide")
     p.add_argument("--per-file", type=int, default=1)
+    p.add_argument("--plugin", action="store_true")
     a = p.parse_args()
-    Set(a.n, a.shape, a.per_file).write(a.dir)
+    case = Set(a.n, a.shape, a.per_file, a.plugin)
+    case.write(a.dir)
+    if a.plugin:
+        case.write_plugin(pathlib.Path(a.dir) / "plugins")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import os
 import pathlib
 import platform
 import queue
+import re
 import shutil
 import subprocess
 import threading
@@ -109,6 +110,15 @@ class Solder:
             if key in ("VmRSS", "RssAnon", "VmHWM"):
                 out[key] = round(int(value.split()[0]) / 1024, 1)
         return out
+
+    def plugin(self):
+        """What shape_route of the only plugin did so far."""
+        said = subprocess.run([*map(str, (self.argv[0], "describe", "plugin", "bench")), "--admin", f"unix:{self.admin}"],
+                              capture_output=True, text=True).stdout
+        m = re.search(r"shape_route: (\d+) calls, (\d+) errors, .* mean (\d+)us", said)
+        if not m or m.group(2) != "0":
+            raise Failed(f"the plugin: {said}")
+        return {"calls": int(m.group(1)), "meanMicros": int(m.group(3))}
 
     def end(self):
         if self.proc and self.proc.poll() is None:
