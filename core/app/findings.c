@@ -51,9 +51,12 @@ static void on_object(const struct sld_object *o, const struct sld_status *s, vo
     struct sld_findings *r = arg;
     struct sld_str key = sld_ident_key(&r->arena, o->id);
     const struct sld_raw *raw = sld_translate_raw(r->t, key);
+    struct sld_finding *all = SLD_ARENA_ARRAY(&r->arena, struct sld_finding, s->count + 1);
+    if (s->count)
+        memcpy(all, s->findings, s->count * sizeof(*all));
+    sld_raw_locate_all(raw, all, s->count); // reads the document once
     for (size_t i = 0; i < s->count; i++) {
-        struct sld_finding f = s->findings[i];
-        sld_raw_locate(raw, &f);
+        struct sld_finding f = all[i];
         judge(r, &f);
         add(r,
             (struct sld_findings_line){
