@@ -172,6 +172,7 @@ static void renew_declared(struct sld_plugin_set *s, struct sld_str name, struct
         refuse(s, name, n, err.msg, p);
     } else {
         n->refused[0] = 0;
+        n->suspensions = 0;
         take(s, name, n, pl_declared_slot(plugin, SLD_STR(""), p, n->generation));
     }
 }
@@ -189,6 +190,7 @@ static void renew(struct sld_plugin_set *s, struct sld_str name, struct named *n
         return;
     n->tried = now;
     n->refused[0] = 0;
+    n->suspensions = 0;
     take(s, name, n, sld_obj_ref(n->folder));
 }
 
@@ -217,7 +219,15 @@ static void find_documents(struct sld_plugin_set *s)
     sld_xfree(keys);
 }
 
-// What documents refer to is there before they are looked at again.
+// Whether the document of N stands for one of the folder.
+static bool of_folder(const struct sld_plugin_set *s, const struct named *n)
+{
+    const struct sld_object *o = sld_translate_document(s->t, n->key);
+    const Gloo__Plugin *p = o ? sld_object_msg(o) : NULL;
+    return p && p->source_case == GLOO__PLUGIN__SOURCE__NOT_SET;
+}
+
+// What documents refer to is there, or is not any more, before they are looked at again.
 static void recheck(struct sld_plugin_set *s)
 {
     size_t at = 0;
@@ -227,7 +237,7 @@ static void recheck(struct sld_plugin_set *s)
     at = 0;
     for (struct sld_map_slot *e; (e = sld_map_next(&s->names, &at));) {
         struct named *n = e->value;
-        if (n->documented && n->folder && n->again) {
+        if (n->documented && n->again && of_folder(s, n)) {
             sld_translate_set_plugin(s->t, e->key, n->folder);
             sld_translate_recheck(s->t, SLD_KIND_PLUGIN, e->key);
         }
@@ -316,6 +326,14 @@ static void retry(struct sld_plugin_set *s, struct sld_str name, struct named *n
         take(s, name, n, pl_declared_slot(fresh, SLD_STR(""), n->slot->declared, ++n->generation));
 }
 
+static bool was_called(const struct sld_plugin_stats *st)
+{
+    uint64_t calls = 0;
+    for (int h = 0; h < SLD_HOOK_COUNT; h++)
+        calls += h == SLD_HOOK_CHECK ? 0 : st->hooks[h].calls;
+    return calls > 0;
+}
+
 uint64_t sld_plugin_set_watch(struct sld_plugin_set *s, uint64_t now_ns)
 {
     uint64_t next = 0;
@@ -332,7 +350,7 @@ uint64_t sld_plugin_set_watch(struct sld_plugin_set *s, uint64_t now_ns)
             suspend(s, e->key, n, now_ns);
         else if (before && n->retry_ns && n->retry_ns <= now_ns)
             retry(s, e->key, n);
-        else if (!before && !st.breaches && st.hooks[SLD_HOOK_SHAPE_ROUTE].calls)
+        else if (!before && !st.breaches && was_called(&st))
             n->suspensions = 0;
         changed |= before != n->slot->suspended;
         if (n->slot->suspended && (!next || n->retry_ns < next))

@@ -275,3 +275,33 @@ def test_get_describe_and_metrics(site):
     (folder / ".new").rename(folder / "loose.lua")
     eventually(lambda: "Active (last good)" in ask("get", "plugins", "loose").stdout)
     assert "it must return a table" in ask("get", "plugins", "loose").stdout
+
+
+def test_a_document_for_one_that_leaves_the_folder(site):
+    folder = site.dir / "plugins"
+    folder.mkdir()
+
+    def put(text):
+        (folder / ".new").write_text(text)
+        (folder / ".new").rename(folder / "tenant.lua")
+    seen = lambda a: a.status == 200 and a.json["headers"].get("x-tenant")
+    put(TENANT)
+    site.upstream()
+    site.write("plugin.yaml", plugin({"config": {"name": "doc"}}))
+    site.write("vs.yaml", use({}))
+    site.start("--plugins", folder)
+    assert seen(site.ask("/")) == ["doc"]
+    # A new version of the file, with what the document says.
+    put(TENANT.replace("value = conf.name", "value = conf.name .. 2", 1))
+    site.wait_answer(lambda a: seen(a) == ["doc2"])
+    # Without the file the last version goes on, and the document says why; so does one that does not load.
+    (folder / "tenant.lua").unlink()
+    site.wait_state("Plugin", "tenant", "Rejected", "SLD0711")
+    assert "there is no plugin tenant in the folder" in "\n".join(site.findings("Plugin", "tenant"))
+    assert seen(site.ask("/")) == ["doc2"]
+    put(TENANT)
+    site.wait_state("Plugin", "tenant", "Accepted")
+    site.wait_answer(lambda a: seen(a) == ["doc"])
+    # Without the document the file alone counts: the configuration lacks what the document said.
+    site.remove("plugin.yaml")
+    site.wait_state("VirtualService", "shop", "Rejected", "SLD0105")
