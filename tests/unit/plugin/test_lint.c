@@ -60,8 +60,10 @@ static void names(void **state)
     char script[4000] = HEAD "check = function() local function f() return function()\n";
     for (int i = 0; i < 300; i++)
         strcat(script, i % 9 ? "\n" : " f() \n");
+    for (int i = 0; i < 200; i++)
+        strcat(script, "\n"); // further than a difference goes
     strcat(script, "nowhere() end end end}");
-    expect(script, "plugin.lua:304: there is no global 'nowhere' in plugins\n");
+    expect(script, "plugin.lua:504: there is no global 'nowhere' in plugins\n");
 }
 
 static void fields(void **state)

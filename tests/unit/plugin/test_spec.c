@@ -84,6 +84,7 @@ static void specs(void **state)
                "t.it('endless', function() while true do end end)\n"
                "t.it('after', function() end)\n");
     tree_write("try/spec/b_spec.lua", "error('at once')");
+    tree_write("try/spec/c_spec.lua", "require('solder.test').it('last', function() end)");
     tree_write("try/spec/helper.lua", "error('nobody asks')");
     expect(NULL,
            "world:ok\ntime:ok\ngone:spec/a_spec.lua:4: the documents cannot be translated: the world is gone\nsame:ok\n"
@@ -92,7 +93,7 @@ static void specs(void **state)
            "test --update takes it anew\n"
            "unnamed:spec/a_spec.lua:8: a snapshot needs a name with letters or digits\n"
            "endless:spec/a_spec.lua:9: more than 2000000 steps; do less in one call, or raise the limit\nafter:ok\n"
-           ":spec/b_spec.lua:1: at once\n"
+           ":spec/b_spec.lua:1: at once\nlast:ok\n"
            "plugin.lua 4/5 3\n",
            "try docs 0;try docs 7;try fails 0;same=x\n;new=x\n;differs=x\n;");
     expect("ti", "time:ok\n:spec/b_spec.lua:1: at once\n", "try docs 7;");
