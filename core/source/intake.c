@@ -76,8 +76,7 @@ static void origin_free(struct origin *s)
             SLD_UNREF(claim->raw);
             sld_xfree(claim);
         }
-        remarks_clear(&u->remarks);
-        remarks_clear(&u->trouble);
+        unit_unremark(u);
         SLD_UNREF(u->bytes);
         sld_xfree(u);
     }
@@ -174,7 +173,6 @@ static struct unit *unit_get(struct origin *s, struct sld_str path)
         memcpy(u->path, path.p, path.n);
     u->origin = s;
     sld_list_init(&u->claims);
-    sld_list_init(&u->in_remarked);
     sld_set_add(&s->units, u);
     return u;
 }
@@ -182,9 +180,7 @@ static struct unit *unit_get(struct origin *s, struct sld_str path)
 static void unit_free(struct unit *u)
 {
     SLD_PRE(sld_list_empty(&u->claims));
-    sld_list_remove(&u->in_remarked);
-    remarks_clear(&u->remarks);
-    remarks_clear(&u->trouble);
+    unit_unremark(u);
     SLD_UNREF(u->bytes);
     sld_set_remove(&u->origin->units, u);
     sld_xfree(u);
@@ -242,12 +238,13 @@ static void unit_read(struct unit *u, struct sld_blob *bytes, bool anew, uint64_
 // Takes over what was remarked about the bytes.
 static void unit_keep(struct unit *u, struct reading *r)
 {
-    if (u->remarks.count || r->remarks.count) {
-        remarks_clear(&u->remarks);
-        u->remarks = r->remarks;
-        r->remarks = (struct remarks){0};
-        unit_remarked(u);
-    }
+    if (!r->remarks.count && (!u->wrong || !u->wrong->own.count))
+        return;
+    struct remarked *w = unit_wrong(u);
+    remarks_clear(&w->own);
+    w->own = r->remarks;
+    r->remarks = (struct remarks){0};
+    unit_remarked(u);
 }
 
 static bool unit_says(const struct unit *u)
@@ -292,7 +289,7 @@ static void unit_say(struct unit *u, const struct said *s)
     struct object *o = object_find(in, s->id);
     struct claim *c = o ? claim_find(o, u) : NULL;
     if (c && c->round == u->round) {
-        remarks_add(&u->remarks, SLD_ERROR, SLD_DOC_DUPLICATE, s->line, 1,
+        remarks_add(&unit_wrong(u)->own, SLD_ERROR, SLD_DOC_DUPLICATE, s->line, 1,
                     "%s %.*s.%.*s stands in %s:%d and in %s:%d; the first is in force",
                     sld_kind_info(s->id.kind)->name, SLD_FMT(s->id.ns), SLD_FMT(s->id.name),
                     u->path, c->raw->line, u->path, s->line);
@@ -343,9 +340,8 @@ static void unit_lose_all(struct unit *u, uint64_t now)
     u->foreign = 0;
     u->hash = (struct sld_hash){0};
     SLD_UNREF(u->bytes);
-    if (u->remarks.count || u->trouble.count) {
-        remarks_clear(&u->remarks);
-        remarks_clear(&u->trouble);
+    if (u->wrong) {
+        unit_unremark(u);
         unit_remarked(u);
     }
     SLD_LIST_EACH (it, &u->claims)
@@ -412,7 +408,7 @@ void sld_intake_problem(struct sld_intake *in, struct sld_str source, struct sld
 {
     struct origin *s = origin_get(in, source);
     struct unit *u = path.n ? unit_get(s, path) : NULL;
-    struct remarks *r = u ? &u->trouble : &s->trouble;
+    struct remarks *r = u ? &unit_wrong(u)->trouble : &s->trouble;
     if (!u && message.p && !s->trouble.count)
         s->down_ns = now;
     remarks_clear(r);
@@ -566,10 +562,10 @@ void sld_intake_stats(const struct sld_intake *in, struct sld_intake_stats *out)
     }
 }
 
-// The first error about U, or NULL.
-static const struct remark *first_error(const struct unit *u)
+// The first error, or NULL.
+static const struct remark *first_error(const struct remarked *w)
 {
-    const struct remarks *lists[] = {&u->trouble, &u->remarks};
+    const struct remarks *lists[] = {&w->trouble, &w->own};
     for (size_t k = 0; k < SLD_ARRAY_LEN(lists); k++) {
         for (size_t i = 0; i < lists[k]->count; i++) {
             if (lists[k]->items[i].severity == SLD_ERROR)
@@ -584,8 +580,9 @@ void sld_intake_held(const struct sld_intake *in,
                      void *arg)
 {
     SLD_LIST_EACH (it, &in->remarked) {
-        const struct unit *u = SLD_CONTAINER_OF(it, struct unit, in_remarked);
-        const struct remark *r = first_error(u);
+        const struct remarked *w = SLD_CONTAINER_OF(it, struct remarked, in_remarked);
+        const struct unit *u = w->unit;
+        const struct remark *r = first_error(w);
         if (!r)
             continue;
         struct sld_problem p = {.source = sld_str_c(u->origin->name),
@@ -597,7 +594,7 @@ void sld_intake_held(const struct sld_intake *in,
                                 .message = sld_str_c(r->message)};
         SLD_LIST_EACH (c, &u->claims) {
             const struct claim *claim = SLD_CONTAINER_OF(c, struct claim, in_unit);
-            bool stale = u->broken || u->trouble.count || claim->lost ||
+            bool stale = u->broken || w->trouble.count || claim->lost ||
                          (u->partial && claim->round != u->round);
             struct sld_ident id;
             if (stale && claim->object->in_force && object_winner(claim->object) == claim &&

@@ -44,6 +44,14 @@ struct remarks {
     uint32_t count, cap;
 };
 
+// What is wrong with a unit.
+struct remarked {
+    struct unit *unit;
+    struct remarks own;          // from its bytes
+    struct remarks trouble;      // from the source (unreadable)
+    struct sld_list in_remarked; // of the intake
+};
+
 struct unit {
     struct origin *origin;
     struct sld_list claims;
@@ -57,9 +65,7 @@ struct unit {
     bool gone;
     uint64_t round; // of the last reading that counted
     size_t foreign;
-    struct remarks remarks;      // from its bytes
-    struct remarks trouble;      // from the source (unreadable)
-    struct sld_list in_remarked; // of the intake: it has remarks or trouble
+    struct remarked *wrong; // NULL: nothing, as of most
     char path[];
 };
 
@@ -158,5 +164,9 @@ void remarks_add(struct remarks *r, enum sld_severity severity, enum sld_code co
 void remarks_clear(struct remarks *r);
 void problems_changed(struct sld_intake *in);
 void problems_fini(struct sld_intake *in);
-// Puts UNIT into the list of units with remarks, or takes it out.
+// What is wrong with U, to be added to or cleared; unit_remarked follows.
+struct remarked *unit_wrong(struct unit *u);
+// Nothing is wrong with U any more; nobody is told.
+void unit_unremark(struct unit *u);
+// What is wrong with UNIT changed.
 void unit_remarked(struct unit *u);

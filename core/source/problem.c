@@ -71,13 +71,31 @@ void problems_fini(struct sld_intake *in)
     in->problems = NULL;
 }
 
+struct remarked *unit_wrong(struct unit *u)
+{
+    if (!u->wrong) {
+        u->wrong = SLD_NEW(struct remarked);
+        u->wrong->unit = u;
+        sld_list_push(&u->origin->in->remarked, &u->wrong->in_remarked);
+    }
+    return u->wrong;
+}
+
+void unit_unremark(struct unit *u)
+{
+    if (!u->wrong)
+        return;
+    sld_list_remove(&u->wrong->in_remarked);
+    remarks_clear(&u->wrong->own);
+    remarks_clear(&u->wrong->trouble);
+    sld_xfree(u->wrong);
+    u->wrong = NULL;
+}
+
 void unit_remarked(struct unit *u)
 {
-    bool has = u->remarks.count || u->trouble.count;
-    if (has && sld_list_empty(&u->in_remarked))
-        sld_list_push(&u->origin->in->remarked, &u->in_remarked);
-    else if (!has)
-        sld_list_remove(&u->in_remarked);
+    if (u->wrong && !u->wrong->own.count && !u->wrong->trouble.count)
+        unit_unremark(u);
     problems_changed(u->origin->in);
 }
 
@@ -219,9 +237,9 @@ const struct sld_problem *sld_intake_problems(const struct sld_intake *in, size_
         sld_arena_fini(&l->arena);
         l->count = 0;
         SLD_LIST_EACH (it, &in->remarked) {
-            const struct unit *u = SLD_CONTAINER_OF(it, struct unit, in_remarked);
-            list_remarks(l, u->origin->name, u->path, &u->trouble);
-            list_remarks(l, u->origin->name, u->path, &u->remarks);
+            const struct remarked *w = SLD_CONTAINER_OF(it, struct remarked, in_remarked);
+            list_remarks(l, w->unit->origin->name, w->unit->path, &w->trouble);
+            list_remarks(l, w->unit->origin->name, w->unit->path, &w->own);
         }
         SLD_LIST_EACH (it, &in->contested)
             list_contested(l, SLD_CONTAINER_OF(it, struct object, in_contested));

@@ -60,8 +60,11 @@ struct state_entry *state_entry_create(struct sld_ident id, struct sld_str sourc
     struct sld_str key = sld_ident_key(&a, id);
     struct sld_str words = sld_str_utf8_cut(refusal.words, SLD_STATE_MAX_WORDS);
     size_t refused = words.p ? sizeof(refusal) + words.n : 0;
-    struct state_entry *e =
-        sld_xcalloc(1, sizeof(*e) + n * sizeof(*forms) + refused + key.n + source.n);
+    // Most sources begin the origins of their documents with their own name: told once then.
+    struct sld_str origin = n ? forms[0].raw->origin : SLD_STR_NONE;
+    bool named = origin.p && sld_str_starts(origin, source);
+    struct state_entry *e = sld_xcalloc(1, sizeof(*e) + n * sizeof(*forms) + refused + key.n +
+                                               (named ? 0 : source.n));
     sld_obj_init(&e->obj, entry_free, n ? forms[0].raw->obj.hash : (struct sld_hash){0});
     e->count = n;
     for (size_t i = 0; i < n; i++) {
@@ -76,7 +79,7 @@ struct state_entry *state_entry_create(struct sld_ident id, struct sld_str sourc
         e->refusal = r;
     }
     e->key = put(&at, key);
-    e->source = put(&at, source);
+    e->source = named ? sld_str_n(origin.p, source.n) : put(&at, source);
     sld_arena_fini(&a);
     return e;
 }

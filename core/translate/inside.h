@@ -49,7 +49,7 @@ struct tr_row {
     struct sld_obj obj; // hash: content, findings and uses
     struct sld_arena arena;
     struct tr_about *about; // sorted by key
-    struct sld_str *uses; // keys of the objects it was made of, sorted, distinct
+    sld_id *uses; // keys of the objects it was made of, in the order of their texts, distinct
     uint32_t about_count, use_count;
 };
 

@@ -64,10 +64,10 @@ static void views_of_gateway(struct views *v, const struct tr_gateway *g)
     }
 }
 
-static bool uses(const struct tr_row *row, struct sld_str key)
+static bool uses(const struct tr_row *row, sld_id key)
 {
     for (size_t i = 0; i < row->use_count; i++) {
-        if (sld_str_eq(row->uses[i], key))
+        if (row->uses[i] == key)
             return true;
     }
     return false;
@@ -76,10 +76,10 @@ static bool uses(const struct tr_row *row, struct sld_str key)
 static void views_of_vhosts(const struct sld_translate *t, struct views *v, struct sld_str key)
 {
     size_t at = 0;
-    sld_id id;
+    sld_id id, used = sld_flow_key(t->flow, key);
     for (const void *row; sld_flow_next(t->vhosts, &at, &id, &row);) {
         const struct tr_vhost_row *h = row;
-        if (!uses(&h->row, key))
+        if (!uses(&h->row, used))
             continue;
         const struct tr_gateway *g = sld_flow_get(t->gateways, sld_flow_key(t->flow, h->gateway));
         if (g)

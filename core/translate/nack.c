@@ -222,9 +222,9 @@ static void add_docs(struct sld_translate *t, struct old *o, const struct tr_vho
 {
     for (size_t i = 0; v && i < v->row.use_count; i++) {
         struct sld_ident id;
-        if (!sld_ident_parse(v->row.uses[i], &id) || !barrable(id.kind))
+        sld_id key = v->row.uses[i];
+        if (!sld_ident_parse(sld_flow_key_str(t->flow, key), &id) || !barrable(id.kind))
             continue;
-        sld_id key = sld_flow_key(t->flow, v->row.uses[i]);
         if (has_doc(o, key))
             continue;
         if ((o->doc_count & (o->doc_count - 1)) == 0) // 0 or a power of two: full

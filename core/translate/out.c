@@ -158,7 +158,7 @@ void tr_emit_row(struct tr *tr, sld_id key, struct sld_out *out)
     if (out) {
         out->owners = SLD_ARENA_ARRAY(&out->arena, struct sld_str, row->row.use_count);
         for (size_t i = 0; i < row->row.use_count; i++)
-            out->owners[out->owner_count++] = row->row.uses[i]; // keys of the flow
+            out->owners[out->owner_count++] = sld_flow_key_str(tr->t->flow, row->row.uses[i]);
     }
     sld_ctx_emit(tr->ctx, key, row);
 }

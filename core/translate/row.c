@@ -66,7 +66,7 @@ struct sld_str tr_keep_key(const struct sld_translate *t, struct sld_str key)
 
 size_t tr_room_of_uses(const struct tr *tr)
 {
-    return tr->use_count * sizeof(struct sld_str);
+    return (tr->use_count * sizeof(sld_id) + 7) & ~(size_t)7; // as the arena counts
 }
 
 static void row_free(struct sld_obj *o)
@@ -91,10 +91,10 @@ static void copy_uses(struct tr *tr, struct tr_row *row)
     if (!tr->use_count)
         return;
     qsort(tr->uses, tr->use_count, sizeof(*tr->uses), by_str);
-    row->uses = SLD_ARENA_ARRAY(&row->arena, struct sld_str, tr->use_count);
+    row->uses = SLD_ARENA_ARRAY(&row->arena, sld_id, tr->use_count);
     for (size_t i = 0; i < tr->use_count; i++) {
         if (i == 0 || !sld_str_eq(tr->uses[i], tr->uses[i - 1]))
-            row->uses[row->use_count++] = tr_keep_key(tr->t, tr->uses[i]);
+            row->uses[row->use_count++] = sld_flow_key(tr->t->flow, tr->uses[i]);
     }
 }
 
@@ -135,7 +135,8 @@ static void hash_str(struct sld_hasher *h, struct sld_str s)
     sld_hasher_add(h, s);
 }
 
-static struct sld_hash hash_of(const struct tr_row *row, struct sld_hash content)
+static struct sld_hash hash_of(struct sld_flow *flow, const struct tr_row *row,
+                               struct sld_hash content)
 {
     if (!row->use_count && !row->about_count)
         return sld_hash_mix(content, (struct sld_hash){1, 1});
@@ -144,7 +145,7 @@ static struct sld_hash hash_of(const struct tr_row *row, struct sld_hash content
     sld_hasher_add_u64(&h, content.lo);
     sld_hasher_add_u64(&h, content.hi);
     for (size_t i = 0; i < row->use_count; i++)
-        hash_str(&h, row->uses[i]);
+        hash_str(&h, sld_flow_key_str(flow, row->uses[i]));
     for (size_t i = 0; i < row->about_count; i++) {
         hash_str(&h, row->about[i].key);
         for (size_t k = 0; k < row->about[i].count; k++) {
@@ -163,7 +164,7 @@ void tr_row_finish(struct tr *tr, struct tr_row *row, struct sld_hash content,
     copy_uses(tr, row);
     copy_about(tr, row);
     row->obj.free = free_fn ? free_fn : row_free;
-    row->obj.hash = hash_of(row, content);
+    row->obj.hash = hash_of(tr->t->flow, row, content);
 }
 
 void tr_row_free(struct tr_row *row)
@@ -203,8 +204,8 @@ void tr_index_uses(sld_id key, const void *value, void (*add)(void *arg, sld_id 
     const struct tr_row *row = value;
     struct sld_translate *t = user;
     for (size_t i = 0; i < row->use_count; i++) {
-        if (tr_may_be_orphan(row->uses[i]))
-            add(arg, sld_flow_key(t->flow, row->uses[i]));
+        if (tr_may_be_orphan(sld_flow_key_str(t->flow, row->uses[i])))
+            add(arg, row->uses[i]);
     }
 }
 
