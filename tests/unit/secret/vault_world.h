@@ -35,6 +35,7 @@ struct world {
     struct sld_arena a;
     struct sld_loop *loop;
     struct sld_http_server *server;
+    struct sld_http_server *other; // or NULL
     char base[64]; // "http://127.0.0.1:4711"
     struct answer answers[ANSWERS_MAX];
     size_t answer_count;
@@ -346,6 +347,7 @@ static inline int teardown(void **state)
     struct world *w = *state;
     close_store(w);
     sld_http_server_destroy(w->server);
+    sld_http_server_destroy(w->other);
     sld_timer_destroy(w->turn);
     sld_loop_destroy(w->loop);
     sld_map_fini(&w->values);
