@@ -86,6 +86,7 @@ bool kv_key_take(struct kv_part *p, struct sld_str path, const struct kv_item *i
     bool ok = !item->value.n || sld_base64_decode(&a, item->value, &value);
     if (ok) {
         k->index = item->index;
+        kv_part_saw(kv, item->index);
         k->answered = answered;
         value_take(kv, k, value);
     }

@@ -15,6 +15,8 @@ enum {
     KV_ALONE = 256,      // up to here one watch reads everything
     KV_PARTS_MAX = 92,   // watches; others of the agent's belong to the discovery of services
     KV_PROBLEM_MAX = 400, // bytes of a message
+    KV_SEEN = 256,        // indexes of changes that are remembered
+    KV_WOKEN = 32,
 };
 
 // Below the root: keys of Solder's own, and the one by which it knows the store again.
@@ -101,9 +103,14 @@ struct kv {
     bool restart;                   // one watch is to read everything anew
     struct sld_consul_watch *names; // wakes at every change below the root; with more than one part
     char *names_problem;            // it cannot be read
-    uint64_t names_index;
+    uint64_t woken[KV_WOKEN];     // indexes at which it woke since the timer looked
+    size_t woken_count;
+    uint64_t seen_by[KV_SEEN];    // indexes that parts told lately, in a ring
+    size_t seen_at;
     struct sld_timer *gap;        // is there a change that no part saw?
+    bool gap_soon;                // the timer runs for that, not for what is owed
     bool gap_owed;                // changes that were close together may have hidden one
+    bool in_vain;                 // the last look found nothing new
     uint64_t gap_due_ns;          // when that is looked for
     uint64_t looked_ns;           // when it was last
     struct sld_consul_call *look; // reads all names
@@ -152,6 +159,8 @@ void kv_parts_init(struct kv *kv);
 // One watch for everything, from the beginning; keys that are known belong to its part.
 void kv_parts_start(struct kv *kv);
 void kv_parts_fini(struct kv *kv);
+// A part told of a change at INDEX.
+void kv_part_saw(struct kv *kv, uint64_t index);
 // Every part was read.
 bool kv_parts_read(const struct kv *kv);
 // Every part is to be read again, whether anything changed or not.

@@ -10,8 +10,10 @@
 #define MS UINT64_C(1000000)
 enum {
     GAP_SOON_MS = 40,   // a part has seen the change by then
-    GAP_LATE_MS = 1000, // changes that come together are told apart by looking later
-    GAP_EACH_MS = 5000,
+    GAP_LATE_MS = 1000, // changes that come together are told apart by looking later, at most
+    GAP_KEYS_MS = 2,    // looks are apart by so many keys in a millisecond,
+    GAP_LEAST_MS = 200, // within these
+    GAP_MOST_MS = 5000,
     OLDER_MS = 2000, // so long a server that starts may be behind
     PART_WAIT_MS = 10 * 60 * 1000, // the longest that Consul waits: each waiting ends in a transfer
 };
@@ -311,6 +313,7 @@ static void on_answer(void *user, const struct sld_consul_answer *a)
         return;
     }
     p->index = a->index;
+    kv_part_saw(kv, a->index);
     p->read = true;
     p->went_back = false;
     kv->top_index = a->index > kv->top_index ? a->index : kv->top_index;
@@ -360,11 +363,28 @@ static void part_watch(struct kv_part *p, uint64_t index)
 
 // ---- New keys between the parts ----
 
+void kv_part_saw(struct kv *kv, uint64_t index)
+{
+    kv->seen_by[kv->seen_at++ % KV_SEEN] = index;
+}
+
+static bool was_seen(const struct kv *kv, uint64_t index)
+{
+    for (size_t i = 0; i < KV_SEEN; i++) {
+        if (kv->seen_by[i] == index)
+            return true;
+    }
+    return false;
+}
+
 static void on_names(void *user, const struct sld_consul_answer *a)
 {
     struct kv *kv = user;
-    kv->names_index = a->index;
-    sld_timer_start(kv->gap, GAP_SOON_MS);
+    if (kv->woken_count < KV_WOKEN)
+        kv->woken[kv->woken_count++] = a->index;
+    if (!kv->gap_soon)
+        sld_timer_start(kv->gap, GAP_SOON_MS);
+    kv->gap_soon = true;
 }
 
 static void on_names_problem(void *user, enum sld_rc rc, struct sld_str message)
@@ -405,7 +425,8 @@ static void names_stop(struct kv *kv)
     kv->names_problem = NULL;
     kv->names = NULL;
     kv->look = NULL;
-    kv->gap_owed = false;
+    kv->gap_owed = kv->gap_soon = false;
+    kv->woken_count = 0;
     sld_timer_stop(kv->gap);
 }
 
@@ -430,9 +451,17 @@ static bool part_fill(struct kv *kv, struct sld_str path)
     return true; // nothing that can be asked for, and no key of ours
 }
 
-static void gap_owe(struct kv *kv, uint64_t wait_ms)
+// The time between looks: each transfers all names.
+static uint64_t each_ms(const struct kv *kv)
 {
-    uint64_t now = sld_mono_ns(), next = kv->looked_ns + GAP_EACH_MS * MS;
+    uint64_t ms = sld_set_count(&kv->keys) / GAP_KEYS_MS;
+    return ms < GAP_LEAST_MS ? GAP_LEAST_MS : ms > GAP_MOST_MS ? GAP_MOST_MS : ms;
+}
+
+static void gap_owe(struct kv *kv)
+{
+    uint64_t now = sld_mono_ns(), each = each_ms(kv), next = kv->looked_ns + each * MS;
+    uint64_t wait_ms = each < GAP_LATE_MS ? each : GAP_LATE_MS;
     if (!kv->gap_owed) {
         kv->gap_owed = true;
         kv->gap_due_ns = now + wait_ms * MS;
@@ -448,10 +477,10 @@ static void on_look(void *user, const struct sld_consul_answer *a)
     struct sld_arena arena = {0};
     struct sld_str *names = NULL;
     size_t n = 0;
-    bool fits = true;
+    bool fits = true, any = false;
     kv->look = NULL;
     if (a->err || (a->status == 200 && !kv_read_names(&arena, a->body, &names, &n))) {
-        gap_owe(kv, GAP_LATE_MS);
+        gap_owe(kv);
         sld_arena_fini(&arena);
         return;
     }
@@ -463,9 +492,11 @@ static void on_look(void *user, const struct sld_consul_answer *a)
                 break;
             covered = part_covers(part_of(it), path);
         }
+        any |= !covered;
         if (!covered)
             fits = part_fill(kv, path);
     }
+    kv->in_vain = !any;
     sld_arena_fini(&arena);
     if (!fits)
         kv_parts_start(kv);
@@ -474,16 +505,20 @@ static void on_look(void *user, const struct sld_consul_answer *a)
 static void on_gap(void *user)
 {
     struct kv *kv = user;
-    bool seen = false;
+    bool seen = true;
     uint64_t now = sld_mono_ns();
     if (kv->look) {
         sld_timer_start(kv->gap, GAP_SOON_MS);
         return;
     }
-    SLD_LIST_EACH (it, &kv->parts)
-        seen |= part_of(it)->index >= kv->names_index;
+    for (size_t i = 0; i < kv->woken_count; i++)
+        seen &= was_seen(kv, kv->woken[i]);
+    kv->gap_soon = false;
+    kv->woken_count = 0;
+    // A key that is written twice hides the first of it: who does so all the time is no reason to look.
+    seen |= kv->in_vain && now < kv->looked_ns + each_ms(kv) * MS;
     if (seen && (!kv->gap_owed || now < kv->gap_due_ns)) {
-        gap_owe(kv, GAP_LATE_MS);
+        gap_owe(kv);
         return;
     }
     kv->gap_owed = false;

@@ -59,6 +59,7 @@ struct fake {
     struct held *held[HELD_MAX];
     size_t held_count;
     struct sld_timer *over; // who waits has waited long enough
+    size_t turns;           // so often was that
     size_t answers, bytes; // of readings of values
     // The source and what it told.
     struct sld_source *s;
@@ -394,6 +395,7 @@ static inline void fake_source_close(void *arg)
 static inline void fake_over(void *user)
 {
     struct fake *f = user;
+    f->turns++;
     fake_wake(f, true);
     sld_timer_start(f->over, WAIT_MS);
 }

@@ -107,6 +107,21 @@ static bool covers(const struct kv_cut *c, struct sld_str name)
     return c->exact ? sld_str_eq(c->prefix, name) : sld_str_starts(name, c->prefix);
 }
 
+// Web servers make another path of one with such parts.
+static bool is_path(struct sld_str prefix)
+{
+    static const char *const bad[] = {"//", "/./", "/../"};
+    struct sld_arena a = {0};
+    struct sld_str text = SLD_ARENA_JOIN(&a, SLD_STR("x/"), prefix, SLD_STR("/"));
+    bool is = !sld_str_ends(prefix, SLD_STR("//"));
+    for (size_t i = 0; i < SLD_ARRAY_LEN(bad); i++) {
+        ptrdiff_t at = sld_str_find(text, sld_str_c(bad[i]));
+        is &= at < 0 || (i == 0 && (size_t)at + 2 == text.n);
+    }
+    sld_arena_fini(&a);
+    return is;
+}
+
 // Every name is in exactly one part, and no part is larger than it has to be.
 static void check_cuts(const struct sld_str *names, size_t n, size_t max)
 {
@@ -120,6 +135,7 @@ static void check_cuts(const struct sld_str *names, size_t n, size_t max)
             assert_int_equal(covers(&cuts[i], names[k]), in);
         }
         assert_true(cuts[i].count > 0);
+        assert_true(is_path(cuts[i].prefix));
     }
     assert_int_equal(held, n);
 }
@@ -510,7 +526,6 @@ static void was_before_on_io(void *arg)
     const struct entry *e = fake_find(&f->real, SLD_STR("gloo/" SENTINEL));
     f->now = &f->empty;
     f->empty.index = 1;
-    fake_set(f, SLD_STR("gloo/" VS "gone"), SLD_STR("old"));
     fake_set(f, SLD_STR("gloo/" SENTINEL), sld_str_c(e->value));
     for (size_t i = 0; i < 3; i++)
         fake_set(f, sld_str_c(f->real.e[i].key), SLD_STR("old"));
@@ -518,7 +533,19 @@ static void was_before_on_io(void *arg)
     fake_wake(f, true);
 }
 
-// It may know of values and keys that are no more.
+static void was_more_on_io(void *arg)
+{
+    struct fake *f = arg;
+    f->empty.index = 1;
+    fake_find(&f->real, SLD_STR("gloo/" SENTINEL))->index = 3; // as old as there
+    f->now = &f->empty;
+    fake_set(f, SLD_STR("gloo/" VS "gone"), SLD_STR("old"));
+    fake_set(f, SLD_STR("gloo/" SENTINEL), sld_str_c(fake_find(&f->real, SLD_STR("gloo/" SENTINEL))->value));
+    f->reads_in = 3;
+    fake_wake(f, true);
+}
+
+// It may know of values that are no more.
 static void a_server_that_is_behind_tells_nothing(void **state)
 {
     (void)state;
@@ -530,6 +557,29 @@ static void a_server_that_is_behind_tells_nothing(void **state)
     until(f, all_told, NULL);
     until(f, no_problem, NULL);
     assert_int_equal(number(f, &f->puts), puts + 1);
+    stop(f);
+}
+
+static void old_sentinel_on_io(void *arg)
+{
+    struct fake *f = arg;
+    fake_set(f, SLD_STR("gloo/" SENTINEL), SLD_STR("{\"id\": \"ours\"}"));
+}
+
+// The same of keys.
+static void what_was_deleted_does_not_come_back(void **state)
+{
+    (void)state;
+    static const size_t once = 1;
+    struct fake *f = fake_start();
+    io_do(&f->io, old_sentinel_on_io, f);
+    start(f);
+    until(f, is_synced, &once);
+    io_do(&f->io, was_more_on_io, f);
+    until(f, healed, NULL);
+    put(f, VS "v1", "first");
+    until(f, all_told, NULL);
+    assert_int_equal(number(f, &f->puts), 1);
     stop(f);
 }
 
@@ -768,6 +818,26 @@ static void an_edit_of_many_transfers_its_part(void **state)
     stop(f);
 }
 
+// A new key between the parts, and an edit right after it: the one is not hidden by the other.
+static void a_new_key_is_not_hidden_by_an_edit(void **state)
+{
+    (void)state;
+    struct fake *f = start_with(1500);
+    char name[128], value[16];
+    put(f, VS "v77", "second");
+    until(f, all_told, NULL);
+    size_t turns = number(f, &f->turns);
+    for (unsigned i = 0; i < 6; i++) {
+        snprintf(name, sizeof(name), VS "%c", 'b' + (int)i); // no part has one that begins so
+        snprintf(value, sizeof(value), "%u", i);
+        put(f, name, "new");
+        put(f, VS "v77", value);
+        until(f, all_told, NULL);
+    }
+    assert_true(number(f, &f->turns) < turns + 9); // whoever looks only at times needs more
+    stop(f);
+}
+
 // ---- All of it, at random ----
 
 static void random_step(struct fake *f, unsigned *r, unsigned keys)
@@ -833,6 +903,7 @@ int main(void)
         cmocka_unit_test(a_server_that_starts_is_waited_for),
         cmocka_unit_test(a_server_that_is_behind_proves_nothing),
         cmocka_unit_test(a_server_that_is_behind_tells_nothing),
+        cmocka_unit_test(what_was_deleted_does_not_come_back),
         cmocka_unit_test(a_store_that_was_put_back_counts),
         cmocka_unit_test(a_server_without_a_leader_proves_nothing),
         cmocka_unit_test(a_proof_is_never_stale),
@@ -843,6 +914,7 @@ int main(void)
         cmocka_unit_test(what_was_restored_is_expected),
         cmocka_unit_test(what_was_restored_is_waited_for),
         cmocka_unit_test(an_edit_of_many_transfers_its_part),
+        cmocka_unit_test(a_new_key_is_not_hidden_by_an_edit),
         cmocka_unit_test(nothing_is_lost_at_random),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

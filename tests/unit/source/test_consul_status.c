@@ -331,6 +331,51 @@ static void two_of_one_name(void **state)
     expect(x, "gloo/" A, "Rejected");
 }
 
+struct was {
+    struct world *x;
+    char *text;
+    unsigned long index;
+};
+
+static void remember_on_io(void *arg)
+{
+    struct was *w = arg;
+    const struct fake_key *k = fake_find(&w->x->f, "gloo/" A);
+    sld_xfree(w->text);
+    w->text = sld_xcalloc(1, strlen(k->value) + 1);
+    memcpy(w->text, k->value, strlen(k->value));
+    w->index = k->index;
+}
+
+static void see_again_on_io(void *arg)
+{
+    struct was *w = arg;
+    sld_consul_status_seen(w->x->w, SLD_STR(A), sld_str_c(w->text), w->index);
+}
+
+// What the source was told before we wrote is nobody else's.
+static void an_answer_that_was_under_way(void **state)
+{
+    struct world *x = *state;
+    struct was w = {.x = x};
+    in_value(x);
+    put(x, A, "x: 1\n");
+    set(x, A, NULL);
+    begin(x);
+    expect(x, "gloo/" A, "Accepted");
+    for (int i = 0; i < 8; i++) {
+        char words[16];
+        snprintf(words, sizeof(words), "word %d", i);
+        see(x, A);
+        io_do(&x->f.io, remember_on_io, &w);
+        set(x, A, words);
+        expect(x, "gloo/" A, words);
+        io_do(&x->f.io, see_again_on_io, &w);
+    }
+    assert_int_equal(x->problems, 0);
+    sld_xfree(w.text);
+}
+
 static void a_large_value_gets_none(void **state)
 {
     struct world *x = *state;
@@ -649,6 +694,7 @@ int main(void)
         T(what_changes_meanwhile_is_not_lost),
         T(one_bad_key_alone),
         T(two_of_one_name),
+        T(an_answer_that_was_under_way),
         T(a_large_value_gets_none),
         T(beside_values_stay_untouched),
         T(findings_are_bounded_and_counted),
