@@ -213,6 +213,7 @@ static void mute_and_end(void *arg)
 static void a_renewal_finds_no_session(void **state)
 {
     struct world *w = *state;
+    w->ttl_ms = 3000; // it does not end by itself before
     begin(w);
     fake_wait(&w->f, is_held, w);
     io_do(&w->f.io, mute_and_end, w);

@@ -456,6 +456,7 @@ static void test_ways_of_asking(void **state)
     until_asked(w, "consistent", NULL);
     want(w, "web\nstale,uncached", false);
     want(w, "web\nconsistent", false);
+    until_asked(w, "stale", "consistent");
     want(w, "web\nconsistent", true);
     until_asked(w, "consistent", "cached"); // both is refused
     want(w, "web\nconsistent", false);
