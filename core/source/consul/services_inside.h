@@ -53,6 +53,7 @@ struct svc_host {
 struct svc_doubt {
     struct sld_list link; // of svc->doubts; empty: nothing is asked
     bool sent;
+    bool allowed; // the answer says that the service may be seen
 };
 enum svc_verdict { SVC_SEEN, SVC_DENIED, SVC_UNKNOWN };
 

@@ -53,12 +53,13 @@ static void deny(struct verdicts *v, struct svc_entry *e)
 static void on_right(void *user, struct sld_str resource, struct sld_str segment, bool allow)
 {
     struct verdicts *v = user;
-    if (allow)
-        return;
     bool node = sld_str_eq(resource, SLD_STR("node"));
     SLD_LIST_EACH (it, &v->s->doubts) {
         struct svc_entry *e = entry_of(it);
-        if (e->doubt.sent && (node ? has_node(e, segment) : sld_str_eq(e->name->text, segment)))
+        if (!e->doubt.sent || !(node ? has_node(e, segment) : sld_str_eq(e->name->text, segment)))
+            continue;
+        e->doubt.allowed |= allow && !node;
+        if (!allow)
             deny(v, e);
     }
 }
@@ -75,7 +76,7 @@ static enum svc_verdict verdict(const struct verdicts *v, const struct svc_entry
         if (v->denied[i] == e)
             return SVC_DENIED;
     }
-    return SVC_SEEN;
+    return e->doubt.allowed ? SVC_SEEN : SVC_UNKNOWN; // a list of nothing says nothing
 }
 
 static void on_answer(void *user, const struct sld_consul_answer *a)
@@ -83,7 +84,7 @@ static void on_answer(void *user, const struct sld_consul_answer *a)
     struct svc *s = user;
     struct verdicts v = {.s = s};
     struct sld_arena arena = {0};
-    bool no_acls = a->status == 401, known = false;
+    bool no_acls = a->status == 401, known = false, again = false;
     s->doubt_call = NULL;
     if (!a->err && a->status == 200)
         known = svc_read_rights(&arena, a->body, on_right, &v);
@@ -98,6 +99,7 @@ static void on_answer(void *user, const struct sld_consul_answer *a)
             e->doubt.sent = false;
             more = true;
             enum svc_verdict is = verdict(&v, e, known, no_acls);
+            again |= is == SVC_UNKNOWN;
             if (is != SVC_UNKNOWN)
                 sld_list_remove(&e->doubt.link);
             svc_entry_verdict(e, is);
@@ -105,7 +107,7 @@ static void on_answer(void *user, const struct sld_consul_answer *a)
         }
     }
     if (!sld_list_empty(&s->doubts))
-        sld_timer_start(s->doubt_timer, known || no_acls ? 0 : RETRY_MS);
+        sld_timer_start(s->doubt_timer, again ? RETRY_MS : 0);
 }
 
 static void add(struct sld_json *j, const char *resource, struct sld_str segment)
@@ -135,6 +137,7 @@ static void ask(struct svc *s)
         if (n++ == BATCH_MAX)
             break;
         e->doubt.sent = true;
+        e->doubt.allowed = false;
         add(&j, "service", e->name->text);
         size_t node_count = nodes_of(&a, e, nodes);
         for (size_t i = 0; i < node_count; i++)

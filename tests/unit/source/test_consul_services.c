@@ -217,6 +217,10 @@ static void test_rights_cannot_be_asked(void **state)
     set(w, CATALOG, "{\"consul\":[],\"mark\":[]}");
     until(w, &w->services, "mark", "@dc1", false);
     assert_true(is(w, &w->instances, "web", "10.0.0.1"));
+    size_t asked = counts(w).rights;
+    set(w, RIGHTS, "[]"); // of which a right is not missing
+    until_rights(w, asked + 2);
+    assert_true(is(w, &w->instances, "web", "10.0.0.1"));
     set_with(w, RIGHTS, "ACL support disabled", 401, 1);
     UNTIL_INSTANCES(w, ""); // it was asked again
 }
