@@ -363,14 +363,17 @@ static void an_answer_that_was_under_way(void **state)
     set(x, A, NULL);
     begin(x);
     expect(x, "gloo/" A, "Accepted");
+    see(x, A);
+    io_do(&x->f.io, remember_on_io, &w);
+    set(x, A, "wrong");
+    expect(x, "gloo/" A, "Rejected");
+    put(x, B, "x: 1\n");
     for (int i = 0; i < 8; i++) {
         char words[16];
         snprintf(words, sizeof(words), "word %d", i);
-        see(x, A);
-        io_do(&x->f.io, remember_on_io, &w);
-        set(x, A, words);
-        expect(x, "gloo/" A, words);
         io_do(&x->f.io, see_again_on_io, &w);
+        set(x, B, words);
+        expect(x, "gloo/" B, words);
     }
     assert_int_equal(x->problems, 0);
     sld_xfree(w.text);
