@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <unistd.h>
 
+enum { ENVOY_TIMEOUT_S = 60, ENVOY_TIMEOUT_MAX_S = 3600 };
+
 static int run(struct sld_args *a)
 {
     struct sld_server_options o = {
@@ -16,6 +18,7 @@ static int run(struct sld_args *a)
         .settings_name = sld_args_get(a, "settings-name"),
         .envoy = sld_args_get(a, "envoy"),
         .envoy_proxy = sld_args_get(a, "envoy-proxy"),
+        .envoy_timeout_s = ENVOY_TIMEOUT_S,
         .xds = sld_args_all(a, "xds"),
         .xds_insecure = sld_args_has(a, "xds-insecure"),
         .xds_cert = sld_args_get(a, "xds-cert"),
@@ -32,6 +35,10 @@ static int run(struct sld_args *a)
     };
     if (o.plugins && access(o.plugins, R_OK | X_OK) != 0)
         return sld_usage("--plugins: the folder %s cannot be read: %s", o.plugins, strerror(errno));
+    const char *timeout = sld_args_get(a, "envoy-timeout");
+    if (timeout && (!sld_str_u64(sld_str_c(timeout), &o.envoy_timeout_s) || !o.envoy_timeout_s ||
+                    o.envoy_timeout_s > ENVOY_TIMEOUT_MAX_S))
+        return sld_usage("--envoy-timeout takes seconds, 1 to %d, not %s", ENVOY_TIMEOUT_MAX_S, timeout);
     const char *format = sld_args_get(a, "log-format");
     if (format && strcmp(format, "json") && strcmp(format, "text"))
         return sld_usage("--log-format takes json or text, not %s", format);
@@ -67,6 +74,9 @@ static const struct sld_flag flags[] = {
     {.name = "envoy-proxy",
      .arg = "NAME",
      .help = "proxy whose gateways that Envoy serves; default gateway-proxy"},
+    {.name = "envoy-timeout",
+     .arg = "SECONDS",
+     .help = "how long readiness waits for that Envoy to take everything; default 60"},
     {.name = "log-format",
      .arg = "FORMAT",
      .env = "SOLDER_LOG_FORMAT",

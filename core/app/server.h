@@ -15,6 +15,9 @@ struct sld_server_options {
     const char *settings_name;  // "ns/name" or NULL
     const char *envoy;          // NULL: none; "": the one on PATH; else its path
     const char *envoy_proxy;    // proxy name of the supervised Envoy; NULL = gateway-proxy
+    // Seconds: an Envoy that has not taken everything by then is reported, and no reason to be unready
+    // any more.
+    uint64_t envoy_timeout_s;
     const char *const *xds;     // addresses, NULL-terminated; none: the default (design 10)
     bool xds_insecure;
     const char *xds_cert, *xds_key, *xds_client_ca; // PEM files, or NULL

@@ -64,7 +64,7 @@ static struct sld_str envoy_reason(struct server *s)
         s->envoy_took = true;
         return SLD_STR_NONE;
     }
-    if (info.live && sld_mono_ns() - s->served_ns > CONVERGE_LIMIT_MS * UINT64_C(1000000)) {
+    if (info.live && (sld_mono_ns() - s->served_ns) / 1000000000 >= s->opt->envoy_timeout_s) {
         SLD_LOG(SLD_WARN, "app", "envoy_slow",
                 SLD_KC("msg", "Envoy has not taken the whole configuration in time"));
         s->envoy_took = true;

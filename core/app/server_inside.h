@@ -19,9 +19,6 @@ enum {
     MAX_SOURCES = 64,
     // How long restored state waits for its sources before it is served without them.
     RESTORE_WAIT_MS = 3000,
-    // An Envoy that has not taken everything by then is reported, and no reason to be unready any
-    // more.
-    CONVERGE_LIMIT_MS = 60000,
     STATE_LOOK_MS = 500,
     CERTIFICATES_EACH = 60, // looks
     RETRY_EACH = 10,        // looks; sources that could not be opened

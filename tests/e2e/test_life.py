@@ -272,19 +272,32 @@ socketserver.UnixStreamServer(admin, Ready).serve_forever()
 """
 
 
-def test_readyz_waits_until_envoy_took_everything(site):
-    """/readyz is 200 once the first full configuration is acknowledged, not when Envoy is up."""
+def idle_envoy(site):
+    """A program that is up as Envoy is, and never connects."""
     idle = site.dir / "idle-envoy"
     idle.write_text(IDLE_ENVOY)
     idle.chmod(0o755)
+    return idle
+
+
+def test_readyz_waits_until_envoy_took_everything(site):
+    """/readyz is 200 once the first full configuration is acknowledged, not when Envoy is up."""
     xds = f"127.0.0.1:{free_port()}"
     site.write("vs.yaml", vs("first", "*", [route("/", says(200))]))
-    site.start("--xds", xds, "--envoy", idle, envoy=False, wait=False)
+    site.start("--xds", xds, "--envoy", idle_envoy(site), envoy=False, wait=False)
     eventually(lambda: site.events("envoy_live"))
     answer = eventually(lambda: "[+]serving ok" in (r := site.get("/readyz?verbose")).text and r)
     assert answer.status == 503 and "[-]envoy failed: Envoy is not connected yet" in answer.text
     site.envoy(xds=xds, name="taker")
     site.wait_ready()
+    assert not site.events("envoy_slow")
+
+
+def test_readyz_does_not_wait_for_ever(site):
+    """An Envoy that takes nothing is reported when its time is over, and counts as ready."""
+    site.write("vs.yaml", vs("first", "*", [route("/", says(200))]))
+    site.start("--envoy", idle_envoy(site), "--envoy-timeout", 1, envoy=False)
+    assert site.events("envoy_slow") and "[+]envoy ok" in site.get("/readyz?verbose").text
 
 
 @pytest.mark.parametrize("damage", ["cut", "garbage", "empty", "zeros"])
