@@ -77,27 +77,27 @@ size_t tr_domains(struct sld_arena *a, const Gloo__VirtualService *vs, struct sl
 
 // VS_KEY is the flow's.
 static void attach(struct tr *tr, const struct tr_select *s, const struct sld_object *vs,
-                   struct sld_str vs_key)
+                   sld_id vs_key)
 {
     struct sld_str *domains;
     size_t n = tr_domains(tr->arena, sld_object_msg(vs), &domains);
-    struct tr_attach *row = tr_row_create_with(sizeof(*row), n * sizeof(*domains));
-    row->gateway = tr_keep_key(tr->t, s->key);
+    struct tr_attach *row = tr_row_create_with(sizeof(*row), tr_room_of_ids(n));
+    row->gateway = sld_flow_key(tr->t->flow, s->key);
     row->vs = vs_key;
     row->ssl = s->ssl;
-    row->domains = SLD_ARENA_ARRAY(&row->row.arena, struct sld_str, n);
-    for (size_t i = 0; i < n; i++)
-        row->domains[row->domain_count++] = tr_keep_key(tr->t, domains[i]);
+    row->domains = SLD_ARENA_ARRAY(&row->row.arena, sld_id, n);
     struct sld_hasher h;
     sld_hasher_init(&h);
     sld_hasher_add_u64(&h, row->ssl);
-    for (size_t i = 0; i < row->domain_count; i++) {
-        sld_hasher_add_u64(&h, row->domains[i].n);
-        sld_hasher_add(&h, row->domains[i]);
+    for (size_t i = 0; i < n; i++) {
+        row->domains[row->domain_count++] = sld_flow_key(tr->t->flow, domains[i]);
+        sld_hasher_add_u64(&h, domains[i].n);
+        sld_hasher_add(&h, domains[i]);
     }
     struct tr quiet = {.t = tr->t, .ctx = tr->ctx, .arena = tr->arena};
     tr_row_finish(&quiet, &row->row, sld_hasher_done(&h), NULL);
-    sld_id key = sld_flow_key(tr->t->flow, SLD_ARENA_JOIN(tr->arena, s->key, SLD_STR("\n"), vs_key));
+    sld_id key = sld_flow_key(tr->t->flow, SLD_ARENA_JOIN(tr->arena, s->key, SLD_STR("\n"),
+                                                          sld_flow_key_str(tr->t->flow, vs_key)));
     sld_ctx_emit(tr->ctx, key, row);
 }
 
@@ -111,7 +111,7 @@ void tr_step_attach(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
     for (size_t i = 0; i < n; i++) {
         const struct tr_select *s = hits[i].value;
         if (selects(s, sld_ident_of_key(s->key).ns, o))
-            attach(&tr, s, o, sld_flow_key_str(tr.t->flow, key));
+            attach(&tr, s, o, key);
     }
 }
 
@@ -119,19 +119,18 @@ void tr_index_attach_gateway(sld_id key, const void *value, void (*add)(void *ar
                              void *arg, void *user)
 {
     (void)key;
-    const struct tr_attach *at = value;
-    struct sld_translate *t = user;
-    add(arg, sld_flow_key(t->flow, at->gateway));
+    (void)user;
+    add(arg, ((const struct tr_attach *)value)->gateway);
 }
 
 void tr_index_attach_domain(sld_id key, const void *value, void (*add)(void *arg, sld_id entry),
                             void *arg, void *user)
 {
     (void)key;
+    (void)user;
     const struct tr_attach *at = value;
-    struct sld_translate *t = user;
     for (size_t i = 0; i < at->domain_count; i++)
-        add(arg, sld_flow_key(t->flow, at->domains[i]));
+        add(arg, at->domains[i]);
 }
 
 void tr_index_accepted_domain(sld_id key, const void *value, void (*add)(void *arg, sld_id entry),

@@ -100,8 +100,8 @@ struct tr_select {
 // A virtual service at a gateway. Key "<gateway key>\n<virtual service key>".
 struct tr_attach {
     struct tr_row row;
-    struct sld_str gateway, vs; // keys
-    struct sld_str *domains;    // see tr_domains
+    sld_id gateway, vs; // keys
+    sld_id *domains;    // see tr_domains
     uint32_t domain_count;
     bool ssl; // both ask for TLS
 };
@@ -109,7 +109,7 @@ struct tr_attach {
 // An encoded virtual host; key as its attach row.
 struct tr_vhost_row {
     struct tr_row row;
-    struct sld_str gateway, vs; // keys
+    sld_id gateway, vs;         // keys
     struct sld_str bytes;       // env Route VirtualHost; empty: nothing to serve (findings only)
     struct sld_hash content;    // of bytes
     struct sld_str
@@ -306,6 +306,8 @@ void *tr_row_create(size_t size);
 // The same, with ROOM bytes of its arena in the same piece: for rows of which there are many, whose
 // size is known. More than that needs no care, it only costs more.
 void *tr_row_create_with(size_t size, size_t room);
+// What N ids take of it.
+size_t tr_room_of_ids(size_t n);
 // What tr_row_finish will take of it for the uses so far.
 size_t tr_room_of_uses(const struct tr *tr);
 // KEY, of an object or a row, as the flow keeps it: lives as long as the flow and all its rows.

@@ -81,7 +81,7 @@ static void views_of_vhosts(const struct sld_translate *t, struct views *v, stru
         const struct tr_vhost_row *h = row;
         if (!uses(&h->row, used))
             continue;
-        const struct tr_gateway *g = sld_flow_get(t->gateways, sld_flow_key(t->flow, h->gateway));
+        const struct tr_gateway *g = sld_flow_get(t->gateways, h->gateway);
         if (g)
             views_of_gateway(v, g);
     }

@@ -179,7 +179,7 @@ void tr_step_placed(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
         row->clusters[row->cluster_count++] = tr_keep_key(tr.t, h->clusters[i]);
     row->secret = h->secret;
     if (h->convicted)
-        sld_report_add(tr_report(&tr, v->vs), SLD_ERROR, SLD_ENVOY_REFUSED, SLD_STR("virtualHost"),
+        sld_report_add(tr_report(&tr, sld_flow_key_str(tr.t->flow, v->vs)), SLD_ERROR, SLD_ENVOY_REFUSED, SLD_STR("virtualHost"),
                        "Envoy refused this virtual host; %s: %.*s",
                        h->bytes.n ? "the last form it took stays in force"
                                   : "it is left out until it is mended",
@@ -241,7 +241,7 @@ static void remember(struct sld_translate *t, sld_id key, const struct tr_vhost_
                      const struct tr_vhost_row *new_value)
 {
     const struct tr_vhost_row *v = old ? old : new_value;
-    struct trial *tr = trial_of(t->nack, v->gateway);
+    struct trial *tr = trial_of(t->nack, sld_flow_key_str(t->flow, v->gateway));
     struct old *o = sld_umap_get(&tr->pending, key);
     if (!o) {
         o = SLD_NEW(struct old);

@@ -51,14 +51,14 @@ void tr_step_vs_tls(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
     struct tr tr;
     tr_begin(&tr, user, ctx);
     const struct sld_object *o =
-        sld_ctx_get(ctx, tr.t->obj[SLD_KIND_VIRTUAL_SERVICE], sld_flow_key(tr.t->flow, at->vs));
+        sld_ctx_get(ctx, tr.t->obj[SLD_KIND_VIRTUAL_SERVICE], at->vs);
     const Gloo__VirtualService *vs = o ? sld_object_msg(o) : NULL;
     if (!vs || !vs->ssl_config)
         return;
     struct vs_tls *row = tr_row_create(sizeof(*row));
     struct sld_arena *a = &row->row.arena;
-    row->gateway = sld_arena_str(a, at->gateway);
-    row->vs = sld_arena_str(a, at->vs);
+    row->gateway = sld_flow_key_str(tr.t->flow, at->gateway);
+    row->vs = sld_flow_key_str(tr.t->flow, at->vs);
     Gloo__SslConfig *c = complete(&tr, a, vs->ssl_config, o->id.ns);
     row->config = c;
     row->same = hash_without_names(c);

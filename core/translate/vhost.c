@@ -13,43 +13,41 @@ struct form {
     bool conflict;
 };
 
+static struct sld_str text(struct tr *tr, sld_id key)
+{
+    return sld_flow_key_str(tr->t->flow, key);
+}
+
 // The attachments to GATEWAY that claim DOMAIN. Their keys begin with the gateway's, so they are
 // neighbours in the entry.
-static const struct sld_hit *claims(struct tr *tr, struct sld_str gateway, struct sld_str domain,
+static const struct sld_hit *claims(struct tr *tr, sld_id gateway, sld_id domain,
                                     size_t *n)
 {
-    struct sld_translate *t = tr->t;
     size_t all, from = 0;
-    const struct sld_hit *hits =
-        sld_ctx_lookup(tr->ctx, t->attach_by_domain, sld_flow_key(t->flow, domain), &all);
-    while (from < all &&
-           !sld_str_eq(((const struct tr_attach *)hits[from].value)->gateway, gateway))
+    const struct sld_hit *hits = sld_ctx_lookup(tr->ctx, tr->t->attach_by_domain, domain, &all);
+    while (from < all && ((const struct tr_attach *)hits[from].value)->gateway != gateway)
         from++;
     *n = 0;
-    while (from + *n < all &&
-           sld_str_eq(((const struct tr_attach *)hits[from + *n].value)->gateway, gateway))
+    while (from + *n < all && ((const struct tr_attach *)hits[from + *n].value)->gateway == gateway)
         (*n)++;
     return hits + from;
 }
 
-static struct sld_str claimer(const struct sld_hit *h)
+static sld_id claimer(const struct sld_hit *h)
 {
     return ((const struct tr_attach *)h->value)->vs;
 }
 
 // Of N virtual services that claim DOMAIN the first whose accepted form has it too, so that a
 // newcomer takes nothing from one in service; else the first. Both lists are in order of keys.
-static struct sld_str domain_owner(struct tr *tr, struct sld_str domain, const struct sld_hit *hits,
-                                   size_t n)
+static sld_id domain_owner(struct tr *tr, sld_id domain, const struct sld_hit *hits, size_t n)
 {
     if (n == 1)
         return claimer(&hits[0]);
-    struct sld_translate *t = tr->t;
     size_t m;
-    const struct sld_hit *old =
-        sld_ctx_lookup(tr->ctx, t->accepted_by_domain, sld_flow_key(t->flow, domain), &m);
+    const struct sld_hit *old = sld_ctx_lookup(tr->ctx, tr->t->accepted_by_domain, domain, &m);
     for (size_t i = 0, k = 0; i < n && k < m;) {
-        int c = sld_str_cmp(claimer(&hits[i]), sld_flow_key_str(t->flow, old[k].key));
+        int c = sld_str_cmp(text(tr, claimer(&hits[i])), text(tr, old[k].key));
         if (c == 0)
             return claimer(&hits[i]);
         if (c < 0)
@@ -76,16 +74,16 @@ static struct sld_str ref_of_key(struct tr *tr, struct sld_str key)
 }
 
 static void domain_lost(struct tr *tr, const struct tr_attach *at, const Gloo__VirtualHost *vh,
-                        struct sld_str domain, struct sld_str owner)
+                        struct sld_str domain, sld_id owner)
 {
-    struct sld_str other = ref_of_key(tr, owner), me = ref_of_key(tr, at->vs);
-    sld_report_add(tr_report(tr, at->vs), SLD_ERROR, SLD_VH_DOMAIN_CONFLICT,
+    struct sld_str other = ref_of_key(tr, text(tr, owner)), me = ref_of_key(tr, text(tr, at->vs));
+    sld_report_add(tr_report(tr, text(tr, at->vs)), SLD_ERROR, SLD_VH_DOMAIN_CONFLICT,
                    domain_path(tr, vh, domain),
                    "domain conflict: the [%.*s] domain is present in other virtual services that "
                    "belong to the same Gateway as "
                    "this one: [%.*s]. %.*s has it; give each domain to one virtual service",
                    SLD_FMT(domain), SLD_FMT(other), SLD_FMT(other));
-    sld_report_add(tr_report(tr, at->gateway), SLD_WARNING, SLD_VH_DOMAIN_CONFLICT,
+    sld_report_add(tr_report(tr, text(tr, at->gateway)), SLD_WARNING, SLD_VH_DOMAIN_CONFLICT,
                    SLD_STR("httpGateway"),
                    "domain conflict: the following domains are present in more than one of the "
                    "virtual services associated with "
@@ -95,21 +93,21 @@ static void domain_lost(struct tr *tr, const struct tr_attach *at, const Gloo__V
 
 // Whether the accepted form of a virtual service that lost a domain may have DOMAIN: nobody else
 // claims it, and no other accepted form in the same state comes before.
-static bool left_to(struct tr *tr, const struct tr_attach *at, struct sld_str domain)
+static bool left_to(struct tr *tr, const struct tr_attach *at, sld_id domain)
 {
     struct sld_translate *t = tr->t;
     size_t n, m;
     const struct sld_hit *hits = claims(tr, at->gateway, domain, &n);
     if (n)
-        return sld_str_eq(domain_owner(tr, domain, hits, n), at->vs);
+        return domain_owner(tr, domain, hits, n) == at->vs;
     const struct sld_hit *old =
-        sld_ctx_lookup(tr->ctx, t->accepted_by_domain, sld_flow_key(t->flow, domain), &m);
+        sld_ctx_lookup(tr->ctx, t->accepted_by_domain, domain, &m);
     for (size_t i = 0; i < m; i++) {
-        struct sld_str vs = sld_flow_key_str(t->flow, old[i].key);
-        if (sld_str_eq(vs, at->vs))
+        if (old[i].key == at->vs)
             return true;
         if (sld_ctx_has(tr->ctx, t->attach,
-                        sld_flow_keyf(t->flow, "%.*s\n%.*s", SLD_FMT(at->gateway), SLD_FMT(vs))))
+                        sld_flow_keyf(t->flow, "%.*s\n%.*s", SLD_FMT(text(tr, at->gateway)),
+                                      SLD_FMT(text(tr, old[i].key)))))
             return false;
     }
     return true;
@@ -119,14 +117,14 @@ static void fall_back(struct tr *tr, const struct tr_attach *at, bool ssl, struc
 {
     struct sld_translate *t = tr->t;
     const struct sld_object *old =
-        sld_ctx_get(tr->ctx, t->accepted[SLD_KIND_VIRTUAL_SERVICE], sld_flow_key(t->flow, at->vs));
+        sld_ctx_get(tr->ctx, t->accepted[SLD_KIND_VIRTUAL_SERVICE], at->vs);
     *f = (struct form){.conflict = true};
     if (!old || (((const Gloo__VirtualService *)sld_object_msg(old))->ssl_config != NULL) != ssl)
         return;
     struct sld_str *all;
     size_t n = tr_domains(tr->arena, sld_object_msg(old), &all);
     for (size_t i = 0; i < n; i++) {
-        if (left_to(tr, at, all[i]))
+        if (left_to(tr, at, sld_flow_key(t->flow, all[i])))
             all[f->domain_count++] = all[i];
     }
     f->domains = all;
@@ -138,9 +136,10 @@ static struct form form_in_force(struct tr *tr, const struct tr_attach *at,
                                  const struct sld_object *o, bool ssl)
 {
     const Gloo__VirtualService *vs = sld_object_msg(o);
-    struct form f = {.object = o, .domains = at->domains, .domain_count = at->domain_count};
+    struct form f = {.object = o,
+                     .domains = SLD_ARENA_ARRAY(tr->arena, struct sld_str, at->domain_count)};
     if (!vs->virtual_host) {
-        sld_report_add(tr_report(tr, at->vs), SLD_WARNING, SLD_VH_NONE, SLD_STR(""),
+        sld_report_add(tr_report(tr, text(tr, at->vs)), SLD_WARNING, SLD_VH_NONE, SLD_STR(""),
                        "virtual service [%.*s] does not specify a virtual host, so it has no "
                        "effect; set virtualHost",
                        SLD_FMT(tr_ref_text(tr->arena, o->id.ns, o->id.name)));
@@ -151,11 +150,12 @@ static struct form form_in_force(struct tr *tr, const struct tr_attach *at,
         size_t n;
         const struct sld_hit *hits = claims(tr, at->gateway, at->domains[i], &n);
         SLD_INV(n > 0); // this row is one of them
-        struct sld_str owner = domain_owner(tr, at->domains[i], hits, n);
-        if (sld_str_eq(owner, at->vs))
+        sld_id owner = domain_owner(tr, at->domains[i], hits, n);
+        f.domains[f.domain_count++] = text(tr, at->domains[i]);
+        if (owner == at->vs)
             continue;
         lost = true;
-        domain_lost(tr, at, vs->virtual_host, at->domains[i], owner);
+        domain_lost(tr, at, vs->virtual_host, text(tr, at->domains[i]), owner);
     }
     if (lost)
         fall_back(tr, at, ssl, &f);
@@ -334,9 +334,9 @@ void tr_step_vhosts(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
     const struct tr_attach *at = in;
     struct tr tr;
     tr_begin(&tr, user, ctx);
-    const struct tr_select *sel =
-        sld_ctx_get(ctx, tr.t->gw_select, sld_flow_key(tr.t->flow, at->gateway));
-    struct sld_ident id = sld_ident_of_key(at->vs), gw = sld_ident_of_key(at->gateway);
+    const struct tr_select *sel = sld_ctx_get(ctx, tr.t->gw_select, at->gateway);
+    struct sld_ident id = sld_ident_of_key(text(&tr, at->vs)),
+                     gw = sld_ident_of_key(text(&tr, at->gateway));
     const struct sld_object *o = tr_object(&tr, SLD_KIND_VIRTUAL_SERVICE, id.ns, id.name);
     if (!sel || !o)
         return; // the attachment goes in the same round
@@ -349,7 +349,7 @@ void tr_step_vhosts(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
     b.vs = (struct tr_owner){.kind = id.kind,
                              .ns = id.ns,
                              .name = id.name,
-                             .report = f.conflict ? &past : tr_report(&tr, at->vs)};
+                             .report = f.conflict ? &past : tr_report(&tr, text(&tr, at->vs))};
     b.replace = tr_replaces_invalid(&tr);
     b.any = SLD_MSG(tr.arena, Gloo__Matcher, gloo__matcher);
     b.any->path_specifier_case = GLOO__MATCHER__PATH_SPECIFIER_PREFIX;
@@ -361,7 +361,6 @@ void tr_index_vhost_gateway(sld_id key, const void *value, void (*add)(void *arg
                             void *arg, void *user)
 {
     (void)key;
-    const struct tr_vhost_row *row = value;
-    struct sld_translate *t = user;
-    add(arg, sld_flow_key(t->flow, row->gateway));
+    (void)user;
+    add(arg, ((const struct tr_vhost_row *)value)->gateway);
 }
