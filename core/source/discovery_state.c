@@ -19,7 +19,9 @@
 enum {
     VERSION = 1,
     WRITE_MS = 5000, // least time between writes
-    BATCH_MS = 2000, // changes come in bursts, the largest at the start
+    BATCH_MS = 500,  // changes come in bursts
+    BURST = 256,     // so many in that time go on, as at a start: it is waited for again,
+    BURST_WAITS = 3, // but not for ever
     SPARE = 20,      // a write that takes long is followed by this many times as much rest
     CHUNK = 256 * 1024,
     LINE_MAX_BYTES = 64 * 1024 * 1024,
@@ -64,6 +66,8 @@ struct sld_discovery_memory {
     struct sld_timer *timer;
     struct job *job;
     bool dirty;
+    size_t changes; // since the timer was started
+    unsigned waits; // for a burst that goes on
     uint64_t rest_until_ns;
     struct sld_log_gate gate;
 };
@@ -327,6 +331,13 @@ static void on_timer(void *user)
     struct sld_discovery_memory *m = user;
     if (m->job || !m->dirty)
         return;
+    if (m->changes > BURST && m->waits < BURST_WAITS) {
+        m->waits++;
+        m->changes = 0;
+        sld_timer_start(m->timer, BATCH_MS);
+        return;
+    }
+    m->waits = 0;
     m->job = job_create(m);
     sld_loop_work(m->io, job_work, job_done, m->job);
 }
@@ -337,11 +348,13 @@ static void arm(struct sld_discovery_memory *m)
         return;
     uint64_t now = sld_mono_ns(), batch = BATCH_MS;
     uint64_t rest = m->rest_until_ns > now ? (m->rest_until_ns - now) / 1000000 + 1 : 0;
+    m->changes = 0;
     sld_timer_start(m->timer, rest > batch ? rest : batch);
 }
 
 static void changed(struct sld_discovery_memory *m)
 {
+    m->changes++;
     if (m->dirty)
         return;
     m->dirty = true;
