@@ -81,7 +81,8 @@ const struct sld_kind_info *sld_kind_by_plural(struct sld_str plural)
     // Asked for each row of each object: no length is taken of what begins otherwise.
     for (size_t i = 0; plural.n && i < SLD_ARRAY_LEN(kinds); i++) {
         const char *p = kinds[i].plural;
-        if (p[0] == plural.p[0] && strncmp(p, plural.p, plural.n) == 0 && !p[plural.n])
+        if (p[0] == plural.p[0] && strncmp(p, plural.p, plural.n) == 0 &&
+            strlen(p) == plural.n)
             return &kinds[i];
     }
     return NULL;

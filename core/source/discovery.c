@@ -408,9 +408,16 @@ static void next_item(const unsigned char **at, struct sld_arena *a, struct sld_
 
 const struct sld_instance *sld_instances_items(struct sld_arena *a, const struct sld_instances *s)
 {
-    struct sld_instance *out = SLD_ARENA_ARRAY(a, struct sld_instance, s->count);
+    return sld_instances_first(a, s, s->count);
+}
+
+const struct sld_instance *sld_instances_first(struct sld_arena *a, const struct sld_instances *s,
+                                               size_t n)
+{
+    SLD_PRE(n <= s->count);
+    struct sld_instance *out = SLD_ARENA_ARRAY(a, struct sld_instance, n);
     const unsigned char *at = s->own;
-    for (size_t i = 0; i < s->count; i++) {
+    for (size_t i = 0; i < n; i++) {
         if (i)
             out[i] = out[i - 1];
         next_item(&at, a, &out[i]);

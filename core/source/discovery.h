@@ -60,6 +60,9 @@ void sld_instances_seal(struct sld_instances *s);
 // The items of S, which is sealed, sorted by address, port and id. The array is A's, its texts are
 // S's: valid as long as both.
 const struct sld_instance *sld_instances_items(struct sld_arena *a, const struct sld_instances *s);
+// The same of the first N of them, at most S->count.
+const struct sld_instance *sld_instances_first(struct sld_arena *a, const struct sld_instances *s,
+                                               size_t n);
 // Whether an item of S, which is sealed, is of NODE. Cheap where none is.
 bool sld_instances_have_node(const struct sld_instances *s, struct sld_str node);
 

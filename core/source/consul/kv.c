@@ -40,7 +40,8 @@ static struct kv_key *key_add(struct kv_part *p, struct sld_str path)
     sld_list_push(&p->keys, &k->in_part);
     p->count++;
     kv->units += k->unit;
-    kv_came(kv);
+    if (k->unit && !kv->synced)
+        kv_came(kv);
     sld_set_add(&kv->keys, k);
     return k;
 }
@@ -135,6 +136,7 @@ void kv_look(struct kv *kv)
     if (kv->synced || !sure || kv->missing_units || kv_refills(kv) || !kv_parts_read(kv))
         return;
     kv->synced = true;
+    kv->ev.restored = 0; // it has been told what became of those
     kv->ev.on_synced(kv->ev.user);
     if (!kv->status_begun)
         sld_consul_status_begin(kv->status, sld_str_c(kv->seen.status));

@@ -67,6 +67,7 @@ struct kv_part {
     size_t whole;    // keys it had when it could not be cut
     bool went_back;  // an answer's index since the last one that was used
     uint64_t older_ns; // since when answers are older than what was read; 0: they are not
+    uint64_t older_seen_ns; // when that was looked at last
     char *problem;   // it cannot be read; NULL: it can
     char prefix[];   // below the root
 };

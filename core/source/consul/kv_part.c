@@ -15,6 +15,7 @@ enum {
     GAP_LEAST_MS = 200, // within these
     GAP_MOST_MS = 5000,
     OLDER_MS = 2000, // so long a server that starts may be behind
+    OLDER_REST_MS = 15000, // nothing was heard of it for longer than a pause takes: it starts again
     PART_WAIT_MS = 10 * 60 * 1000, // the longest that Consul waits: each waiting ends in a transfer
 };
 
@@ -262,8 +263,9 @@ static bool is_behind(struct kv_part *p, const struct kv_item *items, size_t n)
     uint64_t now = sld_mono_ns();
     if (!is_older(p, items, n))
         p->older_ns = 0;
-    else if (!p->older_ns)
-        p->older_ns = now;
+    else if (!p->older_ns || now - p->older_seen_ns > OLDER_REST_MS * MS)
+        p->older_ns = now; // another start
+    p->older_seen_ns = now;
     return p->older_ns && now - p->older_ns < OLDER_MS * MS;
 }
 

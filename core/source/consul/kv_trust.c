@@ -68,9 +68,11 @@ void kv_trust_forget(struct kv *kv)
     kv->trust = KV_NEW;
     kv->seen = (struct kv_sentinel){0};
     kv->id[0] = kv->denied[0] = 0;
-    kv->refill_ns = 0;
+    kv->refill_ns = kv->top_index = kv->low_index = 0;
     kv->rights_known = kv->was_sure = false;
     kv->ev.restored = 0; // of another store
+    SLD_LIST_EACH (it, &kv->missing)
+        missing_of(it)->tried = missing_of(it)->proved = false;
 }
 
 // ---- A store that is filled again ----
@@ -188,6 +190,8 @@ static void on_written(void *user, const struct sld_consul_answer *a)
 
 static void sentinel_write(struct kv *kv)
 {
+    if (kv->write)
+        return; // its answer goes on
     struct sld_arena a = {0};
     struct sld_buf b;
     struct sld_json j;
@@ -368,9 +372,8 @@ static struct sld_consul_call *key_ask(struct kv *kv, struct sld_str path, sld_c
     struct sld_arena a = {0};
     struct sld_consul_query q = {
         .path = SLD_ARENA_JOIN(&a, SLD_STR("/v1/kv/"), kv->root, path),
-        // A server that is behind is no proof.
-        .consistency =
-            kv->consistency == SLD_CONSUL_STALE ? SLD_CONSUL_DEFAULT : kv->consistency,
+        // A server that is behind is no proof: this is answered by a leader that has read all of its log.
+        .consistency = SLD_CONSUL_CONSISTENT,
     };
     struct sld_consul_call *call = sld_consul_ask(kv->agent, &q, done, user);
     sld_arena_fini(&a);
@@ -425,20 +428,26 @@ static void prove(struct kv *kv)
     bool sure = kv->trust == KV_SURE || kv->trust == KV_PLAIN;
     if (!sure || kv->check || kv->asking)
         return;
-    if (kv_refills(kv)) {
-        sld_timer_start(kv->again, (kv->refill_ns - sld_mono_ns()) / MS + 1);
+    uint64_t now = sld_mono_ns();
+    bool proved = false;
+    if (kv->refill_ns > now) {
+        sld_timer_start(kv->again, (kv->refill_ns - now) / MS + 1);
         return;
     }
     SLD_LIST_EACH (it, &kv->missing) {
         struct kv_key *k = missing_of(it);
         if (kv->asking >= BATCH_MAX)
             return;
+        proved |= k->proved;
         if (k->tried || k->call)
             continue;
         k->tried = true;
         k->call = key_ask(kv, sld_str_c(k->path), on_key, k);
         kv->asking++;
     }
+    // Their batch ended without them, when the last that was asked for came back.
+    if (proved && !kv->asking)
+        batch_done(kv);
 }
 
 static void remove_proved(struct kv *kv)

@@ -14,9 +14,9 @@ static struct svc_entry *entry_of(struct sld_list *link)
 static size_t nodes_of(struct sld_arena *a, const struct svc_entry *e, struct sld_str *out)
 {
     const struct sld_instances *set = e->part ? e->part->set : NULL;
-    const struct sld_instance *items = set ? sld_instances_items(a, set) : NULL;
-    size_t n = 0;
-    for (; items && n < set->count && n < NODES_MAX; n++)
+    size_t count = set ? set->count < NODES_MAX ? set->count : NODES_MAX : 0, n = 0;
+    const struct sld_instance *items = count ? sld_instances_first(a, set, count) : NULL;
+    for (; n < count; n++)
         out[n] = items[n].node.p ? items[n].node : SLD_STR("");
     return n;
 }
@@ -100,8 +100,9 @@ static void on_answer(void *user, const struct sld_consul_answer *a)
             more = true;
             enum svc_verdict is = verdict(&v, e, known, no_acls);
             again |= is == SVC_UNKNOWN;
-            if (is != SVC_UNKNOWN)
-                sld_list_remove(&e->doubt.link);
+            sld_list_remove(&e->doubt.link);
+            if (is == SVC_UNKNOWN)
+                sld_list_push(&s->doubts, &e->doubt.link); // others first
             svc_entry_verdict(e, is);
             break;
         }

@@ -196,7 +196,7 @@ static void failed(struct sld_consul_watch *w, const struct sld_err *err)
     // wait.
     if (err->rc == SLD_IO)
         w->index = 0;
-    w->c->down = w->c->down || err->rc == SLD_IO;
+    w->c->down = w->c->down || (err->rc == SLD_IO && !w->refused);
     if (w->failures > 1 || err->rc == SLD_DENIED || err->rc == SLD_INVALID) {
         if (!tell_problem(w, err->rc, sld_str_c(err->msg)))
             return;
