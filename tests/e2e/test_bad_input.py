@@ -411,6 +411,7 @@ def test_documents_with_errors(calm, old, new, code, path, words):
 
 def test_a_document_that_never_was_good(calm):
     """No last good: the object is not served, and its neighbours are."""
+    calm.wait_answer(404, host="bad.test")  # what tests before had under that name is gone
     calm.write("never.yaml", broken(BASE.replace("prefix: /", "prefx: /")))
     calm.wait_state("VirtualService", "bad", "Rejected")
     calm.settled()
