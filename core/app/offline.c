@@ -285,9 +285,9 @@ static enum sld_rc read_services(struct load *l, const struct sld_offline_option
 static enum sld_rc read_plugins(struct load *l, const struct sld_offline_options *opt, struct sld_err *err)
 {
     l->plugins = sld_plugin_set_create(l->o->translate, opt->plugins);
-    if (opt->plugin)
-        sld_translate_set_plugin(l->o->translate, opt->plugin_name, opt->plugin);
     enum sld_rc rc = sld_plugin_set_reread(l->plugins, err);
+    if (opt->plugin)
+        sld_plugin_set_offer(l->plugins, opt->plugin_name, opt->plugin);
     sld_plugin_set_settle(l->plugins);
     return rc;
 }

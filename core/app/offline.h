@@ -33,7 +33,7 @@ struct sld_offline_options {
     const char *settings_name; // "gloo-system/default" when NULL
     const char *services;      // file of sld_discovery_read, or NULL
     const char *plugins;       // folder of plugins, or NULL
-    struct sld_str plugin_name; // one more plugin, before those: its name, or absent
+    struct sld_str plugin_name; // one more plugin, instead of theirs: its name, or absent
     struct sld_plugin_slot *plugin; // and it (borrowed)
     int64_t now_s;             // 0 = the clock's
 };

@@ -26,26 +26,32 @@ struct pl_last *pl_last_create(void)
     return l;
 }
 
-void pl_last_set(struct pl_last *l, struct sld_str row, const ProtobufCMessage *m)
+// A row is the hash of what the hook was given, then what it gave.
+void pl_last_set(struct pl_last *l, struct sld_str row, struct sld_hash input, const ProtobufCMessage *m)
 {
     struct sld_arena a = {0};
-    struct sld_str bytes = sld_msg_encode(&a, m);
+    struct sld_str head = sld_str_n((const char *)&input, sizeof(input));
+    struct sld_str bytes = SLD_ARENA_JOIN(&a, head, sld_msg_encode(&a, m));
     struct sld_blob *was = sld_map_get(&l->rows, row);
-    size_t before = was ? was->data.n : 0;
-    if (l->bytes - before + bytes.n <= LAST_BYTES_MAX) {
+    l->bytes -= was ? was->data.n : 0;
+    if (l->bytes + bytes.n <= LAST_BYTES_MAX) {
         sld_map_set(&l->rows, row, sld_blob_create(bytes));
-        SLD_UNREF(was);
-        l->bytes += bytes.n - before;
+        l->bytes += bytes.n;
+    } else if (was) {
+        sld_map_remove(&l->rows, row); // an older one is not what it gave last
     }
+    SLD_UNREF(was);
     sld_arena_fini(&a);
 }
 
-ProtobufCMessage *pl_last_get(const struct pl_last *l, struct sld_str row, struct sld_arena *a,
+ProtobufCMessage *pl_last_get(const struct pl_last *l, struct sld_str row, struct sld_hash input, struct sld_arena *a,
                               const ProtobufCMessageDescriptor *desc)
 {
     const struct sld_blob *b = sld_map_get(&l->rows, row);
     struct sld_err err = {0};
-    return b ? sld_msg_decode(a, desc, b->data, MESSAGE_DEPTH, &err) : NULL;
+    if (!b || memcmp(b->data.p, &input, sizeof(input)) != 0)
+        return NULL;
+    return sld_msg_decode(a, desc, sld_str_sub(b->data, sizeof(input), b->data.n - sizeof(input)), MESSAGE_DEPTH, &err);
 }
 
 // ---- Files ----
@@ -206,6 +212,8 @@ void pl_declared_check(const struct sld_translate *t, struct sld_report *r, cons
     struct sld_plugin *plugin = NULL;
     struct sld_err err = {0};
     const char *path = "";
+    if (r->errors)
+        return; // it is not loaded with ceilings that it may not have
     if (!sld_plugin_name_ok(name_of(p))) {
         sld_report_add(r, SLD_ERROR, SLD_PLUGIN_BROKEN, SLD_STR("metadata.name"),
                        "a plugin's name is made of a-z, 0-9 and -, a letter first, at most 63");
@@ -262,4 +270,10 @@ struct sld_plugin_slot *pl_declared_slot(struct sld_plugin *plugin, struct sld_s
 unsigned pl_suspend_after(const struct sld_plugin_slot *s)
 {
     return s->declared && s->declared->suspend_after ? s->declared->suspend_after : SUSPEND_AFTER;
+}
+
+bool pl_exhausted(const struct sld_plugin_slot *s)
+{
+    unsigned after = pl_suspend_after(s);
+    return s->plugin->breaches >= after || s->plugin->round_breaches >= after;
 }

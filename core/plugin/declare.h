@@ -13,10 +13,10 @@ struct pl_last {
     size_t bytes;
 };
 struct pl_last *pl_last_create(void);
-// Keeps M for ROW.
-void pl_last_set(struct pl_last *l, struct sld_str row, const ProtobufCMessage *m);
-// The message of DESC that was kept for ROW, in A, or NULL.
-ProtobufCMessage *pl_last_get(const struct pl_last *l, struct sld_str row, struct sld_arena *a,
+// Keeps M, which a hook made of a message of hash INPUT, for ROW; nothing is kept for it where that is too much.
+void pl_last_set(struct pl_last *l, struct sld_str row, struct sld_hash input, const ProtobufCMessage *m);
+// The message of DESC that was kept for ROW, in A, or NULL: there is none, or it was made of another input.
+ProtobufCMessage *pl_last_get(const struct pl_last *l, struct sld_str row, struct sld_hash input, struct sld_arena *a,
                               const ProtobufCMessageDescriptor *desc);
 
 // Loads the plugin that P, of KEY, declares, where T has what it refers to. SLD_NOT_FOUND, SLD_INVALID, SLD_LIMIT with
@@ -35,3 +35,5 @@ struct sld_plugin_slot *pl_declared_slot(struct sld_plugin *plugin, struct sld_s
                                          unsigned generation);
 // Breaches in a row after which a plugin of that slot is suspended.
 unsigned pl_suspend_after(const struct sld_plugin_slot *s);
+// Whether the plugin of S breached its ceilings that often, in a row or since it was watched last.
+bool pl_exhausted(const struct sld_plugin_slot *s);

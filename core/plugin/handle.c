@@ -87,6 +87,7 @@ static const struct sld_msg_info *info_of(const struct handle *h)
 
 static void push_any(lua_State *L, const struct handle *h, const Google__Protobuf__Any *any, int up_at)
 {
+    pl_spend(L, any->value.len / 8);
     ProtobufCMessage *m = sld_msg_unpack(h->edit->arena, any);
     if (!m) {
         lua_createtable(L, 0, 1);
@@ -336,6 +337,7 @@ static struct sld_node *table_node(lua_State *L, int index, struct pl_edit *edit
         lua_rawgeti(L, -1, (lua_Integer)i);
         if (lua_type(L, -1) != LUA_TSTRING)
             pl_error(L, "a table has numbers and names as keys; it is either a list or a mapping");
+        pl_spend(L, pl_str(L, -1).n / 8);
         struct sld_str key = sld_arena_str(a, pl_str(L, -1));
         lua_rawget(L, index);
         sld_node_set(a, map, key, to_node(L, lua_gettop(L), edit, depth + 1));
@@ -361,6 +363,7 @@ static struct sld_node *to_node(lua_State *L, int index, struct pl_edit *edit, u
             return sld_node_scalar(a, sld_arena_fmt(a, "%lld", (long long)lua_tointeger(L, index)), false);
         return sld_node_scalar(a, sld_arena_fmt(a, "%.17g", lua_tonumber(L, index)), false);
     case LUA_TSTRING:
+        pl_spend(L, pl_str(L, index).n / 8);
         return sld_node_scalar(a, sld_arena_str(a, pl_str(L, index)), true);
     case LUA_TTABLE:
         if (pl_thawed(L, index))

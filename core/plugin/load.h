@@ -18,6 +18,7 @@ struct sld_plugin {
     struct sld_conf conf;
     struct sld_plugin_calls calls[SLD_HOOK_COUNT];
     unsigned breaches;                                 // as of struct sld_plugin_stats
+    unsigned round_breaches;                           // since it was watched last, whatever went well
     struct sld_plugin_error errors[SLD_PLUGIN_ERRORS]; // newest first
     size_t error_count;
 };

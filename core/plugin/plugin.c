@@ -115,8 +115,10 @@ static void read_needs(lua_State *L, struct sld_plugin *p)
         int n = 0;
         while (n < SLD_NEED_COUNT && !sld_str_eq(pl_str(L, -1), sld_str_c(needs[n].name)))
             n++;
-        if (n == SLD_NEED_COUNT)
-            luaL_error(L, "plugin.lua: there is no need '%s'; there are objects and secrets", luaL_tolstring(L, -1, NULL));
+        if (n == SLD_NEED_COUNT) {
+            pl_tostring(L, -1);
+            luaL_error(L, "plugin.lua: there is no need '%s'; there are objects and secrets", lua_tostring(L, -1));
+        }
         p->info.needs |= 1U << n;
         lua_pop(L, 1);
     }
@@ -263,6 +265,7 @@ enum sld_rc pl_call_hook(struct sld_plugin *p, enum sld_hook hook, lua_CFunction
     if (ns > c->max_ns)
         c->max_ns = ns;
     p->breaches = rc == SLD_LIMIT ? p->breaches + 1 : rc ? p->breaches : 0;
+    p->round_breaches += rc == SLD_LIMIT;
     if (rc) {
         keep_error(p, hook, err);
         sld_err_wrap(err, "plugin %.*s", SLD_FMT(p->info.name));

@@ -8,10 +8,12 @@ enum { RETRY_SECONDS = 30, RETRY_DOUBLINGS = 5 };
 
 struct named {
     struct sld_plugin_slot *folder; // own reference, or NULL
+    bool offered;                   // whoever did knows that it is loaded
     struct sld_plugin_slot *slot;   // in force; own reference, or NULL
     struct sld_arena arena;         // of KEY
     struct sld_str key;             // of the document that declares it, or absent
     bool documented;                // found in this look
+    bool mentioned;                 // by a document, which may be of no use
     bool again;                     // its document or the folder said something
     struct sld_hash tried;          // what was loaded, or tried, last
     char refused[SLD_ERR_MAX];
@@ -24,11 +26,13 @@ struct sld_plugin_set {
     struct sld_translate *t;
     struct sld_plugins *folder; // NULL: none
     struct sld_map names;       // struct named
-    struct sld_map documents;   // keys of Plugins, seen
+    struct sld_map documents;   // keys of Plugins, seen; the value: the set, or TWICE
     struct sld_map artifacts;   // names of Artifacts that were touched
     bool dirty;
     struct sld_hash shapers;
 };
+
+static char twice; // of a document that is told to be the second of its name
 
 static struct named *named(struct sld_plugin_set *s, struct sld_str name)
 {
@@ -100,6 +104,12 @@ enum sld_rc sld_plugin_set_reread(struct sld_plugin_set *s, struct sld_err *err)
     return s->folder ? sld_plugins_reread(s->folder, err) : SLD_OK;
 }
 
+void sld_plugin_set_offer(struct sld_plugin_set *s, struct sld_str name, struct sld_plugin_slot *slot)
+{
+    on_folder(s, name, slot);
+    named(s, name)->offered = true;
+}
+
 void sld_plugin_set_touch(struct sld_plugin_set *s, struct sld_ident id, bool there)
 {
     struct sld_arena a = {0};
@@ -135,7 +145,7 @@ static void take(struct sld_plugin_set *s, struct sld_str name, struct named *n,
         SLD_LOG(SLD_LOG_ERROR, "plugin", "plugin_broken", SLD_KS("plugin", name), SLD_KS("msg", slot->error));
     else if (slot->suspended)
         SLD_LOG(SLD_LOG_ERROR, "plugin", "plugin_suspended", SLD_KS("plugin", name), SLD_KS("msg", slot->error));
-    else
+    else if (!n->offered)
         SLD_LOG(SLD_INFO, "plugin", "plugin_loaded", SLD_KS("plugin", name),
                 SLD_KS("version", sld_plugin_info(slot->plugin)->version));
 }
@@ -186,8 +196,11 @@ static void renew(struct sld_plugin_set *s, struct sld_str name, struct named *n
     }
     n->key = SLD_STR_NONE;
     struct sld_hash now = n->folder ? n->folder->obj.hash : (struct sld_hash){0};
-    if (sld_hash_eq(now, n->tried))
+    if (sld_hash_eq(now, n->tried)) {
+        if (n->again && n->mentioned)
+            tell(s, name, n);
         return;
+    }
     n->tried = now;
     n->refused[0] = 0;
     n->suspensions = 0;
@@ -196,32 +209,43 @@ static void renew(struct sld_plugin_set *s, struct sld_str name, struct named *n
 
 // ---- Documents ----
 
-// Of several of one name the first counts.
+static void find_document(struct sld_plugin_set *s, struct sld_str key, bool usable)
+{
+    struct sld_ident id;
+    bool parsed = sld_ident_parse(key, &id);
+    SLD_INV(parsed);
+    struct named *n = named(s, id.name);
+    n->mentioned = true;
+    if ((sld_translate_usable(s->t, key) != NULL) != usable)
+        return;
+    void *told = n->documented ? (void *)&twice : s;
+    if (n->documented && sld_map_get(&s->documents, key) != told)
+        SLD_LOG(SLD_WARN, "plugin", "plugin_twice", SLD_KS("document", key), SLD_KS("msg", n->key));
+    sld_map_set(&s->documents, key, told);
+    if (n->documented || (!usable && n->folder))
+        return;
+    n->documented = true;
+    sld_arena_fini(&n->arena);
+    n->key = sld_arena_str(&n->arena, key);
+}
+
+// Of several of one name the first that is of use counts; one that never was tells why where there is nothing else.
 static void find_documents(struct sld_plugin_set *s)
 {
     size_t count, at = 0;
     for (struct sld_map_slot *e; (e = sld_map_next(&s->names, &at));)
-        ((struct named *)e->value)->documented = false;
+        ((struct named *)e->value)->documented = ((struct named *)e->value)->mentioned = false;
     struct sld_str *keys = sld_map_sorted_keys(&s->documents, &count);
-    for (size_t i = 0; i < count; i++) {
-        struct sld_ident id;
-        bool parsed = sld_ident_parse(keys[i], &id);
-        SLD_INV(parsed);
-        struct named *n = named(s, id.name);
-        if (n->documented) {
-            SLD_LOG(SLD_WARN, "plugin", "plugin_twice", SLD_KS("document", keys[i]), SLD_KS("msg", n->key));
-            continue;
-        }
-        n->documented = true;
-        sld_arena_fini(&n->arena);
-        n->key = sld_arena_str(&n->arena, keys[i]);
-    }
+    for (size_t i = 0; i < 2 * count; i++)
+        find_document(s, keys[i % count], i < count);
     sld_xfree(keys);
 }
 
-// Whether the document of N stands for one of the folder.
+// Whether the document of N stands for one of the folder; or might, when it is looked at again.
 static bool of_folder(const struct sld_plugin_set *s, const struct named *n)
 {
+    if (!n->documented)
+        return n->mentioned && n->folder;
     const struct sld_object *o = sld_translate_document(s->t, n->key);
     const Gloo__Plugin *p = o ? sld_object_msg(o) : NULL;
     return p && p->source_case == GLOO__PLUGIN__SOURCE__NOT_SET;
@@ -237,7 +261,7 @@ static void recheck(struct sld_plugin_set *s)
     at = 0;
     for (struct sld_map_slot *e; (e = sld_map_next(&s->names, &at));) {
         struct named *n = e->value;
-        if (n->documented && n->again && of_folder(s, n)) {
+        if (n->again && of_folder(s, n)) {
             sld_translate_set_plugin(s->t, e->key, n->folder);
             sld_translate_recheck(s->t, SLD_KIND_PLUGIN, e->key);
         }
@@ -273,6 +297,7 @@ void sld_plugin_set_settle(struct sld_plugin_set *s)
     s->dirty = false;
     find_documents(s);
     recheck(s);
+    find_documents(s);
     struct sld_str *keys = sld_map_sorted_keys(&s->names, &count);
     for (size_t i = 0; i < count; i++) {
         struct named *n = sld_map_get(&s->names, keys[i]);
@@ -296,14 +321,13 @@ static uint64_t rest_ns(const struct named *n)
     return (ms << (n->suspensions < RETRY_DOUBLINGS ? n->suspensions : RETRY_DOUBLINGS)) * 1000000;
 }
 
-static void suspend(struct sld_plugin_set *s, struct sld_str name, struct named *n, uint64_t now_ns)
+// WHY, and the last words of it.
+static void suspend(struct sld_plugin_set *s, struct sld_str name, struct named *n, uint64_t now_ns, const char *why, const char *last)
 {
-    struct sld_plugin_stats st;
     struct sld_arena a = {0};
-    sld_plugin_stats(n->slot->plugin, &st);
     uint64_t ns = rest_ns(n);
-    struct sld_str words = sld_arena_fmt(&a, "it is suspended for %llu s after %u breaches of its ceilings, the last: %s",
-                                         (unsigned long long)(ns / 1000000000), st.breaches, st.errors[0].words);
+    struct sld_str words =
+        sld_arena_fmt(&a, "it is suspended for %llu s after %s: %s", (unsigned long long)(ns / 1000000000), why, last);
     struct sld_plugin_slot *slot =
         pl_declared_slot(sld_obj_ref(n->slot->plugin), words, n->slot->declared, ++n->generation);
     slot->suspended = true;
@@ -313,15 +337,23 @@ static void suspend(struct sld_plugin_set *s, struct sld_str name, struct named 
     sld_arena_fini(&a);
 }
 
+static void suspend_exhausted(struct sld_plugin_set *s, struct sld_str name, struct named *n, uint64_t now_ns)
+{
+    char why[80];
+    const struct sld_plugin *p = n->slot->plugin;
+    snprintf(why, sizeof(why), "%u breaches of its ceilings, the last", p->breaches > p->round_breaches ? p->breaches : p->round_breaches);
+    suspend(s, name, n, now_ns, why, p->errors[0].words);
+}
+
 // Begins anew with the same text in a new state.
-static void retry(struct sld_plugin_set *s, struct sld_str name, struct named *n)
+static void retry(struct sld_plugin_set *s, struct sld_str name, struct named *n, uint64_t now_ns)
 {
     struct sld_plugin *fresh = NULL;
     const struct pl_host *h = n->slot->plugin->host;
     struct sld_err err = {0};
     n->retry_ns = 0;
     if (sld_plugin_load(h->bundle, &h->limits, &fresh, &err))
-        refuse(s, name, n, err.msg, n->slot->declared);
+        suspend(s, name, n, now_ns, "it could not be loaded anew", err.msg);
     else
         take(s, name, n, pl_declared_slot(fresh, SLD_STR(""), n->slot->declared, ++n->generation));
 }
@@ -346,14 +378,16 @@ uint64_t sld_plugin_set_watch(struct sld_plugin_set *s, uint64_t now_ns)
             continue;
         sld_plugin_stats(n->slot->plugin, &st);
         bool before = n->slot->suspended;
-        if (!before && st.breaches >= pl_suspend_after(n->slot))
-            suspend(s, e->key, n, now_ns);
+        unsigned generation = n->generation;
+        if (!before && pl_exhausted(n->slot))
+            suspend_exhausted(s, e->key, n, now_ns);
         else if (before && n->retry_ns && n->retry_ns <= now_ns)
-            retry(s, e->key, n);
-        else if (!before && !st.breaches && was_called(&st))
+            retry(s, e->key, n, now_ns);
+        else if (!before && !st.breaches && !n->slot->plugin->round_breaches && was_called(&st))
             n->suspensions = 0;
-        changed |= before != n->slot->suspended;
-        if (n->slot->suspended && (!next || n->retry_ns < next))
+        n->slot->plugin->round_breaches = 0;
+        changed |= generation != n->generation;
+        if (n->slot->suspended && n->retry_ns && (!next || n->retry_ns < next))
             next = n->retry_ns;
     }
     if (changed)

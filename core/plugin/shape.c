@@ -10,6 +10,7 @@
 #include "translate/feature.h"
 
 #define CONTEXT "solder.context"
+enum { NAME_MAX_BYTES = 253 }; // of an object
 
 // ---- Configurations ----
 
@@ -53,6 +54,20 @@ static void sort_uses(struct uses *u)
         qsort(u->items, u->count, sizeof(*u->items), by_name);
 }
 
+// Checks configuration V of the plugin in SLOT. Where its own check may not be called, nobody knows whether V may count.
+static void check_one(struct sld_report *r, const struct sld_plugin_slot *slot, struct sld_str name, const Google__Protobuf__Value *v)
+{
+    size_t errors = r->errors;
+    if (!slot->suspended && !pl_exhausted(slot)) {
+        sld_plugin_check(slot->plugin, r, v);
+        return;
+    }
+    sld_conf_check(r, &slot->plugin->conf, v);
+    if (r->errors == errors && (slot->plugin->info.hooks & (1U << SLD_HOOK_CHECK)))
+        sld_report_add(r, SLD_ERROR, SLD_PLUGIN_FAILED, SLD_STR(""), "plugin %.*s: %.*s", SLD_FMT(name),
+                       SLD_FMT(slot->suspended ? slot->error : sld_str_c(slot->plugin->errors[0].words)));
+}
+
 // Checks the configurations of a document alone.
 static void check_all(const struct sld_feature_check *c, const Gloo__Extensions *e)
 {
@@ -70,7 +85,7 @@ static void check_all(const struct sld_feature_check *c, const Gloo__Extensions 
             sld_report_add(c->report, SLD_ERROR, SLD_PLUGIN_BROKEN, SLD_STR(""), "plugin %.*s could not be loaded: %.*s",
                            SLD_FMT(u.items[i].name), SLD_FMT(slot->error));
         else
-            sld_plugin_check(slot->plugin, c->report, pl_declared_conf(c->report->arena, slot->declared, &u.items[i].conf));
+            check_one(c->report, slot, u.items[i].name, pl_declared_conf(c->report->arena, slot->declared, &u.items[i].conf));
         c->report->prefix = was;
     }
 }
@@ -100,6 +115,7 @@ struct call {
     const char *name;          // of the handle
     struct tr *tr;
     struct sld_str ns;               // of the object that is configured
+    struct sld_hash input;           // of the message, where what comes of it is kept
     struct sld_str row;              // what is shaped, told apart from all others; absent: nothing is kept for it
     const ProtobufCMessage *source;  // as the user wrote it; NULL: none
     struct tr_listener *listener;    // of shape_listener
@@ -135,6 +151,7 @@ static int context_get(lua_State *L)
     struct call *c = check_context(L);
     luaL_checkstring(L, 2);
     luaL_checkstring(L, 3);
+    luaL_argcheck(L, pl_str(L, 3).n <= NAME_MAX_BYTES && pl_str(L, 4).n <= NAME_MAX_BYTES, 3, "a name is not that long");
     if (!(c->plugin->info.needs & (1U << SLD_NEED_OBJECTS)))
         pl_error(L, "ctx:get reads other objects: add needs = {\"objects\"} to the plugin's table");
     const struct sld_kind_info *kind = sld_kind_find(pl_str(L, 2));
@@ -300,7 +317,7 @@ static bool instead(const struct call *c, const struct sld_plugin_slot *slot, st
 {
     const char *on_error = slot->declared ? slot->declared->on_error : "";
     bool open = strcmp(on_error, "open") == 0;
-    ProtobufCMessage *last = slot->last && c->row.p ? pl_last_get(slot->last, c->row, c->tr->arena, message->descriptor) : NULL;
+    ProtobufCMessage *last = slot->last && c->row.p ? pl_last_get(slot->last, c->row, c->input, c->tr->arena, message->descriptor) : NULL;
     enum sld_code code = slot->plugin ? SLD_PLUGIN_FAILED : SLD_PLUGIN_BROKEN;
     sld_report_add(r, open || last ? SLD_WARNING : SLD_ERROR, code, path, "%s%s", words,
                    open   ? "; it goes on without the plugin"
@@ -319,6 +336,8 @@ static bool run_hook(struct call *c, const struct sld_plugin_slot *slot, const s
     struct sld_err err = {0};
     struct sld_arena *a = c->tr->arena;
     const char *more = u->inherited ? "; it is configured at the virtual host" : "";
+    if (slot->last && c->row.p)
+        c->input = sld_msg_hash(message);
     if (!slot->plugin || slot->suspended) {
         struct sld_str words = sld_arena_fmt(a, slot->plugin ? "plugin %.*s: %.*s" : "plugin %.*s could not be loaded: %.*s",
                                              SLD_FMT(u->name), SLD_FMT(slot->error));
@@ -327,7 +346,7 @@ static bool run_hook(struct call *c, const struct sld_plugin_slot *slot, const s
     if (!(slot->plugin->info.hooks & (1U << c->hook)))
         return true;
     // Of many rows each may take all its time: it is not called any more before the round's end, where it is suspended.
-    if (slot->plugin->breaches >= pl_suspend_after(slot))
+    if (pl_exhausted(slot))
         return instead(c, slot, path, message, r,
                        sld_arena_fmt(a, "plugin %.*s: %s", SLD_FMT(u->name), slot->plugin->errors[0].words).p);
     c->plugin = slot->plugin;
@@ -338,7 +357,7 @@ static bool run_hook(struct call *c, const struct sld_plugin_slot *slot, const s
         return instead(c, slot, path, message, r, sld_arena_fmt(a, "%s%s", err.msg, more).p);
     memcpy(message, c->message, message->descriptor->sizeof_message);
     if (slot->last && c->row.p)
-        pl_last_set(slot->last, c->row, message);
+        pl_last_set(slot->last, c->row, c->input, message);
     return true;
 }
 
@@ -378,7 +397,7 @@ static void weighted(struct tr_weighted *w)
     sort_uses(&u);
     struct call c = {.hook = SLD_HOOK_SHAPE_DESTINATION, .tr = r->tr, .ns = r->ns};
     if (u.count)
-        c.row = sld_arena_fmt(r->tr->arena, "%.*s %s", SLD_FMT(row_of(r)), w->weight->name);
+        c.row = sld_arena_fmt(r->tr->arena, "%.*s %zu %s", SLD_FMT(row_of(r)), w->index, w->weight->name);
     for (size_t i = 0; i < u.count && !r->refused; i++)
         r->refused = !shape(&c, &u.items[i], &w->weight->base, "destination", w->report);
 }

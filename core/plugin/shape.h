@@ -58,6 +58,8 @@ struct sld_plugin_set *sld_plugin_set_create(struct sld_translate *t, const char
 void sld_plugin_set_destroy(struct sld_plugin_set *s);
 // Reads the folder, if there is one; as sld_plugins_reread.
 SLD_NODISCARD enum sld_rc sld_plugin_set_reread(struct sld_plugin_set *s, struct sld_err *err);
+// Plugin NAME is SLOT (borrowed), as if the folder had it, and instead of the folder's.
+void sld_plugin_set_offer(struct sld_plugin_set *s, struct sld_str name, struct sld_plugin_slot *slot);
 // Object ID was set, restored or (not THERE) removed; of kinds that are no business of plugins nothing happens.
 void sld_plugin_set_touch(struct sld_plugin_set *s, struct sld_ident id, bool there);
 // Loads what was touched. Before each round of the translation.

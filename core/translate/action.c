@@ -135,7 +135,7 @@ static void weigh(struct tr_build *b, struct tr_route *r, const Gloo__WeightedDe
     w->metadata_match = t.match;
     out->clusters[out->n_clusters++] = w;
     struct tr_weighted weighted = {
-        .route = r, .options = d->options, .report = r->report, .weight = w};
+        .route = r, .options = d->options, .report = r->report, .weight = w, .index = out->n_clusters - 1};
     const struct sld_translate_options *o = &b->tr->t->opt;
     for (size_t i = 0; i < o->feature_count; i++) {
         if (o->features[i]->weighted)

@@ -81,6 +81,7 @@ struct tr_weighted {
     const struct Gloo__WeightedDestinationOptions *options; // NULL: none
     struct sld_report *report;
     Env__Route__WeightedCluster__ClusterWeight *weight;
+    size_t index; // among its route's
 };
 
 // A cluster in the making.

@@ -673,7 +673,8 @@ void sld_translate_restore_certificate(struct sld_translate *t, struct sld_ident
 
 void sld_translate_restore(struct sld_translate *t, struct sld_raw *raw)
 {
-    struct sld_object *o = decode(t, raw, NULL);
+    // A plugin counted when it was accepted: whether it loads, what it refers to being there or not yet, is told later.
+    struct sld_object *o = raw->kind == SLD_KIND_PLUGIN ? sld_object_decode(raw, NULL) : decode(t, raw, NULL);
     place_set(t, key_of(t, o->id), raw);
     if (o->ok)
         sld_flow_set(t->accepted[o->id.kind], key_of(t, o->id), o);

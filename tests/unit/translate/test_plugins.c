@@ -34,7 +34,7 @@ static const char shaper[] =
     "  if conf.fail then error('no listener') end\n"
     "end}\n";
 
-static void set_plugin(struct world *w, const char *name, const char *text)
+static struct sld_plugin_slot *load_slot(const char *name, const char *text)
 {
     struct sld_plugin_bundle *b = sld_plugin_bundle_create(sld_str_c(name), SLD_STR("test"), sld_str_c(text));
     struct sld_plugin *p = NULL;
@@ -42,10 +42,15 @@ static void set_plugin(struct world *w, const char *name, const char *text)
     struct sld_plugin_limits l = sld_plugin_limits_default;
     l.call_steps = 100000;
     enum sld_rc rc = sld_plugin_load(b, &l, &p, &err);
-    struct sld_plugin_slot *slot = sld_plugin_slot_create(p, rc ? sld_str_c(err.msg) : SLD_STR(""));
+    SLD_UNREF(b);
+    return sld_plugin_slot_create(p, rc ? sld_str_c(err.msg) : SLD_STR(""));
+}
+
+static void set_plugin(struct world *w, const char *name, const char *text)
+{
+    struct sld_plugin_slot *slot = load_slot(name, text);
     sld_translate_set_plugin(w->t, sld_str_c(name), slot);
     SLD_UNREF(slot);
-    SLD_UNREF(b);
 }
 
 static uint64_t calls(struct world *w, enum sld_hook h)
@@ -77,6 +82,19 @@ static void a_route_is_shaped(void **state)
     world_destroy(w);
 }
 
+// Gives VirtualService NAME, and runs; what came of it is not compared with a rebuild, which calls hooks too.
+static void put_once(struct world *w, const char *name, const char *text)
+{
+    struct sld_translate_result r = {0};
+    struct sld_ident id = {SLD_KIND_VIRTUAL_SERVICE, SLD_STR("gloo-system"), sld_str_c(name)};
+    struct sld_doc_place place = {.path = SLD_STR("t"), .default_ns = SLD_STR("gloo-system")};
+    struct sld_raw *raw = sld_raw_create(id, sld_str_c(text), 1, -1, SLD_STR("t"), &place);
+    sld_translate_set(w->t, id, raw);
+    SLD_UNREF(raw);
+    sld_translate_run(w->t, &r);
+    sld_translate_result_fini(&r);
+}
+
 static void only_changed_rows_run(void **state)
 {
     (void)state;
@@ -89,15 +107,7 @@ static void only_changed_rows_run(void **state)
         put(w, text);
     }
     uint64_t before = calls(w, SLD_HOOK_SHAPE_ROUTE);
-    struct sld_translate_result r = {0};
-    struct sld_ident id = {SLD_KIND_VIRTUAL_SERVICE, SLD_STR_INIT("gloo-system"), SLD_STR_INIT("v7")};
-    struct sld_doc_place place = {.path = SLD_STR("t"), .default_ns = SLD_STR("gloo-system")};
-    struct sld_raw *raw = sld_raw_create(
-        id, SLD_STR(VS("v7", "{virtualHost: {domains: [d7], routes: [" ROUTE("/x", CONF("{to: 9s}")) "]}}")), 1, -1, SLD_STR("t"), &place);
-    sld_translate_set(w->t, id, raw);
-    SLD_UNREF(raw);
-    sld_translate_run(w->t, &r);
-    sld_translate_result_fini(&r);
+    put_once(w, "v7", VS("v7", "{virtualHost: {domains: [d7], routes: [" ROUTE("/x", CONF("{to: 9s}")) "]}}"));
     assert_int_equal(calls(w, SLD_HOOK_SHAPE_ROUTE) - before, 1);
     world_destroy(w);
 }
@@ -264,6 +274,159 @@ static void one_that_does_not_load(void **state)
     world_destroy(w);
 }
 
+// ---- Plugins that documents declare ----
+
+#define PLUGIN_IN(ns, spec) "---\napiVersion: solder.dev/v1\nkind: Plugin\nmetadata: {name: try, namespace: " ns "}\nspec: " spec "\n"
+#define PLUGIN(spec) PLUGIN_IN("gloo-system", spec)
+
+static const struct sld_plugin_slot *slot_of(struct world *w)
+{
+    const struct sld_plugin_slot *slot = sld_translate_plugin(w->t, SLD_STR("try"));
+    assert_non_null(slot);
+    return slot;
+}
+
+// Gives TEXT, the Plugin try of namespace NS, to both.
+static void declare(struct world *w, struct sld_plugin_set *s, const char *ns, const char *text)
+{
+    put(w, text);
+    sld_plugin_set_touch(s, (struct sld_ident){SLD_KIND_PLUGIN, sld_str_c(ns), SLD_STR("try")}, true);
+    sld_plugin_set_settle(s);
+    world_run(w);
+}
+
+// The folder has TEXT as plugin try.
+static void offer(struct sld_plugin_set *s, const char *text)
+{
+    struct sld_plugin_slot *slot = load_slot("try", text);
+    sld_plugin_set_offer(s, SLD_STR("try"), slot);
+    SLD_UNREF(slot);
+}
+
+static void what_is_kept_is_of_an_equal_route(void **state)
+{
+    (void)state;
+    struct world *w = option_world();
+    struct sld_plugin_set *s = sld_plugin_set_create(w->t, NULL);
+    declare(w, s, "gloo-system",
+            PLUGIN("{onError: keep-last, inline: \"return {api = 1, name = 'try', schema = require('solder.schema').record{fail = "
+                   "require('solder.schema').boolean{}}, shape_route = function(conf, route) if conf.fail then error('no') end "
+                   "route.route.timeout = '9s' end}\"}"));
+    assert_clean(w, "plugins/gloo-system/try");
+#define ROUTES(list) VS("v", "{virtualHost: {domains: ['*'], routes: [" list "]}}")
+    put(w, UPSTREAM("a") ROUTES(ROUTE("/one", CONF("{}")) ", " ROUTE("/two", CONF("{}"))));
+    assert_has(table_text(w, TABLE, false), "/one* -> a_gloo-system timeout=9");
+    // The second is the first now: what was kept for that is not its own.
+    put(w, ROUTES(ROUTE("/two", CONF("{fail: true}"))));
+    assert_finding(w, VS_KEY("v"), SLD_PLUGIN_FAILED, SLD_ERROR, "virtualHost.routes[0].options.extensions.configs.try");
+    assert_has_not(table_text(w, TABLE, false), "/one");
+    assert_has_not(table_text(w, TABLE, false), "-> a_gloo-system");
+    put(w, ROUTES(ROUTE("/one", CONF("{fail: true}"))));
+    assert_finding(w, VS_KEY("v"), SLD_PLUGIN_FAILED, SLD_WARNING, "virtualHost.routes[0].options.extensions.configs.try");
+    assert_has(table_text(w, TABLE, false), "/one* -> a_gloo-system timeout=9");
+    sld_plugin_set_destroy(s);
+    world_destroy(w);
+}
+
+static void what_was_accepted_is_restored_before_the_folder_is_read(void **state)
+{
+    (void)state;
+    struct world *w = option_world();
+    struct sld_plugin_set *s = sld_plugin_set_create(w->t, NULL);
+    struct sld_ident id = {SLD_KIND_PLUGIN, SLD_STR_INIT("gloo-system"), SLD_STR_INIT("try")};
+    struct sld_doc_place place = {.path = SLD_STR("t"), .default_ns = SLD_STR("gloo-system")};
+    struct sld_raw *raw = sld_raw_create(id, SLD_STR(PLUGIN("{needs: [objects, secrets]}")), 1, -1, SLD_STR("t"), &place);
+    sld_translate_restore(w->t, raw);
+    SLD_UNREF(raw);
+    sld_plugin_set_touch(s, id, true);
+    offer(s, shaper);
+    sld_plugin_set_settle(s);
+    assert_non_null(slot_of(w)->plugin);
+    assert_non_null(slot_of(w)->declared);
+    sld_plugin_set_destroy(s);
+    world_destroy(w);
+}
+
+static void a_document_of_no_use_takes_no_place(void **state)
+{
+    (void)state;
+    struct world *w = option_world();
+    struct sld_plugin_set *s = sld_plugin_set_create(w->t, NULL);
+    declare(w, s, "a", PLUGIN_IN("a", "{inline: 'return {'}"));
+    assert_null(slot_of(w)->plugin); // there is nothing else
+    offer(s, shaper);
+    sld_plugin_set_settle(s);
+    assert_non_null(slot_of(w)->plugin);
+    assert_null(slot_of(w)->declared);
+    declare(w, s, "b", PLUGIN_IN("b", "{needs: [objects, secrets]}"));
+    assert_clean(w, "plugins/b/try");
+    assert_non_null(slot_of(w)->plugin);
+    assert_non_null(slot_of(w)->declared);
+    // The same in the other order: the document waits for the folder.
+    sld_plugin_set_destroy(s);
+    world_destroy(w);
+    w = option_world();
+    s = sld_plugin_set_create(w->t, NULL);
+    declare(w, s, "b", PLUGIN_IN("b", "{needs: [objects, secrets]}"));
+    assert_null(slot_of(w)->plugin);
+    offer(s, shaper);
+    sld_plugin_set_settle(s);
+    world_run(w);
+    assert_clean(w, "plugins/b/try");
+    assert_non_null(slot_of(w)->declared);
+    sld_plugin_set_destroy(s);
+    world_destroy(w);
+}
+
+#define EIGHT(x) x ", " x ", " x ", " x ", " x ", " x ", " x ", " x
+
+static void a_check_is_not_called_for_ever(void **state)
+{
+    (void)state;
+    struct world *w = option_world();
+    set_plugin(w, "try", "return {api = 1, name = 'try', check = function() while true do end end}");
+    put(w, UPSTREAM("a") ROUTES(EIGHT(ROUTE("/", CONF("{}")))));
+    assert_int_equal(calls(w, SLD_HOOK_CHECK), 5);
+    assert_finding(w, VS_KEY("v"), SLD_PLUGIN_FAILED, SLD_ERROR, "virtualHost.routes[7].options.extensions.configs.try");
+    put(w, ROUTES(ROUTE("/", CONF("{too: much}")))); // the schema goes on
+    assert_finding(w, VS_KEY("v"), SLD_FIELD_UNKNOWN, SLD_ERROR, "virtualHost.routes[0].options.extensions.configs.try.too");
+    assert_int_equal(calls(w, SLD_HOOK_CHECK), 5);
+    world_destroy(w);
+}
+
+static void breaches_count_between_calls_that_go_well(void **state)
+{
+    (void)state;
+    struct world *w = option_world();
+    struct sld_plugin_set *s = sld_plugin_set_create(w->t, NULL);
+    struct sld_plugin_stats st;
+    offer(s, shaper);
+    sld_plugin_set_settle(s);
+    const struct sld_plugin_slot *slot = slot_of(w);
+    put(w, UPSTREAM("a"));
+    put_once(w, "v", ROUTES(EIGHT(ROUTE("/l", CONF("{loop: true}")) ", " ROUTE("/", CONF("{}")))));
+    sld_plugin_stats(slot->plugin, &st);
+    assert_int_equal(st.hooks[SLD_HOOK_SHAPE_ROUTE].limits, 5);
+    assert_int_equal(sld_plugin_set_watch(s, 1000000000), 31000000000);
+    assert_true(slot_of(w)->suspended);
+    assert_non_null(strstr(slot_of(w)->error.p, "it is suspended for 30 s after 5 breaches of its ceilings, the last: "));
+    sld_plugin_set_destroy(s);
+    world_destroy(w);
+}
+
+static void ceilings_have_ceilings(void **state)
+{
+    (void)state;
+    struct world *w = option_world();
+    put(w, PLUGIN("{inline: 'return {', suspendAfter: 101, limits: {callSteps: 1000000001}}"));
+    assert_finding(w, "plugins/gloo-system/try", SLD_FIELD_RANGE, SLD_ERROR, "suspendAfter");
+    assert_finding(w, "plugins/gloo-system/try", SLD_FIELD_RANGE, SLD_ERROR, "limits.callSteps");
+    assert_null(finding(w, "plugins/gloo-system/try", SLD_PLUGIN_BROKEN, SLD_ERROR, "inline")); // it is not run
+    put(w, PLUGIN("{inline: 'return {', suspendAfter: 100, limits: {callSteps: 1000000000}}"));
+    assert_finding(w, "plugins/gloo-system/try", SLD_PLUGIN_BROKEN, SLD_ERROR, "inline");
+    world_destroy(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -278,6 +441,12 @@ int main(void)
         WORLD_TEST(a_secret_stays_one),
         WORLD_TEST(a_new_version_runs_where_it_is_used),
         WORLD_TEST(one_that_does_not_load),
+        WORLD_TEST(what_is_kept_is_of_an_equal_route),
+        WORLD_TEST(what_was_accepted_is_restored_before_the_folder_is_read),
+        WORLD_TEST(a_document_of_no_use_takes_no_place),
+        WORLD_TEST(a_check_is_not_called_for_ever),
+        WORLD_TEST(breaches_count_between_calls_that_go_well),
+        WORLD_TEST(ceilings_have_ceilings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
