@@ -9,6 +9,7 @@ local M = {}
 local tests = {} -- in order: {name, fn, before = {...}}
 local names, befores = {}, {} -- of the describe we are in, outermost first
 local running
+local taken = {} -- names of snapshots
 
 local function named(what, name, fn)
   if type(name) ~= "string" or type(fn) ~= "function" then
@@ -141,6 +142,10 @@ function M.snapshot(value, name)
   if name == "" then
     error("a snapshot needs a name with letters or digits", 2)
   end
+  if taken[name] then
+    error("there are two snapshots " .. name .. "; give each a name of its own", 2)
+  end
+  taken[name] = true
   local state, was = host.snapshot(name, text)
   if state == "missing" then
     error("there is no spec/snapshots/" .. name .. ".txt yet; solder plugin test --update takes it", 2)

@@ -169,6 +169,7 @@ static void read_function(struct reading *r)
     b.fn->last = (int)number(r);
     b.fn->params = byte(r);
     skip(r, 2); // varargs, size of the stack
+    SLD_PUSH(r->a, r->chunk->functions, r->chunk->function_count, b.fn);
     b.fn->reassigned = SLD_ARENA_ARRAY(r->a, bool, b.fn->params + 1);
     b.code_count = number(r);
     b.code = skip(r, b.code_count * 4);

@@ -27,6 +27,8 @@ struct pl_chunk {
     struct sld_str file;
     struct pl_lookup *lookups;
     size_t lookup_count;
+    const struct pl_function **functions;
+    size_t function_count;
     int *lines; // that have something to run, sorted, each once
     size_t line_count;
 };

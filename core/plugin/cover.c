@@ -5,7 +5,7 @@ static size_t count_lines(struct sld_str text)
 {
     size_t n = 2; // a line 0, and the first
     for (size_t i = 0; i < text.n; i++)
-        n += text.p[i] == '\n';
+        n += text.p[i] == '\n' || text.p[i] == '\r'; // Lua counts either, and a pair of them once
     return n;
 }
 

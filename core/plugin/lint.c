@@ -228,10 +228,21 @@ static const char *const handles[SLD_HOOK_COUNT] = {
     [SLD_HOOK_SHAPE_VIRTUAL_HOST] = "envoy.config.route.v3.VirtualHost",
 };
 
+// Functions are known by their lines: where two share them, nobody can tell which of them is the hook.
+static bool is_alone(const struct pl_chunk *c, const struct hook_place *h)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < c->function_count; i++)
+        n += c->functions[i]->first == h->first && c->functions[i]->last == h->last;
+    return n == 1;
+}
+
 static void check_hook(struct lint *l, const struct hook_place *h)
 {
     for (size_t k = 0; k < l->chunk_count; k++) {
         const struct pl_chunk *c = &l->chunks[k];
+        if (!is_alone(c, h))
+            continue;
         for (size_t i = 0; i < c->lookup_count && sld_str_eq(c->file, sld_str_c(h->file)); i++) {
             const struct pl_lookup *u = &c->lookups[i];
             if (u->global || u->function->first != h->first || u->function->last != h->last || u->function->reassigned[u->param])

@@ -51,6 +51,7 @@ static int host_translate(lua_State *L)
     struct sld_report r = {.arena = &a};
     const Google__Protobuf__Value *v = NULL;
     sld_buf_init(&json, ANSWER_MAX);
+    s->plugin->breaches = s->plugin->round_breaches = 0; // each is a world of its own
     enum sld_rc rc = w->translate(w->user, s->plugin, pl_str(L, 1), now, &json, &err);
     if (!rc)
         rc = sld_doc_read(&a, sld_buf_str(&json), &sld_doc_limits_default, &docs, &n, &code, &err);
@@ -151,6 +152,7 @@ static void run_file(struct spec *s)
     struct sld_plugin_limits l = *s->run->limits;
     l.call_steps = l.load_steps;
     l.call_ms = l.load_ms;
+    l.subject_bytes = l.string_bytes; // what snapshots show is looked through
     struct pl_host *h = NULL;
     struct sld_err err = {0};
     uint64_t from = sld_mono_ns();
@@ -201,7 +203,7 @@ static void tell_cover(struct spec *s)
             int *missed = SLD_ARENA_ARRAY(&c.arena, int, c.out.line_count + 1);
             struct sld_spec_cover told = {.file = c.file->name, .count = c.out.line_count, .missed = missed};
             for (size_t k = 0; k < c.out.line_count; k++) {
-                if (s->cover.ran[i] && s->cover.ran[i][c.out.lines[k]])
+                if (s->cover.ran[i] && (size_t)c.out.lines[k] < s->cover.lines[i] && s->cover.ran[i][c.out.lines[k]])
                     told.ran++;
                 else
                     missed[told.missed_count++] = c.out.lines[k];

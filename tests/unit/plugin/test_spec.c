@@ -79,6 +79,7 @@ static void specs(void **state)
                "t.it('gone', function() t.translate('fails') end)\n"
                "t.it('same', function() t.snapshot('x\\n\\n') end)\n"
                "t.it('new', function() t.snapshot('x') end)\n"
+               "t.it('twice', function() t.snapshot('x', 'same') end)\n"
                "t.it('differs', function() t.snapshot('x') end)\n"
                "t.it('unnamed', function() t.snapshot('x', '../..') end)\n"
                "t.it('endless', function() while true do end end)\n"
@@ -89,10 +90,11 @@ static void specs(void **state)
     expect(NULL,
            "world:ok\ntime:ok\ngone:spec/a_spec.lua:4: the documents cannot be translated: the world is gone\nsame:ok\n"
            "new:spec/a_spec.lua:6: there is no spec/snapshots/new.txt yet; solder plugin test --update takes it\n"
-           "differs:spec/a_spec.lua:7: it differs from spec/snapshots/differs.txt at line 1: \"x\" instead of \"other\"; solder plugin "
+           "twice:spec/a_spec.lua:7: there are two snapshots same; give each a name of its own\n"
+           "differs:spec/a_spec.lua:8: it differs from spec/snapshots/differs.txt at line 1: \"x\" instead of \"other\"; solder plugin "
            "test --update takes it anew\n"
-           "unnamed:spec/a_spec.lua:8: a snapshot needs a name with letters or digits\n"
-           "endless:spec/a_spec.lua:9: more than 2000000 steps; do less in one call, or raise the limit\nafter:ok\n"
+           "unnamed:spec/a_spec.lua:9: a snapshot needs a name with letters or digits\n"
+           "endless:spec/a_spec.lua:10: more than 2000000 steps; do less in one call, or raise the limit\nafter:ok\n"
            ":spec/b_spec.lua:1: at once\nlast:ok\n"
            "plugin.lua 4/5 3\n",
            "try docs 0;try docs 7;try fails 0;same=x\n;new=x\n;differs=x\n;");
