@@ -106,6 +106,18 @@ def test_run_shows_what_the_plugin_changes(made):
     assert done.returncode == 1 and "plugin.lua:1:" in done.stderr
 
 
+def test_run_is_of_the_plugin_at_hand(made):
+    # Also where the folder has one of its name, and where a document declares it.
+    (made / "folder").mkdir()
+    (made / "folder/tenant.lua").write_text("return {api = 1, name = 'tenant'}")
+    (made / "config/plugin.yaml").write_text(
+        "apiVersion: solder.dev/v1\nkind: Plugin\nmetadata: {name: tenant, namespace: gloo-system}\nspec: {config: {header: x-doc}}\n")
+    done = cli("plugin", "run", "--plugins", "folder", "tenant", "config", cwd=made)
+    assert done.returncode == 0 and '"key":"x-doc","value":"hello"' in done.stdout, done.stderr
+    done = cli("plugin", "run", "tenant", "config", cwd=made)
+    assert done.returncode == 0 and "x-doc" in done.stdout, done.stderr
+
+
 def test_help_and_completion_know_the_commands():
     for words in ("plugin", "--help"), ("help", "plugin"):
         done = cli(*words)

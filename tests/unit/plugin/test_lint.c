@@ -42,6 +42,8 @@ static void nothing_is_wrong(void **state)
                 "end}",
            "");
     expect(HEAD SCHEMA "shape_route = function(conf) conf = conf or {} return conf.other end}", ""); // it may be anything by then
+    // On one line nobody can tell the hook from what is in it.
+    expect(HEAD SCHEMA "shape_route = function(conf) local f = function(o) return o.other end return f{} end}", "");
     expect(HEAD SCHEMA "shape_route = function(...) local conf = ... return conf.other end}", "");
 }
 

@@ -102,8 +102,20 @@ static void specs(void **state)
     tree_destroy();
 }
 
+static void lines_that_end_in_a_carriage_return(void **state)
+{
+    (void)state;
+    tree_create();
+    tree_mkdir("try");
+    tree_mkdir("try/spec");
+    tree_write("try/plugin.lua", "local M = {}\rM.a = 1\rM.b = 2\r\nM.c = 3\n\rreturn {api = 1, name = 'try'}");
+    tree_write("try/spec/a_spec.lua", "require('solder.test').it('runs', function() end)");
+    expect(NULL, "runs:ok\nplugin.lua 5/5\n", "");
+    tree_destroy();
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(specs)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(specs), cmocka_unit_test(lines_that_end_in_a_carriage_return)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 // Plugins in translation: what their hooks shape, when they run, what a failure costs.
 #include "option_world.h"
 
+#include "plugin/load.h"
 #include "plugin/shape.h"
 
 #define TABLE "listener-::-8080-routes"
@@ -414,6 +415,30 @@ static void breaches_count_between_calls_that_go_well(void **state)
     world_destroy(w);
 }
 
+static void one_that_does_not_load_anew_rests_on(void **state)
+{
+    (void)state;
+    const uint64_t second = 1000000000;
+    struct world *w = option_world();
+    struct sld_plugin_set *s = sld_plugin_set_create(w->t, NULL);
+    offer(s, shaper);
+    sld_plugin_set_settle(s);
+    put(w, UPSTREAM("a"));
+    put_once(w, "v", ROUTES(EIGHT(ROUTE("/l", CONF("{loop: true}")))));
+    assert_int_equal(sld_plugin_set_watch(s, second), 31 * second);
+    struct sld_plugin_limits *l = &slot_of(w)->plugin->host->limits;
+    size_t memory = l->memory_bytes;
+    l->memory_bytes = 1000;
+    assert_int_equal(sld_plugin_set_watch(s, 31 * second), 91 * second); // twice as long
+    assert_true(slot_of(w)->suspended);
+    assert_non_null(strstr(slot_of(w)->error.p, "it is suspended for 60 s after it could not be loaded anew: "));
+    l->memory_bytes = memory;
+    assert_int_equal(sld_plugin_set_watch(s, 91 * second), 0);
+    assert_false(slot_of(w)->suspended);
+    sld_plugin_set_destroy(s);
+    world_destroy(w);
+}
+
 static void ceilings_have_ceilings(void **state)
 {
     (void)state;
@@ -446,6 +471,7 @@ int main(void)
         WORLD_TEST(a_document_of_no_use_takes_no_place),
         WORLD_TEST(a_check_is_not_called_for_ever),
         WORLD_TEST(breaches_count_between_calls_that_go_well),
+        WORLD_TEST(one_that_does_not_load_anew_rests_on),
         WORLD_TEST(ceilings_have_ceilings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
