@@ -8,7 +8,7 @@ struct vault_call {
     struct sld_arena arena; // wiped
     struct sld_str method, url, body, token;
     size_t max_body_bytes;
-    bool urgent;
+    bool urgent, root;
     unsigned generation; // of the token
     unsigned hops;
     struct sld_http_pending *pending;
@@ -193,7 +193,7 @@ static void start(struct vault_call *c)
     headers[n++] = (struct sld_http_header){SLD_STR("X-Vault-Request"), SLD_STR("true")};
     if (c->token.n)
         headers[n++] = (struct sld_http_header){SLD_STR("X-Vault-Token"), c->token};
-    if (cfg->ns.n)
+    if (cfg->ns.n && !c->root)
         headers[n++] = (struct sld_http_header){SLD_STR("X-Vault-Namespace"), cfg->ns};
     if (c->body.p)
         headers[n++] =
@@ -289,6 +289,7 @@ struct vault_call *vault_ask(struct vault *v, const struct vault_request *rq, va
     c->token = sld_arena_str(a, rq->token.p ? rq->token : v->session.token);
     c->max_body_bytes = rq->max_body_bytes ? rq->max_body_bytes : VAULT_BODY_MAX_BYTES;
     c->urgent = rq->urgent;
+    c->root = rq->root;
     c->generation = v->generation;
     c->done = done;
     c->user = user;

@@ -15,6 +15,9 @@ enum {
     REQUESTS_DEFAULT = 8,
 };
 
+// What is longer comes to the same, and its nanoseconds would not fit.
+#define REFRESH_MAX_MS ((uint64_t)10 * 365 * 86400 * 1000)
+
 static struct sld_str without_slashes(struct sld_str s)
 {
     while (s.n && s.p[0] == '/')
@@ -370,9 +373,9 @@ static enum sld_rc fill(struct vault_config *cfg, struct sld_str address, const 
     cfg->revoke_on_exit = o && o->revoke_on_exit;
     cfg->revoke_certificates = o && o->revoke_certificates;
     int64_t refresh = s->refresh_rate ? sld_duration_ms(s->refresh_rate) : 0;
-    cfg->refresh_ms = refresh <= 0               ? REFRESH_DEFAULT_MS
-                      : refresh < REFRESH_MIN_MS ? REFRESH_MIN_MS
-                                                 : (uint64_t)refresh;
+    uint64_t ms = refresh > 0 ? (uint64_t)refresh : REFRESH_DEFAULT_MS;
+    ms = ms < REFRESH_MIN_MS ? REFRESH_MIN_MS : ms;
+    cfg->refresh_ms = ms < REFRESH_MAX_MS ? ms : REFRESH_MAX_MS;
     set_tls(cfg, v);
     return set_method(cfg, v, by_agent, err);
 }

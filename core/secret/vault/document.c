@@ -3,7 +3,11 @@
 #include "codec/x509.h"
 #include "secret/vault/inside.h"
 
-enum { DOCUMENT_MAX_BYTES = 8 * 1024 * 1024, NAMES_SHOWN = 10 };
+enum {
+    DOCUMENT_MAX_BYTES = 8 * 1024 * 1024,
+    KEYS_MAX = 1000, // that are taken over one by one: each is compared with all
+    NAMES_SHOWN = 10
+};
 
 // ---- Building ----
 
@@ -54,6 +58,11 @@ static enum sld_rc print(struct sld_arena *a, struct document *out, const struct
     return sld_err_set(err, SLD_LIMIT, "the secret is larger than 8 MiB");
 }
 
+static enum sld_rc too_many(size_t n, struct sld_err *err)
+{
+    return sld_err_set(err, SLD_LIMIT, "it has %zu keys; at most %d are taken", n, KEYS_MAX);
+}
+
 // ---- Secrets where Gloo has them ----
 
 static enum sld_rc of_secret(struct sld_arena *a, struct document *out, const struct unit *u,
@@ -61,6 +70,9 @@ static enum sld_rc of_secret(struct sld_arena *a, struct document *out, const st
 {
     const struct sld_node *metadata = sld_node_get(data, SLD_STR("metadata"));
     struct sld_str name = vault_text(metadata, "name"), ns = vault_text(metadata, "namespace");
+    size_t n = data->count + (metadata && metadata->type == SLD_NODE_MAP ? metadata->count : 0);
+    if (n > KEYS_MAX)
+        return too_many(n, err);
     struct sld_node *d = document(a, u, metadata);
     for (size_t i = 0; i < data->count; i++) {
         struct sld_str key = data->pairs[i].key->text;
@@ -305,8 +317,11 @@ static enum sld_rc of_data(struct sld_arena *a, struct document *out, const stru
     bool done = false;
     enum sld_rc rc = u->ref.key.p ? take_key(a, u, d, &data, &done, err) : SLD_OK;
     if (rc == SLD_OK && !done)
-        done = take_gloo(a, d, data) || take_tls(a, d, data) || take_aws(a, d, data) ||
-               take_headers(a, d, data);
+        done = take_gloo(a, d, data) || take_tls(a, d, data) || take_aws(a, d, data);
+    if (rc == SLD_OK && !done && data->count > KEYS_MAX)
+        rc = too_many(data->count, err);
+    else if (rc == SLD_OK && !done)
+        done = take_headers(a, d, data);
     if (rc == SLD_OK && !done)
         rc = sld_err_set(err, SLD_INVALID,
                          "there is nothing in it that could be used: no text under any key");

@@ -26,6 +26,7 @@ enum {
     VAULT_BACKOFF_MIN_MS = 500,
     VAULT_BACKOFF_MAX_MS = 15 * 1000,
     VAULT_REVOKE_MS = 60 * 1000, // a replaced certificate is revoked after so long
+    VAULT_CLOCK_GRACE_S = 5, // the clock on the wall may be so far ahead of the steady one
 };
 
 // ---- Calls (call.c) ----
@@ -58,6 +59,7 @@ struct vault_request {
     struct sld_str body;   // JSON; absent: none
     struct sld_str token;  // absent: the session's; empty: none
     size_t max_body_bytes; // 0 = VAULT_BODY_MAX_BYTES
+    bool root;             // not in the namespace of the configuration, but in the one of all
     bool urgent;           // does not count as running: the session's own
     struct sld_str serial; // of farewells: the certificate that is revoked
 };
@@ -197,7 +199,7 @@ struct unit {
     uint64_t forget_ns;       // mono: when it is forgotten; 0: it is wanted
     uint64_t due_ns; // mono: when it is read again by itself (certificates, leases); 0: never
     unsigned failures;
-    unsigned unheard;            // requests without any answer, in a row
+    unsigned unheard;            // requests without an answer to what was asked, in a row
     char bad[160];               // what was wrong with an answer while Vault is asked whether it is well
     int bad_status;              // its status
     uint64_t denied_ns;          // see session_denied
@@ -221,8 +223,8 @@ void unit_go(struct unit *u);
 void unit_seen(struct unit *u, struct sld_str number, const struct sld_node *about);
 // Tells that U is not there any more, if it was told.
 void unit_gone(struct unit *u);
-// Whether A, which says nothing, may be about what was asked for alone: not what Vault says of itself, and
-// not a lost connection unless it is lost each time, which *UNHEARD counts.
+// Whether A, which says nothing, may be about what was asked for alone: not what Vault says of itself nor
+// a lost connection, unless it is so each time, which *UNHEARD counts.
 bool vault_own_fault(const struct vault_answer *a, unsigned *unheard);
 
 // ---- Mounts (mount.c) ----
@@ -254,7 +256,7 @@ struct folder {
     struct vault_call *call; // NULL: not started
     struct sld_list units;
     uint64_t asked_ns; // mono
-    unsigned unheard;  // requests without any answer
+    unsigned unheard;  // requests without an answer to what was asked
     size_t mount_n, n;
     char path[]; // "secret/gloo/gloo.solo.io/v1/Secret/ns"
 };

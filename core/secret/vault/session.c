@@ -42,6 +42,14 @@ static bool flag_of(const struct sld_node *map, const char *key)
     return sld_str_eq(vault_text(map, key), SLD_STR("true"));
 }
 
+// What is left of the life of a token that was looked at. Vault says 0 of one without an end, and of one
+// in its last second.
+static int64_t left_of(const struct sld_node *data)
+{
+    int64_t ttl = number_of(data, "ttl");
+    return ttl || !number_of(data, "creation_ttl") ? ttl : 1;
+}
+
 // ---- Where the session is ----
 
 static bool given(const struct vault *v)
@@ -126,6 +134,17 @@ static void wait_for_next(struct vault *v, bool refused)
     vault_kick(v); // to be woken then
 }
 
+// vault_heard for a login or a renewal. Their engine's own fault keeps nobody from reading with the token at
+// hand.
+static bool heard_step(struct vault *v, const struct vault_answer *a)
+{
+    const struct session *s = &v->session;
+    bool good = s->token.n && (!s->expires_ns || sld_mono_ns() < s->expires_ns);
+    if (a->verdict == VAULT_DOWN && a->status == 500 && good)
+        return false;
+    return vault_heard(v, a);
+}
+
 static void failed(struct vault *v, bool refused, const char *fmt, ...) SLD_PRINTF(3, 4);
 
 // There is no way to a token for now; the one at hand stays until it ends.
@@ -196,7 +215,7 @@ static void on_login(const struct vault_answer *in, void *user)
     struct sld_str token = vault_text(in->auth, "client_token");
     const struct vault_answer got = vault_expect(in, token.n), *a = &got;
     s->call = NULL;
-    bool heard = vault_heard(v, a);
+    bool heard = heard_step(v, a);
     if (a->verdict != VAULT_OK) {
         count_login(false);
         failed(v, heard, "login by %s failed: %s", method_name(v), a->words);
@@ -215,7 +234,10 @@ static void on_login(const struct vault_answer *in, void *user)
     set_life(v, s->life_s);
     SLD_LOG(SLD_INFO, "secret", "login", SLD_KC("method", method_name(v)),
             SLD_KS("accessor", s->accessor), SLD_KI("life_s", s->life_s));
-    now_on(v);
+    if (s->lookups_denied)
+        look_at(v); // tokens of ours may ask by now, or may not
+    else
+        now_on(v);
 }
 
 static void log_in(struct vault *v, struct sld_str secret)
@@ -312,7 +334,11 @@ static void on_lookup(const struct vault_answer *in, void *user)
     struct session *s = &v->session;
     const struct vault_answer got = vault_expect(in, vault_text(in->data, "ttl").n), *a = &got;
     s->call = NULL;
-    bool heard = vault_heard(v, a);
+    bool heard = vault_heard(v, a), fresh = s->own && !s->looked_ns; // by a login just now: it is good
+    if (!heard && fresh) {
+        now_on(v);
+        return;
+    }
     if (!heard) {
         failed(v, false, "Vault cannot be asked about the token: %s", a->words);
         return;
@@ -333,7 +359,14 @@ static void on_lookup(const struct vault_answer *in, void *user)
         s->unknown = false;
         s->renewable = flag_of(a->data, "renewable");
         s->life_s = own ? life : number_of(a->data, "creation_ttl");
-        set_life(v, number_of(a->data, "ttl"));
+        s->lookups_denied = 0;
+        s->blind = false;
+        uint64_t due = another ? 0 : s->due_ns, now = sld_mono_ns();
+        set_life(v, left_of(a->data));
+        if (due > now && due < s->due_ns) { // denials, which lead here, put off no renewal
+            s->due_ns = due;
+            s->renews_s = sld_wall_ms() / 1000 + (int64_t)((due - now) / SECOND);
+        }
         now_on(v);
         return;
     }
@@ -353,7 +386,7 @@ static void on_lookup(const struct vault_answer *in, void *user)
     // A denial may mean that the token is over, or that tokens of ours may not ask about themselves.
     if (!given(v) && s->lookups_denied++) {
         s->blind = true;
-        if (!blind_login(v))
+        if (fresh || !blind_login(v))
             now_on(v);
         return;
     }
@@ -427,7 +460,7 @@ static void on_renewed(const struct vault_answer *in, void *user)
     if (got.verdict == VAULT_DOWN && strstr(got.words, "past the max TTL"))
         got.verdict = VAULT_REFUSED;
     s->call = NULL;
-    bool heard = vault_heard(v, a);
+    bool heard = heard_step(v, a);
     count_renewal(a->verdict == VAULT_OK);
     if (a->verdict == VAULT_OK) {
         int64_t ttl = number_of(a->auth, "lease_duration");
@@ -507,6 +540,9 @@ uint64_t session_tick(struct vault *v, uint64_t now)
     bool idle = s->state == SESSION_ON || s->state == SESSION_WAIT;
     if (s->state == SESSION_OFF)
         begin(v);
+    // By the clock on the wall it ends sooner: that one was set, or the other stood still.
+    bool late = s->state == SESSION_ON && s->due_ns && s->renews_s &&
+                sld_wall_ms() / 1000 > s->renews_s + VAULT_CLOCK_GRACE_S;
     bool watch_file =
         v->cfg.secret_file.p && (s->state == SESSION_WAIT || v->cfg.method == VAULT_TOKEN_FILE);
     if (idle && s->token.n && s->expires_ns && now >= s->expires_ns) {
@@ -517,7 +553,7 @@ uint64_t session_tick(struct vault *v, uint64_t now)
             vault_session_lost(v, s->problem);
         else
             begin(v);
-    } else if (idle && s->due_ns && now >= s->due_ns) {
+    } else if (late || (idle && s->due_ns && now >= s->due_ns)) {
         do_due(v);
     } else if (idle && watch_file && now >= s->file_ns) {
         s->file_ns =

@@ -15,7 +15,6 @@ enum {
     FORGET_EACH_MS = 2000,
     FORGET_MIN = 3,
     FORGET_SHARE = 4,
-    CLOCK_GRACE_S = 5,
     REVOKE_TRIES_MAX = 5
 };
 
@@ -206,7 +205,8 @@ static void pump(struct vault *v, uint64_t now)
         if (!sld_list_empty(&v->queue)) {
             struct unit *u = SLD_CONTAINER_OF(v->queue.next, struct unit, in_queue);
             sld_list_remove(&u->in_queue);
-            unit_go(u);
+            if (!u->call) // it went on by itself
+                unit_go(u);
         } else if (f) {
             folder_go(f);
         } else {
@@ -236,7 +236,7 @@ static void look_for_sync(struct vault *v)
 // Whether U ends by the clock on the wall before it is due: that one was set, or stood still.
 static bool late(const struct unit *u, int64_t wall_s)
 {
-    return u->due_ns && u->renews_s && wall_s > u->renews_s + CLOCK_GRACE_S;
+    return u->due_ns && u->renews_s && wall_s > u->renews_s + VAULT_CLOCK_GRACE_S;
 }
 
 static uint64_t units_due(struct vault *v, uint64_t now)
@@ -394,10 +394,11 @@ static void on_revoked(const struct vault_answer *a, void *user)
 {
     struct retired *r = user;
     struct vault *v = r->v;
-    bool former = a->verdict == VAULT_DENIED && a->generation != v->generation;
+    bool denied = a->verdict == VAULT_DENIED, former = denied && a->generation != v->generation;
     r->call = NULL;
     vault_kick(v);
-    if (former || (a->verdict == VAULT_DOWN && ++r->failures < REVOKE_TRIES_MAX)) {
+    // A denial may mean that the token is over, which the next one makes good.
+    if (former || ((denied || a->verdict == VAULT_DOWN) && ++r->failures < REVOKE_TRIES_MAX)) {
         r->due_ns = sld_mono_ns() + (uint64_t)VAULT_REVOKE_MS * MS;
         return;
     }
@@ -536,6 +537,15 @@ static enum sld_rc open_store(struct sld_loop *io, struct sld_str address,
     return SLD_OK;
 }
 
+// Nobody asked for U meanwhile.
+static void want_again(struct unit *u)
+{
+    u->forget_ns = 0;
+    u->v->units_ns = 0; // it may have something due
+    if (u->kind != UNIT_CERTIFICATE && !(u->leased && u->due_ns))
+        vault_queue(u, u->answered && !u->by_data && !u->problem[0]);
+}
+
 static void want(struct sld_source *s, struct sld_str key, bool wanted)
 {
     struct vault *v = vault_of(s);
@@ -552,7 +562,8 @@ static void want(struct sld_source *s, struct sld_str key, bool wanted)
             tell_full(v);
         }
     } else if (u) {
-        u->forget_ns = 0;
+        if (u->forget_ns)
+            want_again(u);
         v->answers_due |= u->answered;
     } else {
         want_new(v, key);
@@ -571,7 +582,8 @@ static void move_units(struct vault *v)
         SLD_INV(u);
         if (sld_str_eq(old->path, u->path)) {
             unit_destroy(u);
-            if (old->kind != UNIT_CERTIFICATE || !old->told)
+            // A certificate without a time for the next one was being issued.
+            if (old->kind != UNIT_CERTIFICATE || !old->told || !old->due_ns)
                 vault_queue(old, false);
             continue;
         }

@@ -190,9 +190,9 @@ static void on_health(const struct vault_answer *in, void *user)
 
 bool vault_own_fault(const struct vault_answer *a, unsigned *unheard)
 {
-    if (a->status)
-        return a->status != 429 && a->status != 501 && a->status != 503;
-    return ++*unheard >= UNHEARD_MAX;
+    // Of itself; but limits of requests and leases may be those of one path.
+    bool itself = a->status == 429 || a->status == 501 || a->status == 503;
+    return (a->status && !itself) || ++*unheard >= UNHEARD_MAX;
 }
 
 // Asks whether Vault is well, for that decides whose fault A is.
@@ -200,7 +200,8 @@ static void ask_health(struct unit *u, const struct vault_answer *a)
 {
     const struct vault_request rq = {.path = SLD_STR("sys/health"),
                                      .query = SLD_STR("standbyok=true&perfstandbyok=true"),
-                                     .token = SLD_STR("")};
+                                     .token = SLD_STR(""),
+                                     .root = true}; // elsewhere there is no such path
     struct sld_str words = sld_str_utf8_cut(sld_str_c(a->words), sizeof(u->bad) - 1);
     snprintf(u->bad, sizeof(u->bad), "%.*s", SLD_FMT(words));
     u->bad_status = a->status;
@@ -575,7 +576,7 @@ static void take_issued(struct unit *u, const struct vault_answer *a)
     struct document d;
     struct sld_err err = {0};
     struct sld_str serial = vault_text(a->data, "serial_number");
-    enum sld_rc rc = a->data ? document_make(&d, u, a->data, &err) : SLD_INVALID;
+    enum sld_rc rc = document_make(&d, u, a->data, &err);
     if (rc != SLD_OK || d.not_after <= d.not_before) {
         if (rc == SLD_OK)
             sld_buf_fini(&d.text);
@@ -605,9 +606,10 @@ static void take_issued(struct unit *u, const struct vault_answer *a)
     sld_buf_fini(&d.text);
 }
 
-static void on_issued(const struct vault_answer *a, void *user)
+static void on_issued(const struct vault_answer *in, void *user)
 {
     struct unit *u = user;
+    const struct vault_answer got = vault_expect(in, in->data != NULL), *a = &got;
     if (!goes_on(u, a))
         return;
     if (a->verdict == VAULT_OK) {

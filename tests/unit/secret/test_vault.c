@@ -347,6 +347,29 @@ static void test_a_bad_path_is_its_own_fault(void **state)
     a_becomes_two(w);
 }
 
+// A limit that one path meets, of leases or of requests, keeps the others waiting for a moment only. Whether
+// Vault is well is asked outside of the namespace, where there is no such path.
+static void test_a_limit_of_one_path(void **state)
+{
+    struct world *w = *state;
+    mounted_secret(w);
+    holds(w, "secret", GLOO("a"), 1, HEADER("one"));
+    holds(w, "secret", GLOO("b"), 1, HEADER("one"));
+    says(w, META("a"), 200, sld_arena_fmt(&w->a, "{\"data\":%s}", about(w, 1).p).p);
+    says(w, HEALTH, 200, "{\"initialized\":true,\"sealed\":false}");
+    open_with(w, TOKEN ", solder: {namespace: team}");
+    want(w, "secrets/ns/a");
+    want(w, "secrets/ns/b");
+    wants_told(w);
+    until(w, was_synced, NULL);
+    says(w, META("b"), 429, "{\"errors\":[\"lease count quota exceeded\"]}");
+    says(w, DATA("b"), 429, "{\"errors\":[\"lease count quota exceeded\"]}");
+    until(w, in_trouble, B_PATH);
+    assert_true(has(problem(w, B_PATH), "lease count quota exceeded") && there(w, B_PATH));
+    assert_true(has(last_asked(w, HEALTH), " ns= ") && has(last_asked(w, META("a")), " ns=team "));
+    a_becomes_two(w);
+}
+
 // What is asked for turns bad later: its last good value stays, and the others go on.
 static void test_a_path_that_turns_bad(void **state)
 {
@@ -635,6 +658,7 @@ int main(void)
         T(test_an_answer_that_says_nothing_is_no_deletion),
         T(test_a_lease_hangs_on_its_token),
         T(test_a_bad_path_is_its_own_fault),
+        T(test_a_limit_of_one_path),
         T(test_a_path_that_turns_bad),
         T(test_down_at_the_start),
         T(test_no_right_is_told_of_the_secret_alone),

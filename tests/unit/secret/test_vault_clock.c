@@ -10,6 +10,7 @@
 #define DATA "GET /v1/secret/data/gloo/gloo.solo.io/v1/Secret/ns/a"
 #define META "GET /v1/secret/metadata/gloo/gloo.solo.io/v1/Secret/ns/a"
 #define LOOKUP "GET /v1/auth/token/lookup-self"
+#define RENEW "POST /v1/auth/token/renew-self"
 #define ISSUE "POST /v1/pki/issue/web"
 #define REVOKE "POST /v1/pki/revoke"
 #define PKI "vault:pki/issue/web?common_name=a.example"
@@ -212,6 +213,34 @@ static void test_pauses_grow_while_nothing_is_known(void **state)
     assert_true(there(w, KEPT));
 }
 
+// A denied secret lets Vault be asked about the token, which puts off no renewal of it; nor does a clock that
+// stood still while the machine slept.
+static void test_a_renewal_is_not_put_off(void **state)
+{
+    struct world *w = *state;
+    const char *life = "{\"data\":{\"accessor\":\"x\",\"ttl\":%d,\"creation_ttl\":10000,\"renewable\":true}}";
+    struct sld_source_fact before, after;
+    says(w, LOOKUP, 200, sld_arena_fmt(&w->a, life, 10000).p);
+    open_with(w, "accessToken: tok");
+    a_secret(w);
+    until(w, there, KEPT);
+    w->store->ops->facts(w->store, &before, 1);
+    wall_ahead_s = mono_ahead_s = 4000;
+    says(w, LOOKUP, 200, sld_arena_fmt(&w->a, life, 9999).p); // it cannot be longer
+    says(w, META, 403, DENIED);
+    says(w, DATA, 403, DENIED);
+    forget_log(w);
+    until(w, in_trouble, KEPT);
+    assert_true(asked(w, LOOKUP) > 0);
+    w->store->ops->facts(w->store, &after, 1);
+    assert_in_range(after.renews_s, before.renews_s - 2, before.renews_s + 2);
+    assert_int_equal(asked(w, RENEW), 0);
+    wall_ahead_s += 8000;
+    says(w, RENEW, 200, "{\"auth\":{\"lease_duration\":10000,\"renewable\":true}}");
+    look(w);
+    until(w, was_asked, RENEW);
+}
+
 // A certificate that was replaced is revoked when no Envoy has it any more, and once more when nobody answered.
 static void test_replaced_certificates_are_revoked_for_sure(void **state)
 {
@@ -226,6 +255,10 @@ static void test_replaced_certificates_are_revoked_for_sure(void **state)
     assert_int_equal(asked(w, REVOKE), 0);
     look(w);
     until(w, was_asked, REVOKE " token=tok ns= {\"serial_number\":\"11:aa\"}");
+    says(w, REVOKE, 403, DENIED);
+    forget_log(w);
+    look(w);
+    until(w, was_asked, REVOKE);
     says(w, REVOKE, 200, "{\"data\":{}}");
     forget_log(w);
     look(w);
@@ -248,6 +281,7 @@ int main(void)
         T(test_a_lease_ends_by_the_clock_on_the_wall),
         T(test_lives_of_centuries),
         T(test_pauses_grow_while_nothing_is_known),
+        T(test_a_renewal_is_not_put_off),
         T(test_replaced_certificates_are_revoked_for_sure),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

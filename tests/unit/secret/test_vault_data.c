@@ -61,6 +61,20 @@ static void test_texts_are_headers(void **state)
     BECOMES(w, "{\"a\":[1]}", NULL, "nothing in it that could be used");
 }
 
+static void test_more_keys_than_are_taken(void **state)
+{
+    struct world *w = *state;
+    struct sld_buf b;
+    sld_buf_init(&b, 1 << 20);
+    for (int i = 0; i <= 1000; i++)
+        sld_buf_addf(&b, "%s\"k%d\":\"v\"", i ? "," : "{", i);
+    sld_buf_addz(&b, "}");
+    struct sld_str all = sld_arena_str(&w->a, sld_buf_str(&b));
+    sld_buf_fini(&b);
+    BECOMES(w, all.p, NULL, "kv/x cannot be used: it has 1001 keys; at most 1000 are taken");
+    BECOMES(w, all.p, "k7", "\"headers\":{\"k7\":\"v\"}");
+}
+
 static void test_access_keys_and_gloos_own_form(void **state)
 {
     struct world *w = *state;
@@ -214,6 +228,22 @@ static void test_a_certificate_is_issued_and_renewed(void **state)
     assert_int_equal(before + asked(w, ISSUE), before);
 }
 
+// Settings that change while the next is being issued cost nothing but that request.
+static void test_settings_change_while_a_certificate_is_issued(void **state)
+{
+    struct world *w = *state;
+    issues(w, "11", 2);
+    open_with(w, "accessToken: tok");
+    want(w, "secrets/ns/" PKI);
+    until(w, there, PKI_PLACE);
+    says(w, ISSUE, 0, ""); // takes its time
+    forget_log(w);
+    until(w, was_asked, ISSUE);
+    issues(w, "22", 1000);
+    w->store->ops->configure(w->store, settings(w, "accessToken: tok, solder: {maxRequests: 3}"));
+    until(w, serial_is, "22");
+}
+
 static void test_the_issuer_is_trusted_when_asked_for(void **state)
 {
     struct world *w = *state;
@@ -333,11 +363,13 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(test_texts_are_headers),
+        T(test_more_keys_than_are_taken),
         T(test_access_keys_and_gloos_own_form),
         T(test_certificates_by_common_names),
         T(test_the_end_of_a_certificate_is_known),
         T(test_leases_are_asked_for_again),
         T(test_a_certificate_is_issued_and_renewed),
+        T(test_settings_change_while_a_certificate_is_issued),
         T(test_the_issuer_is_trusted_when_asked_for),
         T(test_a_failed_renewal_keeps_the_last_good),
         T(test_replaced_certificates_are_revoked),

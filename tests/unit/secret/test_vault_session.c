@@ -357,6 +357,60 @@ static void test_denials_without_a_look_are_no_storm(void **state)
     assert_true(well(w, KEPT) && well(w, ""));
 }
 
+// Tokens of ours that are revoked again and again, and may ask about themselves: that is not forgotten.
+static void test_revocations_do_not_blind(void **state)
+{
+    struct world *w = *state;
+    const char *denied = "{\"errors\":[\"permission denied\"]}";
+    says(w, LOGIN, 200, lease(w, "t1", 1000));
+    open_with(w, APPROLE);
+    a_secret(w);
+    until(w, there, KEPT);
+    says(w, META, 403, denied);
+    says(w, DATA, 403, denied);
+    for (int i = 0; i < 2; i++) {
+        says(w, LOGIN, 503, "{\"errors\":[\"Vault is sealed\"]}");
+        says(w, LOOKUP, 403, denied);
+        until(w, in_trouble, "");
+        says(w, LOOKUP, 200, "{\"data\":{\"ttl\":1000,\"creation_ttl\":1000}}");
+        says(w, LOGIN, 200, lease(w, "t1", 1000));
+        until(w, well, "");
+    }
+    forget_log(w);
+    until(w, was_asked, LOOKUP);
+    until(w, in_trouble, KEPT);
+    assert_int_equal(asked(w, LOGIN), 0);
+}
+
+static bool token_says(struct world *w, const char *words)
+{
+    return has(token_fact(w).problem, words);
+}
+
+// The engine that renews is in trouble; those that hold the secrets are not.
+static void test_a_failed_renewal_is_no_trouble_yet(void **state)
+{
+    struct world *w = *state;
+    says(w, LOGIN, 200, lease(w, "t1", 5));
+    says(w, RENEW, 500, "{\"errors\":[\"internal error\"]}");
+    open_with(w, APPROLE);
+    a_secret(w);
+    until(w, token_says, "the token cannot be renewed: internal error");
+    forget_log(w);
+    until(w, was_asked, META);
+    assert_int_equal(w->store_problems, 0);
+}
+
+// Vault knows only whole seconds of what is left.
+static void test_the_last_second_of_a_token(void **state)
+{
+    struct world *w = *state;
+    says(w, LOOKUP, 200, "{\"data\":{\"ttl\":0,\"creation_ttl\":100,\"renewable\":false}}");
+    open_with(w, "accessToken: tok");
+    until(w, in_trouble, "token");
+    assert_true(token_fact(w).expires_s > 0);
+}
+
 static void test_a_token_file_is_read_again(void **state)
 {
     struct world *w = *state;
@@ -417,6 +471,22 @@ static void test_a_token_nothing_is_known_of(void **state)
     until(w, there, KEPT);
     assert_true(well(w, ""));
     assert_true(has(token_fact(w).problem, "Vault tells nothing about the token"));
+}
+
+// The request that showed the token's worth is followed by one of the same secret, not by two.
+static void test_each_secret_is_asked_for_once_at_a_time(void **state)
+{
+    struct world *w = *state;
+    static const char other[] = "secret/gloo/gloo.solo.io/v1/Secret/ns/b";
+    says(w, LOOKUP, 403, "{\"errors\":[\"permission denied\"]}");
+    open_with(w, "accessToken: tok");
+    a_secret(w);
+    says(w, DATA, 0, ""); // takes its time
+    until(w, was_asked, DATA);
+    holds(w, "secret", "gloo/gloo.solo.io/v1/Secret/ns/b", 1, HEADER("one"));
+    want(w, "secrets/ns/b");
+    until(w, there, other);
+    assert_int_equal(asked(w, DATA), 1);
 }
 
 // One denied secret says nothing against a token that others are read with.
@@ -567,10 +637,14 @@ int main(void)
         T(test_a_wrapped_secret_is_unwrapped_once),
         T(test_settings_do_not_spend_a_wrapped_secret),
         T(test_denials_without_a_look_are_no_storm),
+        T(test_revocations_do_not_blind),
+        T(test_a_failed_renewal_is_no_trouble_yet),
+        T(test_the_last_second_of_a_token),
         T(test_a_token_file_is_read_again),
         T(test_a_token_file_that_is_not_there_yet),
         T(test_a_dead_token_is_told_of),
         T(test_a_token_nothing_is_known_of),
+        T(test_each_secret_is_asked_for_once_at_a_time),
         T(test_a_denial_of_a_token_nothing_is_known_of),
         T(test_a_bad_token_costs_no_good_one),
         T(test_a_lookup_is_of_the_token_that_was_sent),
