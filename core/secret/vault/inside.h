@@ -59,7 +59,7 @@ struct vault_request {
     struct sld_str body;   // JSON; absent: none
     struct sld_str token;  // absent: the session's; empty: none
     size_t max_body_bytes; // 0 = VAULT_BODY_MAX_BYTES
-    bool root;             // not in the namespace of the configuration, but in the one of all
+    bool root;             // in no namespace, whatever the configuration says
     bool urgent;           // does not count as running: the session's own
     struct sld_str serial; // of farewells: the certificate that is revoked
 };
