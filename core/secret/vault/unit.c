@@ -178,8 +178,7 @@ static void on_health(const struct vault_answer *in, void *user)
     u->call = NULL;
     vault_kick(v);
     if (in->status == 200 && sld_node_get(in->root, SLD_STR("initialized"))) {
-        u->unheard = 0;
-        own_fault(u);
+        own_fault(u); // what is unheard stays counted: the next time is not held against Vault
         return;
     }
     const struct vault_answer down = {
