@@ -10,13 +10,7 @@ static int run(struct sld_args *a)
     if (format && strcmp(format, "text") && strcmp(format, "json"))
         return sld_usage("-o takes text or json, not %s", format);
     struct sld_offline off = {0};
-    struct sld_offline_options opt = {
-        .paths = a->pos,
-        .settings_file = sld_args_get(a, "settings"),
-        .settings_name = sld_args_get(a, "settings-name"),
-        .services = sld_args_get(a, "services"),
-        .plugins = sld_args_get(a, "plugins"),
-    };
+    struct sld_offline_options opt = sld_offline_options_of(a, a->pos);
     struct sld_err err = {0};
     struct sld_findings r = {.least = sld_args_has(a, "notes") ? SLD_NOTE : SLD_WARNING};
     int code = SLD_EXIT_USAGE;

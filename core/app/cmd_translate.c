@@ -68,13 +68,7 @@ static int run(struct sld_args *a)
         .as_json = format && !strcmp(format, "json"),
     };
     struct sld_offline off = {0};
-    struct sld_offline_options opt = {
-        .paths = a->pos,
-        .settings_file = sld_args_get(a, "settings"),
-        .settings_name = sld_args_get(a, "settings-name"),
-        .services = sld_args_get(a, "services"),
-        .plugins = sld_args_get(a, "plugins"),
-    };
+    struct sld_offline_options opt = sld_offline_options_of(a, a->pos);
     struct sld_err err = {0};
     int code = SLD_EXIT_OK;
     if (sld_offline_load(&off, &opt, &err)) {

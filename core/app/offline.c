@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "app/builtin.h"
+#include "app/flags.h"
 #include "app/named.h"
 #include "app/settings.h"
 #include "plugin/shape.h"
@@ -354,6 +355,17 @@ static enum sld_rc load(struct load *l, const struct sld_offline_options *opt, s
         return rc;
     apply_settings(l, opt);
     return read_services(l, opt, err);
+}
+
+struct sld_offline_options sld_offline_options_of(const struct sld_args *a, const char *const *paths)
+{
+    return (struct sld_offline_options){
+        .paths = paths,
+        .settings_file = sld_args_get(a, "settings"),
+        .settings_name = sld_args_get(a, "settings-name"),
+        .services = sld_args_get(a, "services"),
+        .plugins = sld_args_get(a, "plugins"),
+    };
 }
 
 enum sld_rc sld_offline_load(struct sld_offline *o, const struct sld_offline_options *opt,

@@ -38,6 +38,10 @@ struct sld_offline_options {
     int64_t now_s;             // 0 = the clock's
 };
 
+// What the flags --settings, --settings-name, --services and --plugins in A say, for PATHS (NULL-terminated;
+// borrowed, as A's values are).
+struct sld_args;
+struct sld_offline_options sld_offline_options_of(const struct sld_args *a, const char *const *paths);
 // Reads and translates everything. Fill a zeroed struct; end with sld_offline_fini in any case.
 SLD_NODISCARD enum sld_rc
 sld_offline_load(struct sld_offline *o, const struct sld_offline_options *opt, struct sld_err *err);

@@ -145,13 +145,7 @@ static int translate(struct run *r, struct sld_str name, struct sld_plugin_slot 
 {
     const struct sld_args *a = r->args;
     struct sld_offline without = {0}, with = {0};
-    struct sld_offline_options opt = {
-        .paths = a->pos + 1,
-        .settings_file = sld_args_get(a, "settings"),
-        .settings_name = sld_args_get(a, "settings-name"),
-        .services = sld_args_get(a, "services"),
-        .plugins = sld_args_get(a, "plugins"),
-    };
+    struct sld_offline_options opt = sld_offline_options_of(a, a->pos + 1);
     struct sld_err err = {0};
     int code = SLD_EXIT_OK;
     enum sld_rc rc = sld_offline_load(&without, &opt, &err);
