@@ -35,9 +35,14 @@ def test_help_lists_every_command():
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_of_each_command(command):
-    """`--help` for each, generated from tables."""
+    """`--help` for each, generated from tables: what completion offers of flags is told there."""
     done = cli(command, "--help")
     assert done.returncode == 0 and done.stdout.startswith(f"solder {command}") and done.stderr == ""
+    test = 'eval "$1"; COMP_WORDS=(solder "$2" --); COMP_CWORD=2; _solder; echo "${COMPREPLY[*]}"'
+    offered = subprocess.run(["bash", "-c", test, "bash", cli("completion", "bash").stdout, command],
+                             stdout=subprocess.PIPE, text=True, check=True).stdout.split()
+    told = set(re.findall(r"^ +(?:-\w, )?(--[a-z-]+)", done.stdout, re.M))
+    assert told == set(offered) - {"--help"} and (told or command in ("completion", "version"))
     assert cli("help", command).stdout == done.stdout
     assert all(len(line) <= 140 for line in done.stdout.splitlines())
 
