@@ -13,11 +13,11 @@ pytestmark = pytest.mark.usefixtures("default_ports")
 
 
 def start(tmp_path, *args):
-    """The script with its progress in a file, in a group of its own, as a terminal gives it one."""
+    """The script with its progress in a file, in a group of its own and with Ctrl-C not ignored, as a terminal starts it."""
     env = {**os.environ, "SLD_BUILD": str(BUILD.parent), "TMPDIR": str(tmp_path)}
     with open(tmp_path / "said", "w") as said:
         return subprocess.Popen([ROOT / "packaging/try", *args], env=env, stdin=subprocess.DEVNULL, stdout=said, stderr=said,
-                                start_new_session=True)
+                                start_new_session=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
 
 
 def nothing_is_left():
