@@ -312,12 +312,16 @@ void sld_plugin_faults_fini(struct sld_plugin_faults *f)
 void sld_plugin_print_manual(struct sld_buf *out, const struct sld_plugin *p)
 {
     static const char *const about[SLD_HOOK_COUNT] = {
+        [SLD_HOOK_AUTHORIZE] = "decides which requests go on; configured at the options of a route or of its virtual host",
         [SLD_HOOK_CHECK] = "checks its configuration further than the schema does",
+        [SLD_HOOK_DISCOVER] = "finds upstreams and their endpoints; configured in its Plugin document",
         [SLD_HOOK_SHAPE_DESTINATION] = "shapes one destination of several; configured at the options of a weighted destination",
         [SLD_HOOK_SHAPE_LISTENER] = "shapes listeners; configured at the options of an HTTP gateway",
         [SLD_HOOK_SHAPE_ROUTE] = "shapes routes; configured at the options of a route or of its virtual host",
         [SLD_HOOK_SHAPE_UPSTREAM] = "shapes upstreams; configured in its Plugin document",
         [SLD_HOOK_SHAPE_VIRTUAL_HOST] = "shapes virtual hosts; configured at the options of a virtual host",
+        [SLD_HOOK_TRANSFORM_REQUEST] = "changes requests; configured at the options of a route or of its virtual host",
+        [SLD_HOOK_TRANSFORM_RESPONSE] = "changes responses; configured at the options of a route or of its virtual host",
     };
     const struct sld_plugin_info *i = &p->info;
     sld_buf_addf(out, "# %.*s\n\n", SLD_FMT(i->name));

@@ -4,19 +4,33 @@
 #include "plugin/load.h"
 #include "plugin/value.h"
 
-static const char *const hook_names[SLD_HOOK_COUNT] = {"check", "shape_destination", "shape_listener", "shape_route", "shape_upstream",
-                                                       "shape_virtual_host"};
+static const char *const hook_names[SLD_HOOK_COUNT] = {
+    [SLD_HOOK_AUTHORIZE] = "authorize",
+    [SLD_HOOK_CHECK] = "check",
+    [SLD_HOOK_DISCOVER] = "discover",
+    [SLD_HOOK_SHAPE_DESTINATION] = "shape_destination",
+    [SLD_HOOK_SHAPE_LISTENER] = "shape_listener",
+    [SLD_HOOK_SHAPE_ROUTE] = "shape_route",
+    [SLD_HOOK_SHAPE_UPSTREAM] = "shape_upstream",
+    [SLD_HOOK_SHAPE_VIRTUAL_HOST] = "shape_virtual_host",
+    [SLD_HOOK_TRANSFORM_REQUEST] = "transform_request",
+    [SLD_HOOK_TRANSFORM_RESPONSE] = "transform_response",
+};
 // What else a plugin's table may hold; the rest is a mistake.
-static const char *const other_fields[] = {"api", "name", "needs", "schema", "summary", "version"};
+static const char *const other_fields[] = {"api",           "name", "needs",  "request_body",
+                                           "response_body", "runs", "schema", "summary",
+                                           "version"};
 // Hooks of the design that this version does not call.
-static const char *const later[] = {"authorize",         "discover", "extra", "log", "secret", "transform_request",
-                                    "transform_response"};
+static const char *const later[] = {"extra", "log", "secret"};
 
 enum { API = 1 };
 
 static const struct {
     const char *name, *about;
 } needs[SLD_NEED_COUNT] = {
+    [SLD_NEED_DNS] = {"dns", "it asks for names"},
+    [SLD_NEED_FILES] = {"files", "it reads files that its Plugin document names"},
+    [SLD_NEED_HTTP] = {"http", "it sends requests of its own"},
     [SLD_NEED_OBJECTS] = {"objects", "it reads other objects than the one it shapes"},
     [SLD_NEED_SECRETS] = {"secrets", "its configuration refers to secrets, whose values it may set, but not see"},
 };
@@ -117,12 +131,70 @@ static void read_needs(lua_State *L, struct sld_plugin *p)
             n++;
         if (n == SLD_NEED_COUNT) {
             pl_tostring(L, -1);
-            luaL_error(L, "plugin.lua: there is no need '%s'; there are objects and secrets", lua_tostring(L, -1));
+            luaL_error(L, "plugin.lua: there is no need '%s'; there are dns, files, http, objects and secrets", lua_tostring(L, -1));
         }
         p->info.needs |= 1U << n;
         lua_pop(L, 1);
     }
     lua_settop(L, 1);
+}
+
+static void read_runs(lua_State *L, struct sld_plugin *p)
+{
+    struct sld_str runs = field_text(L, &p->arena, "runs");
+    if (runs.n && !sld_str_eq(runs, SLD_STR("solder")) && !sld_str_eq(runs, SLD_STR("envoy")))
+        luaL_error(L, "plugin.lua: 'runs' must be \"solder\" or \"envoy\", not \"%s\"", sld_arena_cstr(&p->arena, runs));
+    p->info.runs = sld_str_eq(runs, SLD_STR("envoy")) ? SLD_RUNS_ENVOY : SLD_RUNS_SOLDER;
+}
+
+static void read_body_field(lua_State *L, struct sld_arena *a, const char *name, struct sld_plugin_body *out)
+{
+    struct sld_str key = pl_str(L, -2), text = pl_str(L, -1);
+    double max = -1;
+    if (sld_str_eq(key, SLD_STR("max"))) {
+        if (!sld_conf_quantity(SLD_CONF_SIZE, pl_to_value(L, lua_gettop(L), a), &max) || max < 1 || max > SLD_PLUGIN_BODY_MAX)
+            luaL_error(L, "plugin.lua: %s: 'max' must be a size such as \"64KiB\", at most 4MiB", name);
+        out->max_bytes = (size_t)max;
+    } else if (!sld_str_eq(key, SLD_STR("mode"))) {
+        pl_tostring(L, lua_gettop(L) - 1);
+        luaL_error(L, "plugin.lua: %s has no field '%s'; there are mode and max", name, lua_tostring(L, -1));
+    } else if (sld_str_eq(text, SLD_STR("buffered"))) {
+        out->mode = SLD_BODY_BUFFERED;
+    } else if (sld_str_eq(text, SLD_STR("streamed"))) {
+        out->mode = SLD_BODY_STREAMED;
+    } else {
+        luaL_error(L, "plugin.lua: %s: 'mode' must be \"buffered\" or \"streamed\"", name);
+    }
+}
+
+// Field NAME: {mode = "buffered", max = "64KiB"}
+static void read_body(lua_State *L, struct sld_plugin *p, const char *name, struct sld_plugin_body *out)
+{
+    int type = lua_getfield(L, 1, name);
+    if (type != LUA_TNIL && type != LUA_TTABLE)
+        luaL_error(L, "plugin.lua: '%s' must be a table such as {mode = \"buffered\", max = \"64KiB\"}", name);
+    if (type == LUA_TTABLE) {
+        *out = (struct sld_plugin_body){SLD_BODY_BUFFERED, SLD_PLUGIN_BODY_DEFAULT};
+        for (lua_pushnil(L); lua_next(L, 2); lua_pop(L, 1))
+            read_body_field(L, &p->arena, name, out);
+    }
+    lua_settop(L, 1);
+}
+
+// What only hooks of requests have a use for.
+static void read_requests(lua_State *L, struct sld_plugin *p)
+{
+    struct sld_plugin_info *i = &p->info;
+    const char *unused = lua_getfield(L, 1, "runs") ? "runs" : NULL;
+    lua_settop(L, 1);
+    read_body(L, p, "request_body", &i->request_body);
+    read_body(L, p, "response_body", &i->response_body);
+    read_runs(L, p);
+    unused = i->request_body.mode ? "request_body" : i->response_body.mode ? "response_body" : unused;
+    if (unused && !(i->hooks & SLD_HOOKS_OF_REQUESTS))
+        luaL_error(L, "plugin.lua: '%s' is of use with the hooks authorize, transform_request and transform_response only", unused);
+    if (i->request_body.mode == SLD_BODY_STREAMED && (i->hooks & (1U << SLD_HOOK_AUTHORIZE)))
+        luaL_error(L, "plugin.lua: request_body: authorize decides before a body goes on, so its 'mode' must be \"buffered\"");
 }
 
 // The path of a reference to a secret in C, or an absent slice.
@@ -164,6 +236,7 @@ static void read_hooks(lua_State *L, struct sld_plugin *p)
         lua_rawseti(L, -2, i + 1);
     }
     lua_setfield(L, LUA_REGISTRYINDEX, "hooks");
+    lua_settop(L, 1);
 }
 
 static int load(lua_State *L)
@@ -178,6 +251,7 @@ static int load(lua_State *L)
     read_needs(L, p);
     read_schema(L, p);
     read_hooks(L, p);
+    read_requests(L, p);
     pl_freeze(L, 1);
     return 0;
 }

@@ -62,19 +62,48 @@ extern const struct sld_plugin_limits sld_plugin_limits_default;
 
 // What a plugin may do, in alphabetical order of the functions' names.
 enum sld_hook {
+    SLD_HOOK_AUTHORIZE,
     SLD_HOOK_CHECK,
+    SLD_HOOK_DISCOVER,
     SLD_HOOK_SHAPE_DESTINATION,
     SLD_HOOK_SHAPE_LISTENER,
     SLD_HOOK_SHAPE_ROUTE,
     SLD_HOOK_SHAPE_UPSTREAM,
     SLD_HOOK_SHAPE_VIRTUAL_HOST,
+    SLD_HOOK_TRANSFORM_REQUEST,
+    SLD_HOOK_TRANSFORM_RESPONSE,
     SLD_HOOK_COUNT
 };
 // "shape_route", ...
 const char *sld_hook_name(enum sld_hook h);
 
+// Hooks that run once for each request.
+#define SLD_HOOKS_OF_REQUESTS \
+    (1U << SLD_HOOK_AUTHORIZE | 1U << SLD_HOOK_TRANSFORM_REQUEST | 1U << SLD_HOOK_TRANSFORM_RESPONSE)
+
+// Where they run.
+enum sld_plugin_runs {
+    SLD_RUNS_SOLDER, // in the worker process, which Envoy asks
+    SLD_RUNS_ENVOY,  // in Envoy
+};
+
+// How they see a body.
+enum sld_plugin_body_mode {
+    SLD_BODY_NONE,
+    SLD_BODY_BUFFERED, // as a whole
+    SLD_BODY_STREAMED, // in pieces
+};
+struct sld_plugin_body {
+    enum sld_plugin_body_mode mode;
+    size_t max_bytes; // of a whole one; of what is held of a streamed one
+};
+enum { SLD_PLUGIN_BODY_DEFAULT = 64 << 10, SLD_PLUGIN_BODY_MAX = 4 << 20 };
+
 // What a plugin may ask for in its table's `needs`; what it did not ask for is not there.
 enum sld_need {
+    SLD_NEED_DNS,     // solder.dns
+    SLD_NEED_FILES,   // files that its document grants
+    SLD_NEED_HTTP,    // solder.http
     SLD_NEED_OBJECTS, // ctx:get: other objects than the one that is shaped
     SLD_NEED_SECRETS, // secret_ref in its schema
     SLD_NEED_COUNT
@@ -90,6 +119,8 @@ struct sld_plugin_info {
     struct sld_str origin;                 // where it was read
     unsigned hooks;                        // bit per sld_hook
     unsigned needs;                        // bit per sld_need
+    enum sld_plugin_runs runs;
+    struct sld_plugin_body request_body, response_body;
     const struct sld_conf *conf;           // of its configuration; a record
 };
 

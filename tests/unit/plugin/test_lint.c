@@ -99,7 +99,7 @@ static void loading(void **state)
     expect("return {api = 1, name = 'try', nees = {}}",
            "plugin.lua:0: plugin.lua: the plugin's table has no field 'nees'; did you mean 'needs'?\n");
     expect(HEAD "needs = {'everything'}, check = function() end}",
-           "plugin.lua:0: plugin.lua: there is no need 'everything'; there are objects and secrets\n");
+           "plugin.lua:0: plugin.lua: there is no need 'everything'; there are dns, files, http, objects and secrets\n");
     expect(HEAD "schema = s.record{a = s.list(s.record{key = s.secret_ref{}}, {})}, check = function() end}",
            "plugin.lua:0: plugin.lua: schema: a.key refers to a secret: add needs = {\"secrets\"} to the plugin's table\n");
     expect("return {api = 1, name = 'try'}", "plugin.lua:0: the plugin has no hooks, so it does nothing\n");

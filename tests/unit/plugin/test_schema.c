@@ -93,6 +93,36 @@ static void identity(void **state)
     SLD_UNREF(p);
 }
 
+static void hooks_of_requests(void **state)
+{
+    (void)state;
+#define R "return {api = 1, name = 'try', "
+    struct sld_plugin *p = load_plugin(R "authorize = print, runs = 'envoy', needs = {'http', 'dns', 'files'}, "
+                                         "request_body = {max = '1KiB'}, response_body = {mode = 'streamed'}}");
+    const struct sld_plugin_info *i = sld_plugin_info(p);
+    assert_int_equal(i->hooks, 1U << SLD_HOOK_AUTHORIZE);
+    assert_int_equal(i->needs, 1U << SLD_NEED_HTTP | 1U << SLD_NEED_DNS | 1U << SLD_NEED_FILES);
+    assert_int_equal(i->runs, SLD_RUNS_ENVOY);
+    assert_true(i->request_body.mode == SLD_BODY_BUFFERED && i->request_body.max_bytes == 1024);
+    assert_true(i->response_body.mode == SLD_BODY_STREAMED && i->response_body.max_bytes == SLD_PLUGIN_BODY_DEFAULT);
+    SLD_UNREF(p);
+    p = load_plugin(R "transform_request = print, transform_response = print, discover = print, runs = 'solder'}");
+    assert_int_equal(sld_plugin_info(p)->runs, SLD_RUNS_SOLDER);
+    assert_int_equal(sld_plugin_info(p)->request_body.mode, SLD_BODY_NONE);
+    SLD_UNREF(p);
+    expect_not_loaded(R "authorize = print, runs = 'here'}", "'runs' must be \"solder\" or \"envoy\", not \"here\"");
+    expect_not_loaded(R "authorize = print, runs = 1}", "'runs' must be a string");
+    expect_not_loaded(R "check = print, runs = 'solder'}", "'runs' is of use with the hooks authorize");
+    expect_not_loaded(R "check = print, request_body = {}}", "'request_body' is of use with the hooks authorize");
+    expect_not_loaded(R "authorize = print, request_body = 1}", "'request_body' must be a table");
+    expect_not_loaded(R "authorize = print, request_body = {mod = 'buffered'}}", "request_body has no field 'mod'");
+    expect_not_loaded(R "authorize = print, request_body = {mode = 'all'}}", "request_body: 'mode' must be");
+    expect_not_loaded(R "authorize = print, request_body = {max = '5MiB'}}", "request_body: 'max' must be a size");
+    expect_not_loaded(R "authorize = print, request_body = {max = -1}}", "request_body: 'max' must be a size");
+    expect_not_loaded(R "authorize = print, request_body = {mode = 'streamed'}}", "request_body: authorize decides before");
+#undef R
+}
+
 static void every_type(void **state)
 {
     (void)state;
@@ -172,7 +202,7 @@ static void mistakes_of_plugins(void **state)
     expect_not_loaded("return {api = 1, name = 'other'}", "'name' must be \"try\"");
     expect_not_loaded("return {api = 1, name = 'try', shape_rout = print}", "no field 'shape_rout'; did you mean 'shape_route'?");
     expect_not_loaded("return {api = 1, name = 'try', shape_route = 1}", "'shape_route' must be a function");
-    expect_not_loaded("return {api = 1, name = 'try', authorize = print}", "the hook authorize is not called by this version");
+    expect_not_loaded("return {api = 1, name = 'try', secret = print}", "the hook secret is not called by this version");
     expect_not_loaded("require 'x'", "plugin.lua:1: there is no module 'x'");
     expect_not_loaded("require '../x'", "there is no module");
     expect_not_loaded(S "s.string{}}", "schema: it must be a record");
@@ -229,7 +259,7 @@ static void printed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(identity), cmocka_unit_test(every_type),          cmocka_unit_test(own_check),
+        cmocka_unit_test(identity), cmocka_unit_test(hooks_of_requests), cmocka_unit_test(every_type),          cmocka_unit_test(own_check),
         cmocka_unit_test(rules),    cmocka_unit_test(mistakes_of_plugins), cmocka_unit_test(printed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
