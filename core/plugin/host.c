@@ -2,6 +2,7 @@
 // instructions and looks at the clock, and what works in C pays in advance (pl_spend). A ceiling that
 // was reached is remembered until the call ends, so that no pcall, coroutine or __close can go on.
 #include "plugin/kit.h"
+#include "plugin/task.h"
 
 #include <stdio.h>
 
@@ -17,6 +18,9 @@ const struct sld_plugin_limits sld_plugin_limits_default = {
     .subject_bytes = 64U << 10,
     .coroutines = 100,
     .log_lines = 20,
+    .waiting = 1000,
+    .outbound = 50,
+    .outbound_a_minute = 600,
 };
 
 struct pl_host *pl_host_of(lua_State *L)
@@ -182,27 +186,34 @@ static int on_error(lua_State *L)
 
 // ---- Calls ----
 
-static void begin(struct pl_host *h, enum pl_phase phase)
+void pl_enter(struct pl_host *h, lua_State *L, enum pl_phase phase, uint64_t call)
 {
     bool load = phase == PL_LOAD;
+    SLD_PRE(!h->call); // one at a time
     h->phase = phase;
     h->breach = PL_NO_BREACH;
     h->coroutines = h->lines = 0;
     h->steps = (int64_t)(load ? h->limits.load_steps : h->limits.call_steps);
     h->deadline_ns = sld_mono_ns() + (uint64_t)(load ? h->limits.load_ms : h->limits.call_ms) * 1000000;
-    h->call++;
+    h->call = call;
     h->trace[0] = 0;
-    lua_sethook(h->L, on_count, LUA_MASKCOUNT | (h->cover ? LUA_MASKLINE : 0), HOOK_EVERY);
+    lua_sethook(L, on_count, LUA_MASKCOUNT | (h->cover ? LUA_MASKLINE : 0), HOOK_EVERY);
 }
 
-static enum sld_rc failed(struct pl_host *h, int status, struct sld_err *err)
+void pl_leave(struct pl_host *h, lua_State *L)
+{
+    lua_sethook(L, NULL, 0, 0);
+    h->call = 0; // what was lent ends here
+}
+
+enum sld_rc pl_failed(struct pl_host *h, lua_State *L, int status, struct sld_err *err)
 {
     if (status == LUA_ERRMEM && !h->breach)
         h->breach = PL_MEMORY;
     if (h->breach == PL_MEMORY)
         return sld_err_set(err, SLD_LIMIT, "not enough memory: the plugin may have %zu KiB",
                            h->limits.memory_bytes >> 10);
-    struct sld_str s = pl_str(h->L, -1);
+    struct sld_str s = pl_str(L, -1);
     if (status == LUA_ERRERR && !h->breach)
         s = SLD_STR("an error while an error was told");
     return sld_err_set(err, h->breach ? SLD_LIMIT : SLD_INVALID, "%.*s", SLD_FMT(s));
@@ -212,15 +223,14 @@ enum sld_rc pl_run(struct pl_host *h, enum pl_phase phase, lua_CFunction fn, voi
 {
     lua_State *L = h->L;
     SLD_PRE(lua_gettop(L) == 0);
-    begin(h, phase);
+    pl_enter(h, L, phase, ++h->calls);
     lua_pushcfunction(L, on_error);
     lua_pushcfunction(L, fn);
     lua_pushlightuserdata(L, arg);
     int status = lua_pcall(L, 1, 0, 1);
-    enum sld_rc rc = status == LUA_OK ? SLD_OK : failed(h, status, err);
+    enum sld_rc rc = status == LUA_OK ? SLD_OK : pl_failed(h, L, status, err);
     lua_settop(L, 0);
-    lua_sethook(L, NULL, 0, 0);
-    h->call++; // what was lent ends here
+    pl_leave(h, L);
     if (rc == SLD_LIMIT)
         lua_gc(L, LUA_GCCOLLECT);
     return rc;
@@ -259,6 +269,7 @@ void pl_host_destroy(struct pl_host *h)
 {
     if (!h)
         return;
+    pl_task_pool_free(h);
     if (h->L)
         lua_close(h->L);
     SLD_INV(h->used_bytes == 0);

@@ -15,8 +15,11 @@
 
 // What a state is doing; decides what its libraries do.
 enum pl_phase {
-    PL_LOAD, // the plugin's files run
-    PL_PURE, // a function whose result may depend on its arguments alone: shape_*, check, rules
+    PL_LOAD,    // the plugin's files run
+    PL_PURE,    // a function whose result may depend on its arguments alone: shape_*, check, rules
+    PL_REQUEST, // a call for somebody who waits: it may wait too, until its deadline
+    PL_TASK,    // a call without an end
+    PL_PHASE_COUNT
 };
 
 enum pl_breach { PL_NO_BREACH, PL_STEPS, PL_TIME, PL_MEMORY, PL_COROUTINES };
@@ -27,13 +30,17 @@ struct pl_host {
     struct sld_plugin_limits limits;
     struct sld_plugin_bundle *bundle; // own reference
     enum pl_phase phase;
+    unsigned needs;           // bit per sld_need that the plugin has
     size_t used_bytes, peak_bytes;
     int64_t steps;            // left of this call
     uint64_t deadline_ns;
     enum pl_breach breach;    // of this call: no pcall catches it
     unsigned coroutines;      // made in this call
     unsigned lines;           // logged in this call
-    uint64_t call;            // number of this call; what was lent to an earlier one is stale
+    uint64_t call;            // number of the call at work, 0: none; what was lent to another one is stale
+    uint64_t calls;           // numbers given so far
+    struct pl_task *task;     // at work, where it is one that may wait
+    struct pl_task_pool *pool; // task.c; NULL: no call that may wait was made yet
     char trace[2048];         // the stack of the last error
     struct pl_cover *cover;   // of kit.h: lines that run are marked there; NULL: not
     lua_CFunction table_fns[8], close; // of the standard library
@@ -55,6 +62,11 @@ void pl_host_destroy(struct pl_host *h);
 // stack is dropped. SLD_LIMIT: a ceiling was reached; SLD_INVALID: the script raised an error.
 SLD_NODISCARD enum sld_rc pl_run(struct pl_host *h, enum pl_phase phase, lua_CFunction fn, void *arg,
                                  struct sld_err *err);
+// What pl_run is made of, for calls that go on in several runs: from pl_enter to pl_leave the state works in L, with all that
+// PHASE may take, as call CALL; pl_failed says what came of a run that ended with STATUS and an error on top of L.
+void pl_enter(struct pl_host *h, lua_State *L, enum pl_phase phase, uint64_t call);
+void pl_leave(struct pl_host *h, lua_State *L);
+enum sld_rc pl_failed(struct pl_host *h, lua_State *L, int status, struct sld_err *err);
 struct pl_host *pl_host_of(lua_State *L);
 // Counts STEPS, work done outside of Lua's own instructions; raises when the call has none left.
 void pl_spend(lua_State *L, size_t steps);

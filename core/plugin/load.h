@@ -31,3 +31,5 @@ SLD_NODISCARD enum sld_rc pl_plugin_load(struct sld_plugin_bundle *b, const stru
 SLD_NODISCARD enum sld_rc pl_call_hook(struct sld_plugin *p, enum sld_hook hook, lua_CFunction fn, void *arg,
                                        struct sld_err *err);
 void pl_push_hook(lua_State *L, enum sld_hook hook);
+// What pl_call_hook does behind a call: a call of HOOK ended with RC (and ERR, which gets the plugin's name) after NS.
+void pl_count_call(struct sld_plugin *p, enum sld_hook hook, enum sld_rc rc, uint64_t ns, struct sld_err *err);

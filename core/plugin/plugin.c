@@ -134,6 +134,7 @@ static void read_needs(lua_State *L, struct sld_plugin *p)
             luaL_error(L, "plugin.lua: there is no need '%s'; there are dns, files, http, objects and secrets", lua_tostring(L, -1));
         }
         p->info.needs |= 1U << n;
+        p->host->needs = p->info.needs;
         lua_pop(L, 1);
     }
     lua_settop(L, 1);
@@ -326,12 +327,9 @@ static void keep_error(struct sld_plugin *p, enum sld_hook hook, const struct sl
     snprintf(e->trace, sizeof(e->trace), "%s", p->host->trace);
 }
 
-enum sld_rc pl_call_hook(struct sld_plugin *p, enum sld_hook hook, lua_CFunction fn, void *arg, struct sld_err *err)
+void pl_count_call(struct sld_plugin *p, enum sld_hook hook, enum sld_rc rc, uint64_t ns, struct sld_err *err)
 {
     struct sld_plugin_calls *c = &p->calls[hook];
-    uint64_t from = sld_mono_ns();
-    enum sld_rc rc = pl_run(p->host, PL_PURE, fn, arg, err);
-    uint64_t ns = sld_mono_ns() - from;
     c->calls++;
     c->errors += rc != SLD_OK;
     c->limits += rc == SLD_LIMIT;
@@ -344,6 +342,13 @@ enum sld_rc pl_call_hook(struct sld_plugin *p, enum sld_hook hook, lua_CFunction
         keep_error(p, hook, err);
         sld_err_wrap(err, "plugin %.*s", SLD_FMT(p->info.name));
     }
+}
+
+enum sld_rc pl_call_hook(struct sld_plugin *p, enum sld_hook hook, lua_CFunction fn, void *arg, struct sld_err *err)
+{
+    uint64_t from = sld_mono_ns();
+    enum sld_rc rc = pl_run(p->host, PL_PURE, fn, arg, err);
+    pl_count_call(p, hook, rc, sld_mono_ns() - from, err);
     return rc;
 }
 

@@ -55,6 +55,10 @@ struct sld_plugin_limits {
     size_t subject_bytes;  // of a text searched by a pattern
     unsigned coroutines;   // made in one call
     unsigned log_lines;    // of one call
+    // Of calls that may wait; what is of one call above is of each run of a task between two waits.
+    unsigned waiting;           // at a time, of all calls that may wait
+    unsigned outbound;          // of one call for a request: what it asks others for
+    unsigned outbound_a_minute; // of a task
 };
 extern const struct sld_plugin_limits sld_plugin_limits_default;
 

@@ -1,6 +1,7 @@
 // The environment of plugins: made from nothing, by naming what goes in. Left out are io, os, debug,
 // load in all its forms, collectgarbage and random numbers; what is in is read-only.
 #include "plugin/load.h"
+#include "plugin/task.h"
 
 #include <stdio.h>
 
@@ -168,6 +169,20 @@ static int l_wrap(lua_State *L)
 {
     l_create(L);
     lua_pushcclosure(L, wrapped, 1);
+    return 1;
+}
+
+// A call that may wait is a coroutine too, whose yields are not the script's.
+static int l_yield(lua_State *L)
+{
+    if (pl_task_is(L))
+        pl_error(L, "attempt to yield from outside a coroutine");
+    return lua_yield(L, lua_gettop(L));
+}
+
+static int l_isyieldable(lua_State *L)
+{
+    lua_pushboolean(L, lua_isyieldable(L) && !pl_task_is(L));
     return 1;
 }
 
@@ -412,9 +427,10 @@ static void add_base(lua_State *L)
 
 static void add_coroutine(lua_State *L)
 {
-    static const luaL_Reg own[] = {{"close", l_close}, {"create", l_create}, {"resume", l_resume},
-                                   {"wrap", l_wrap},   {NULL, NULL}};
-    static const char *const plain[] = {"isyieldable", "running", "status", "yield", NULL};
+    static const luaL_Reg own[] = {{"close", l_close},   {"create", l_create}, {"isyieldable", l_isyieldable},
+                                   {"resume", l_resume}, {"wrap", l_wrap},     {"yield", l_yield},
+                                   {NULL, NULL}};
+    static const char *const plain[] = {"running", "status", NULL};
     struct pl_host *h = pl_host_of(L);
     luaL_newlib(L, own);
     take(L, luaopen_coroutine, plain);
@@ -470,6 +486,8 @@ void pl_sandbox_open(lua_State *L)
     lua_pushvalue(L, -1);
     pl_freeze(L, 1);
     lua_setfield(L, -2, "solder.schema");
+    pl_open_time(L);
+    lua_setfield(L, -2, "solder.time");
     lua_setfield(L, LUA_REGISTRYINDEX, "modules");
     lua_newtable(L); // the environment
     add_base(L);

@@ -1,0 +1,54 @@
+// Which function of solder.* may be called when: one table per module, one check for all of them.
+#include "plugin/task.h"
+
+#include <stdio.h>
+
+static const char *const phase_words[PL_PHASE_COUNT] = {
+    [PL_LOAD] = "while the plugin loads",
+    [PL_PURE] = "in check and shape_*, whose results may depend on their arguments alone",
+    [PL_REQUEST] = "in hooks of requests",
+    [PL_TASK] = "in tasks",
+};
+
+static _Noreturn void refuse(lua_State *L, const struct pl_module *m, const struct pl_binding *b)
+{
+    char where[256];
+    int n = 0;
+    where[0] = 0;
+    for (int i = 0; i < PL_PHASE_COUNT; i++) {
+        if (b->phases & (1U << i))
+            n += snprintf(where + n, sizeof(where) - (size_t)n, "%s%s", n ? " and " : "", phase_words[i]);
+    }
+    pl_error(L, "%s.%s cannot be called %s; it can %s", m->name, b->name, phase_words[pl_host_of(L)->phase], where);
+}
+
+// Upvalues: the binding, the module.
+static int call_binding(lua_State *L)
+{
+    const struct pl_binding *b = lua_touserdata(L, lua_upvalueindex(1));
+    const struct pl_module *m = lua_touserdata(L, lua_upvalueindex(2));
+    const struct pl_host *h = pl_host_of(L);
+    if (!(b->phases & (1U << h->phase)))
+        refuse(L, m, b);
+    if (b->need != PL_NO_NEED && !(h->needs & (1U << b->need)))
+        pl_error(L, "%s.%s: add needs = {\"%s\"} to the plugin's table", m->name, b->name, sld_need_name((enum sld_need)b->need));
+    return b->fn(L);
+}
+
+static void push_const(lua_State *L, const void *p)
+{
+    lua_pushlightuserdata(L, (void *)(uintptr_t)p);
+}
+
+void pl_open_module(lua_State *L, const struct pl_module *m)
+{
+    lua_createtable(L, 0, (int)m->count);
+    for (size_t i = 0; i < m->count; i++) {
+        push_const(L, &m->bindings[i]);
+        push_const(L, m);
+        lua_pushcclosure(L, call_binding, 2);
+        lua_setfield(L, -2, m->bindings[i].name);
+    }
+    lua_pushvalue(L, -1);
+    pl_freeze(L, 1);
+}

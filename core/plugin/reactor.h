@@ -1,0 +1,25 @@
+// plugin/reactor: what the calls of plugins may wait for, on one loop.
+#pragma once
+
+#include "plugin/plugin.h"
+
+struct sld_loop;
+
+// What a reactor is made of: the loop, or a test's own time and world. What a method returns is let go by the matching one, once,
+// whether its callback came or not; no callback comes after that, nor before the method that starts it has returned.
+struct sld_reactor_ops {
+    uint64_t (*mono_ms)(void *user);
+    int64_t (*wall_ms)(void *user); // since 1970
+    // FN(ARG) once after DELAY_MS.
+    void *(*timer)(void *user, uint64_t delay_ms, void (*fn)(void *arg), void *arg);
+    void (*timer_end)(void *user, void *timer);
+};
+struct sld_reactor {
+    const struct sld_reactor_ops *ops;
+    void *user;
+};
+
+// A reactor of L. Plugins that run on it belong to L's thread. [owner of L]
+struct sld_reactor *sld_reactor_create(struct sld_loop *l);
+// After all calls that run on it. The loop has to turn once more before it can be destroyed. NULL is fine.
+void sld_reactor_destroy(struct sld_reactor *r);

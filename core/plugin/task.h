@@ -1,0 +1,86 @@
+// Private to the room: calls that may wait. Each is a coroutine of its plugin's state, which the loop resumes; many of them
+// interleave in one state, one runs at a time.
+#pragma once
+
+#include "plugin/load.h"
+#include "plugin/reactor.h"
+
+// ---- Starting ----
+
+struct pl_task;
+
+// How a call ended: SLD_OK; SLD_INVALID: the script raised an error; SLD_LIMIT: a ceiling of a run was reached; SLD_AGAIN: it
+// took longer than it may in all. ERR, borrowed, names the plugin; the stack is kept with the plugin's errors.
+// The call is gone; DONE may start and cancel calls and drop the plugin.
+typedef void pl_task_done(void *user, enum sld_rc rc, const struct sld_err *err);
+
+struct pl_task_call {
+    enum sld_hook hook;    // counted as
+    enum pl_phase phase;   // PL_REQUEST or PL_TASK
+    // Runs in the coroutine with ARG as light userdata at 1, and leaves behind it the function to be called (pl_push_hook) and
+    // its arguments. Its own result does not count.
+    lua_CFunction push;
+    // Runs in the coroutine when that function has returned: ARG at 1, the results from 2 on; may raise. NULL: they are dropped.
+    lua_CFunction take;
+    void *arg;             // valid until DONE, or until the call is cancelled
+    uint64_t deadline_ms;  // from start to end, waiting included; 0: none
+    pl_task_done *done;
+    void *user;
+};
+
+// Starts a call of P. A call that does not wait is over before this returns: DONE came, and *OUT is NULL. Else *OUT is it until DONE
+// comes. SLD_AGAIN: as many calls are waiting as may (nothing was started, DONE does not come); SLD_LIMIT: no memory for it.
+// Not from within the plugin's own state. R outlives the call.
+SLD_NODISCARD enum sld_rc pl_task_start(struct sld_plugin *p, struct sld_reactor *r, const struct pl_task_call *call,
+                                        struct pl_task **out, struct sld_err *err);
+// Ends a call without DONE; what it waits for is let go, its __close run. From within the call itself it ends at its next wait, or
+// when it returns. NULL is fine.
+void pl_task_cancel(struct pl_task *t);
+// Calls of P that are under way.
+size_t pl_task_count(const struct sld_plugin *p);
+
+// ---- For libraries: waiting ----
+
+// Whether L is what the loop resumes: the coroutine of a call that may wait.
+bool pl_task_is(lua_State *L);
+// The call at work in L; raises, naming WHAT, where there is none or where it cannot wait: in a coroutine of the script's, below
+// a function in C. Before anything is started that would have to be undone.
+struct pl_task *pl_may_wait(lua_State *L, const char *what);
+// The same for what asks others: counts it, and raises when the call asked more often than it may.
+struct pl_task *pl_may_ask(lua_State *L, const char *what);
+struct sld_reactor *pl_task_reactor(const struct pl_task *t);
+// Leaves the coroutine until pl_wake: the last thing a library function does. STOP(WAITING) is called instead when the call
+// ends before: it lets go of what was started.
+int pl_wait(lua_State *L, void (*stop)(void *waiting), void *waiting);
+// Goes on with T, which waits: ANSWER(L, ARG) runs in it, pushes what the library function returns, and says how many; NULL: nothing.
+// ARG need not outlive this call; when it returns T may be gone.
+void pl_wake(struct pl_task *t, int (*answer)(lua_State *L, void *arg), void *arg);
+
+// ---- For the host ----
+
+void pl_task_pool_free(struct pl_host *h);
+
+// ---- Functions of solder.* ----
+
+enum { PL_IN_LOAD = 1 << PL_LOAD, PL_IN_PURE = 1 << PL_PURE, PL_IN_REQUEST = 1 << PL_REQUEST, PL_IN_TASK = 1 << PL_TASK };
+
+// One of them. Where the plugin is in another phase, or did not ask for what it needs, calling it is an error that says so.
+struct pl_binding {
+    const char *name;
+    lua_CFunction fn; // has upvalue 1 for itself: the binding
+    unsigned phases;  // PL_IN_*
+    int need;         // enum sld_need, or PL_NO_NEED
+};
+enum { PL_NO_NEED = -1 };
+struct pl_module {
+    const char *name; // "solder.time"
+    const struct pl_binding *bindings;
+    size_t count;
+};
+// Pushes M as a read-only table. (phase.c)
+void pl_open_module(lua_State *L, const struct pl_module *m);
+
+void pl_open_time(lua_State *L); // lib_time.c
+// The time that the argument at INDEX means, in ms: a number of seconds, or a text such as "5s"; raises for what is none or is longer
+// than MAX_S.
+uint64_t pl_check_ms(lua_State *L, int index, double max_s);

@@ -1,0 +1,103 @@
+// A world that a test makes up.
+#include "plugin/world.h"
+
+#include "base/list.h"
+
+struct event {
+    struct sld_list link; // in no list when it has happened
+    struct pl_world *world;
+    uint64_t due_ms;
+    void (*fn)(void *arg);
+    void *arg;
+};
+
+struct pl_world {
+    struct sld_reactor reactor;
+    uint64_t now_ms;
+    int64_t wall_ms; // when now_ms was 0
+    struct sld_list events; // by time, then as they came
+};
+
+static uint64_t mono_ms(void *user)
+{
+    return ((struct pl_world *)user)->now_ms;
+}
+
+static int64_t wall_ms(void *user)
+{
+    const struct pl_world *w = user;
+    return w->wall_ms + (int64_t)w->now_ms;
+}
+
+static void *timer(void *user, uint64_t delay_ms, void (*fn)(void *arg), void *arg)
+{
+    struct pl_world *w = user;
+    struct event *e = SLD_NEW(struct event);
+    *e = (struct event){.world = w, .due_ms = w->now_ms + delay_ms, .fn = fn, .arg = arg};
+    struct sld_list *behind = w->events.prev;
+    while (behind != &w->events && SLD_CONTAINER_OF(behind, struct event, link)->due_ms > e->due_ms)
+        behind = behind->prev;
+    sld_list_push(behind->next, &e->link);
+    return e;
+}
+
+static void timer_end(void *user, void *timer)
+{
+    struct event *e = timer;
+    (void)user;
+    sld_list_remove(&e->link);
+    sld_xfree(e);
+}
+
+static const struct sld_reactor_ops ops = {.mono_ms = mono_ms, .wall_ms = wall_ms, .timer = timer, .timer_end = timer_end};
+
+struct pl_world *pl_world_create(int64_t wall)
+{
+    struct pl_world *w = SLD_NEW(struct pl_world);
+    w->reactor = (struct sld_reactor){&ops, w};
+    w->wall_ms = wall;
+    sld_list_init(&w->events);
+    return w;
+}
+
+struct sld_reactor *pl_world_reactor(struct pl_world *w)
+{
+    return &w->reactor;
+}
+
+bool pl_world_step(struct pl_world *w, uint64_t limit_ms)
+{
+    struct event *e = sld_list_empty(&w->events) ? NULL : SLD_CONTAINER_OF(w->events.next, struct event, link);
+    if (!e || e->due_ms > w->now_ms + limit_ms) {
+        w->now_ms += limit_ms;
+        return false;
+    }
+    if (e->due_ms > w->now_ms)
+        w->now_ms = e->due_ms;
+    sld_list_remove(&e->link);
+    e->fn(e->arg); // who made it ends it
+    return true;
+}
+
+void pl_world_pass(struct pl_world *w, uint64_t ms)
+{
+    uint64_t until = w->now_ms + ms;
+    while (pl_world_step(w, until - w->now_ms))
+        continue;
+}
+
+size_t pl_world_pending(const struct pl_world *w)
+{
+    size_t n = 0;
+    SLD_LIST_EACH (it, &w->events)
+        n++;
+    return n;
+}
+
+void pl_world_destroy(struct pl_world *w)
+{
+    if (!w)
+        return;
+    SLD_PRE(sld_list_empty(&w->events));
+    sld_xfree(w);
+}

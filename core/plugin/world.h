@@ -1,0 +1,17 @@
+// Private to the room: a world that a test makes up: time passes when it is told to, and others answer what the test says.
+#pragma once
+
+#include "plugin/reactor.h"
+
+struct pl_world;
+
+// A world whose clock shows WALL_MS. Ends with pl_world_destroy, after all calls in it.
+struct pl_world *pl_world_create(int64_t wall_ms);
+struct sld_reactor *pl_world_reactor(struct pl_world *w);
+// Goes on to the next thing that is due within LIMIT_MS from now, and lets it happen; false: there is none, and the time has passed.
+bool pl_world_step(struct pl_world *w, uint64_t limit_ms);
+// Lets all happen that is due within MS.
+void pl_world_pass(struct pl_world *w, uint64_t ms);
+// Things that are to happen.
+size_t pl_world_pending(const struct pl_world *w);
+void pl_world_destroy(struct pl_world *w);
