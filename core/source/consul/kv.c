@@ -122,11 +122,11 @@ void kv_look(struct kv *kv)
     else if (kv_refills(kv))
         snprintf(now, sizeof(now),
                  "Consul is being filled again: %zu of %zu objects that were there are not back yet and "
-                 "stay in force until nothing has come back for %llu s. If it is right as it is, write "
-                 "the one word trust to %.*s%.*s",
+                 "stay in force until nothing has come back for %llu s, at most %u s in all. If it is right as "
+                 "it is, write the one word trust to %.*s%.*s",
                  kv->missing_units ? kv->missing_units : kv->ev.restored - kv->units,
                  kv->missing_units ? kv->units : kv->ev.restored, (unsigned long long)kv->refill_ms / 1000,
-                 SLD_FMT(kv->root), SLD_FMT(KV_SENTINEL));
+                 kv_refill_most_s(kv), SLD_FMT(kv->root), SLD_FMT(KV_SENTINEL));
     if (strcmp(now, kv->problem) != 0) {
         memcpy(kv->problem, now, sizeof(now));
         kv->ev.on_problem(kv->ev.user, SLD_STR(""), SLD_SOURCE_STALE,

@@ -134,6 +134,7 @@ struct kv {
     uint64_t top_index;            // the highest of an answer: a lower one knows less
     uint64_t low_index;            // of such a one; 0: there was none
     uint64_t refill_ns;            // until then what is not back after a doubt may be to come; 0: it is
+    uint64_t refill_end_ns;        // but not after this
     uint64_t refill_ms;            // so long after the last that came
     int probe;                     // the kind whose key is asked for, to learn that
     unsigned asking;               // missing keys that are asked for
@@ -194,6 +195,8 @@ void kv_missing(struct kv_key *k);
 void kv_found(struct kv_key *k);
 // Whether what is missing is waited for, because the store is being filled again.
 bool kv_refills(const struct kv *kv);
+// How many seconds that is waited for at most.
+unsigned kv_refill_most_s(const struct kv *kv);
 // A key came, or came back.
 void kv_came(struct kv *kv);
 // Another store may be behind the address.

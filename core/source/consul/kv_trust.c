@@ -22,6 +22,7 @@ enum {
     RETRY_MS = 1000,
     DENIED_MS = 5000,
     REFILL_MS = 30 * 1000,
+    REFILL_TIMES_MAX = 20, // no store is waited for longer than so many of these
 };
 
 static void prove(struct kv *kv);
@@ -70,7 +71,7 @@ void kv_trust_forget(struct kv *kv)
     kv->id[0] = kv->denied[0] = 0;
     kv->refill_ns = kv->top_index = kv->low_index = 0;
     kv->rights_known = kv->was_sure = false;
-    kv->ev.restored = 0; // of another store
+    kv->ev.restored = kv->units; // as much is expected of the other store
     SLD_LIST_EACH (it, &kv->missing)
         missing_of(it)->tried = missing_of(it)->proved = false;
 }
@@ -82,11 +83,21 @@ bool kv_refills(const struct kv *kv)
     return kv->refill_ns > sld_mono_ns();
 }
 
-// Much of what was there came back: the rest, if any, is waited for as long as more does.
+// Much of what was there came back: the rest, if any, is waited for as long as more does, but not for
+// ever, because nothing that is deleted meanwhile goes.
 static void refill(struct kv *kv)
 {
     bool lacks = kv->missing_units || (!kv->synced && kv->units < kv->ev.restored);
-    kv->refill_ns = lacks ? sld_mono_ns() + kv->refill_ms * MS : 0;
+    uint64_t now = sld_mono_ns(), until = now + kv->refill_ms * MS;
+    if (!kv_refills(kv))
+        kv->refill_end_ns = now + REFILL_TIMES_MAX * kv->refill_ms * MS;
+    until = until < kv->refill_end_ns ? until : kv->refill_end_ns;
+    kv->refill_ns = lacks ? until : 0;
+}
+
+unsigned kv_refill_most_s(const struct kv *kv)
+{
+    return (unsigned)(REFILL_TIMES_MAX * kv->refill_ms / 1000);
 }
 
 void kv_came(struct kv *kv)
@@ -244,18 +255,19 @@ static bool mostly_there(const struct kv *kv)
 static void first_look(struct kv *kv)
 {
     char what[160];
-    if (kv->seen.there || kv->units)
+    size_t here = kv->units - kv->missing_units;
+    if (kv->seen.there || here)
         kv->denied[0] = 0; // of the probe
     if (kv->seen.there && kv->seen.id[0]) {
         sure(kv);
-    } else if (kv->seen.trust || kv->units) {
+    } else if (kv->seen.trust || here) {
         if (kv->seen.trust || mostly_there(kv)) {
             if (!kv->seen.trust)
                 refill(kv);
             sentinel_write(kv);
             return;
         }
-        snprintf(what, sizeof(what), "Consul has %zu of the %zu objects that were there", kv->units,
+        snprintf(what, sizeof(what), "Consul has %zu of the %zu objects that were there", here,
                  kv->ev.restored);
         doubt(kv, what);
     } else if (!kv->rights_known) {

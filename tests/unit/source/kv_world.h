@@ -62,6 +62,7 @@ struct fake {
     size_t turns;           // so often was that
     size_t answers, bytes; // of readings of values
     // The source and what it told.
+    const char *address; // NULL: this one's
     struct sld_source *s;
     Gloo__Settings settings;
     Gloo__SolderSettings solder;
@@ -376,7 +377,7 @@ static inline void fake_source_open(void *arg)
     struct sld_err err = {0};
     char address[64];
     snprintf(address, sizeof(address), "consul://127.0.0.1:%d/gloo", f->port);
-    assert_int_equal(sld_consul_source_ops.open(f->io.loop, sld_str_c(address), &f->settings, &ev,
+    assert_int_equal(sld_consul_source_ops.open(f->io.loop, sld_str_c(f->address ? f->address : address), &f->settings, &ev,
                                                 &f->s, &err),
                      SLD_OK);
 }

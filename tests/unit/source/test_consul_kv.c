@@ -389,6 +389,37 @@ static void trust_ends_the_waiting(void **state)
     fake_stop(f);
 }
 
+static void no_longer_on_io(void *arg)
+{
+    struct kv *kv = (struct kv *)((struct fake *)arg)->s;
+    assert_true(kv->refill_end_ns > sld_mono_ns());
+    kv->refill_end_ns = sld_mono_ns();
+}
+
+// Who fills it key by key for ever keeps no deletion from counting for ever.
+static void a_store_is_not_waited_for_for_ever(void **state)
+{
+    (void)state;
+    struct fake *f = start_with(6);
+    waits(f);
+    waits(f);
+    loses(f, true);
+    until(f, problem_has, "may have lost its state");
+    for (int i = 0; i < 3; i++)
+        put(f, (const char *[]){VS "v0", VS "v1", VS "v2"}[i], "second");
+    until(f, problem_has, "3 of 6 objects that were there are not back");
+    assert_true(is(f, problem_has, "for 600 s, at most 12000 s in all"));
+    put(f, VS "v3", "second");
+    until(f, problem_has, "2 of 6 objects");
+    forget(f);
+    io_do(&f->io, no_longer_on_io, f); // as if that time was over
+    put(f, VS "v4", "second");
+    until_gones(f, 1);
+    until(f, no_problem, NULL);
+    assert_int_equal(number(f, &f->told.live), 5);
+    fake_stop(f);
+}
+
 static void another_sentinel_on_io(void *arg)
 {
     struct fake *f = arg;
@@ -891,6 +922,7 @@ int main(void)
         cmocka_unit_test(a_store_that_lost_its_state_is_doubted),
         cmocka_unit_test(a_store_that_is_filled_again_is_waited_for),
         cmocka_unit_test(trust_ends_the_waiting),
+        cmocka_unit_test(a_store_is_not_waited_for_for_ever),
         cmocka_unit_test(another_store_is_doubted),
         cmocka_unit_test(an_index_may_be_that_of_another_value),
         cmocka_unit_test(the_sentinel_alone_may_go),
