@@ -167,6 +167,8 @@ enum session_denial {
 enum session_denial session_denied(struct vault *v, uint64_t *denied_ns);
 // Whether the token's end is near and nothing is going to prevent it.
 bool session_ends_soon(const struct session *s, int64_t now_s);
+// When the token ends for sure, Unix seconds; 0: it does not, or it will be renewed before.
+int64_t session_last_s(const struct session *s);
 // Whether requests can be sent.
 bool session_ready(const struct vault *v);
 
@@ -182,6 +184,7 @@ struct unit {
     struct sld_str path;      // as the vault command has it:
                               // "secret/gloo/gloo.solo.io/v1/Secret/ns/name", "kv/team/web"
     struct sld_str place;     // as the events' path
+    struct sld_str former;    // the place whose value stays until there is an answer here; absent: none
     struct sld_str ns, name;  // slices of key
     struct sld_store_ref ref; // of data and certificates
     struct vault_call *call;
@@ -206,7 +209,7 @@ struct unit {
     struct sld_hash seen;        // of what the engine says of the latest version
     struct sld_hash hash;        // of the document in force
     int64_t expires_s, renews_s; // Unix seconds; 0: never
-    bool leased;                 // expires_s is that of a lease
+    bool leased;                 // what is in force ends with the token that it was read with
     char version[64];            // of the engine, or a certificate's serial number; "" = none
     char problem[SLD_ERR_MAX];   // "" = it is well
     char key[];                  // "secrets/ns/name"
@@ -223,6 +226,8 @@ void unit_go(struct unit *u);
 void unit_seen(struct unit *u, struct sld_str number, const struct sld_node *about);
 // Tells that U is not there any more, if it was told.
 void unit_gone(struct unit *u);
+// U takes the place of FORMER, which is under another path: what that told stays until U has an answer.
+void unit_moves(struct unit *u, const struct unit *former);
 // Whether A, which says nothing, may be about what was asked for alone: not what Vault says of itself nor
 // a lost connection, unless it is so each time, which *UNHEARD counts.
 bool vault_own_fault(const struct vault_answer *a, unsigned *unheard);

@@ -623,6 +623,11 @@ void session_stop(struct vault *v)
     *s = (struct session){.state = SESSION_OFF};
 }
 
+int64_t session_last_s(const struct session *s)
+{
+    return s->renewable ? 0 : s->expires_s;
+}
+
 bool session_ready(const struct vault *v)
 {
     return v->session.token.p && !v->session.doubted;

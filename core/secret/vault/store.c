@@ -570,7 +570,8 @@ static void want(struct sld_source *s, struct sld_str key, bool wanted)
     }
 }
 
-// The secrets are elsewhere now, perhaps under the same names.
+// The secrets are elsewhere now, perhaps under the same names: until they were looked for there, what
+// was read stays.
 static void move_units(struct vault *v)
 {
     size_t n = sld_set_count(&v->units), at = 0, count = 0;
@@ -591,7 +592,7 @@ static void move_units(struct vault *v)
         u->answer_told = old->answer_told;
         if (old->problem[0])
             v->ev.on_problem(v->ev.user, old->place, SLD_SOURCE_STALE, SLD_STR_NONE);
-        unit_gone(old);
+        unit_moves(u, old);
         sld_set_remove(&v->units, old);
         unit_destroy(old);
         sld_set_add(&v->units, u);

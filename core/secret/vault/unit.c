@@ -95,9 +95,31 @@ static void no_problem(struct unit *u)
     u->problem[0] = 0;
 }
 
+// What was told of another place counts no more.
+static void former_gone(struct unit *u)
+{
+    if (!u->former.p)
+        return;
+    u->v->sync_due = true;
+    u->v->ev.on_gone(u->v->ev.user, u->former);
+    u->former = SLD_STR_NONE;
+}
+
+void unit_moves(struct unit *u, const struct unit *former)
+{
+    struct sld_str place = former->told ? former->place : former->former;
+    if (!place.p)
+        return;
+    if (sld_str_eq(place, u->place))
+        u->told = true; // back to where its value is from
+    else
+        u->former = sld_arena_str(&u->arena, place);
+}
+
 void unit_gone(struct unit *u)
 {
     struct vault *v = u->v;
+    former_gone(u);
     if (!u->told)
         return;
     u->told = false;
@@ -134,6 +156,7 @@ static bool put(struct unit *u, struct sld_str text)
         v->ev.on_put(v->ev.user, u->place, blob, true);
         SLD_UNREF(blob);
     }
+    former_gone(u);
     vault_answered(u);
     return news;
 }
@@ -274,16 +297,29 @@ void unit_seen(struct unit *u, struct sld_str number, const struct sld_node *abo
         vault_queue(u, false);
 }
 
-static void lease(struct unit *u, const struct sld_node *root)
+// What A leased to U ends with the token that it was asked with, at the latest.
+static void hang(struct unit *u, const struct vault_answer *a)
+{
+    const struct vault *v = u->v;
+    int64_t last = session_last_s(&v->session);
+    u->leased = true;
+    if (a->generation != v->generation)
+        vault_queue(u, false); // of a former token, which ends first
+    else if (last && (!u->expires_s || last < u->expires_s))
+        u->expires_s = last;
+}
+
+static void lease(struct unit *u, const struct vault_answer *a)
 {
     int64_t s = 0;
-    u->leased = vault_text(root, "lease_id").n &&
-                sld_str_i64(vault_text(root, "lease_duration"), &s) && s > 0;
-    if (!u->leased)
+    u->leased = false;
+    if (!vault_text(a->root, "lease_id").n ||
+        !sld_str_i64(vault_text(a->root, "lease_duration"), &s) || s <= 0)
         return;
     s = s < VAULT_LIFE_MAX_S ? s : VAULT_LIFE_MAX_S;
     u->expires_s = sld_wall_ms() / 1000 + s;
     again_in(u, sld_jitter((uint64_t)s * SECOND / 3 * 2));
+    hang(u, a);
 }
 
 // DATA is what is at U's path.
@@ -299,7 +335,7 @@ static void take(struct unit *u, const struct sld_node *data, const struct vault
     u->expires_s = d.not_after;
     u->renews_s = 0;
     u->due_ns = 0;
-    lease(u, a->root);
+    lease(u, a);
     no_problem(u);
     if (put(u, sld_buf_str(&d.text)) && rc == SLD_CONFLICT)
         SLD_LOG(SLD_WARN, "secret", "other_metadata", SLD_KS("path", u->path),
@@ -592,6 +628,9 @@ static void take_issued(struct unit *u, const struct vault_answer *a)
     SLD_LOG(SLD_INFO, "secret", "issued", SLD_KS("from", u->path), SLD_KC("serial", u->version),
             SLD_KI("life_s", d.not_after - sld_wall_ms() / 1000));
     bool lives = plan_renewal(u, &d);
+    u->leased = false;
+    if (vault_text(a->root, "lease_id").n)
+        hang(u, a); // a role may say so: Vault revokes the certificate with the lease
     if (lives) {
         no_problem(u);
     } else {

@@ -310,6 +310,43 @@ static void test_a_lease_hangs_on_its_token(void **state)
     until(w, was_asked, "GET /v1/db/creds/r");
 }
 
+#define CREDS "GET /v1/db/creds/r"
+
+static bool has_the_second(struct world *w, const char *unused)
+{
+    (void)unused;
+    return has(value(w, "ns/vault:db/creds/r"), "second");
+}
+
+// One that was read with a former token ends with that one.
+static void test_a_lease_of_a_former_token(void **state)
+{
+    struct world *w = *state;
+    says(w, "GET /v1/sys/internal/ui/mounts/db/creds/r", 200,
+         "{\"data\":{\"path\":\"db/\",\"type\":\"database\"}}");
+    says(w, CREDS, 0, "");
+    says(w, "POST /v1/auth/approle/login", 200,
+         "{\"auth\":{\"client_token\":\"t1\",\"accessor\":\"x\",\"lease_duration\":1,"
+         "\"renewable\":false}}");
+    open_with(w, "appRole: {roleId: r, secretId: s}, solder: {timeout: 20s}");
+    want(w, "secrets/ns/vault:db/creds/r");
+    until(w, was_asked, CREDS);
+    says(w, "POST /v1/auth/approle/login", 200,
+         "{\"auth\":{\"client_token\":\"t2\",\"accessor\":\"x\",\"lease_duration\":100000,"
+         "\"renewable\":false}}");
+    forget_log(w);
+    until(w, was_asked, "POST /v1/auth/approle/login");
+    mounted_secret(w);
+    holds(w, "secret", GLOO("a"), 1, HEADER("one"));
+    want(w, "secrets/ns/a");
+    until(w, there, A_PATH); // with the second token
+    assert_int_equal(asked(w, CREDS), 0);
+    says(w, CREDS, 200, "{\"lease_id\":\"l\",\"lease_duration\":3600,\"data\":{\"username\":\"second\"}}");
+    answer_unanswered(w, "{\"lease_id\":\"l\",\"lease_duration\":3600,\"data\":{\"username\":\"first\"}}");
+    until(w, has_the_second, NULL);
+    assert_true(has(last_asked(w, CREDS), "token=t2"));
+}
+
 static bool a_is_two(struct world *w, const char *unused)
 {
     (void)unused;
@@ -613,6 +650,45 @@ static void test_settings_change(void **state)
     assert_true(has(last_asked(w, "GET /v1/other/data"), "token=tok2"));
 }
 
+#define OTHER "other/" GLOO("a")
+
+static void asks_elsewhere(struct world *w, const char *prefix)
+{
+    w->store->ops->configure(w->store, settings(w, sld_arena_fmt(&w->a, TOKEN ", pathPrefix: %s", prefix).p));
+}
+
+// Settings name another place: what was read stays until somebody looked there.
+static void test_the_former_place_counts_until_the_new_one_was_read(void **state)
+{
+    struct world *w = *state;
+    mounted_secret(w);
+    holds(w, "secret", GLOO("a"), 1, HEADER("one"));
+    open_with(w, TOKEN);
+    want(w, "secrets/ns/a");
+    wants_told(w);
+    until(w, was_synced, NULL);
+    mounted(w, OTHER, "other", 2);
+    says(w, "GET /v1/other/data/" GLOO("a"), 503, "{\"errors\":[\"Vault is sealed\"]}");
+    asks_elsewhere(w, "other");
+    until(w, in_trouble, "");
+    assert_true(there(w, A_PATH) && w->gone == 0);
+    says(w, "GET /v1/other/data/" GLOO("a"), 403, "{\"errors\":[\"permission denied\"]}");
+    until(w, in_trouble, OTHER);
+    assert_true(there(w, A_PATH) && w->gone == 0);
+    asks_elsewhere(w, "secret"); // back again
+    w->synced = 0;
+    until(w, was_synced, NULL);
+    assert_true(there(w, A_PATH) && w->gone == 0 && well(w, OTHER));
+    asks_elsewhere(w, "other");
+    holds(w, "other", GLOO("a"), 1, HEADER("two"));
+    until(w, there, OTHER);
+    assert_true(not_there(w, A_PATH) && w->gone == 1);
+    says(w, DATA("a"), 404, "{\"errors\":[]}");
+    asks_elsewhere(w, "secret"); // where nothing is any more
+    until(w, not_there, OTHER);
+    assert_int_equal(w->gone, 2);
+}
+
 static void test_the_address_wins(void **state)
 {
     struct world *w = *state;
@@ -657,6 +733,7 @@ int main(void)
         T(test_sealed_keeps_the_last_good),
         T(test_an_answer_that_says_nothing_is_no_deletion),
         T(test_a_lease_hangs_on_its_token),
+        T(test_a_lease_of_a_former_token),
         T(test_a_bad_path_is_its_own_fault),
         T(test_a_limit_of_one_path),
         T(test_a_path_that_turns_bad),
@@ -670,6 +747,7 @@ int main(void)
         T(test_a_standby_sends_on),
         T(test_a_redirect_elsewhere_is_refused),
         T(test_settings_change),
+        T(test_the_former_place_counts_until_the_new_one_was_read),
         T(test_the_address_wins),
         T(test_sighup_reads_all_again),
     };

@@ -43,8 +43,9 @@ static int64_t true_now(void)
     return sld_wall_ms() / 1000 - wall_ahead_s;
 }
 
-// A certificate that is valid from so many seconds before the true time until so many after it.
-static void issues(struct world *w, const char *serial, int64_t before, int64_t after)
+// A certificate that is valid from so many seconds before the true time until so many after it; LEASE: its
+// identifier, or NULL.
+static void issues_by(struct world *w, const char *lease, const char *serial, int64_t before, int64_t after)
 {
     int64_t now = true_now();
     struct pair p = pair_make(&w->a, serial, now - before, now + after);
@@ -62,9 +63,20 @@ static void issues(struct world *w, const char *serial, int64_t before, int64_t 
         sld_json_str(&j, fields[i][1]);
     }
     sld_json_end(&j, '}');
+    if (lease) {
+        sld_json_key(&j, "lease_id");
+        sld_json_str(&j, sld_str_c(lease));
+        sld_json_key(&j, "lease_duration");
+        sld_json_int(&j, after);
+    }
     sld_json_end(&j, '}');
     says(w, ISSUE, 200, sld_arena_str(&w->a, sld_buf_str(&b)).p);
     sld_buf_fini(&b);
+}
+
+static void issues(struct world *w, const char *serial, int64_t before, int64_t after)
+{
+    issues_by(w, NULL, serial, before, after);
 }
 
 static struct sld_source_fact fact(struct world *w)
@@ -160,6 +172,64 @@ static void a_secret(struct world *w)
     holds(w, "secret", "gloo/gloo.solo.io/v1/Secret/ns/a", 1, "{\"header\":{\"headers\":{\"x\":\"one\"}}}");
     says(w, META, 200, sld_arena_fmt(&w->a, "{\"data\":%s}", about(w, 1).p).p);
     want(w, "secrets/ns/a");
+}
+
+#define LOGIN "POST /v1/auth/approle/login"
+#define TOKEN_OF(token, ttl, renewable)                                                            \
+    "{\"auth\":{\"client_token\":\"" token "\",\"lease_duration\":" ttl ",\"renewable\":" renewable "}}"
+
+// Vault revokes a certificate that has a lease with the token it was issued to: another is issued to the next
+// token. Where a token cannot be renewed its end is that of what hangs on it.
+static void test_a_certificate_with_a_lease_hangs_on_its_token(void **state)
+{
+    struct world *w = *state;
+    for (int leased = 0; leased < 2; leased++) {
+        says(w, LOGIN, 200, TOKEN_OF("t1", "1000", "false"));
+        issues_by(w, leased ? "pki/issue/web/1" : NULL, "11", 30, 50000);
+        open_with(w, "appRole: {roleId: r, secretId: s}");
+        want(w, "secrets/ns/" PKI);
+        until(w, there, PKI_PLACE);
+        bool ends = fact(w).expires_s <= true_now() + 1000;
+        assert_int_equal(ends, leased);
+        says(w, LOGIN, 200, TOKEN_OF("t2", "100000", "true"));
+        issues_by(w, "pki/issue/web/2", "22", 30, 50000);
+        forget_log(w);
+        mono_ahead_s += 700;
+        until(w, was_asked, LOGIN);
+        if (leased) {
+            until(w, serial_is, "22");
+            assert_true(fact(w).expires_s > true_now() + 40000); // this token is renewed
+        } else {
+            a_secret(w);
+            until(w, there, KEPT); // with the second token
+            assert_int_equal(asked(w, ISSUE), 0);
+            sld_map_remove(&w->values, S(KEPT));
+        }
+        close_store(w);
+        sld_map_remove(&w->values, S(PKI_PLACE));
+    }
+}
+
+// A lease of Vault's is no longer than the token it was read with.
+static void test_a_lease_is_no_longer_than_its_token(void **state)
+{
+    struct world *w = *state;
+    static const char *const life =
+        "{\"data\":{\"accessor\":\"x\",\"ttl\":1000,\"creation_ttl\":1000,\"renewable\":%s}}";
+    says(w, "GET /v1/sys/internal/ui/mounts/db/creds/r", 200,
+         "{\"data\":{\"path\":\"db/\",\"type\":\"database\",\"options\":null}}");
+    says(w, "GET /v1/db/creds/r", 200,
+         "{\"lease_id\":\"l/1\",\"lease_duration\":5000,\"data\":{\"password\":\"one\"}}");
+    for (int renewable = 0; renewable < 2; renewable++) {
+        says(w, LOOKUP, 200, sld_arena_fmt(&w->a, life, renewable ? "true" : "false").p);
+        open_with(w, "accessToken: tok");
+        want(w, "secrets/ns/vault:db/creds/r");
+        until(w, there, "ns/vault:db/creds/r");
+        int64_t s = fact(w).expires_s - true_now();
+        assert_in_range(s, renewable ? 4900 : 900, renewable ? 5000 : 1000);
+        close_store(w);
+        sld_map_remove(&w->values, S("ns/vault:db/creds/r"));
+    }
 }
 
 // Lives so long that their nanoseconds do not fit in what counts them.
@@ -279,6 +349,8 @@ int main(void)
         T(test_a_certificate_that_is_over_when_it_comes),
         T(test_the_clock_is_set),
         T(test_a_lease_ends_by_the_clock_on_the_wall),
+        T(test_a_certificate_with_a_lease_hangs_on_its_token),
+        T(test_a_lease_is_no_longer_than_its_token),
         T(test_lives_of_centuries),
         T(test_pauses_grow_while_nothing_is_known),
         T(test_a_renewal_is_not_put_off),

@@ -36,6 +36,7 @@ struct world {
     struct sld_loop *loop;
     struct sld_http_server *server;
     struct sld_http_server *other; // or NULL
+    struct sld_http_request *unanswered; // the last one without an answer, or NULL
     char base[64]; // "http://127.0.0.1:4711"
     struct answer answers[ANSWERS_MAX];
     size_t answer_count;
@@ -71,6 +72,20 @@ static inline void sends_on(struct world *w, const char *what, struct sld_str lo
     w->answers[w->answer_count - 1].location = sld_arena_str(&w->a, location);
 }
 
+static inline void unanswered_gone(void *user)
+{
+    ((struct world *)user)->unanswered = NULL;
+}
+
+// Who waited for an answer gets one.
+static inline void answer_unanswered(struct world *w, const char *body)
+{
+    struct sld_http_request *rq = w->unanswered;
+    assert_non_null(rq);
+    w->unanswered = NULL;
+    sld_http_respond(rq, 200, S("application/json"), NULL, 0, sld_str_c(body));
+}
+
 static inline void hear(struct sld_http_request *rq, void *user)
 {
     struct world *w = user;
@@ -90,9 +105,13 @@ static inline void hear(struct sld_http_request *rq, void *user)
         if (!sld_str_eq(t->what, what))
             continue;
         struct sld_http_header extra = {S("Location"), t->location};
-        if (t->status)
+        if (!t->status) {
+            w->unanswered = rq;
+            sld_http_on_gone(rq, unanswered_gone, w);
+        } else {
             sld_http_respond(rq, t->status, S("application/json"), &extra, t->location.p ? 1 : 0,
                              t->body);
+        }
         return;
     }
     sld_http_respond(rq, 404, S("application/json"), NULL, 0, S("{\"errors\":[]}"));
