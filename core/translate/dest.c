@@ -63,7 +63,15 @@ static void check_tags(const Gloo__ConsulServiceDestination *d, const struct tr_
                        struct sld_report *r)
 {
     for (size_t i = 0; i < d->n_tags; i++) {
-        if (!is_known(u->consul.tags, u->consul.tag_count, strlen("tag_"), d->tags[i]))
+        if (is_known(u->consul.tags, u->consul.tag_count, strlen("tag_"), d->tags[i]))
+            continue;
+        if (u->consul.tags_left_out)
+            sld_report_add(r, SLD_WARNING, SLD_ROUTE_SUBSET,
+                           sld_arena_fmt(r->arena, "consul.tags[%zu]", i),
+                           "service %s has more than %d tags, and %s is none of the first, so it is not looked "
+                           "at; route to an upstream of the service whose consul.subsetTags names it",
+                           d->service_name, TR_CONSUL_TAGS_MAX, d->tags[i]);
+        else
             sld_report_add(r, SLD_WARNING, SLD_ROUTE_SUBSET,
                            sld_arena_fmt(r->arena, "consul.tags[%zu]", i),
                            "no instance of service %s has the tag %s, so it is not looked at; correct "

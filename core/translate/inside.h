@@ -120,12 +120,13 @@ struct tr_vhost_row {
 };
 
 // Keys of endpoint metadata, by tag and by data center, that routes to a service of Consul may choose
-// by; without repetitions.
+// by; without repetitions. Each endpoint has all of them, so there is a ceiling.
+enum { TR_CONSUL_TAGS_MAX = 128, TR_CONSUL_DATACENTERS_MAX = 64 };
 struct tr_consul_keys {
     const char **tags; // "tag_v1"
-    size_t tag_count;
+    size_t tag_count, tags_left_out;
     const char **datacenters; // "dc_dc1"
-    size_t datacenter_count;
+    size_t datacenter_count, datacenters_left_out;
 };
 
 // The part of an upstream that routes and others need.

@@ -335,19 +335,23 @@ const Gloo__Upstream *tr_upstream_msg(struct tr *tr, const struct sld_object *o)
 
 // ---- Subsets ----
 
-// IN with PREFIX before each, once each.
-static const char **prefixed(struct sld_arena *a, const char *prefix, char **in, size_t n,
-                             size_t *out_n)
+// IN with PREFIX before each, once each, the first MAX of them; *LEFT_OUT: how many more there are.
+static const char **prefixed(struct sld_arena *a, const char *prefix, char **in, size_t n, size_t max,
+                             size_t *out_n, size_t *left_out)
 {
-    const char **out = SLD_ARENA_ARRAY(a, const char *, n);
-    *out_n = 0;
+    const char **out = SLD_ARENA_ARRAY(a, const char *, n < max ? n : max);
+    struct sld_map seen = {0};
+    *out_n = *left_out = 0;
     for (size_t i = 0; i < n; i++) {
-        bool again = false;
-        for (size_t k = 0; k < i && !again; k++)
-            again = !strcmp(in[i], in[k]);
-        if (!again)
+        if (sld_map_get(&seen, sld_str_c(in[i])))
+            continue;
+        sld_map_set(&seen, sld_str_c(in[i]), in[i]);
+        if (*out_n < max)
             out[(*out_n)++] = sld_arena_cstr(a, sld_arena_fmt(a, "%s%s", prefix, in[i]));
+        else
+            (*left_out)++;
     }
+    sld_map_fini(&seen);
     return out;
 }
 
@@ -356,9 +360,11 @@ void tr_consul_keys_of(struct sld_arena *a, const Gloo__ConsulUpstream *c,
 {
     bool own = c->n_subset_tags > 0;
     out->tags = prefixed(a, "tag_", own ? c->subset_tags : c->service_tags,
-                         own ? c->n_subset_tags : c->n_service_tags, &out->tag_count);
+                         own ? c->n_subset_tags : c->n_service_tags, TR_CONSUL_TAGS_MAX,
+                         &out->tag_count, &out->tags_left_out);
     out->datacenters =
-        prefixed(a, "dc_", c->data_centers, c->n_data_centers, &out->datacenter_count);
+        prefixed(a, "dc_", c->data_centers, c->n_data_centers, TR_CONSUL_DATACENTERS_MAX,
+                 &out->datacenter_count, &out->datacenters_left_out);
 }
 
 static void add_selector(struct sld_arena *a, Gloo__SubsetSpec *s, const char *const *keys,

@@ -21,6 +21,21 @@ static void keep_keys(struct tr *tr, struct sld_arena *a, const struct tr_consul
     out->datacenters = keep_texts(tr, a, in->datacenters, in->datacenter_count);
 }
 
+static void tell_left_out(struct tr *tr, const struct tr_consul_keys *k, struct sld_str owner)
+{
+    struct sld_report *r = k->tags_left_out || k->datacenters_left_out ? tr_report(tr, owner) : NULL;
+    if (k->tags_left_out)
+        sld_report_add(r, SLD_WARNING, SLD_ROUTE_SUBSET, SLD_STR("consul.subsetTags"),
+                       "routes can choose instances by the first %d tags of the service, and %zu more are left "
+                       "out; name those that routes choose by in consul.subsetTags of an upstream",
+                       TR_CONSUL_TAGS_MAX, k->tags_left_out);
+    if (k->datacenters_left_out)
+        sld_report_add(r, SLD_WARNING, SLD_ROUTE_SUBSET, SLD_STR("consul.dataCenters"),
+                       "routes can choose instances by the first %d data centers of the service, and %zu more "
+                       "are left out; name those that are used in consul.dataCenters of an upstream",
+                       TR_CONSUL_DATACENTERS_MAX, k->datacenters_left_out);
+}
+
 void tr_step_upstreams(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
 {
     const struct sld_object *o = in;
@@ -31,6 +46,7 @@ void tr_step_upstreams(struct sld_ctx *ctx, sld_id key, const void *in, void *us
     struct tr_consul_keys keys = {0};
     if (consul)
         tr_consul_keys_of(tr.arena, u->consul, &keys);
+    tell_left_out(&tr, &keys, sld_flow_key_str(tr.t->flow, key));
     size_t room = (keys.tag_count + keys.datacenter_count) * sizeof(char *);
     struct tr_upstream *row = tr_row_create_with(sizeof(*row), room);
     row->cluster = tr_keep_key(tr.t, tr_cluster_name(tr.arena, o->id.ns, o->id.name));

@@ -418,6 +418,74 @@ static void test_upstreams_written_by_gloo(void **state)
     assert_null(cluster(w, "own_gloo-system")->lb_subset_config);
 }
 
+// A service with the tags t000, t001 ... and as many data centers; one instance with all of them.
+static void service_with(struct world *w, const char *name, size_t tags, size_t datacenters)
+{
+    struct sld_str *t = SLD_ARENA_ARRAY(&w->a, struct sld_str, tags);
+    struct sld_str *d = SLD_ARENA_ARRAY(&w->a, struct sld_str, datacenters);
+    for (size_t i = 0; i < tags; i++)
+        t[i] = sld_arena_fmt(&w->a, "t%03zu", i);
+    for (size_t i = 0; i < datacenters; i++)
+        d[i] = sld_arena_fmt(&w->a, "d%03zu", i);
+    struct sld_service *s = sld_service_create(sld_str_c(name), t, tags, d, datacenters);
+    struct sld_instances *all = sld_instances_create();
+    const struct sld_instance it = {
+        .address = SLD_STR("10.0.0.1"), .port = 80, .datacenter = d[0], .tags = t, .tag_count = tags};
+    assert_true(sld_instances_add(all, &it));
+    sld_instances_seal(all);
+    sld_translate_set_service(w->t, CONSUL, s->name, s);
+    sld_translate_set_instances(w->t, CONSUL, s->name, all);
+    SLD_UNREF(s);
+    SLD_UNREF(all);
+}
+
+static size_t labels(struct world *w, const char *name)
+{
+    struct sld_err err;
+    const struct sld_out *o = out(w, SLD_OUT_ENDPOINT, name);
+    const Env__Endpoint__ClusterLoadAssignment *m =
+        sld_msg_decode(&w->a, sld_out_type_desc(o->type), o->bytes, 100, &err);
+    assert_non_null(m);
+    const Env__Core__Metadata *all = m->endpoints[0]->lb_endpoints[0]->metadata;
+    for (size_t i = 0; i < all->n_filter_metadata; i++) {
+        if (!strcmp(all->filter_metadata[i]->key, "envoy.lb"))
+            return all->filter_metadata[i]->value->n_fields;
+    }
+    return 0;
+}
+
+// Every endpoint has every key, so there is a ceiling of keys; what is left out is told, also to whoever wants it.
+static void test_keys_have_a_ceiling(void **state)
+{
+    struct world *w = *state;
+    static const char *const up = "upstreams/gloo-system/consul-svc:web", *const c = "consul-svc:web_gloo-system";
+    give(w, ROUTE_TO("consul: {serviceName: web, tags: [t127, t128, t999]}"));
+    service_with(w, "web", TR_CONSUL_TAGS_MAX, TR_CONSUL_DATACENTERS_MAX);
+    told(w);
+    assert_clean(w, up);
+    assert_int_equal(labels(w, c), TR_CONSUL_TAGS_MAX + TR_CONSUL_DATACENTERS_MAX);
+    assert_finding(w, "virtualservices/gloo-system/vs", SLD_ROUTE_SUBSET, SLD_WARNING,
+                   "virtualHost.routes[0].routeAction.single.consul.tags[1]");
+    service_with(w, "web", TR_CONSUL_TAGS_MAX + 3, TR_CONSUL_DATACENTERS_MAX + 2);
+    told(w);
+    assert_int_equal(labels(w, c), TR_CONSUL_TAGS_MAX + TR_CONSUL_DATACENTERS_MAX);
+    assert_int_equal(cluster(w, c)->lb_subset_config->subset_selectors[0]->n_keys, TR_CONSUL_DATACENTERS_MAX);
+    const struct sld_finding *f = finding(w, up, SLD_ROUTE_SUBSET, SLD_WARNING, "consul.subsetTags");
+    assert_true(f && sld_str_find(f->message, SLD_STR("3 more are left out")) > 0);
+    f = finding(w, up, SLD_ROUTE_SUBSET, SLD_WARNING, "consul.dataCenters");
+    assert_true(f && sld_str_find(f->message, SLD_STR("2 more are left out")) > 0);
+    f = finding(w, "virtualservices/gloo-system/vs", SLD_ROUTE_SUBSET, SLD_WARNING,
+                "virtualHost.routes[0].routeAction.single.consul.tags[1]");
+    assert_true(f && sld_str_find(f->message, SLD_STR("more than 128 tags, and t128 is none of the first")) > 0);
+    assert_null(finding(w, "virtualservices/gloo-system/vs", SLD_ROUTE_SUBSET, SLD_WARNING,
+                        "virtualHost.routes[0].routeAction.single.consul.tags[0]"));
+    // The mend that it names.
+    give(w, UPSTREAM("own", "consul: {serviceName: web, subsetTags: [t128, t128, t127]}\n"));
+    told(w);
+    assert_clean(w, "upstreams/gloo-system/own");
+    assert_int_equal(labels(w, "own_gloo-system"), 2);
+}
+
 static void test_services_whose_names_become_one(void **state)
 {
     struct world *w = *state;
@@ -470,6 +538,7 @@ int main(void)
         CASE(test_documents_and_discovered_upstreams),
         CASE(test_upstreams_written_by_gloo),
         CASE(test_services_whose_names_become_one),
+        CASE(test_keys_have_a_ceiling),
         CASE(test_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
