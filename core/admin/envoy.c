@@ -65,6 +65,16 @@ void v1_envoys(struct sld_admin *a, const struct call *c, struct answer *out)
     answer_json_end(out, &j);
 }
 
+static void put_writer(struct sld_json *j, const struct sld_source_writer *w)
+{
+    sld_json_key(j, "statuses");
+    sld_json_begin(j, '{');
+    put_str(j, "lock", w->lock);
+    put_bool(j, "ours", w->ours);
+    put_str(j, "holder", w->holder);
+    sld_json_end(j, '}');
+}
+
 void v1_sources(struct sld_admin *a, const struct call *c, struct answer *out)
 {
     struct sld_admin_source *s =
@@ -86,6 +96,8 @@ void v1_sources(struct sld_admin *a, const struct call *c, struct answer *out)
         put_time(&j, "lastSync", s[i].last_sync_ms);
         put_time(&j, "staleSince", s[i].stale_since_ms);
         put_str(&j, "problem", s[i].problem);
+        if (s[i].writer.lock.p)
+            put_writer(&j, &s[i].writer);
         sld_json_end(&j, '}');
     }
     sld_json_end(&j, ']');

@@ -176,6 +176,13 @@ static void put_sources(struct sld_buf *b, const struct sld_admin *a)
             metric_put(b, "solder_source_stale_since_timestamp_seconds",
                        &(struct metric_label){"source", s[i].name}, 1, (double)s[i].stale_since_ms / 1000);
     }
+    metric_family(b, "solder_source_status_writer", "gauge",
+                  "Whether this Solder is the one of several that writes statuses to a source.");
+    for (size_t i = 0; i < n; i++) {
+        if (s[i].writer.lock.p)
+            metric_put(b, "solder_source_status_writer", &(struct metric_label){"source", s[i].name}, 1,
+                       s[i].writer.ours);
+    }
     metric_family(b, "solder_state_directory_up", "gauge", "Whether the state directory can be written.");
     for (size_t i = 0; i < n; i++) {
         if (is_state(&s[i]))

@@ -266,6 +266,8 @@ static int run(struct sld_args *args)
         return sld_usage("-o takes table, yaml, json or name, not %s",
                          sld_args_get(args, "output"));
     g.ns = sld_str_c(sld_args_get(args, "namespace"));
+    if (!strcmp(args->pos[0], "sources") && args->pos_count == 1 && !sld_args_has(args, "from"))
+        return sld_get_sources(args, g.format);
     g.kind = strcmp(args->pos[0], "all") ? sld_kind_find(sld_str_c(args->pos[0])) : NULL;
     if (!g.kind && strcmp(args->pos[0], "all"))
         return sld_unknown_kind(args->pos[0]);
@@ -307,6 +309,7 @@ const struct sld_command sld_cmd_get = {
     .more = "KIND is a kind, its plural or short name (vs, rt, us, ug, gw), or all.\n"
             "solder get vs\nsolder get upstream petstore -n gloo-system -o yaml\n"
             "solder get secrets    (with versions and expiries, tokens and leases; never a value)\n"
+            "solder get sources    (where configuration comes from, since when it is stale, who writes statuses)\n"
             "solder get plugins    (their states, versions, calls and errors; with -o their documents)\n\n"
             "Exit code 0: shown; 1: not there, or no answer; 2: wrong usage.",
     .flags = flags,

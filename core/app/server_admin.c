@@ -117,8 +117,12 @@ static size_t sources(struct sld_admin_source *out, size_t max, void *user)
         const struct source *c = SLD_CONTAINER_OF(it, struct source, link);
         if (n == max)
             break;
+        struct sld_source_writer writer = {0};
+        if (!c->source || !c->ops->writer || !c->ops->writer(c->source, &writer))
+            writer = (struct sld_source_writer){0};
         out[n++] = (struct sld_admin_source){
             .name = sld_str_c(c->name),
+            .writer = writer,
             .type = c->discovery_ops ? c->discovery_ops->name
                     : c->ops         ? c->ops->name
                                      : "unknown",

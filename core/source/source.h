@@ -54,6 +54,13 @@ struct sld_source_metric {
     double value;
 };
 
+// Which of several Solders writes statuses to a source. Strings as above.
+struct sld_source_writer {
+    struct sld_str lock;   // the key of the lock that decides
+    bool ours;             // we have it
+    struct sld_str holder; // who has it, for people: "host (pid 4711)"; absent: nobody, or it is not known
+};
+
 struct sld_source_ops {
     const char *name; // "directory"
     const char *help; // one line for --help
@@ -77,6 +84,8 @@ struct sld_source_ops {
     // are reported by. NULL: statuses are not kept there. [io]
     void (*status)(struct sld_source *s, struct sld_str path, struct sld_ident id,
                    struct sld_status *status, struct sld_str reporter_ns);
+    // Who writes statuses there. False: nobody, or whoever likes to. NULL: the same. [io]
+    bool (*writer)(struct sld_source *s, struct sld_source_writer *out);
     // Fills up to MAX entries of OUT and returns how many. NULL: none. [io]
     size_t (*facts)(struct sld_source *s, struct sld_source_fact *out, size_t max);
     // Reads everything again and tells it, changed or not (SIGHUP). [io]

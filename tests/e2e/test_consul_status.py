@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+import socket
 
 import pytest
 import yaml
@@ -78,6 +79,11 @@ class World:
 
 def takes(site):
     return len(site.events("consul_lock_taken"))
+
+
+def writer(site):
+    """Who writes statuses to Consul, as SITE tells."""
+    return next(s for s in site.api("/v1/sources")["sources"] if s["type"] == "consul").get("statuses")
 
 
 def losses(site):
@@ -271,6 +277,15 @@ def test_one_of_three_writes(world):
     world.wait(world.beside, host("a"), "Accepted")
     first = world.leader()
     assert len(world.leading()) == 1
+    # Who it is can be asked of each.
+    lead, = world.leading()
+    holder = f"{socket.gethostname()} (pid {lead.proc.pid})"
+    for site in world.sites:
+        ours = site is lead
+        eventually(lambda: writer(site) == {"lock": LEADER, "ours": ours, "holder": holder})
+        assert site.metric("solder_source_status_writer") == ours
+        shown = cli("get", "sources", env={"SOLDER_ADMIN": f"unix:{site.admin}"}).stdout
+        assert ("this one" if ours else holder) in shown and "consul://" in shown, shown
     index = world.consul.get(beside(host("a"))).index
     world.consul.write(broken("b"))
     world.wait(world.beside, broken("b"), "Warning")

@@ -237,6 +237,11 @@ static void kv_status(struct sld_source *s, struct sld_str path, struct sld_iden
     sld_consul_status_set(((struct kv *)s)->status, path, status, reporter_ns);
 }
 
+static bool kv_writer(struct sld_source *s, struct sld_source_writer *out)
+{
+    return sld_consul_status_writer(((struct kv *)s)->status, out);
+}
+
 static void kv_reread(struct sld_source *s)
 {
     struct kv *kv = (struct kv *)s;
@@ -275,6 +280,7 @@ const struct sld_source_ops sld_consul_source_ops = {
     .open = kv_open,
     .configure = kv_configure,
     .status = kv_status,
+    .writer = kv_writer,
     .reread = kv_reread,
     .close = kv_close,
     .store = &sld_consul_store_ops,

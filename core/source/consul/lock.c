@@ -15,6 +15,7 @@ enum {
     AGAIN_MAX_MS = 30 * 1000,
     FAREWELL_MS = 2000,
     SESSION_MAX = 64,
+    HOLDER_MAX = 300,
 };
 
 struct consul_lock {
@@ -25,6 +26,7 @@ struct consul_lock {
     char session[SESSION_MAX];      // "": there is none
     bool held;
     bool theirs;   // the watch says that somebody else has it
+    char holder[HOLDER_MAX]; // who the watch says has it; "": nobody
     bool doubtful; // whether it is ours is to be asked again
     uint64_t until_ns; // the session lives so long at least
     uint64_t asked_ns; // when the call in flight went out
@@ -273,6 +275,31 @@ static void on_timer(void *user)
 
 // ---- The watch ----
 
+// TEXT is what the holder wrote, which may be anything.
+static void set_holder(struct consul_lock *l, struct sld_str text)
+{
+    struct sld_arena a = {0};
+    struct sld_scan s;
+    struct sld_str name, host = SLD_STR_NONE;
+    uint64_t pid = 0;
+    sld_scan_init(&s, text, &a);
+    sld_scan_object(&s);
+    while (sld_scan_member(&s, &name)) {
+        if (sld_str_eq(name, SLD_STR("host")))
+            host = sld_scan_str(&s);
+        else if (sld_str_eq(name, SLD_STR("pid")))
+            pid = sld_scan_u64(&s);
+        else
+            sld_scan_skip(&s);
+    }
+    if (sld_scan_end(&s) && host.n)
+        snprintf(l->holder, sizeof(l->holder), "%.*s (pid %llu)", SLD_FMT(sld_str_utf8_cut(host, 255)),
+                 (unsigned long long)pid);
+    else
+        snprintf(l->holder, sizeof(l->holder), "somebody who does not say who");
+    sld_arena_fini(&a);
+}
+
 static void on_key(void *user, const struct sld_consul_answer *a)
 {
     struct consul_lock *l = user;
@@ -286,6 +313,9 @@ static void on_key(void *user, const struct sld_consul_answer *a)
     if (sld_scan_end(&s)) {
         bool ours = i.session.n && sld_str_eq(i.session, sld_str_c(l->session));
         l->theirs = i.session.n && !ours;
+        l->holder[0] = 0;
+        if (i.session.n)
+            set_holder(l, i.value);
         // An answer may be older than what we were told meanwhile.
         l->doubtful |= l->held && !ours;
         if (!l->failures)
@@ -382,6 +412,11 @@ struct sld_str consul_lock_session(const struct consul_lock *l)
 struct sld_str consul_lock_key(const struct consul_lock *l)
 {
     return l->opt.key;
+}
+
+struct sld_str consul_lock_holder(const struct consul_lock *l)
+{
+    return l->holder[0] ? sld_str_c(l->holder) : SLD_STR_NONE;
 }
 
 void consul_lock_doubt(struct consul_lock *l)

@@ -30,5 +30,8 @@ void consul_lock_destroy(struct consul_lock *l);
 // The session that holds the lock, for transactions; absent while it is not ours.
 struct sld_str consul_lock_session(const struct consul_lock *l);
 struct sld_str consul_lock_key(const struct consul_lock *l);
+// Who has it, for people, as the watch saw it last: "host (pid 4711)"; absent: nobody. Valid until the
+// next turn of the loop.
+struct sld_str consul_lock_holder(const struct consul_lock *l);
 // Consul said that the lock is not ours: it is looked at again, and until then not held.
 void consul_lock_doubt(struct consul_lock *l);

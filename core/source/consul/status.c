@@ -349,6 +349,16 @@ void sld_consul_status_configure(struct sld_consul_status *w, const struct Gloo_
     set_place(w);
 }
 
+bool sld_consul_status_writer(const struct sld_consul_status *w, struct sld_source_writer *out)
+{
+    if (!w->lock)
+        return false;
+    *out = (struct sld_source_writer){.lock = consul_lock_key(w->lock),
+                                      .ours = w->held,
+                                      .holder = consul_lock_holder(w->lock)};
+    return true;
+}
+
 void sld_consul_status_lock_times(struct sld_consul_status *w, uint64_t ttl_ms,
                                   uint64_t lock_delay_ms)
 {

@@ -6,6 +6,7 @@
 
 #include "model/model.h"
 #include "source/consul/client.h"
+#include "source/source.h"
 
 struct sld_consul_status;
 
@@ -40,6 +41,9 @@ void sld_consul_status_unseen(struct sld_consul_status *w, struct sld_str key);
 const char *sld_consul_status_place(const struct sld_consul_status *w, struct sld_str recorded);
 // From now on statuses are written; RECORDED: as above. Once.
 void sld_consul_status_begin(struct sld_consul_status *w, struct sld_str recorded);
+
+// Which of several Solders writes. False: none does, or it is not known yet.
+bool sld_consul_status_writer(const struct sld_consul_status *w, struct sld_source_writer *out);
 
 // What a test may shorten, before begin; zero: as it is.
 void sld_consul_status_lock_times(struct sld_consul_status *w, uint64_t ttl_ms,

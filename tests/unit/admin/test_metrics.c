@@ -12,7 +12,8 @@ static int setup(void **state)
         .name = SLD_STR("/etc/\"solder\"\n\\x"), .type = "directory", .up = true, .synced = true,
         .last_sync_ms = 1700000000250};
     f->sources[1] = (struct sld_admin_source){
-        .name = SLD_STR("/etc/\xff"), .type = "directory", .problem = SLD_STR("gone")};
+        .name = SLD_STR("/etc/\xff"), .type = "directory", .problem = SLD_STR("gone"),
+        .writer = {.lock = SLD_STR("lock"), .ours = true}};
     f->edge = (struct sld_admin_edge){.supervised = true, .up = true, .restarts = 3, .pid = 7,
                                       .version = SLD_STR("1.40.0"), .state = SLD_STR("running")};
     *state = f;
@@ -193,6 +194,7 @@ static void test_format(void **state)
     expect_sample(&m, "solder_config_convergence_seconds_count", "0");
     expect_sample(&m, "solder_source_up{source=\"/etc/\\\"solder\\\"\\n\\\\x\"}", "1");
     expect_sample(&m, "solder_source_up{source=\"(not UTF-8)\"}", "0");
+    expect_sample(&m, "solder_source_status_writer{source=\"(not UTF-8)\"}", "1");
     expect_sample(&m, "store_reads_total", "7");
     expect_sample(&m, "solder_source_last_sync_timestamp_seconds{source=\"/etc/\\\"solder\\\"\\n\\\\x\"}",
                   "1700000000.25");
@@ -410,6 +412,13 @@ static void test_sources_and_envoy(void **state)
     expect(n, "sources.0.lastSync", "2023-11-14T22:13:20.250Z");
     expect(n, "sources.1.up", "false");
     expect(n, "sources.1.problem", "gone");
+    assert_null(at(n, "sources.0.statuses"));
+    f->sources[1].writer = (struct sld_source_writer){.lock = SLD_STR("gloo/solder/leader"),
+                                                      .holder = SLD_STR("there (pid 7)")};
+    n = get_json(f, &a, "/v1/sources", 200);
+    expect(n, "sources.1.statuses.lock", "gloo/solder/leader");
+    expect(n, "sources.1.statuses.ours", "false");
+    expect(n, "sources.1.statuses.holder", "there (pid 7)");
     n = get_json(f, &a, "/v1/envoys", 200);
     expect_count(n, "envoys", 0);
     expect(n, "supervised.version", "1.40.0");

@@ -1,6 +1,8 @@
 // The lock among several Solders, against a Consul that fails (core/source/consul/lock.c).
 #include "source/consul_fake.h"
 
+#include <unistd.h>
+
 #include "source/consul/lock.h"
 
 #define KEY "gloo/solder/leader"
@@ -15,6 +17,8 @@ struct world {
     char problem[512];
     uint64_t ttl_ms;
     unsigned wanted; // of whatever a test waits for
+    const char *expected;
+    char holder[512], ours[256];
 };
 
 static void on_change(void *user, bool held)
@@ -150,6 +154,48 @@ static unsigned acquires(const struct world *w)
     for (const char *at = w->f.seen; (at = strstr(at, "acquire ")); at++)
         n++;
     return n;
+}
+
+static void holder_on_io(void *arg)
+{
+    struct world *w = arg;
+    snprintf(w->holder, sizeof(w->holder), "%.*s", SLD_FMT(consul_lock_holder(w->l)));
+}
+
+static bool has_holder(void *arg)
+{
+    struct world *w = arg;
+    holder_on_io(w);
+    return strcmp(w->holder, w->expected) == 0;
+}
+
+static void say_who(void *arg)
+{
+    struct world *w = arg;
+    struct fake_key *k = fake_put(&w->f, KEY, SLD_STR("{\"host\": \"there\", \"pid\": 7, \"more\": [1]}"));
+    snprintf(k->session, sizeof(k->session), "%s", "theirs");
+    k->index = ++w->f.index;
+    fake_wake(&w->f);
+}
+
+// Who has it is known to all who want it.
+static void the_holder_is_known(void **state)
+{
+    struct world *w = *state;
+    char host[200] = "";
+    (void)gethostname(host, sizeof(host) - 1);
+    io_do(&w->f.io, give_to_other, w);
+    begin(w);
+    w->expected = "somebody who does not say who";
+    fake_wait(&w->f, has_holder, w);
+    io_do(&w->f.io, say_who, w);
+    w->expected = "there (pid 7)";
+    fake_wait(&w->f, has_holder, w);
+    io_do(&w->f.io, take_from_other, w);
+    w->expected = w->ours;
+    snprintf(w->ours, sizeof(w->ours), "%s (pid %d)", host, (int)getpid());
+    fake_wait(&w->f, has_holder, w);
+    assert_true(w->held);
 }
 
 static void others_have_it_first(void **state)
@@ -361,6 +407,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(it_is_taken_and_kept),
         T(others_have_it_first),
+        T(the_holder_is_known),
         T(a_delay_is_waited_out),
         T(a_lost_session_is_made_anew),
         T(a_renewal_finds_no_session),
