@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 
 import pytest
 import yaml
@@ -449,11 +450,30 @@ def test_tls(make_site, make_consul, tls):
 
 
 def test_tls_that_is_not_trusted(make_site, make_consul):
-    """Without the authority nothing is read, and it says so."""
+    """Without the authority nothing is read, and it says so; unless Settings say, from one moment to the next, that it
+    need not be known, or a folder of authorities has it."""
     w = World(make_site(gateway_=False), make_consul(tls="server"))
-    where = f"consuls://localhost:{w.consul.port}/gloo"
-    w.site.start(configs=[where], wait=False, envoy=False)
+    where, settings = f"consuls://localhost:{w.consul.port}/gloo", w.site.dir / "settings.yaml"
+
+    def say(**consul):
+        settings.write_text(yaml.safe_dump({"consul": consul}))
+
+    w.consul.write(host("one", "first"))
+    settings.write_text("{}\n")
+    w.site.start("--settings", settings, configs=[where], wait=False)
     eventually(lambda: "certificate" in (w.source(where).get("problem") or "").lower())
+    say(insecureSkipVerify=True)
+    w.says("one", "first")
+    say()
+    eventually(lambda: "certificate" in (w.source(where).get("problem") or "").lower(), 60)
+    folder = w.site.dir / "authorities"
+    folder.mkdir()
+    name = subprocess.run(["openssl", "x509", "-noout", "-hash", "-in", w.consul.dir / "ca.pem"], check=True,
+                          stdout=subprocess.PIPE, text=True).stdout.strip()
+    (folder / f"{name}.0").write_bytes((w.consul.dir / "ca.pem").read_bytes())
+    say(caPath=str(folder))
+    w.consul.write(host("one", "second"))
+    w.says("one", "second")
 
 
 def test_unix_socket(make_site, make_consul):

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from consul import flat, key_of
-from harness import NS, cli, dump, eventually, free_port, gateway, route, says, to, upstream, vs
+from harness import NS, cli, doc, dump, eventually, free_port, gateway, route, says, to, upstream, vs
 
 LEADER = "gloo/solder/leader"
 SENTINEL = "gloo/solder/sentinel"
@@ -116,6 +116,10 @@ def test_beside_by_default(world):
     eventually(lambda: world.beside(host("b")) is None)
     assert world.beside(host("a"))["state"] == "Accepted"
     assert not site.api("/v1/sources")["sources"][0].get("problem")
+    # Settings have one as everybody else.
+    settings = doc("Settings", "default", {"refreshRate": "20s"})
+    world.consul.write(settings)
+    world.wait(world.beside, settings, "Accepted")
 
 
 def test_a_restart_writes_nothing(world):

@@ -1,8 +1,10 @@
 """Networks and a server at their worst between Solder and a real Vault: the last good certificate is served, and what
 was rotated meanwhile afterwards."""
 
+import calendar
 import json
 import ssl
+import time
 
 import pytest
 
@@ -76,6 +78,20 @@ class World:
     def poller(self):
         """Asks on new connections too, each with a handshake."""
         return Poller(self.tls_port, tls=ssl.create_default_context(cadata=self.authority.pem), sni=DOMAIN, host=DOMAIN)
+
+    def source(self):
+        return next(s for s in self.site.api("/v1/sources")["sources"] if s["type"] == "vault")
+
+    def stale_everywhere(self, since):
+        """Whoever asks hears the same time, which is not before SINCE: status, health, metric and log."""
+        s = eventually(lambda: (lambda s: s.get("staleSince") and s)(self.source()))
+        name, when = s["name"], s["staleSince"]
+        at = calendar.timegm(time.strptime(when[:19], "%Y-%m-%dT%H:%M:%S"))
+        assert since - 2 <= at <= time.time() + 2, f"{when} is not after {since}"
+        assert "the last good secrets stay" in s["problem"]
+        assert f"source {name} stale since {when[:19]}" in self.health()
+        assert abs(self.site.metric("solder_source_stale_since_timestamp_seconds", source=name) - at) < 2
+        assert [e for e in self.site.events("source_down") if e["source"] == name and e["since"][:19] == when[:19]]
 
     def health(self):
         return self.site.get("/healthz").text
@@ -163,13 +179,16 @@ def test_refused_and_sealed(world):
     for name, begin, end in (("refused", world.proxy.refuse, world.proxy.accept),
                              ("sealed", world.vault.seal, world.vault.unseal)):
         with world.poller() as p:
+            began = time.time()
             begin()
             eventually(lambda: "stale since" in world.health(), 60)
+            world.stale_everywhere(began)
             p.more(20)
             end()
             world.certificate(name)
             world.wait_served(name)
             eventually(lambda: "stale since" not in world.health(), 60)
+            assert world.site.metric("solder_source_stale_since_timestamp_seconds", source=world.source()["name"]) == 0
         p.assert_clean()
 
 

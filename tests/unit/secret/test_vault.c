@@ -650,6 +650,24 @@ static void test_settings_change(void **state)
     assert_true(has(last_asked(w, "GET /v1/other/data"), "token=tok2"));
 }
 
+// A shorter pause between two looks counts at once, not after the longer one.
+static void test_how_often_is_looked(void **state)
+{
+    struct world *w = *state;
+    w->refresh = "3600s";
+    mounted_secret(w);
+    holds(w, "secret", GLOO("a"), 1, HEADER("one"));
+    says(w, META("a"), 200, sld_arena_fmt(&w->a, "{\"data\":%s}", about(w, 1).p).p);
+    open_with(w, TOKEN);
+    want(w, "secrets/ns/a");
+    wants_told(w);
+    until(w, was_synced, NULL);
+    assert_int_equal(asked(w, META("a")), 0);
+    w->refresh = NULL;
+    w->store->ops->configure(w->store, settings(w, TOKEN));
+    until(w, was_asked, META("a"));
+}
+
 #define OTHER "other/" GLOO("a")
 
 static void asks_elsewhere(struct world *w, const char *prefix)
@@ -747,6 +765,7 @@ int main(void)
         T(test_a_standby_sends_on),
         T(test_a_redirect_elsewhere_is_refused),
         T(test_settings_change),
+        T(test_how_often_is_looked),
         T(test_the_former_place_counts_until_the_new_one_was_read),
         T(test_the_address_wins),
         T(test_sighup_reads_all_again),

@@ -149,6 +149,18 @@ static bool by_t2(struct world *w, const char *unused)
     return false;
 }
 
+// As many seconds as Settings say are asked for.
+static void test_a_renewal_asks_for_what_settings_say(void **state)
+{
+    struct world *w = *state;
+    says(w, "POST /v1/auth/aws/login", 200, lease(w, "t1", 1));
+    says(w, RENEW, 200, lease(w, "t1", 1));
+    open_with(w, "aws: {vaultRole: dev, accessKeyId: AKIAX, secretAccessKey: s3cret, leaseIncrement: 77}");
+    a_secret(w);
+    until(w, was_asked, RENEW);
+    assert_true(has(last_asked(w, RENEW), "{\"increment\":77}"));
+}
+
 static void test_a_lease_is_renewed_before_it_ends(void **state)
 {
     struct world *w = *state;
@@ -628,6 +640,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_each_method_logs_in),
         T(test_login_by_aws),
+        T(test_a_renewal_asks_for_what_settings_say),
         T(test_a_lease_is_renewed_before_it_ends),
         T(test_a_new_login_when_renewals_give_little),
         T(test_a_refused_renewal_leads_to_a_login),

@@ -38,6 +38,7 @@ struct world {
     struct sld_http_server *other; // or NULL
     struct sld_http_request *unanswered; // the last one without an answer, or NULL
     char base[64]; // "http://127.0.0.1:4711"
+    const char *refresh; // NULL: 100ms
     struct answer answers[ANSWERS_MAX];
     size_t answer_count;
     struct sld_str log[LOG_MAX]; // "GET /v1/... token=x ns=y body"
@@ -285,7 +286,7 @@ static inline const Gloo__Settings *settings_text(struct world *w, const char *v
     struct sld_err err = {0};
     struct sld_report r = {.arena = &w->a};
     struct sld_str text =
-        sld_arena_fmt(&w->a, "refreshRate: 100ms\nvaultSecretSource: {%s}\n", vault);
+        sld_arena_fmt(&w->a, "refreshRate: %s\nvaultSecretSource: {%s}\n", w->refresh ? w->refresh : "100ms", vault);
     assert_int_equal(sld_doc_read(&w->a, text, &sld_doc_limits_default, &docs, &n, NULL, &err),
                      SLD_OK);
     const Gloo__Settings *s =
