@@ -45,7 +45,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct sld_arena a = {0};
     struct sld_str text = {(const char *)data, size}, *names = NULL, value;
-    struct kv_item *items = NULL;
+    struct consul_item *items = NULL;
     size_t n = 0;
     if (kv_read_items(&a, text, &items, &n)) {
         names = SLD_ARENA_ARRAY(&a, struct sld_str, n);

@@ -69,7 +69,7 @@ static void value_take(struct kv *kv, struct kv_key *k, struct sld_str value)
     SLD_UNREF(b);
 }
 
-bool kv_key_take(struct kv_part *p, struct sld_str path, const struct kv_item *item)
+bool kv_key_take(struct kv_part *p, struct sld_str path, const struct consul_item *item)
 {
     struct kv *kv = p->kv;
     struct kv_key *k = kv_key_find(kv, path);

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "source/consul/client.h"
+#include "source/consul/item.h"
 #include "source/consul/status.h"
 #include "source/source.h"
 
@@ -25,14 +26,9 @@ enum {
 
 // ---- Answers (kv_read.c) ----
 
-struct kv_item {
-    struct sld_str key;   // with the root
-    uint64_t index;       // ModifyIndex
-    struct sld_str value; // base64; empty: none
-};
-// The items of an answer about keys, or of one about their names, in order; strings are slices of
-// BODY or in A. False: it is none, or it was cut.
-bool kv_read_items(struct sld_arena *a, struct sld_str body, struct kv_item **out, size_t *n);
+// The items of an answer about keys (their values in base64, for only those of new keys are decoded), or
+// of one about their names, in order; strings are slices of BODY or in A. False: it is none, or it was cut.
+bool kv_read_items(struct sld_arena *a, struct sld_str body, struct consul_item **out, size_t *n);
 bool kv_read_names(struct sld_arena *a, struct sld_str body, struct sld_str **out, size_t *n);
 
 // ---- Keys and parts ----
@@ -147,7 +143,7 @@ struct kv {
 
 struct kv_key *kv_key_find(const struct kv *kv, struct sld_str path);
 // Takes what an answer says of the key at PATH, of part P. False: the value is no base64.
-bool kv_key_take(struct kv_part *p, struct sld_str path, const struct kv_item *item);
+bool kv_key_take(struct kv_part *p, struct sld_str path, const struct consul_item *item);
 // K is not there any more, for sure.
 void kv_key_remove(struct kv_key *k);
 // The part of KEY below the root; absent when it is not below it, or nothing that can be named.

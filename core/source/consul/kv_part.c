@@ -232,7 +232,7 @@ void kv_parts_tidy(struct kv *kv)
 
 // ---- Answers ----
 
-static bool all_asked_for(const struct kv_part *p, const struct kv_item *items, size_t n)
+static bool all_asked_for(const struct kv_part *p, const struct consul_item *items, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         struct sld_str path = kv_path(p->kv, items[i].key);
@@ -243,7 +243,7 @@ static bool all_asked_for(const struct kv_part *p, const struct kv_item *items, 
 }
 
 // Whether the answer is of a time before the last one: a key is as it was, or is there again.
-static bool is_older(const struct kv_part *p, const struct kv_item *items, size_t n)
+static bool is_older(const struct kv_part *p, const struct consul_item *items, size_t n)
 {
     const struct kv *kv = p->kv;
     if (kv->trust != KV_SURE && kv->trust != KV_PLAIN)
@@ -258,7 +258,7 @@ static bool is_older(const struct kv_part *p, const struct kv_item *items, size_
 }
 
 // A server that starts has not read all of its log, for a moment; one that was restored stays so.
-static bool is_behind(struct kv_part *p, const struct kv_item *items, size_t n)
+static bool is_behind(struct kv_part *p, const struct consul_item *items, size_t n)
 {
     uint64_t now = sld_mono_ns();
     if (!is_older(p, items, n))
@@ -274,7 +274,7 @@ static const char *part_take(struct kv_part *p, const struct sld_consul_answer *
                              struct sld_arena *arena)
 {
     struct kv *kv = p->kv;
-    struct kv_item *items = NULL;
+    struct consul_item *items = NULL;
     size_t n = 0;
     bool ok = true;
     if (a->status == 200 && !kv_read_items(arena, a->body, &items, &n))

@@ -477,7 +477,7 @@ static void remove_proved(struct kv *kv)
 static bool sentinel_answer(const struct sld_consul_answer *a, struct kv_sentinel *now)
 {
     struct sld_arena arena = {0};
-    struct kv_item *items = NULL;
+    struct consul_item *items = NULL;
     size_t n = 0;
     struct sld_str text;
     *now = (struct kv_sentinel){0};

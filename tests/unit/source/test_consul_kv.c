@@ -61,7 +61,7 @@ static void items_are_read_or_refused(void **state)
     };
     for (size_t i = 0; i < SLD_ARRAY_LEN(rows); i++) {
         struct sld_arena a = {0};
-        struct kv_item *items;
+        struct consul_item *items;
         size_t n;
         bool ok = kv_read_items(&a, sld_str_c(rows[i].body), &items, &n);
         if (ok != (rows[i].n >= 0) || (ok && n != (size_t)rows[i].n))
