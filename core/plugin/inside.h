@@ -31,6 +31,8 @@ struct pl_host {
     struct sld_plugin_bundle *bundle; // own reference
     enum pl_phase phase;
     unsigned needs;           // bit per sld_need that the plugin has
+    const struct sld_str *files; // granted; the plugin's
+    size_t file_count;
     size_t used_bytes, peak_bytes;
     int64_t steps;            // left of this call
     uint64_t deadline_ns;

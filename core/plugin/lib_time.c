@@ -4,7 +4,7 @@
 
 enum { SLEEP_MAX_S = 86400 };
 
-uint64_t pl_check_ms(lua_State *L, int index, double max_s)
+bool pl_to_ms(lua_State *L, int index, double max_s, uint64_t *ms)
 {
     double s = -1;
     if (lua_type(L, index) == LUA_TNUMBER) {
@@ -15,11 +15,10 @@ uint64_t pl_check_ms(lua_State *L, int index, double max_s)
         if (sld_duration_parse(pl_str(L, index), &seconds, &nanos))
             s = (double)seconds + nanos / 1e9;
     }
-    if (!(s >= 0 && s <= max_s)) {
-        lua_pushfstring(L, "a time of 0 to %f seconds, as a number or like \"1.5s\"", (lua_Number)max_s);
-        luaL_argerror(L, index, lua_tostring(L, -1));
-    }
-    return (uint64_t)(s * 1000);
+    if (!(s >= 0 && s <= max_s))
+        return false;
+    *ms = (uint64_t)(s * 1000);
+    return true;
 }
 
 struct sleep {
@@ -45,7 +44,8 @@ static void over(void *arg)
 
 static int l_sleep(lua_State *L)
 {
-    uint64_t ms = pl_check_ms(L, 1, SLEEP_MAX_S);
+    uint64_t ms = 0;
+    luaL_argcheck(L, pl_to_ms(L, 1, SLEEP_MAX_S, &ms), 1, "a time up to a day, in seconds or like \"1.5s\"");
     struct pl_task *t = pl_may_wait(L, "solder.time.sleep");
     struct sleep *s = SLD_NEW(struct sleep);
     s->task = t;

@@ -296,6 +296,15 @@ const struct sld_plugin_info *sld_plugin_info(const struct sld_plugin *p)
     return &p->info;
 }
 
+void sld_plugin_grant_files(struct sld_plugin *p, const struct sld_str *paths, size_t n)
+{
+    struct sld_str *own = SLD_ARENA_ARRAY(&p->arena, struct sld_str, n);
+    for (size_t i = 0; i < n; i++)
+        own[i] = sld_arena_str(&p->arena, paths[i]);
+    p->host->files = own;
+    p->host->file_count = n;
+}
+
 void sld_plugin_stats(const struct sld_plugin *p, struct sld_plugin_stats *out)
 {
     memcpy(out->hooks, p->calls, sizeof(out->hooks));

@@ -159,6 +159,8 @@ struct sld_plugin;
 SLD_NODISCARD enum sld_rc sld_plugin_load(struct sld_plugin_bundle *b, const struct sld_plugin_limits *limits,
                                           struct sld_plugin **out, struct sld_err *err);
 const struct sld_plugin_info *sld_plugin_info(const struct sld_plugin *p);
+// P may use the files at these N paths (copied), and what is below those that end in '/'; none before.
+void sld_plugin_grant_files(struct sld_plugin *p, const struct sld_str *paths, size_t n);
 void sld_plugin_stats(const struct sld_plugin *p, struct sld_plugin_stats *out);
 // Checks configuration VALUE (NULL: nothing is set): by the schema, then by the plugin's own `check`.
 // Findings with paths below R's prefix.

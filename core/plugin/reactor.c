@@ -3,9 +3,12 @@
 
 #include "loop/loop.h"
 
+enum { HTTP_PER_HOST = 64 };
+
 struct real {
     struct sld_reactor reactor; // first
     struct sld_loop *loop;
+    struct sld_http_client *http; // NULL: nobody asked yet
 };
 
 static uint64_t mono_ms(void *user)
@@ -34,7 +37,44 @@ static void timer_end(void *user, void *t)
     sld_timer_destroy(t);
 }
 
-static const struct sld_reactor_ops ops = {.mono_ms = mono_ms, .wall_ms = wall_ms, .timer = timer, .timer_end = timer_end};
+struct http {
+    struct sld_http_pending *pending; // NULL: it is over
+    sld_http_done *done;
+    void *arg;
+};
+
+static void on_answer(const struct sld_http_answer *a, void *user)
+{
+    struct http *h = user;
+    h->pending = NULL;
+    h->done(a, h->arg);
+}
+
+static void *http(void *user, const struct sld_http_call *call, sld_http_done *done, void *arg)
+{
+    struct real *r = user;
+    struct http *h = SLD_NEW(struct http);
+    if (!r->http)
+        r->http = sld_http_client_create(r->loop, HTTP_PER_HOST);
+    *h = (struct http){.done = done, .arg = arg};
+    h->pending = sld_http_start(r->http, call, on_answer, h);
+    return h;
+}
+
+static void http_end(void *user, void *call)
+{
+    struct http *h = call;
+    (void)user;
+    sld_http_cancel(h->pending);
+    sld_xfree(h);
+}
+
+static const struct sld_reactor_ops ops = {.mono_ms = mono_ms,
+                                           .wall_ms = wall_ms,
+                                           .timer = timer,
+                                           .timer_end = timer_end,
+                                           .http = http,
+                                           .http_end = http_end};
 
 struct sld_reactor *sld_reactor_create(struct sld_loop *l)
 {
@@ -47,5 +87,8 @@ struct sld_reactor *sld_reactor_create(struct sld_loop *l)
 
 void sld_reactor_destroy(struct sld_reactor *r)
 {
+    if (!r)
+        return;
+    sld_http_client_destroy(((struct real *)r)->http);
     sld_xfree(r);
 }

@@ -1,9 +1,7 @@
 // plugin/reactor: what the calls of plugins may wait for, on one loop.
 #pragma once
 
-#include "plugin/plugin.h"
-
-struct sld_loop;
+#include "net/http.h"
 
 // What a reactor is made of: the loop, or a test's own time and world. What a method returns is let go by the matching one, once,
 // whether its callback came or not; no callback comes after that, nor before the method that starts it has returned.
@@ -13,6 +11,9 @@ struct sld_reactor_ops {
     // FN(ARG) once after DELAY_MS.
     void *(*timer)(void *user, uint64_t delay_ms, void (*fn)(void *arg), void *arg);
     void (*timer_end)(void *user, void *timer);
+    // Starts CALL, copied. The answer is borrowed during DONE.
+    void *(*http)(void *user, const struct sld_http_call *call, sld_http_done *done, void *arg);
+    void (*http_end)(void *user, void *http);
 };
 struct sld_reactor {
     const struct sld_reactor_ops *ops;

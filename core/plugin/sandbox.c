@@ -486,6 +486,8 @@ void pl_sandbox_open(lua_State *L)
     lua_pushvalue(L, -1);
     pl_freeze(L, 1);
     lua_setfield(L, -2, "solder.schema");
+    pl_open_http(L);
+    lua_setfield(L, -2, "solder.http");
     pl_open_time(L);
     lua_setfield(L, -2, "solder.time");
     lua_setfield(L, LUA_REGISTRYINDEX, "modules");

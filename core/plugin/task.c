@@ -331,6 +331,22 @@ void pl_task_cancel(struct pl_task *t)
     over(t, close_coroutine(t), SLD_OK, &err);
 }
 
+// ---- Files ----
+
+bool pl_file_granted(lua_State *L, struct sld_str path)
+{
+    const struct pl_host *h = pl_host_of(L);
+    if (!(h->needs & (1U << SLD_NEED_FILES)) || !sld_str_starts(path, SLD_STR("/")) || sld_str_find(path, SLD_STR("/../")) >= 0 ||
+        sld_str_ends(path, SLD_STR("/..")) || memchr(path.p, 0, path.n))
+        return false;
+    for (size_t i = 0; i < h->file_count; i++) {
+        bool below = sld_str_ends(h->files[i], SLD_STR("/")) && sld_str_starts(path, h->files[i]);
+        if (below || sld_str_eq(path, h->files[i]))
+            return true;
+    }
+    return false;
+}
+
 // ---- Waiting ----
 
 struct pl_task *pl_may_wait(lua_State *L, const char *what)

@@ -80,7 +80,9 @@ struct pl_module {
 // Pushes M as a read-only table. (phase.c)
 void pl_open_module(lua_State *L, const struct pl_module *m);
 
+void pl_open_http(lua_State *L); // lib_http.c
 void pl_open_time(lua_State *L); // lib_time.c
-// The time that the argument at INDEX means, in ms: a number of seconds, or a text such as "5s"; raises for what is none or is longer
-// than MAX_S.
-uint64_t pl_check_ms(lua_State *L, int index, double max_s);
+// Whether the value at INDEX is a time of at most MAX_S: a number of seconds, or a text such as "5s"; *MS: what it means.
+bool pl_to_ms(lua_State *L, int index, double max_s, uint64_t *ms);
+// Whether the operator grants the plugin the file at PATH.
+bool pl_file_granted(lua_State *L, struct sld_str path);

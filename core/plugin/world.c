@@ -16,6 +16,8 @@ struct pl_world {
     uint64_t now_ms;
     int64_t wall_ms; // when now_ms was 0
     struct sld_list events; // by time, then as they came
+    void (*on_http)(void *user, const struct sld_http_call *call, struct sld_http_answer *out);
+    void *http_user;
 };
 
 static uint64_t mono_ms(void *user)
@@ -49,7 +51,73 @@ static void timer_end(void *user, void *timer)
     sld_xfree(e);
 }
 
-static const struct sld_reactor_ops ops = {.mono_ms = mono_ms, .wall_ms = wall_ms, .timer = timer, .timer_end = timer_end};
+// ---- HTTP ----
+
+struct http {
+    struct pl_world *world;
+    void *event;
+    struct sld_arena arena;
+    struct sld_http_call call; // what of it a test can see
+    sld_http_done *done;
+    void *arg;
+};
+
+static void answer(void *arg)
+{
+    const struct http *h = arg;
+    struct sld_err err;
+    struct sld_http_answer a = {0};
+    if (h->world->on_http)
+        h->world->on_http(h->world->http_user, &h->call, &a);
+    if (!a.status && !a.err) {
+        sld_err_set(&err, SLD_IO, "%.*s: nobody answers there in this test", SLD_FMT(h->call.url));
+        a.err = &err;
+    }
+    h->done(&a, h->arg); // H may be gone
+}
+
+static void *http(void *user, const struct sld_http_call *call, sld_http_done *done, void *arg)
+{
+    struct http *h = SLD_NEW(struct http);
+    struct sld_arena *a = &h->arena;
+    struct sld_http_header *headers = SLD_ARENA_ARRAY(a, struct sld_http_header, call->header_count);
+    for (size_t i = 0; i < call->header_count; i++)
+        headers[i] = (struct sld_http_header){sld_arena_str(a, call->headers[i].name), sld_arena_str(a, call->headers[i].value)};
+    h->world = user;
+    h->call = *call;
+    h->call.method = sld_arena_str(a, call->method);
+    h->call.url = sld_arena_str(a, call->url);
+    h->call.body = call->body.p ? sld_arena_str(a, call->body) : SLD_STR_NONE;
+    h->call.headers = headers;
+    h->done = done;
+    h->arg = arg;
+    h->event = timer(user, 0, answer, h);
+    return h;
+}
+
+static void http_end(void *user, void *call)
+{
+    struct http *h = call;
+    timer_end(user, h->event);
+    sld_arena_fini(&h->arena);
+    sld_xfree(h);
+}
+
+void pl_world_on_http(struct pl_world *w, void (*fn)(void *user, const struct sld_http_call *call, struct sld_http_answer *out),
+                      void *user)
+{
+    w->on_http = fn;
+    w->http_user = user;
+}
+
+// ---- The world ----
+
+static const struct sld_reactor_ops ops = {.mono_ms = mono_ms,
+                                           .wall_ms = wall_ms,
+                                           .timer = timer,
+                                           .timer_end = timer_end,
+                                           .http = http,
+                                           .http_end = http_end};
 
 struct pl_world *pl_world_create(int64_t wall)
 {

@@ -14,4 +14,7 @@ bool pl_world_step(struct pl_world *w, uint64_t limit_ms);
 void pl_world_pass(struct pl_world *w, uint64_t ms);
 // Things that are to happen.
 size_t pl_world_pending(const struct pl_world *w);
+// Who answers requests: FN fills OUT, zeroed before, with what lives until it is called again. Without one each request fails.
+void pl_world_on_http(struct pl_world *w, void (*fn)(void *user, const struct sld_http_call *call, struct sld_http_answer *out),
+                      void *user);
 void pl_world_destroy(struct pl_world *w);

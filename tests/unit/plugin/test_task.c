@@ -211,10 +211,10 @@ static void errors_name_the_line_and_keep_the_stack(void **state)
     assert_non_null(strstr(stats.errors[0].trace, "plugin.lua:4: in function"));
     end(&b);
     fails("time.sleep(1) error({})", SLD_INVALID, "(the error is a table)");
-    fails("time.sleep('x')", SLD_INVALID, "plugin.lua:4: bad argument #1 to 'sleep' (a time of 0 to 86400.0 seconds");
-    fails("time.sleep(-1)", SLD_INVALID, "a time of 0 to");
-    fails("time.sleep(0/0)", SLD_INVALID, "a time of 0 to");
-    fails("time.sleep(86401)", SLD_INVALID, "a time of 0 to");
+    fails("time.sleep('x')", SLD_INVALID, "plugin.lua:4: bad argument #1 to 'sleep' (a time up to a day");
+    fails("time.sleep(-1)", SLD_INVALID, "a time up to a day");
+    fails("time.sleep(0/0)", SLD_INVALID, "a time up to a day");
+    fails("time.sleep(86401)", SLD_INVALID, "a time up to a day");
 }
 
 static void the_deadline_ends_it(void **state)
@@ -331,7 +331,7 @@ static void cancelled_calls_end_without_a_word(void **state)
     end(&b);
 }
 
-// Coroutines are used again: after the first round memory does not grow.
+// Also after an error: nothing is collected here, and memory hardly grows.
 static void coroutines_are_used_again(void **state)
 {
     struct bench b;
@@ -339,14 +339,16 @@ static void coroutines_are_used_again(void **state)
     size_t before = 0;
     (void)state;
     begin(&b, "", "if a then error('an error', 0) end");
+    lua_gc(b.plugin->host->L, LUA_GCSTOP);
     for (int i = 0; i < 2000; i++) {
         start(&b);
         assert_int_equal(b.rc, SLD_INVALID);
         sld_plugin_stats(b.plugin, &stats);
-        if (i == 1000)
-            before = stats.peak_bytes;
+        if (i == 0)
+            before = stats.used_bytes;
     }
-    assert_in_range(stats.peak_bytes, 1, before + 4096);
+    assert_in_range(stats.used_bytes, 1, before + 2000 * 200); // the error's words alone, not a coroutine each
+    lua_gc(b.plugin->host->L, LUA_GCRESTART);
     end(&b);
 }
 
