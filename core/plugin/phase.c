@@ -40,13 +40,18 @@ static void push_const(lua_State *L, const void *p)
     lua_pushlightuserdata(L, (void *)(uintptr_t)p);
 }
 
+void pl_push_binding(lua_State *L, const struct pl_module *m, const struct pl_binding *b)
+{
+    push_const(L, b);
+    push_const(L, m);
+    lua_pushcclosure(L, call_binding, 2);
+}
+
 void pl_open_module(lua_State *L, const struct pl_module *m)
 {
     lua_createtable(L, 0, (int)m->count);
     for (size_t i = 0; i < m->count; i++) {
-        push_const(L, &m->bindings[i]);
-        push_const(L, m);
-        lua_pushcclosure(L, call_binding, 2);
+        pl_push_binding(L, m, &m->bindings[i]);
         lua_setfield(L, -2, m->bindings[i].name);
     }
     lua_pushvalue(L, -1);

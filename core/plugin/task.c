@@ -51,6 +51,12 @@ struct sld_reactor *pl_task_reactor(const struct pl_task *t)
     return t->reactor;
 }
 
+void *pl_task_arg(lua_State *L, enum sld_hook hook)
+{
+    const struct pl_task *t = pl_host_of(L)->task;
+    return t && t->call.hook == hook ? t->call.arg : NULL;
+}
+
 static uint64_t now_ms(const struct pl_task *t)
 {
     return t->reactor->ops->mono_ms(t->reactor->user);
@@ -387,12 +393,17 @@ static int woken(lua_State *L, int status, lua_KContext context)
     return t->answer ? t->answer(L, t->answer_arg) : 0;
 }
 
-int pl_wait(lua_State *L, void (*stop)(void *waiting), void *waiting)
+int pl_wait_k(lua_State *L, void (*stop)(void *waiting), void *waiting, lua_KContext context, lua_KFunction k)
 {
     struct pl_task *t = pl_host_of(L)->task;
     t->stop = stop;
     t->waiting = waiting;
-    return lua_yieldk(L, 0, 0, woken);
+    return lua_yieldk(L, 0, context, k);
+}
+
+int pl_wait(lua_State *L, void (*stop)(void *waiting), void *waiting)
+{
+    return pl_wait_k(L, stop, waiting, 0, woken);
 }
 
 void pl_wake(struct pl_task *t, int (*answer)(lua_State *L, void *arg), void *arg)

@@ -49,9 +49,13 @@ struct pl_task *pl_may_wait(lua_State *L, const char *what);
 // The same for what asks others: counts it, and raises when the call asked more often than it may.
 struct pl_task *pl_may_ask(lua_State *L, const char *what);
 struct sld_reactor *pl_task_reactor(const struct pl_task *t);
+// The ARG of the call at work in L when it is one of HOOK, or NULL.
+void *pl_task_arg(lua_State *L, enum sld_hook hook);
 // Leaves the coroutine until pl_wake: the last thing a library function does. STOP(WAITING) is called instead when the call
 // ends before: it lets go of what was started.
 int pl_wait(lua_State *L, void (*stop)(void *waiting), void *waiting);
+// The same; the function goes on in K with CONTEXT.
+int pl_wait_k(lua_State *L, void (*stop)(void *waiting), void *waiting, lua_KContext context, lua_KFunction k);
 // Goes on with T, which waits: ANSWER(L, ARG) runs in it, pushes what the library function returns, and says how many; NULL: nothing.
 // ARG need not outlive this call; when it returns T may be gone.
 void pl_wake(struct pl_task *t, int (*answer)(lua_State *L, void *arg), void *arg);
@@ -77,6 +81,8 @@ struct pl_module {
     const struct pl_binding *bindings;
     size_t count;
 };
+// Pushes the function B of M. (phase.c)
+void pl_push_binding(lua_State *L, const struct pl_module *m, const struct pl_binding *b);
 // Pushes M as a read-only table. (phase.c)
 void pl_open_module(lua_State *L, const struct pl_module *m);
 

@@ -3,6 +3,8 @@
 
 #include "base/list.h"
 
+enum { START_MS = 1000 };
+
 struct event {
     struct sld_list link; // in no list when it has happened
     struct pl_world *world;
@@ -123,7 +125,8 @@ struct pl_world *pl_world_create(int64_t wall)
 {
     struct pl_world *w = SLD_NEW(struct pl_world);
     w->reactor = (struct sld_reactor){&ops, w};
-    w->wall_ms = wall;
+    w->now_ms = START_MS; // no clock of a running machine shows 0
+    w->wall_ms = wall - START_MS;
     sld_list_init(&w->events);
     return w;
 }

@@ -34,11 +34,19 @@ static void check_subsets(const Gloo__SubsetSpec *s, struct sld_report *r)
     }
 }
 
-static void check_static(const Gloo__StaticUpstream *s, struct sld_report *r)
+// Hosts may come and go where they are discovered.
+static void check_count(const Gloo__Upstream *u, struct sld_report *r)
 {
-    check_weights(s, r);
-    if (s->subset_spec)
-        check_subsets(s->subset_spec, r);
+    if (!u->static_->n_hosts && !sld_metadata_label(u->metadata, SLD_STR("discovered_by")).p)
+        error(r, SLD_FIELD_RANGE, "static.hosts", "needs at least 1 elements, has 0");
+}
+
+static void check_static(const Gloo__Upstream *u, struct sld_report *r)
+{
+    check_count(u, r);
+    check_weights(u->static_, r);
+    if (u->static_->subset_spec)
+        check_subsets(u->static_->subset_spec, r);
 }
 
 static void check_pipe(const Gloo__PipeUpstream *p, struct sld_report *r)
@@ -161,7 +169,7 @@ void tr_validate_upstream(const struct sld_translate *t, const Gloo__Upstream *u
                           struct sld_report *r)
 {
     if (u->upstream_type_case == GLOO__UPSTREAM__UPSTREAM_TYPE_STATIC)
-        check_static(u->static_, r);
+        check_static(u, r);
     if (u->upstream_type_case == GLOO__UPSTREAM__UPSTREAM_TYPE_PIPE)
         check_pipe(u->pipe, r);
     check_health(u, r);

@@ -160,7 +160,7 @@ static void it_waits_and_goes_on(void **state)
     assert_int_equal(b.done, 0);
     pl_world_pass(b.world, 1);
     assert_int_equal(b.done, 1);
-    assert_string_equal(b.result, "8 2.5 2.5 ");
+    assert_string_equal(b.result, "8 2.5 3.5 ");
     end(&b);
     gives("local ok, e = pcall(function() time.sleep('100ms') error('x', 0) end) return ok, e", "false x ");
     gives("local t = {} for i in (function() time.sleep(1) return #t < 3 and #t or nil end) do t[#t + 1] = i end return #t", "3 ");

@@ -1,0 +1,136 @@
+// The task of a plugin that finds upstreams: started, started again when it fails, and what its hook is given.
+#include "plugin/discover.h"
+
+#include "base/random.h"
+#include "plugin/publish.h"
+#include "plugin/value.h"
+
+enum {
+    PAUSE_MS = 1000, // after the first failure, doubled each time
+    PAUSE_MAX_MS = 60 * 1000,
+    WELL_MS = 60 * 1000, // a run this long makes former failures forgotten
+};
+
+struct sld_discover {
+    struct sld_plugin *plugin;
+    struct sld_reactor *reactor;
+    struct sld_arena arena; // of CONF
+    const Google__Protobuf__Value *conf;
+    struct sld_discover_events ev;
+    struct pl_published published;
+    struct pl_task *task;
+    void *pause; // a timer, after a failure
+    uint64_t began_ms;
+    unsigned failures;
+};
+
+static uint64_t now_ms(const struct sld_discover *d)
+{
+    return d->reactor->ops->mono_ms(d->reactor->user);
+}
+
+// ---- What the hook is given ----
+
+static int l_publish(lua_State *L)
+{
+    struct sld_discover *d = pl_task_arg(L, SLD_HOOK_DISCOVER);
+    if (!d)
+        pl_error(L, "publish: only the task discover publishes");
+    pl_publish(L, &d->published);
+    return 0;
+}
+
+// d.NAME is FIELD of MODULE, or all of it.
+static void set_from(lua_State *L, const char *name, const char *module, const char *field)
+{
+    lua_getfield(L, LUA_REGISTRYINDEX, "modules");
+    lua_getfield(L, -1, module);
+    if (field)
+        lua_getfield(L, -1, field);
+    lua_setfield(L, field ? -4 : -3, name);
+    lua_settop(L, lua_gettop(L) - (field ? 2 : 1));
+}
+
+static int push(lua_State *L)
+{
+    static const struct pl_binding bindings[] = {{"publish", l_publish, PL_IN_TASK, PL_NO_NEED}};
+    static const struct pl_module module = {"d", bindings, SLD_ARRAY_LEN(bindings)};
+    const struct sld_discover *d = lua_touserdata(L, 1);
+    pl_push_hook(L, SLD_HOOK_DISCOVER);
+    pl_push_conf(L, &d->plugin->conf, d->conf);
+    lua_createtable(L, 0, 4);
+    pl_push_binding(L, &module, &bindings[0]);
+    lua_setfield(L, -2, "publish");
+    set_from(L, "every", "solder.time", "every");
+    set_from(L, "http", "solder.http", "request");
+    set_from(L, "sleep", "solder.time", "sleep");
+    return 0;
+}
+
+// ---- Its life ----
+
+static void begin(void *arg);
+
+static void failed(struct sld_discover *d, struct sld_str why)
+{
+    if (now_ms(d) - d->began_ms >= WELL_MS)
+        d->failures = 0;
+    d->failures++;
+    d->published.any = false;
+    uint64_t pause = sld_backoff(d->failures, PAUSE_MS, PAUSE_MAX_MS);
+    d->pause = d->reactor->ops->timer(d->reactor->user, pause, begin, d);
+    SLD_LOG(SLD_WARN, "plugin", "discover_failed", SLD_KS("plugin", d->plugin->info.name), SLD_KI("retry_ms", (int64_t)pause),
+            SLD_KS("reason", why));
+    d->ev.on_problem(d->ev.user, why);
+}
+
+static void done(void *user, enum sld_rc rc, const struct sld_err *err)
+{
+    struct sld_discover *d = user;
+    d->task = NULL;
+    if (rc)
+        failed(d, sld_str_c(err->msg));
+    else if (!d->published.any)
+        failed(d, SLD_STR("discover returned, and has published nothing"));
+}
+
+static void begin(void *arg)
+{
+    struct sld_discover *d = arg;
+    struct sld_err err = {0};
+    struct pl_task_call call = {.hook = SLD_HOOK_DISCOVER, .phase = PL_TASK, .push = push, .arg = d, .done = done, .user = d};
+    if (d->pause)
+        d->reactor->ops->timer_end(d->reactor->user, d->pause);
+    d->pause = NULL;
+    d->began_ms = now_ms(d);
+    if (pl_task_start(d->plugin, d->reactor, &call, &d->task, &err))
+        failed(d, sld_str_c(err.msg));
+}
+
+struct sld_discover *sld_discover_start(struct sld_plugin *p, struct sld_reactor *r, const Google__Protobuf__Value *conf,
+                                        const struct sld_discover_events *ev)
+{
+    struct sld_discover *d = SLD_NEW(struct sld_discover);
+    d->plugin = sld_obj_ref(p);
+    d->reactor = r;
+    if (conf)
+        d->conf = (const Google__Protobuf__Value *)sld_msg_copy(&d->arena, &conf->base);
+    d->ev = *ev;
+    d->published.plugin = p->info.name;
+    d->published.ev = &d->ev;
+    begin(d);
+    return d;
+}
+
+void sld_discover_stop(struct sld_discover *d)
+{
+    if (!d)
+        return;
+    pl_task_cancel(d->task);
+    if (d->pause)
+        d->reactor->ops->timer_end(d->reactor->user, d->pause);
+    pl_published_fini(&d->published);
+    sld_arena_fini(&d->arena);
+    SLD_UNREF(d->plugin);
+    sld_xfree(d);
+}
