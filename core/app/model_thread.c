@@ -8,6 +8,7 @@
 
 #include "app/builtin.h"
 #include "app/model_place.h"
+#include "plugin/discover.h"
 #include "plugin/shape.h"
 #include "app/publish.h"
 #include "app/settings.h"
@@ -76,6 +77,7 @@ struct sld_model_thread {
     struct sld_intake *intake;
     struct sld_translate *translate;
     struct sld_plugin_set *plugins;
+    struct sld_discover_plans *plans; // as told last
     struct sld_object *settings_file; // --settings
     struct sld_object *settings;      // the resource in use
     struct sld_arena_obj *in_force;   // both merged: Gloo__Settings
@@ -86,7 +88,7 @@ struct sld_model_thread {
     struct sld_map held;     // keys of objects whose place has a problem -> the look that saw it
     struct sld_map problems; // told of -> the look that saw it
     uintptr_t looks;
-    bool ready, serve_restored, settings_dirty, any_restored, problems_dirty;
+    bool ready, serve_restored, settings_dirty, any_restored, problems_dirty, plans_due;
     bool was_all;      // every source had been read, once
     bool was_complete; // the same of those that tell by themselves
     bool answer_due;   // somebody waits for news, whether there are any
@@ -220,6 +222,7 @@ static void news_free(struct news *n)
         struct sld_status *s = n->n.statuses[i].status;
         SLD_UNREF(s);
     }
+    SLD_UNREF(n->n.plans);
     sld_arena_fini(&n->n.arena);
     sld_xfree(n);
 }
@@ -429,7 +432,7 @@ static void copy_views(struct sld_model_news *n, const struct sld_translate_resu
 static bool all_read(const struct sld_model_thread *m, bool eager)
 {
     size_t at = 0;
-    if (m->taken != m->version || sld_map_count(&m->sources) == 0)
+    if (m->taken != m->version || sld_map_count(&m->sources) == 0 || (!eager && !sld_discover_plans_told(m->plans, &m->sources)))
         return false;
     for (struct sld_map_slot *s; (s = sld_map_next(&m->sources, &at));) {
         const struct known *k = s->value;
@@ -461,11 +464,12 @@ static void on_idle(void *user)
             apply_settings(m);
         due = sld_intake_tick(m->intake, now);
     } while (m->settings_dirty); // what was due may have been the end of the Settings document
+    sld_plugin_set_settle(m->plugins);
+    m->plans_due |= sld_discover_plans_renew(&m->plans, m->plugins);
     bool was_ready = m->ready, complete = all_read(m, true), all = all_read(m, false);
     m->was_all |= all;
     m->ready = m->ready || all || (m->serve_restored && m->any_restored);
     bool hold = !m->ready && !complete && now < m->held_ns;
-    sld_plugin_set_settle(m->plugins);
     uint64_t rest = sld_plugin_set_watch(m->plugins, now);
     arm(m, now, rest && (!due || rest < due) ? rest : due, hold ? m->held_ns : 0);
     if (hold)
@@ -480,7 +484,7 @@ static void on_idle(void *user)
     uint64_t since = m->since_ns;
     m->since_ns = 0;
     if (!pending && !problems && was_ready == m->ready && !m->second_look && !first &&
-        !m->answer_due && !model_places_pending(&m->places))
+        !m->answer_due && !m->plans_due && !model_places_pending(&m->places))
         return;
     m->answer_due = false;
     struct sld_translate_result r = {0};
@@ -501,7 +505,9 @@ static void on_idle(void *user)
                                    .restored = !m->was_all,
                                    .complete = complete,
                                    .handled = m->handled,
+                                   .plans = m->plans_due ? sld_obj_ref(m->plans) : NULL,
                                    .second_look = m->second_look};
+    m->plans_due = false;
     fill_settings(m, &n->n);
     copy_views(&n->n, &r);
     copy_wants(&n->n, &r);
@@ -944,6 +950,7 @@ void sld_model_thread_stop(struct sld_model_thread *m)
     sld_intake_destroy(m->intake);
     sld_translate_destroy(m->translate);
     sld_plugin_set_destroy(m->plugins);
+    SLD_UNREF(m->plans);
     SLD_UNREF(m->settings);
     SLD_UNREF(m->settings_file);
     SLD_UNREF(m->in_force);

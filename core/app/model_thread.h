@@ -9,6 +9,7 @@
 #include "xds/xds.h"
 
 struct sld_model_thread;
+struct sld_discover_plans;
 struct sld_plugin_set;
 
 // What the source keeps that the document of object ID lies in (unit PATH) is to know: its status
@@ -44,6 +45,7 @@ struct sld_model_news {
     size_t want_count;
     bool complete;          // every source that tells by itself had been read: nothing it refers to
                             // is missing for want of a source
+    struct sld_discover_plans *plans; // when they changed: a reference of its own; else NULL
     uint64_t handled;       // letters that this follows from: the first so many of those sent
     struct sld_arena arena; // freed when the callback returns
 };

@@ -14,6 +14,7 @@ const char *sld_source_role_name(enum sld_source_role r)
         [SLD_ROLE_ARTIFACTS] = "artifacts",
         [SLD_ROLE_SECRETS] = "secrets",
         [SLD_ROLE_SERVICES] = "services",
+        [SLD_ROLE_FOUND] = "upstreams",
     };
     return names[r];
 }

@@ -11,6 +11,7 @@ enum sld_source_role {
     SLD_ROLE_ARTIFACTS, // Artifacts alone
     SLD_ROLE_SECRETS,   // Secrets alone; a secret store
     SLD_ROLE_SERVICES,  // no documents: services and their instances
+    SLD_ROLE_FOUND,     // Upstreams that a plugin finds
 };
 // "configuration", ...
 const char *sld_source_role_name(enum sld_source_role r);

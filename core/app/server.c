@@ -79,6 +79,7 @@ static void on_news(void *user, struct sld_model_news *n)
     }
     server_sources_status(s, n);
     server_sources_want(s, n);
+    server_found_news(s, n);
     if (n->second_look)
         server_sources_reread(s, n->second_look[0] ? sld_str_c(n->second_look) : SLD_STR_NONE);
 }
@@ -416,6 +417,7 @@ static enum sld_rc start(struct server *s, struct sld_err *err)
     if (rc)
         return rc;
     restore_settings(s);
+    server_found_restore(s);
     s->xds = sld_xds_create(&xo, &ev);
     rc = server_listen_xds(s, err);
     if (!rc)
@@ -457,6 +459,7 @@ static void on_xds_stopped(void *user)
 
 static void stop(struct server *s)
 {
+    server_found_stop(s);
     server_sources_close(s);
     sld_fswatch_destroy(s->plugins);
     sld_admin_destroy(s->admin);

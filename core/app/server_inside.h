@@ -71,6 +71,9 @@ struct server {
     bool complete;            // what is wanted is known: sources that tell by themselves were read once
     struct sld_signal *term, *intr, *hup;
     struct sld_fswatch *plugins; // of --plugins, or NULL
+    struct sld_found_thread *found;   // where plugins discover; NULL: none did so far
+    struct sld_discover_plans *plans; // own reference: which do
+    bool found_settled;               // all documents that may declare plugins were read
     struct sld_timer *restore_wait, *state_look;
     char state_problem[256]; // as told last; "" = none
     char unread[512];        // why nothing is served yet
@@ -117,6 +120,10 @@ void server_sources_retry(struct server *s);
 void server_sources_reread(struct server *s, struct sld_str name);
 void server_sources_close(struct server *s);
 void server_sources_fini(struct server *s);
+// Adds the source NAME ("plugin:<name>") of what a plugin finds; RUNNING: opens it too.
+void server_source_add_found(struct server *s, struct sld_str name, bool running);
+// Closes C; what it told goes.
+void server_source_drop(struct source *c);
 // The source of that name, or NULL.
 struct source *server_source_find(struct server *s, struct sld_str name);
 
@@ -137,6 +144,14 @@ void server_sources_status(struct server *s, const struct sld_model_news *n);
 void server_sources_answered(struct server *s);
 // Tells sources what is wanted by N.
 void server_sources_want(struct server *s, const struct sld_model_news *n);
+
+// ---- Plugins that discover ---- (server_found.c)
+
+// Adds the sources of those whose findings the last run kept; not opened.
+void server_found_restore(struct server *s);
+// Runs what N plans.
+void server_found_news(struct server *s, const struct sld_model_news *n);
+void server_found_stop(struct server *s);
 
 // What admin asks of the server. (server_admin.c)
 struct sld_admin_host server_admin_host(struct server *s);

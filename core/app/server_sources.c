@@ -3,6 +3,7 @@
 #include "app/server_inside.h"
 
 #include "app/settings.h"
+#include "plugin/discover.h"
 
 // Places in the order of sources, which decides whose word counts where two hold the same object:
 // configuration before stores of secrets, flags before settings.
@@ -10,6 +11,7 @@ enum {
     ORDER_CONFIG_FLAGS = 0,
     ORDER_CONFIG_NAMED = 100,
     ORDER_ARTIFACTS_NAMED = 200,
+    ORDER_FOUND = 250, // what somebody wrote counts more than what was found
     ORDER_SECRETS_FLAGS = 300,
     ORDER_SECRETS_NAMED = 400,
     ORDER_SERVICES = 500, // they have no documents
@@ -27,7 +29,9 @@ static struct source *source_add(struct server *s, struct sld_str name, struct s
     c->role = role;
     c->order = order;
     c->up = true;
-    if (role != SLD_ROLE_SERVICES)
+    if (role == SLD_ROLE_FOUND)
+        c->ops = &sld_plugin_source_ops;
+    else if (role != SLD_ROLE_SERVICES)
         c->ops = role == SLD_ROLE_SECRETS ? sld_builtin_secret_store(address)
                                           : sld_builtin_source(address);
     sld_list_push(&s->sources, &c->link);
@@ -73,12 +77,13 @@ static void source_tell(struct source *c)
         [SLD_ROLE_ARTIFACTS] = SLD_KIND_ARTIFACT,
         [SLD_ROLE_SECRETS] = SLD_KIND_SECRET,
         [SLD_ROLE_SERVICES] = SLD_KIND_COUNT,
+        [SLD_ROLE_FOUND] = SLD_KIND_UPSTREAM,
     };
     struct sld_model_source about = {.order = c->order,
                                      .only = only[c->role],
                                      .keeps_status = c->ops && c->ops->status,
                                      .keyed = c->ops && c->ops->keyed,
-                                     .on_demand = c->discovery_ops || (c->ops && c->ops->want),
+                                     .on_demand = c->discovery_ops || (c->ops && c->ops->want) || c->role == SLD_ROLE_FOUND,
                                      .registry = c->discovery_ops ? c->discovery_ops->name : NULL};
     sld_model_thread_source(c->s->model, sld_str_c(c->name), &about);
 }
@@ -279,6 +284,20 @@ static bool still_named(struct server *s, const struct source *c,
     return false;
 }
 
+void server_source_drop(struct source *c)
+{
+    struct server *s = c->s;
+    SLD_LOG(SLD_INFO, "app", "source_dropped", SLD_KC("source", c->name));
+    source_close(c, false);
+    if (c->discovery_ops)
+        server_source_take_back(c);
+    bool on_demand = c->ops && c->ops->want;
+    sld_model_thread_source_gone(s->model, sld_str_c(c->name));
+    source_free(c);
+    if (on_demand)
+        server_sources_answered(s);
+}
+
 static void drop_unnamed(struct server *s, const struct sld_named_source *named, size_t n)
 {
     SLD_LIST_EACH (it, &s->sources) {
@@ -287,15 +306,7 @@ static void drop_unnamed(struct server *s, const struct sld_named_source *named,
                                       : still_named(s, c, named, n);
         if (!c->named || stays)
             continue;
-        SLD_LOG(SLD_INFO, "app", "source_dropped", SLD_KC("source", c->name));
-        source_close(c, false);
-        if (c->discovery_ops)
-            server_source_take_back(c);
-        bool on_demand = c->ops && c->ops->want;
-        sld_model_thread_source_gone(s->model, sld_str_c(c->name));
-        source_free(c);
-        if (on_demand)
-            server_sources_answered(s);
+        server_source_drop(c);
     }
 }
 
@@ -319,6 +330,15 @@ static void add_discoveries(struct server *s, bool running)
         }
         sld_arena_fini(&a);
     }
+}
+
+void server_source_add_found(struct server *s, struct sld_str name, bool running)
+{
+    struct source *c = source_add(s, name, name, SLD_ROLE_FOUND, ORDER_FOUND);
+    if (!running)
+        return;
+    source_tell(c);
+    source_try(c);
 }
 
 void server_sources_name(struct server *s)

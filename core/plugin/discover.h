@@ -33,7 +33,8 @@ void sld_discover_stop(struct sld_discover *d);
 
 // ---- What was found, as a source ---- [io]
 
-// A source of what one plugin publishes, whoever runs its task: address "plugin:<name>". It is fed by the functions below.
+// A source of what one plugin publishes, whoever runs its task. It is fed by the functions below.
+#define SLD_FOUND_PREFIX "plugin:" // and the plugin's name: its address
 extern const struct sld_source_ops sld_plugin_source_ops;
 
 // How long its first reading may be waited for, before it counts as one that cannot be read.
@@ -45,3 +46,53 @@ void sld_found_put(struct sld_source *s, struct sld_str name, struct sld_blob *b
 void sld_found_gone(struct sld_source *s, struct sld_str name);
 void sld_found_synced(struct sld_source *s);
 void sld_found_problem(struct sld_source *s, struct sld_str message);
+
+// ---- All tasks of a process ----
+
+// What it takes to run the task of one plugin. Immutable. [any]
+struct sld_discover_plan {
+    struct sld_obj obj; // hash of all below
+    struct sld_arena arena;
+    struct sld_str name; // of the plugin
+    struct sld_plugin_bundle *bundle; // own reference
+    struct sld_plugin_limits limits;
+    struct sld_str conf; // an encoded google.protobuf.Value; empty: nothing is set
+    struct sld_str *files; // that it may use
+    size_t file_count;
+};
+// What a plan is made of is copied, but the bundle, of which a reference is taken.
+struct sld_discover_plan *sld_discover_plan_create(struct sld_plugin_bundle *b, const struct sld_plugin_limits *limits,
+                                                   struct sld_str conf, const struct sld_str *files, size_t n);
+
+// The plans of all plugins that have the hook, by name; references. Immutable. [any]
+struct sld_discover_plans {
+    struct sld_obj obj;
+    struct sld_discover_plan **items;
+    size_t count;
+};
+struct sld_plugin_set;
+// Replaces *P (NULL at first) by what S has now; false: that is the same, and *P stays. [thread of S]
+bool sld_discover_plans_renew(struct sld_discover_plans **p, const struct sld_plugin_set *s);
+
+// Whether SOURCES, by name, has one for each plan of P. [any]
+bool sld_discover_plans_told(const struct sld_discover_plans *p, const struct sld_map *sources);
+
+// What tasks tell, with the plugin's name in front; as sld_discover_events. on_begin: another task speaks for it from now on.
+struct sld_finders_events {
+    void (*on_begin)(void *user, struct sld_str plugin);
+    void (*on_put)(void *user, struct sld_str plugin, struct sld_str name, struct sld_blob *bytes);
+    void (*on_gone)(void *user, struct sld_str plugin, struct sld_str name);
+    void (*on_synced)(void *user, struct sld_str plugin);
+    void (*on_problem)(void *user, struct sld_str plugin, struct sld_str message);
+    void *user;
+};
+struct sld_finders;
+// Runs tasks on R, which outlives it, with plugins of its own. [thread of R]
+struct sld_finders *sld_finders_create(struct sld_reactor *r, const struct sld_finders_events *ev);
+// Runs what P (borrowed; a reference is taken) says, instead of what ran for its plugin before. When that does not load the former goes
+// on, and a problem is told.
+void sld_finders_set(struct sld_finders *f, struct sld_discover_plan *p);
+// Ends the task of PLUGIN, if there is one.
+void sld_finders_remove(struct sld_finders *f, struct sld_str plugin);
+// NULL is fine.
+void sld_finders_destroy(struct sld_finders *f);

@@ -75,7 +75,7 @@ static void close(struct sld_source *s)
 
 static bool matches(struct sld_str address)
 {
-    return sld_str_starts(address, SLD_STR("plugin:"));
+    return sld_str_starts(address, SLD_STR(SLD_FOUND_PREFIX));
 }
 
 const struct sld_source_ops sld_plugin_source_ops = {

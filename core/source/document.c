@@ -124,7 +124,7 @@ static void document_add(const struct sld_node *node, long index, void *arg)
         .path = sld_str_c(e->unit->path),
         .default_ns = sld_str_c(e->unit->origin->in->default_ns),
         .keyed = e->unit->origin->keyed,
-        .adopt_discovered = e->unit->origin->in->adopt,
+        .adopt_discovered = e->unit->origin->in->adopt || e->unit->origin->only == SLD_KIND_UPSTREAM, // our own
     };
     struct said s = {.node = node, .text = e->doc->text, .line = e->doc->line, .item = index};
     enum sld_code code = SLD_DOC_IDENTITY;

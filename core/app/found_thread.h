@@ -1,0 +1,15 @@
+// The thread in which plugins discover, with states of their own: whatever they do there, neither io nor the model thread waits.
+#pragma once
+
+#include "loop/loop.h"
+#include "plugin/discover.h"
+
+struct sld_found_thread;
+
+// Starts the thread. Events come on IO's, in order; EV is copied. [io]
+struct sld_found_thread *sld_found_thread_create(struct sld_loop *io, const struct sld_finders_events *ev);
+// As sld_finders_set and sld_finders_remove. [io]
+void sld_found_thread_set(struct sld_found_thread *t, struct sld_discover_plan *p);
+void sld_found_thread_remove(struct sld_found_thread *t, struct sld_str plugin);
+// Ends it; no events after this. NULL is fine. [io]
+void sld_found_thread_destroy(struct sld_found_thread *t);
