@@ -38,6 +38,7 @@ struct sld_dns {
     enum server_state server;
     char host[SERVER_MAX_BYTES + 1];
     unsigned port;
+    char shown[SERVER_MAX_BYTES + 40]; // "the DNS server host:port"
     struct sld_list lookups;
     bool ended;
 };
@@ -50,8 +51,11 @@ struct sld_dns_lookup {
     void *user;
     struct sld_arena arena;
     const char *name;
+    enum sld_dns_type type;
     struct sld_str *addresses;
     size_t count;
+    struct sld_dns_record *records;
+    size_t record_count;
     struct sld_err err;
     bool asked, answered;
 };
@@ -177,13 +181,25 @@ static void keep_addresses(struct sld_dns_lookup *l, const struct ares_addrinfo 
 static void failed(struct sld_dns_lookup *l, int status)
 {
     bool absent = status == ARES_ENOTFOUND || status == ARES_ENODATA || status == ARES_SUCCESS;
+    static const char *const what[] = {"address", "A record", "AAAA record", "SRV record", "TXT record"};
     const struct sld_dns *d = l->dns;
     if (absent)
-        sld_err_set(&l->err, SLD_NOT_FOUND, "the DNS server %s:%u knows no address of %s", d->host,
-                    d->port, l->name);
+        sld_err_set(&l->err, SLD_NOT_FOUND, "%s knows no %s of %s", d->shown, what[l->type], l->name);
     else
-        sld_err_set(&l->err, SLD_IO, "the DNS server %s:%u cannot be asked for %s: %s", d->host,
-                    d->port, l->name, ares_strerror(status));
+        sld_err_set(&l->err, SLD_IO, "%s cannot be asked for %s: %s", d->shown, l->name, ares_strerror(status));
+}
+
+// It may be told now, or is nobody's business any more.
+static void answered(struct sld_dns_lookup *l, int status)
+{
+    if (!l->done || l->dns->ended) {
+        forget(l);
+        return;
+    }
+    if (!l->count && !l->record_count)
+        failed(l, status);
+    l->answered = true;
+    sld_timer_start(l->soon, 0);
 }
 
 // May come while the question is put; it is told in the next turn of the loop.
@@ -195,28 +211,83 @@ static void on_answer(void *user, int status, int timeouts, struct ares_addrinfo
         keep_addresses(l, info);
     if (info)
         ares_freeaddrinfo(info);
-    if (!l->done || l->dns->ended) {
-        forget(l);
+    answered(l, status);
+}
+
+// ---- Records ----
+
+static int by_rank(const void *a, const void *b)
+{
+    const struct sld_dns_record *x = a, *y = b;
+    int c = (x->priority > y->priority) - (x->priority < y->priority);
+    if (!c)
+        c = (x->weight < y->weight) - (x->weight > y->weight);
+    if (!c)
+        c = sld_str_cmp(x->text, y->text);
+    return c ? c : (x->port > y->port) - (x->port < y->port);
+}
+
+static void keep_services(struct sld_dns_lookup *l, const unsigned char *bytes, int n)
+{
+    struct ares_srv_reply *list = NULL;
+    if (ares_parse_srv_reply(bytes, n, &list) != ARES_SUCCESS)
         return;
+    for (const struct ares_srv_reply *r = list; r && l->record_count < SLD_DNS_ADDRESSES_MAX; r = r->next) {
+        struct sld_dns_record rec = {sld_arena_str(&l->arena, sld_str_c(r->host)), r->priority, r->weight, r->port};
+        SLD_PUSH(&l->arena, l->records, l->record_count, rec);
     }
-    if (!l->count)
-        failed(l, status);
-    l->answered = true;
-    sld_timer_start(l->soon, 0);
+    ares_free_data(list);
+}
+
+// A text comes in pieces of at most 255 bytes.
+static void keep_texts(struct sld_dns_lookup *l, const unsigned char *bytes, int n)
+{
+    struct ares_txt_ext *list = NULL;
+    if (ares_parse_txt_reply_ext(bytes, n, &list) != ARES_SUCCESS)
+        return;
+    for (const struct ares_txt_ext *r = list; r && l->record_count <= SLD_DNS_ADDRESSES_MAX; r = r->next) {
+        struct sld_str piece = sld_str_n((const char *)r->txt, r->length);
+        if (r->record_start || !l->record_count) {
+            struct sld_dns_record rec = {.text = sld_arena_str(&l->arena, piece)};
+            SLD_PUSH(&l->arena, l->records, l->record_count, rec);
+        } else {
+            struct sld_str *text = &l->records[l->record_count - 1].text;
+            *text = SLD_ARENA_JOIN(&l->arena, *text, piece);
+        }
+    }
+    ares_free_data(list);
+}
+
+static void on_records(void *user, int status, int timeouts, unsigned char *bytes, int n)
+{
+    struct sld_dns_lookup *l = user;
+    (void)timeouts;
+    if (status == ARES_SUCCESS && l->type == SLD_DNS_SRV)
+        keep_services(l, bytes, n);
+    else if (status == ARES_SUCCESS)
+        keep_texts(l, bytes, n);
+    if (l->record_count)
+        qsort(l->records, l->record_count, sizeof(*l->records), by_rank);
+    answered(l, status);
 }
 
 static void ask(struct sld_dns_lookup *l)
 {
-    struct ares_addrinfo_hints hints = {
-        .ai_flags = ARES_AI_NOSORT, .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+    enum { CLASS_IN = 1, TYPE_TXT = 16, TYPE_SRV = 33 };
+    struct ares_addrinfo_hints hints = {.ai_flags = ARES_AI_NOSORT, .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
     l->asked = true;
-    ares_getaddrinfo(l->dns->own.ares, l->name, NULL, &hints, on_answer, l);
+    if (l->type == SLD_DNS_A || l->type == SLD_DNS_AAAA)
+        hints.ai_family = l->type == SLD_DNS_A ? AF_INET : AF_INET6;
+    if (l->type == SLD_DNS_SRV || l->type == SLD_DNS_TXT)
+        ares_query(l->dns->own.ares, l->name, CLASS_IN, l->type == SLD_DNS_SRV ? TYPE_SRV : TYPE_TXT, on_records, l);
+    else
+        ares_getaddrinfo(l->dns->own.ares, l->name, NULL, &hints, on_answer, l);
     wake(&l->dns->own);
 }
 
 static void tell(struct sld_dns_lookup *l)
 {
-    struct sld_dns_answer a = {l->err.rc ? &l->err : NULL, l->addresses, l->count};
+    struct sld_dns_answer a = {l->err.rc ? &l->err : NULL, l->addresses, l->count, l->records, l->record_count};
     sld_dns_done *done = l->done;
     if (done)
         done(l->user, &a);
@@ -283,11 +354,16 @@ static void on_soon(void *user)
         seek_server(l->dns);
 }
 
-struct sld_dns_lookup *sld_dns_lookup(struct sld_dns *d, struct sld_str name, sld_dns_done *done,
-                                      void *user)
+struct sld_dns_lookup *sld_dns_lookup(struct sld_dns *d, struct sld_str name, sld_dns_done *done, void *user)
+{
+    return sld_dns_ask(d, SLD_DNS_ADDRESSES, name, done, user);
+}
+
+struct sld_dns_lookup *sld_dns_ask(struct sld_dns *d, enum sld_dns_type type, struct sld_str name, sld_dns_done *done, void *user)
 {
     sld_loop_assert_owner(d->loop);
     struct sld_dns_lookup *l = SLD_NEW(struct sld_dns_lookup);
+    l->type = type;
     l->dns = d;
     l->done = done;
     l->user = user;
@@ -329,7 +405,34 @@ static bool server_parse(struct sld_dns *d, struct sld_str s)
         return false;
     snprintf(d->host, sizeof(d->host), "%.*s", SLD_FMT(host));
     d->port = (unsigned)n;
+    snprintf(d->shown, sizeof(d->shown), "the DNS server %s:%u", d->host, d->port);
     return true;
+}
+
+static struct sld_dns *new_dns(struct sld_loop *io)
+{
+    struct sld_dns *d = SLD_NEW(struct sld_dns);
+    d->loop = io;
+    sld_list_init(&d->lookups);
+    sld_list_init(&d->own.sockets);
+    sld_list_init(&d->system.sockets);
+    return d;
+}
+
+enum sld_rc sld_dns_create_system(struct sld_loop *io, struct sld_dns **out, struct sld_err *err)
+{
+    sld_loop_assert_owner(io);
+    char by_file_and_dns[] = "fb";
+    if (ares_library_init(ARES_LIB_INIT_ALL) != ARES_SUCCESS)
+        return sld_err_set(err, SLD_IO, "the resolver cannot be set up");
+    struct sld_dns *d = new_dns(io);
+    snprintf(d->shown, sizeof(d->shown), "the system's resolver");
+    enum sld_rc rc = channel_init(d, &d->own, 0, by_file_and_dns, err);
+    if (rc)
+        sld_dns_destroy(d);
+    else
+        *out = d;
+    return rc;
 }
 
 enum sld_rc sld_dns_create(struct sld_loop *io, struct sld_str server, struct sld_dns **out,
@@ -338,11 +441,7 @@ enum sld_rc sld_dns_create(struct sld_loop *io, struct sld_str server, struct sl
     sld_loop_assert_owner(io);
     char by_dns[] = "b", by_file_and_dns[] = "fb";
     unsigned char bin[sizeof(struct in6_addr)];
-    struct sld_dns *d = SLD_NEW(struct sld_dns);
-    d->loop = io;
-    sld_list_init(&d->lookups);
-    sld_list_init(&d->own.sockets);
-    sld_list_init(&d->system.sockets);
+    struct sld_dns *d = new_dns(io);
     enum sld_rc rc = SLD_OK;
     if (!server_parse(d, server))
         rc = sld_err_set(err, SLD_INVALID, "\"%.*s\" is not HOST:PORT", SLD_FMT(server));

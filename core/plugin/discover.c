@@ -61,7 +61,9 @@ static int push(lua_State *L)
     lua_createtable(L, 0, 4);
     pl_push_binding(L, &module, &bindings[0]);
     lua_setfield(L, -2, "publish");
+    set_from(L, "dns", "solder.dns", "lookup");
     set_from(L, "every", "solder.time", "every");
+    set_from(L, "file", "solder.file", NULL);
     set_from(L, "http", "solder.http", "request");
     set_from(L, "sleep", "solder.time", "sleep");
     return 0;

@@ -1,14 +1,24 @@
 // The reactor of a loop.
 #include "plugin/reactor.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include "loop/loop.h"
 
-enum { HTTP_PER_HOST = 64 };
+enum { HTTP_PER_HOST = 64, SERVERS_MAX = 8, SERVER_MAX_BYTES = 256 };
 
 struct real {
     struct sld_reactor reactor; // first
     struct sld_loop *loop;
     struct sld_http_client *http; // NULL: nobody asked yet
+    struct {
+        struct sld_dns *dns;      // NULL: free
+        char server[SERVER_MAX_BYTES]; // "": the system's
+    } dns[SERVERS_MAX];
 };
 
 static uint64_t mono_ms(void *user)
@@ -69,12 +79,102 @@ static void http_end(void *user, void *call)
     sld_xfree(h);
 }
 
+// ---- DNS ----
+
+struct dns {
+    struct sld_dns_lookup *lookup; // NULL: it is over
+    sld_dns_done *done;
+    void *arg;
+};
+
+static void on_dns(void *user, const struct sld_dns_answer *a)
+{
+    struct dns *d = user;
+    d->lookup = NULL;
+    d->done(d->arg, a);
+}
+
+// Who asks SERVER, made when there is none yet.
+static struct sld_dns *asker(struct real *r, struct sld_str server, struct sld_err *err)
+{
+    for (size_t i = 0; i < SERVERS_MAX; i++) {
+        if (r->dns[i].dns && sld_str_eq(sld_str_c(r->dns[i].server), server))
+            return r->dns[i].dns;
+        if (r->dns[i].dns)
+            continue;
+        enum sld_rc rc = server.n ? sld_dns_create(r->loop, server, &r->dns[i].dns, err)
+                                  : sld_dns_create_system(r->loop, &r->dns[i].dns, err);
+        if (!rc)
+            snprintf(r->dns[i].server, sizeof(r->dns[i].server), "%.*s", SLD_FMT(server));
+        return rc ? NULL : r->dns[i].dns;
+    }
+    sld_err_set(err, SLD_LIMIT, "plugins ask %d DNS servers already", SERVERS_MAX);
+    return NULL;
+}
+
+static void *dns(void *user, struct sld_str server, enum sld_dns_type type, struct sld_str name, sld_dns_done *done, void *arg,
+                 struct sld_err *err)
+{
+    struct sld_dns *by = asker(user, server.p ? server : SLD_STR(""), err);
+    if (!by)
+        return NULL;
+    struct dns *d = SLD_NEW(struct dns);
+    *d = (struct dns){.done = done, .arg = arg};
+    d->lookup = sld_dns_ask(by, type, name, on_dns, d);
+    return d;
+}
+
+static void dns_end(void *user, void *question)
+{
+    struct dns *d = question;
+    (void)user;
+    sld_dns_cancel(d->lookup);
+    sld_xfree(d);
+}
+
+// ---- Files ----
+
+static size_t read_all(int fd, char *to, size_t max)
+{
+    size_t n = 0;
+    for (ssize_t got; n < max && (got = read(fd, to + n, max - n)) > 0;)
+        n += (size_t)got;
+    return n;
+}
+
+static enum sld_rc file(void *user, const char *path, char *to, size_t max, size_t *n, struct sld_hash *stamp, struct sld_err *err)
+{
+    struct stat st;
+    (void)user;
+    *stamp = (struct sld_hash){0};
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
+        return sld_err_set(err, SLD_NOT_FOUND, "there is no file %s", path);
+    if (fd < 0)
+        return sld_err_errno(err, errno, "%s cannot be read", path);
+    enum sld_rc rc = SLD_OK;
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+        rc = sld_err_set(err, SLD_INVALID, "%s is not a plain file", path);
+    } else {
+        uint64_t of[] = {(uint64_t)st.st_dev, (uint64_t)st.st_ino, (uint64_t)st.st_size, (uint64_t)st.st_mtim.tv_sec,
+                         (uint64_t)st.st_mtim.tv_nsec};
+        *stamp = sld_hash_bytes(sld_str_n((const char *)of, sizeof(of)));
+        size_t got = read_all(fd, to, max);
+        *n = got < max ? got : (size_t)st.st_size;
+    }
+    close(fd);
+    return rc;
+}
+
 static const struct sld_reactor_ops ops = {.mono_ms = mono_ms,
                                            .wall_ms = wall_ms,
                                            .timer = timer,
                                            .timer_end = timer_end,
                                            .http = http,
-                                           .http_end = http_end};
+                                           .http_end = http_end,
+                                           .dns = dns,
+                                           .dns_end = dns_end,
+                                           .file = file};
 
 struct sld_reactor *sld_reactor_create(struct sld_loop *l)
 {
@@ -89,6 +189,9 @@ void sld_reactor_destroy(struct sld_reactor *r)
 {
     if (!r)
         return;
-    sld_http_client_destroy(((struct real *)r)->http);
+    struct real *own = (struct real *)r;
+    sld_http_client_destroy(own->http);
+    for (size_t i = 0; i < SERVERS_MAX; i++)
+        sld_dns_destroy(own->dns[i].dns);
     sld_xfree(r);
 }

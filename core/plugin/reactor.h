@@ -1,6 +1,7 @@
 // plugin/reactor: what the calls of plugins may wait for, on one loop.
 #pragma once
 
+#include "net/dns.h"
 #include "net/http.h"
 
 // What a reactor is made of: the loop, or a test's own time and world. What a method returns is let go by the matching one, once,
@@ -14,6 +15,13 @@ struct sld_reactor_ops {
     // Starts CALL, copied. The answer is borrowed during DONE.
     void *(*http)(void *user, const struct sld_http_call *call, sld_http_done *done, void *arg);
     void (*http_end)(void *user, void *http);
+    // Asks SERVER ("host:port"; absent: as the system does). NULL and ERR: it cannot be asked. The answer is borrowed during DONE.
+    void *(*dns)(void *user, struct sld_str server, enum sld_dns_type type, struct sld_str name, sld_dns_done *done, void *arg,
+                 struct sld_err *err);
+    void (*dns_end)(void *user, void *dns);
+    // Reads the first MAX bytes of the file at PATH into TO. *N: how many the file has; *STAMP changes when the file does, and is all zero
+    // for one that cannot be read. SLD_NOT_FOUND, SLD_INVALID (no plain file), SLD_IO.
+    enum sld_rc (*file)(void *user, const char *path, char *to, size_t max, size_t *n, struct sld_hash *stamp, struct sld_err *err);
 };
 struct sld_reactor {
     const struct sld_reactor_ops *ops;

@@ -486,6 +486,10 @@ void pl_sandbox_open(lua_State *L)
     lua_pushvalue(L, -1);
     pl_freeze(L, 1);
     lua_setfield(L, -2, "solder.schema");
+    pl_open_dns(L);
+    lua_setfield(L, -2, "solder.dns");
+    pl_open_file(L);
+    lua_setfield(L, -2, "solder.file");
     pl_open_http(L);
     lua_setfield(L, -2, "solder.http");
     pl_open_time(L);

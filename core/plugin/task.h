@@ -86,6 +86,8 @@ void pl_push_binding(lua_State *L, const struct pl_module *m, const struct pl_bi
 // Pushes M as a read-only table. (phase.c)
 void pl_open_module(lua_State *L, const struct pl_module *m);
 
+void pl_open_dns(lua_State *L);  // lib_dns.c
+void pl_open_file(lua_State *L); // lib_file.c
 void pl_open_http(lua_State *L); // lib_http.c
 void pl_open_time(lua_State *L); // lib_time.c
 // Whether the value at INDEX is a time of at most MAX_S: a number of seconds, or a text such as "5s"; *MS: what it means.

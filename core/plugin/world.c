@@ -20,6 +20,9 @@ struct pl_world {
     struct sld_list events; // by time, then as they came
     void (*on_http)(void *user, const struct sld_http_call *call, struct sld_http_answer *out);
     void *http_user;
+    void (*on_dns)(void *user, enum sld_dns_type type, struct sld_str name, struct sld_dns_answer *out);
+    void *dns_user;
+    struct sld_map files; // by path: struct sld_blob
 };
 
 static uint64_t mono_ms(void *user)
@@ -112,6 +115,82 @@ void pl_world_on_http(struct pl_world *w, void (*fn)(void *user, const struct sl
     w->http_user = user;
 }
 
+// ---- DNS ----
+
+struct dns {
+    struct pl_world *world;
+    void *event;
+    struct sld_arena arena;
+    enum sld_dns_type type;
+    struct sld_str name;
+    sld_dns_done *done;
+    void *arg;
+};
+
+static void answer_dns(void *arg)
+{
+    const struct dns *d = arg;
+    struct sld_err err;
+    struct sld_dns_answer a = {0};
+    if (d->world->on_dns)
+        d->world->on_dns(d->world->dns_user, d->type, d->name, &a);
+    if (!a.err && !a.count && !a.record_count) {
+        sld_err_set(&err, SLD_NOT_FOUND, "nobody knows %.*s in this test", SLD_FMT(d->name));
+        a.err = &err;
+    }
+    d->done(d->arg, &a); // D may be gone
+}
+
+static void *dns(void *user, struct sld_str server, enum sld_dns_type type, struct sld_str name, sld_dns_done *done, void *arg,
+                 struct sld_err *err)
+{
+    struct dns *d = SLD_NEW(struct dns);
+    (void)server, (void)err;
+    d->world = user;
+    d->type = type;
+    d->name = sld_arena_str(&d->arena, name);
+    d->done = done;
+    d->arg = arg;
+    d->event = timer(user, 0, answer_dns, d);
+    return d;
+}
+
+static void dns_end(void *user, void *question)
+{
+    struct dns *d = question;
+    timer_end(user, d->event);
+    sld_arena_fini(&d->arena);
+    sld_xfree(d);
+}
+
+void pl_world_on_dns(struct pl_world *w, void (*fn)(void *user, enum sld_dns_type type, struct sld_str name, struct sld_dns_answer *out),
+                     void *user)
+{
+    w->on_dns = fn;
+    w->dns_user = user;
+}
+
+// ---- Files ----
+
+static enum sld_rc file(void *user, const char *path, char *to, size_t max, size_t *n, struct sld_hash *stamp, struct sld_err *err)
+{
+    const struct pl_world *w = user;
+    const struct sld_blob *b = sld_map_get(&w->files, sld_str_c(path));
+    *stamp = b ? sld_hash_mix(b->obj.hash, (struct sld_hash){1, 1}) : (struct sld_hash){0};
+    if (!b)
+        return sld_err_set(err, SLD_NOT_FOUND, "there is no file %s", path);
+    *n = b->data.n;
+    if (max)
+        memcpy(to, b->data.p, *n < max ? *n : max);
+    return SLD_OK;
+}
+
+void pl_world_file(struct pl_world *w, struct sld_str path, struct sld_str text)
+{
+    struct sld_blob *before = text.p ? sld_map_set(&w->files, path, sld_blob_create(text)) : sld_map_remove(&w->files, path);
+    SLD_UNREF(before);
+}
+
 // ---- The world ----
 
 static const struct sld_reactor_ops ops = {.mono_ms = mono_ms,
@@ -119,7 +198,10 @@ static const struct sld_reactor_ops ops = {.mono_ms = mono_ms,
                                            .timer = timer,
                                            .timer_end = timer_end,
                                            .http = http,
-                                           .http_end = http_end};
+                                           .http_end = http_end,
+                                           .dns = dns,
+                                           .dns_end = dns_end,
+                                           .file = file};
 
 struct pl_world *pl_world_create(int64_t wall)
 {
@@ -170,5 +252,9 @@ void pl_world_destroy(struct pl_world *w)
     if (!w)
         return;
     SLD_PRE(sld_list_empty(&w->events));
+    size_t at = 0;
+    for (struct sld_map_slot *slot; (slot = sld_map_next(&w->files, &at));)
+        SLD_UNREF(slot->value);
+    sld_map_fini(&w->files);
     sld_xfree(w);
 }

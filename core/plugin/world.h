@@ -17,4 +17,9 @@ size_t pl_world_pending(const struct pl_world *w);
 // Who answers requests: FN fills OUT, zeroed before, with what lives until it is called again. Without one each request fails.
 void pl_world_on_http(struct pl_world *w, void (*fn)(void *user, const struct sld_http_call *call, struct sld_http_answer *out),
                       void *user);
+// Who answers questions for names, the same way.
+void pl_world_on_dns(struct pl_world *w, void (*fn)(void *user, enum sld_dns_type type, struct sld_str name, struct sld_dns_answer *out),
+                     void *user);
+// The file at PATH is TEXT (copied) from now on; absent: there is none.
+void pl_world_file(struct pl_world *w, struct sld_str path, struct sld_str text);
 void pl_world_destroy(struct pl_world *w);

@@ -12,7 +12,7 @@
 // What it does with a question depends on the first letter of the name:
 //   a  two IPv4 addresses, one of them twice, and an IPv6 address    4  an IPv4 address alone
 //   n  there is no such name   e  there is, without addresses   c  the connection is closed   w  no
-//   word
+//   word   s  three SRV records   t  two TXT records, one of them in two pieces
 struct server {
     int fd, port;
     pthread_t thread;
@@ -42,6 +42,30 @@ static size_t add_record(unsigned char *at, bool v6, unsigned char last)
     at[sizeof(head)] = v6 ? 0xfd : 10;
     at[sizeof(head) + n - 1] = last;
     return sizeof(head) + n;
+}
+
+// A record of TYPE with DATA.
+static size_t add_data(unsigned char *at, unsigned char type, const void *data, size_t n)
+{
+    const unsigned char head[] = {0xc0, 12, 0, type, 0, 1, 0, 0, 0, 60, 0, (unsigned char)n};
+    memcpy(at, head, sizeof(head));
+    memcpy(at + sizeof(head), data, n);
+    return sizeof(head) + n;
+}
+
+static unsigned char add_services(unsigned char *out, size_t *used)
+{
+    *used += add_data(out + *used, 33, "\0\2\0\1\0\120\1z\0", 9);
+    *used += add_data(out + *used, 33, "\0\1\0\1\0\120\1x\0", 9);
+    *used += add_data(out + *used, 33, "\0\1\0\5\0\121\1y\0", 9);
+    return 3;
+}
+
+static unsigned char add_texts(unsigned char *out, size_t *used)
+{
+    *used += add_data(out + *used, 16, "\3one\4 two", 9);
+    *used += add_data(out + *used, 16, "\5three", 6);
+    return 2;
 }
 
 // False: the connection is to be closed.
@@ -75,6 +99,10 @@ static bool answer(struct server *s, int fd)
         used += add_record(out + 2 + used, v6, (unsigned char)(i == 0 ? 9 : 3));
         records++;
     }
+    if (kind == 's' && q[end + 2] == 33)
+        records = add_services(out + 2, &used);
+    if (kind == 't' && q[end + 2] == 16)
+        records = add_texts(out + 2, &used);
     out[2 + 7] = records;
     out[0] = (unsigned char)(used >> 8);
     out[1] = (unsigned char)used;
@@ -121,6 +149,7 @@ struct fixture {
     struct sld_dns *dns;
     struct sld_dns_lookup *lookup;
     const char *address, *name; // to be used next
+    enum sld_dns_type type;
     sem_t told;
     unsigned count; // of answers
     enum sld_rc rc;
@@ -137,6 +166,11 @@ static void on_answer(void *user, const struct sld_dns_answer *a)
     for (size_t i = 0; !a->err && i < a->count; i++)
         n += (size_t)snprintf(f->text + n, sizeof(f->text) - n, "%s%.*s", i ? " " : "",
                               SLD_FMT(a->addresses[i]));
+    for (size_t i = 0; !a->err && i < a->record_count; i++) {
+        const struct sld_dns_record *r = &a->records[i];
+        n += (size_t)snprintf(f->text + n, sizeof(f->text) - n, "%s%.*s %u %u %u", i ? ", " : "", SLD_FMT(r->text), r->port, r->priority,
+                              r->weight);
+    }
     if (a->err)
         snprintf(f->text, sizeof(f->text), "%s", a->err->msg);
     f->count++;
@@ -153,7 +187,7 @@ static void do_open(void *arg)
 static void do_lookup(void *arg)
 {
     struct fixture *f = arg;
-    f->lookup = sld_dns_lookup(f->dns, sld_str_c(f->name), on_answer, f);
+    f->lookup = sld_dns_ask(f->dns, f->type, sld_str_c(f->name), on_answer, f);
 }
 
 static void do_cancel(void *arg)
@@ -215,6 +249,48 @@ static void test_addresses(void **state)
     look_up(f, "4.service.consul");
     assert_string_equal(f->text, "10.0.0.9");
     assert_int_equal(f->count, 2);
+}
+
+static void test_records(void **state)
+{
+    struct fixture *f = *state;
+    open_at(f, "127.0.0.1");
+    f->type = SLD_DNS_SRV;
+    look_up(f, "s.x");
+    assert_string_equal(f->text, "y 81 1 5, x 80 1 1, z 80 2 1");
+    look_up(f, "e.x");
+    assert_int_equal(f->rc, SLD_NOT_FOUND);
+    assert_non_null(strstr(f->text, "knows no SRV record of e.x"));
+    look_up(f, "c.x");
+    assert_int_equal(f->rc, SLD_IO);
+    f->type = SLD_DNS_TXT;
+    look_up(f, "t.x");
+    assert_string_equal(f->text, "one two 0 0 0, three 0 0 0");
+    f->type = SLD_DNS_A;
+    look_up(f, "a.x");
+    assert_string_equal(f->text, "10.0.0.3 10.0.0.9");
+    f->type = SLD_DNS_AAAA;
+    look_up(f, "a.x");
+    assert_string_equal(f->text, "fd00::9");
+    look_up(f, "4.x");
+    assert_int_equal(f->rc, SLD_NOT_FOUND);
+}
+
+static void do_open_system(void *arg)
+{
+    struct fixture *f = arg;
+    struct sld_err err;
+    assert_int_equal(sld_dns_create_system(f->io.loop, &f->dns, &err), SLD_OK);
+}
+
+// The file of hosts is all that a test may count on.
+static void test_the_systems_way(void **state)
+{
+    struct fixture *f = *state;
+    io_do(&f->io, do_open_system, f);
+    f->type = SLD_DNS_A;
+    look_up(f, "localhost");
+    assert_string_equal(f->text, "127.0.0.1");
 }
 
 static void test_no_address(void **state)
@@ -316,7 +392,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(test_addresses),    CASE(test_no_address),         CASE(test_no_answer),
         CASE(test_nobody_there), CASE(test_server_with_a_name), CASE(test_cancel),
-        CASE(test_bad_servers),
+        CASE(test_bad_servers),  CASE(test_records),            CASE(test_the_systems_way),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -55,8 +55,8 @@ static void begin(struct bench *b, const char *body)
     struct sld_plugin_limits l = sld_plugin_limits_default;
     struct sld_discover_events ev = events;
     snprintf(script, sizeof(script),
-             "local s = require 'solder.schema'\nreturn {api = 1, name = 'finder', needs = {'http'},\nschema = s.record{every = s.duration{default "
-             "= '10s'}},\ndiscover = function(conf, d)\n%s\nend}",
+             "local s = require 'solder.schema'\nreturn {api = 1, name = 'finder', needs = {'dns', 'files', 'http'},\n"
+             "schema = s.record{every = s.duration{default = '10s'}},\ndiscover = function(conf, d)\n%s\nend}",
              body);
     struct sld_plugin_bundle *bundle = sld_plugin_bundle_create(SLD_STR("finder"), SLD_STR("finder"), sld_str_c(script));
     *b = (struct bench){.world = pl_world_create(1000000)};
@@ -64,6 +64,8 @@ static void begin(struct bench *b, const char *body)
         fail_msg("%s", b->err.msg);
     SLD_UNREF(bundle);
     ev.user = b;
+    const struct sld_str files[] = {SLD_STR("/etc/one"), SLD_STR("/srv/all/")};
+    sld_plugin_grant_files(b->plugin, files, 2);
     b->d = sld_discover_start(b->plugin, pl_world_reactor(b->world), NULL, &ev);
 }
 
@@ -303,6 +305,83 @@ static void what_is_asked_is_checked(void **state)
               "more than 600 calls to others in one minute");
 }
 
+static void on_dns(void *user, enum sld_dns_type type, struct sld_str name, struct sld_dns_answer *out)
+{
+    static const struct sld_str addresses[] = {SLD_STR("10.0.0.1"), SLD_STR("10.0.0.2")};
+    static const struct sld_dns_record services[] = {{SLD_STR("x"), 1, 2, 80}}, texts[] = {{.text = SLD_STR("a text")}};
+    static struct sld_err err;
+    (void)user;
+    if (sld_str_eq(name, SLD_STR("down"))) {
+        sld_err_set(&err, SLD_IO, "no server");
+        out->err = &err;
+    } else if (!sld_str_eq(name, SLD_STR("none"))) {
+        out->records = type == SLD_DNS_SRV ? services : texts;
+        out->record_count = type == SLD_DNS_SRV || type == SLD_DNS_TXT;
+        out->addresses = addresses;
+        out->count = type <= SLD_DNS_AAAA ? 2 : 0;
+    }
+}
+
+static void it_asks_for_names(void **state)
+{
+    struct bench b;
+    (void)state;
+    begin(&b, "local function all(t) return table.concat(t, ' ') end\n"
+              "local srv = d.dns('x', 'SRV')[1] local none, why = d.dns('down') assert(none == nil)\n"
+              "d.publish{upstreams = {a = {labels = {a = all(d.dns('x')), a4 = all(d.dns('x', 'A')), txt = all(d.dns('x', 'TXT')),\n"
+              "none = tostring(#d.dns('none')), why = why, srv = all{srv.target, srv.port, srv.priority, srv.weight}}}}}");
+    pl_world_on_dns(b.world, on_dns, NULL);
+    pl_world_pass(b.world, 10);
+    told(&b, "+a synced ok ");
+    const struct sld_blob *blob = sld_map_get(&b.units, SLD_STR("a"));
+    assert_non_null(strstr(blob->bytes, "\"a\":\"10.0.0.1 10.0.0.2\",\"a4\":\"10.0.0.1 10.0.0.2\",\"none\":\"0\",\"srv\":\"x 80 1 2\","
+                                        "\"txt\":\"a text\",\"why\":\"no server\""));
+    end(&b);
+    begin(&b, "d.dns('x', 'MX')");
+    assert_non_null(strstr(b.log, "bad argument #2 to 'dns' (invalid option 'MX')"));
+    end(&b);
+    begin(&b, "d.dns('')");
+    assert_non_null(strstr(b.log, "a name of at most 253 bytes"));
+    end(&b);
+}
+
+static void it_reads_files_that_are_granted(void **state)
+{
+    struct bench b;
+    (void)state;
+    begin(&b, "local text, stamp = d.file.read('/etc/one')\nstamp = text and stamp\n"
+              "while true do\n"
+              "  local changed = d.file.watch('/etc/one', stamp, 10)\n"
+              "  local text, why = d.file.read('/etc/one') stamp = text and why\n"
+              "  d.publish{upstreams = {a = {labels = {text = text or why, changed = tostring(changed)}}}}\n"
+              "end");
+    told(&b, "");
+    pl_world_file(b.world, SLD_STR("/etc/one"), SLD_STR("first"));
+    pl_world_pass(b.world, 499);
+    told(&b, "+a synced ok ");
+    assert_non_null(strstr(((struct sld_blob *)sld_map_get(&b.units, SLD_STR("a")))->bytes, "\"changed\":\"true\",\"text\":\"first\""));
+    pl_world_pass(b.world, 11000); // nothing changes
+    told(&b, "+a ");
+    assert_non_null(strstr(((struct sld_blob *)sld_map_get(&b.units, SLD_STR("a")))->bytes, "\"changed\":\"false\""));
+    pl_world_file(b.world, SLD_STR("/etc/one"), SLD_STR_NONE);
+    pl_world_pass(b.world, 600);
+    told(&b, "+a ");
+    assert_non_null(strstr(((struct sld_blob *)sld_map_get(&b.units, SLD_STR("a")))->bytes, "there is no file /etc/one"));
+    end(&b);
+    static const char *const refused[] = {"/etc/two", "/srv/al", "/srv/all/../x", "/srv/all/..", "etc/one", "/etc/one/x"};
+    for (size_t i = 0; i < SLD_ARRAY_LEN(refused); i++) {
+        char body[100];
+        snprintf(body, sizeof(body), "d.file.read('%s')", refused[i]);
+        begin(&b, body);
+        if (!strstr(b.log, "is not granted"))
+            fail_msg("%s: %s", refused[i], b.log);
+        end(&b);
+    }
+    begin(&b, "local text = d.file.read('/srv/all/of/it') d.publish{upstreams = {a = {}}}");
+    told(&b, "+a synced ok ");
+    end(&b);
+}
+
 // ---- As a source ----
 
 static void source_put(void *user, struct sld_str path, struct sld_blob *bytes, bool settled)
@@ -375,6 +454,8 @@ int main(void)
         cmocka_unit_test(a_task_that_fails_is_started_again),
         cmocka_unit_test(it_asks_others),
         cmocka_unit_test(what_is_asked_is_checked),
+        cmocka_unit_test(it_asks_for_names),
+        cmocka_unit_test(it_reads_files_that_are_granted),
         cmocka_unit_test(what_another_task_does_not_say_goes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

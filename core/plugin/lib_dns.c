@@ -1,0 +1,99 @@
+// solder.dns: what DNS knows of names.
+#include "plugin/task.h"
+
+#define WHAT "solder.dns.lookup"
+
+enum { NAME_MAX_BYTES = 253 };
+
+struct asking {
+    struct pl_task *task;
+    struct sld_reactor *reactor;
+    void *question;
+};
+
+static void let_go(void *waiting)
+{
+    struct asking *w = waiting;
+    w->reactor->ops->dns_end(w->reactor->user, w->question);
+    sld_xfree(w);
+}
+
+static void push_record(lua_State *L, const struct sld_dns_record *r)
+{
+    if (!r->port) {
+        pl_push_str(L, r->text);
+        return;
+    }
+    lua_createtable(L, 0, 4);
+    pl_push_str(L, r->text);
+    lua_setfield(L, -2, "target");
+    lua_pushinteger(L, r->port);
+    lua_setfield(L, -2, "port");
+    lua_pushinteger(L, r->priority);
+    lua_setfield(L, -2, "priority");
+    lua_pushinteger(L, r->weight);
+    lua_setfield(L, -2, "weight");
+}
+
+// A list; one of nothing where there is no such name; nil and words where it cannot be asked.
+static int push_answer(lua_State *L, void *arg)
+{
+    const struct sld_dns_answer *a = arg;
+    if (a->err && a->err->rc != SLD_NOT_FOUND) {
+        lua_pushnil(L);
+        lua_pushstring(L, a->err->msg);
+        return 2;
+    }
+    lua_createtable(L, (int)(a->count + a->record_count), 0);
+    for (size_t i = 0; i < a->count; i++) {
+        pl_push_str(L, a->addresses[i]);
+        lua_rawseti(L, -2, (lua_Integer)i + 1);
+    }
+    for (size_t i = 0; i < a->record_count; i++) {
+        push_record(L, &a->records[i]);
+        lua_rawseti(L, -2, (lua_Integer)i + 1);
+    }
+    return 1;
+}
+
+static void on_answer(void *user, const struct sld_dns_answer *a)
+{
+    struct asking *w = user;
+    struct pl_task *t = w->task;
+    struct sld_dns_answer own = *a; // what it points to outlives the call
+    let_go(w);
+    pl_wake(t, push_answer, &own);
+}
+
+// lookup(name, type, server)
+static int l_lookup(lua_State *L)
+{
+    static const char *const types[] = {"addresses", "A", "AAAA", "SRV", "TXT", NULL};
+    struct sld_str name = pl_str(L, 1), server = SLD_STR_NONE;
+    struct sld_err err = {0};
+    luaL_argcheck(L, name.n > 0 && name.n <= NAME_MAX_BYTES && !memchr(name.p, 0, name.n), 1, "a name of at most 253 bytes");
+    int type = luaL_checkoption(L, 2, "addresses", types);
+    if (!lua_isnoneornil(L, 3)) {
+        server = pl_str(L, 3);
+        luaL_argcheck(L, server.n > 0 && server.n <= NAME_MAX_BYTES, 3, "a DNS server as HOST:PORT");
+    }
+    struct pl_task *t = pl_may_ask(L, WHAT);
+    struct asking *w = SLD_NEW(struct asking);
+    w->task = t;
+    w->reactor = pl_task_reactor(t);
+    w->question = w->reactor->ops->dns(w->reactor->user, server, (enum sld_dns_type)type, name, on_answer, w, &err);
+    if (!w->question) {
+        sld_xfree(w);
+        pl_error(L, WHAT ": %s", err.msg);
+    }
+    return pl_wait(L, let_go, w);
+}
+
+void pl_open_dns(lua_State *L)
+{
+    static const struct pl_binding bindings[] = {
+        {"lookup", l_lookup, PL_IN_REQUEST | PL_IN_TASK, SLD_NEED_DNS},
+    };
+    static const struct pl_module module = {"solder.dns", bindings, SLD_ARRAY_LEN(bindings)};
+    pl_open_module(L, &module);
+}
