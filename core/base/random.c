@@ -1,5 +1,6 @@
 #include "base/random.h"
 
+#include <errno.h>
 #include <sys/random.h>
 
 #include "base/assert.h"
@@ -25,4 +26,13 @@ uint64_t sld_backoff(unsigned failures, uint64_t least, uint64_t most)
         n *= 2;
     n = n < most ? n : most;
     return n - n / 4 + sld_random_below(n / 2 + 1);
+}
+
+void sld_random_bytes(void *p, size_t n)
+{
+    for (size_t at = 0; at < n;) {
+        ssize_t got = getrandom((char *)p + at, n - at, 0);
+        SLD_INV(got > 0 || errno == EINTR);
+        at += got > 0 ? (size_t)got : 0;
+    }
 }

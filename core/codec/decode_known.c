@@ -25,7 +25,7 @@ static bool decode_timestamp(struct dec *d, ProtobufCMessage *m, const struct sl
     Google__Protobuf__Timestamp *out = (Google__Protobuf__Timestamp *)m;
     if (n->type != SLD_NODE_SCALAR)
         return dec_type(d, at, "a time", n);
-    if (time_parse(n->text, &out->seconds, &out->nanos))
+    if (sld_time_parse(n->text, &out->seconds, &out->nanos))
         return true;
     return dec_fail(d, at, SLD_FIELD_FORMAT,
                     "\"%.*s\" is no time; write it as in \"2026-01-02T15:04:05Z\"",

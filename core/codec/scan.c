@@ -9,6 +9,8 @@ void sld_scan_init(struct sld_scan *s, struct sld_str text, struct sld_arena *a)
 
 static bool fail(struct sld_scan *s)
 {
+    if (!s->bad)
+        s->bad_at = s->p;
     s->bad = true;
     s->p = s->end;
     return false;
@@ -155,13 +157,22 @@ static bool take_quoted(struct sld_scan *s, struct sld_str *out, bool *escaped)
     return true;
 }
 
+static bool has_control(struct sld_str s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        if ((unsigned char)s.p[i] < ' ')
+            return true;
+    }
+    return false;
+}
+
 static struct sld_str take_string(struct sld_scan *s)
 {
     struct sld_str out = SLD_STR_NONE;
     bool escaped = false;
     if (!take_quoted(s, &out, &escaped))
         return SLD_STR_NONE;
-    if ((escaped && !unescape(s, out, &out)) || !sld_str_utf8(out, NULL)) {
+    if (has_control(out) || (escaped && !unescape(s, out, &out)) || !sld_str_utf8(out, NULL)) {
         fail(s);
         return SLD_STR_NONE;
     }
@@ -263,6 +274,12 @@ static bool take_number(struct sld_scan *s, struct sld_str *out)
     }
     *out = sld_str_n(from, (size_t)(s->p - from));
     return true;
+}
+
+struct sld_str sld_scan_number(struct sld_scan *s)
+{
+    struct sld_str text = SLD_STR_NONE;
+    return take_null(s) || !take_number(s, &text) ? SLD_STR_NONE : text;
 }
 
 uint64_t sld_scan_u64(struct sld_scan *s)

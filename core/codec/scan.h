@@ -31,6 +31,7 @@ struct sld_scan {
     uint64_t nothing;    // bit per level: it is a null
     unsigned depth;
     bool bad;
+    const char *bad_at;  // where the mistake was seen
 };
 
 enum sld_scan_type {
@@ -56,6 +57,8 @@ bool sld_scan_array(struct sld_scan *s);
 bool sld_scan_item(struct sld_scan *s);
 // A string; absent for null.
 struct sld_str sld_scan_str(struct sld_scan *s);
+// A number's text; absent for null.
+struct sld_str sld_scan_number(struct sld_scan *s);
 // A whole number that fits, true or false; 0 or false for null.
 uint64_t sld_scan_u64(struct sld_scan *s);
 int64_t sld_scan_i64(struct sld_scan *s);

@@ -3,23 +3,32 @@
 
 #include <arpa/inet.h>
 
-struct sld_str sld_base64_encode(struct sld_arena *a, struct sld_str s)
+#define ALNUM "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
+size_t sld_base64_put(char *to, struct sld_str s, bool url)
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    size_t n = (s.n + 2) / 3 * 4, o = 0;
-    char *out = sld_arena_alloc(a, n + 1);
+    const char *digits = url ? ALNUM "-_" : ALNUM "+/";
+    size_t o = 0;
     for (size_t i = 0; i < s.n; i += 3) {
         uint32_t v = (uint32_t)(unsigned char)s.p[i] << 16;
         if (i + 1 < s.n)
             v |= (uint32_t)(unsigned char)s.p[i + 1] << 8;
         if (i + 2 < s.n)
             v |= (unsigned char)s.p[i + 2];
-        out[o++] = digits[v >> 18];
-        out[o++] = digits[(v >> 12) & 63];
-        out[o++] = i + 1 < s.n ? digits[(v >> 6) & 63] : '=';
-        out[o++] = i + 2 < s.n ? digits[v & 63] : '=';
+        to[o++] = digits[v >> 18];
+        to[o++] = digits[(v >> 12) & 63];
+        if (i + 1 < s.n || !url)
+            to[o++] = i + 1 < s.n ? digits[(v >> 6) & 63] : '=';
+        if (i + 2 < s.n || !url)
+            to[o++] = i + 2 < s.n ? digits[v & 63] : '=';
     }
-    return (struct sld_str){out, n};
+    return o;
+}
+
+struct sld_str sld_base64_encode(struct sld_arena *a, struct sld_str s)
+{
+    char *out = sld_arena_alloc(a, (s.n + 2) / 3 * 4 + 1);
+    return (struct sld_str){out, sld_base64_put(out, s, false)};
 }
 
 static int base64_digit(char c)
@@ -70,6 +79,39 @@ bool sld_base64_decode(struct sld_arena *a, struct sld_str s, struct sld_str *ou
     if (left == 3)
         p[n++] = (char)(v >> 2);
     *out = (struct sld_str){p, n};
+    return true;
+}
+
+bool sld_base64_take(char *to, size_t *n, struct sld_str s, bool url)
+{
+    uint32_t v = 0;
+    if (!url) {
+        if (s.n % 4)
+            return false;
+        for (int i = 0; i < 2 && s.n && s.p[s.n - 1] == '='; i++)
+            s.n--;
+    }
+    *n = 0;
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        int d = base64_digit(c);
+        if (d < 0 || (d == 62 && c != (url ? '-' : '+')) || (d == 63 && c != (url ? '_' : '/')))
+            return false;
+        v = v << 6 | (uint32_t)d;
+        if (i % 4 == 3) {
+            to[(*n)++] = (char)(v >> 16);
+            to[(*n)++] = (char)(v >> 8);
+            to[(*n)++] = (char)v;
+            v = 0;
+        }
+    }
+    unsigned left = s.n % 4;
+    if (left == 1 || (left == 2 && (v & 15)) || (left == 3 && (v & 3)))
+        return false;
+    if (left)
+        to[(*n)++] = (char)(v >> (left == 2 ? 4 : 10));
+    if (left == 3)
+        to[(*n)++] = (char)(v >> 2);
     return true;
 }
 

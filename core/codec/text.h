@@ -1,4 +1,4 @@
-// codec/text: base64, hexadecimal, Go's durations, Kubernetes names, label selectors' texts.
+// codec/text: base64, hexadecimal, points in time, Go's durations, Kubernetes names, label selectors' texts.
 #pragma once
 
 #include "base/base.h"
@@ -7,6 +7,12 @@
 // line breaks. False on other input.
 struct sld_str sld_base64_encode(struct sld_arena *a, struct sld_str s);
 bool sld_base64_decode(struct sld_arena *a, struct sld_str s, struct sld_str *out);
+// The strict pair. Writes S to TO, which has room for (S.n + 2) / 3 * 4 bytes; returns how many it took. URL: the
+// alphabet of URLs, without padding.
+size_t sld_base64_put(char *to, struct sld_str s, bool url);
+// Reads S into TO, which has room for S.n / 4 * 3 + 3 bytes; *N is how many it took. One alphabet only, no line breaks,
+// unused bits zero, so that each value has one text; padding is there with the standard alphabet, and not with URL's.
+bool sld_base64_take(char *to, size_t *n, struct sld_str s, bool url);
 struct sld_str sld_hex_encode(struct sld_arena *a, struct sld_str s);
 // The value of a hexadecimal digit, or -1.
 int sld_hex_digit(char c);
@@ -19,6 +25,9 @@ struct sld_str sld_md5_hex(struct sld_arena *a, struct sld_str s);
 // "1.5s", "1m", "1h30m", "500ms", "-1s", "0": Go's ParseDuration and proto3's form. Seconds and
 // nanoseconds have the same sign. False on anything else or out of proto3's range.
 bool sld_duration_parse(struct sld_str s, int64_t *seconds, int32_t *nanos);
+// RFC 3339 to Unix seconds and nanoseconds; years 1 to 9999.
+bool sld_time_parse(struct sld_str s, int64_t *seconds, int32_t *nanos);
+void sld_time_print(struct sld_buf *out, int64_t seconds, int32_t nanos);
 // A DNS-1123 subdomain of at most 253 characters.
 bool sld_is_dns1123(struct sld_str s);
 // A reference to what a secret store holds, which stands as the name of a Secret: "vault:" and then a path, maybe

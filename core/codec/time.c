@@ -4,6 +4,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "codec/text.h"
+
 // Days since 1970-01-01 of a date in the proleptic Gregorian calendar.
 static int64_t days_of(int64_t y, int64_t m, int64_t d)
 {
@@ -64,7 +66,7 @@ static bool take_zone(struct sld_str *s, int64_t *offset)
     return true;
 }
 
-bool time_parse(struct sld_str s, int64_t *seconds, int32_t *nanos)
+bool sld_time_parse(struct sld_str s, int64_t *seconds, int32_t *nanos)
 {
     static const int month_days[] = {31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
     int64_t y, mo, d, h, mi, sec, offset;
@@ -93,7 +95,7 @@ static void print_fraction(struct sld_buf *out, uint32_t nanos)
     sld_buf_add(out, (struct sld_str){text, (size_t)n});
 }
 
-void time_print(struct sld_buf *out, int64_t seconds, int32_t nanos)
+void sld_time_print(struct sld_buf *out, int64_t seconds, int32_t nanos)
 {
     int64_t days = seconds / 86400, rest = seconds % 86400;
     if (rest < 0) {

@@ -265,7 +265,7 @@ static struct sld_node *text_tree(struct tree *t, const ProtobufCMessage *m, enu
     sld_buf_init(&out, 1 << 20);
     if (wkt == SLD_WKT_TIMESTAMP) {
         const Google__Protobuf__Timestamp *ts = (const Google__Protobuf__Timestamp *)m;
-        time_print(&out, ts->seconds, ts->nanos);
+        sld_time_print(&out, ts->seconds, ts->nanos);
     } else if (wkt == SLD_WKT_DURATION) {
         const Google__Protobuf__Duration *d = (const Google__Protobuf__Duration *)m;
         time_print_duration(&out, d->seconds, d->nanos);

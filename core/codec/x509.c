@@ -1,6 +1,7 @@
 // Certificates and keys, by libcrypto: one reader for RSA, EC and Ed25519.
 #include "codec/x509.h"
 
+#include <arpa/inet.h>
 #include <openssl/bio.h>
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
@@ -9,6 +10,8 @@
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
+
+#include "codec/text.h"
 
 // Trust stores are longer than chains.
 enum { CHAIN_MAX = 100, STORE_MAX = 1000, NAME_MAX_BYTES = 1024 };
@@ -102,18 +105,50 @@ static struct sld_str serial_text(struct sld_arena *a, const X509 *c)
     return out;
 }
 
-static void read_dns_names(struct sld_arena *a, const X509 *c, struct sld_cert_facts *out)
+// The text of one name of the types that have one.
+static struct sld_alt_name alt_name(struct sld_arena *a, const GENERAL_NAME *n)
+{
+    static const char *const types[] = {[GEN_EMAIL] = "email", [GEN_DNS] = "dns", [GEN_URI] = "uri", [GEN_IPADD] = "ip"};
+    struct sld_alt_name out = {.type = n->type >= 0 && (size_t)n->type < SLD_ARRAY_LEN(types) ? types[n->type] : NULL};
+    if (!out.type)
+        return out;
+    const ASN1_STRING *s = n->d.ia5; // one member of the union for all of them
+    const unsigned char *p = ASN1_STRING_get0_data(s);
+    int length = ASN1_STRING_length(s);
+    if (n->type == GEN_IPADD) {
+        char text[INET6_ADDRSTRLEN];
+        if ((length != 4 && length != 16) || !inet_ntop(length == 4 ? AF_INET : AF_INET6, p, text, sizeof(text)))
+            out.type = NULL;
+        else
+            out.value = sld_arena_str(a, sld_str_c(text));
+    } else {
+        out.value = sld_arena_str(a, sld_str_n((const char *)p, (size_t)length));
+    }
+    return out;
+}
+
+static void read_alt_names(struct sld_arena *a, const X509 *c, struct sld_cert_facts *out)
 {
     GENERAL_NAMES *names = X509_get_ext_d2i(c, NID_subject_alt_name, NULL, NULL);
     for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
         const GENERAL_NAME *n = sk_GENERAL_NAME_value(names, i);
-        if (n->type != GEN_DNS)
+        struct sld_alt_name one = alt_name(a, n);
+        if (!one.type)
             continue;
-        struct sld_str s = {(const char *)ASN1_STRING_get0_data(n->d.dNSName),
-                            (size_t)ASN1_STRING_length(n->d.dNSName)};
-        SLD_PUSH(a, out->dns_names, out->dns_name_count, sld_arena_str(a, s));
+        SLD_PUSH(a, out->alt_names, out->alt_name_count, one);
+        if (n->type == GEN_DNS)
+            SLD_PUSH(a, out->dns_names, out->dns_name_count, one.value);
     }
     GENERAL_NAMES_free(names);
+}
+
+static struct sld_str fingerprint(struct sld_arena *a, const X509 *c)
+{
+    unsigned char sum[EVP_MAX_MD_SIZE];
+    unsigned n = 0;
+    if (X509_digest(c, EVP_sha256(), sum, &n) != 1)
+        return SLD_STR("");
+    return sld_hex_encode(a, sld_str_n((const char *)sum, n));
 }
 
 static void read_key(struct sld_arena *a, const X509 *c, struct sld_cert_facts *out)
@@ -168,8 +203,9 @@ static void facts_of(struct sld_arena *a, X509 **certs, size_t n, struct sld_cer
         .serial = serial_text(a, certs[0]),
         .chain_length = n,
         .pem = chain_pem(a, certs, n),
+        .fingerprint = fingerprint(a, certs[0]),
     };
-    read_dns_names(a, certs[0], out);
+    read_alt_names(a, certs[0], out);
     read_key(a, certs[0], out);
     out->must_staple = read_must_staple(certs[0]);
 }

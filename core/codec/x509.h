@@ -3,12 +3,20 @@
 
 #include "base/base.h"
 
+struct sld_alt_name {
+    const char *type; // "dns", "ip", "uri", "email"
+    struct sld_str value;
+};
+
 struct sld_cert_facts {
     int64_t not_before, not_after;  // Unix seconds, of the leaf
     struct sld_str subject, issuer; // one-line names
     struct sld_str serial;          // hexadecimal
     struct sld_str *dns_names;      // subject alternative names of type DNS
     size_t dns_name_count;
+    struct sld_alt_name *alt_names; // of these four types, in order
+    size_t alt_name_count;
+    struct sld_str fingerprint; // SHA-256 of the leaf, hexadecimal
     size_t chain_length; // certificates in the chain
     struct sld_str pem;  // the chain re-encoded: text outside the blocks dropped
     struct sld_str key;  // the leaf's key: "RSA", "EC", "ED25519", or another name

@@ -18,7 +18,7 @@ ROOMS = "base codec loop flow net model source secret translate plugin xds edge 
 # What others may include of a room besides <room>/<room>.h.
 PUBLIC = {
     "base": None,  # gathers small parts, all of them for everyone
-    "codec": {"message.h", "doc.h", "edit.h", "format.h", "regex.h", "scan.h", "sigv4.h", "text.h", "x509.h"},  # one per subject
+    "codec": {"message.h", "crypt.h", "doc.h", "edit.h", "format.h", "regex.h", "scan.h", "sigv4.h", "text.h", "x509.h"},  # one per subject
     "net": {"http.h", "grpc.h", "address.h", "dns.h"},  # one per protocol; addresses for settings
     "source": {"consul/consul.h", "consul/services.h", "dir/dir.h", "discovery.h", "file.h", "given.h", "state.h",
                "store.h"},  # what app creates; its commands; what sources and secret stores are told where to look by
