@@ -33,6 +33,16 @@ void sld_plugin_print_manual(struct sld_buf *out, const struct sld_plugin *p);
 // The JSON Schema of P's configuration.
 void sld_plugin_print_schema(struct sld_buf *out, const struct sld_plugin *p);
 
+// ---- The library ----
+
+// How many modules solder.* the library has, and the name of number I.
+size_t sld_library_count(void);
+const char *sld_library_name(size_t i);
+// The manual of all of them as Markdown.
+void sld_library_print_manual(struct sld_buf *out);
+// The definitions of number I for LuaLS, the language server of editors: the text of solder/<name>.lua.
+void sld_library_print_luals(struct sld_buf *out, size_t i);
+
 // ---- Specs ----
 
 // What a run of specs needs of the world.

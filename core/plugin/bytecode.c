@@ -5,7 +5,9 @@
 #include <stdlib.h>
 
 enum { DUMP_MAX = 32 << 20, HEAD = 4 + 1 + 1 + 6 + 3 + 8 + 8 };
-enum { OP_GETTABUP = 11, OP_GETFIELD = 14, OP_SETTABUP = 15, OP_SETFIELD = 18, OP_SELF = 20, OP_VARARGPREP = 81 };
+enum { OP_MOVE = 0, OP_LOADK = 3, OP_LOADNIL = 8, OP_GETUPVAL = 9, OP_GETTABUP = 11, OP_GETFIELD = 14, OP_SETTABUP = 15 };
+enum { OP_SETFIELD = 18, OP_SELF = 20, OP_CALL = 68, OP_TAILCALL = 69, OP_FORLOOP = 73, OP_TFORLOOP = 77, OP_CLOSURE = 79 };
+enum { OP_VARARG = 80, OP_VARARGPREP = 81, REGISTERS = 256 };
 enum { T_INTEGER = 0x03, T_SHORT = 0x04, T_FLOAT = 0x13, T_LONG = 0x14 };
 enum { LINE_ABSOLUTE = -0x80 };
 
@@ -24,7 +26,14 @@ struct body {
     size_t constant_count;
     int *lines; // per instruction
     bool *env;  // per upvalue: it is the environment
+    const unsigned char *upvalues; // three bytes each: in the registers of the function around it or not, which, kind
     size_t upvalue_count;
+    struct sld_str *outer; // per upvalue: the module it holds; or absent
+};
+
+// Which registers hold modules, at one instruction.
+struct modules {
+    struct sld_str in[REGISTERS];
 };
 
 static unsigned byte(struct reading *r)
@@ -110,14 +119,14 @@ static void read_names(struct reading *r, struct body *b)
 // ---- Instructions ----
 
 struct step {
-    unsigned op, a, b, c;
+    unsigned op, a, k, b, c;
 };
 
 static struct step step_at(const struct body *b, size_t i)
 {
     const unsigned char *p = b->code + i * 4;
     uint32_t w = (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-    return (struct step){w & 0x7f, w >> 7 & 0xff, w >> 16 & 0xff, w >> 24};
+    return (struct step){w & 0x7f, w >> 7 & 0xff, w >> 15 & 1, w >> 16 & 0xff, w >> 24};
 }
 
 static struct sld_str constant(const struct body *b, unsigned i)
@@ -132,6 +141,79 @@ static bool assigns(unsigned op)
     return op != 10 && (op < 15 || op > 18) && (op < 46 || op > 48) && (op < 54 || op > 66) && (op < 69 || op > 78) && op < 81;
 }
 
+// ---- Modules ----
+
+static void forget(struct modules *m, unsigned from, unsigned to)
+{
+    for (unsigned i = from; i <= to && i < REGISTERS; i++)
+        m->in[i] = SLD_STR_NONE;
+}
+
+// The module that call number I is given by require; absent for other calls.
+static struct sld_str required(const struct body *b, size_t i)
+{
+    struct step call = step_at(b, i), name, fn;
+    if (i < 2 || call.b != 2 || call.c < 2)
+        return SLD_STR_NONE;
+    name = step_at(b, i - 1);
+    fn = step_at(b, i - 2);
+    if (fn.op != OP_GETTABUP || fn.a != call.a || !sld_str_eq(constant(b, fn.c), SLD_STR("require")) || name.op != OP_LOADK ||
+        name.a != call.a + 1)
+        return SLD_STR_NONE;
+    return constant(b, (name.b | name.c << 8) << 1 | name.k);
+}
+
+// What instruction I does to M. Branches are walked as if all of them ran: what one of them assigns is not known any more.
+static void walk(const struct body *b, struct modules *m, size_t i)
+{
+    struct step s = step_at(b, i);
+    if (s.op == OP_CALL) {
+        struct sld_str module = required(b, i);
+        forget(m, s.a, REGISTERS);
+        m->in[s.a] = module;
+    } else if (s.op == OP_MOVE) {
+        m->in[s.a] = m->in[s.b];
+    } else if (s.op == OP_GETUPVAL) {
+        m->in[s.a] = s.b < b->upvalue_count ? b->outer[s.b] : SLD_STR_NONE;
+    } else if (s.op == OP_TAILCALL || s.op == OP_VARARG || s.op == OP_SELF || (s.op >= OP_FORLOOP && s.op <= OP_TFORLOOP)) {
+        forget(m, s.a, REGISTERS);
+    } else if (s.op == OP_LOADNIL) {
+        forget(m, s.a, s.a + s.b);
+    } else if (assigns(s.op)) {
+        forget(m, s.a, s.a);
+    }
+}
+
+// What the variables outside of function number N of B, which is next to be read, hold where it is made: *IN.
+static void at_closure(const struct body *b, size_t n, struct modules *in)
+{
+    struct modules m = {0};
+    for (size_t i = 0; i < b->code_count; i++) {
+        struct step s = step_at(b, i);
+        if (s.op == OP_CLOSURE && ((s.b | s.c << 8) << 1 | s.k) == n) {
+            *in = m;
+            return;
+        }
+        walk(b, &m, i);
+    }
+}
+
+static void inherit(struct reading *r, struct body *b, const struct body *around, size_t n)
+{
+    struct modules m = {0};
+    b->outer = SLD_ARENA_ARRAY(r->a, struct sld_str, b->upvalue_count + 1);
+    if (!around)
+        return;
+    at_closure(around, n, &m);
+    for (size_t i = 0; i < b->upvalue_count; i++) {
+        unsigned in_stack = b->upvalues[3 * i], index = b->upvalues[3 * i + 1];
+        if (in_stack)
+            b->outer[i] = m.in[index];
+        else if (index < around->upvalue_count)
+            b->outer[i] = around->outer[index];
+    }
+}
+
 static void add(struct reading *r, struct body *b, struct pl_lookup l, size_t i)
 {
     l.line = b->lines[i];
@@ -139,12 +221,16 @@ static void add(struct reading *r, struct body *b, struct pl_lookup l, size_t i)
     SLD_PUSH(r->a, r->chunk->lookups, r->chunk->lookup_count, l);
 }
 
-static void look_at(struct reading *r, struct body *b, size_t i)
+static void look_at(struct reading *r, struct body *b, const struct modules *m, size_t i)
 {
     struct step s = step_at(b, i), next = i + 1 < b->code_count ? step_at(b, i + 1) : (struct step){0};
     struct pl_lookup l = {.global = true};
     if (assigns(s.op) && s.a < b->fn->params)
         b->fn->reassigned[s.a] = true;
+    if (s.op == OP_GETTABUP && b->outer[s.b].p)
+        add(r, b, (struct pl_lookup){.module = b->outer[s.b], .name = constant(b, s.c)}, i);
+    else if ((s.op == OP_GETFIELD || s.op == OP_SELF) && m->in[s.b].p)
+        add(r, b, (struct pl_lookup){.module = m->in[s.b], .name = constant(b, s.c)}, i);
     if (s.op == OP_GETTABUP && b->env[s.b]) {
         l.name = constant(b, s.c);
         if ((next.op == OP_GETFIELD || next.op == OP_SELF) && next.b == s.a)
@@ -161,7 +247,8 @@ static void look_at(struct reading *r, struct body *b, size_t i)
     }
 }
 
-static void read_function(struct reading *r)
+// AROUND: the function that it is number NUMBER_IN of; NULL: none.
+static void read_function(struct reading *r, const struct body *around, size_t number_in)
 {
     struct body b = {.fn = SLD_ARENA_NEW(r->a, struct pl_function)};
     string(r); // the source
@@ -175,13 +262,16 @@ static void read_function(struct reading *r)
     b.code = skip(r, b.code_count * 4);
     read_constants(r, &b);
     b.upvalue_count = number(r);
-    skip(r, b.upvalue_count * 3);
-    for (size_t n = number(r); n; n--)
-        read_function(r);
+    b.upvalues = skip(r, b.upvalue_count * 3);
+    inherit(r, &b, around, number_in);
+    for (size_t i = 0, n = number(r); i < n; i++)
+        read_function(r, &b, i);
     read_lines(r, &b);
     read_names(r, &b);
+    struct modules m = {0};
     for (size_t i = 0; i < b.code_count; i++) {
-        look_at(r, &b, i);
+        look_at(r, &b, &m, i);
+        walk(&b, &m, i);
         // The return behind the last statement is nobody's line.
         if (i + 1 < b.code_count && step_at(&b, i).op != OP_VARARGPREP)
             SLD_PUSH(r->a, r->chunk->lines, r->chunk->line_count, b.lines[i]);
@@ -211,7 +301,7 @@ void pl_chunk_read(lua_State *L, struct sld_arena *a, struct sld_str file, struc
         struct sld_str text = sld_arena_str(a, sld_buf_str(&b)); // names point into it
         struct reading r = {.a = a, .p = (const unsigned char *)text.p, .end = (const unsigned char *)text.p + text.n, .chunk = out};
         skip(&r, HEAD + 1);
-        read_function(&r);
+        read_function(&r, NULL, 0);
     }
     sld_buf_fini(&b);
     size_t n = 0;

@@ -14,7 +14,8 @@ struct pl_function {
 // A name that is looked up.
 struct pl_lookup {
     int line;
-    bool global;    // NAME is a global; else a field, or method, of parameter PARAM
+    bool global;    // NAME is a global; else a field, or method, of MODULE, or of parameter PARAM
+    struct sld_str module; // what require was called with; or absent
     bool write;
     unsigned param; // of FUNCTION, from 0
     const struct pl_function *function;

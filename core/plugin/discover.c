@@ -2,6 +2,7 @@
 #include "plugin/discover.h"
 
 #include "base/random.h"
+#include "plugin/library.h"
 #include "plugin/publish.h"
 #include "plugin/value.h"
 
@@ -53,8 +54,8 @@ static void set_from(lua_State *L, const char *name, const char *module, const c
 
 static int push(lua_State *L)
 {
-    static const struct pl_binding bindings[] = {{"publish", l_publish, PL_IN_TASK, PL_NO_NEED}};
-    static const struct pl_module module = {"d", bindings, SLD_ARRAY_LEN(bindings)};
+    static const struct pl_binding bindings[] = {{.name = "publish", .fn = l_publish, .phases = PL_IN_TASK}};
+    static const struct pl_module module = {.name = "d", PL_BINDINGS(bindings)};
     const struct sld_discover *d = lua_touserdata(L, 1);
     pl_push_hook(L, SLD_HOOK_DISCOVER);
     pl_push_conf(L, &d->plugin->conf, d->conf);

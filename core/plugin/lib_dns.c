@@ -1,4 +1,5 @@
 // solder.dns: what DNS knows of names.
+#include "plugin/library.h"
 #include "plugin/task.h"
 
 #define WHAT "solder.dns.lookup"
@@ -89,11 +90,20 @@ static int l_lookup(lua_State *L)
     return pl_wait(L, let_go, w);
 }
 
-void pl_open_dns(lua_State *L)
-{
-    static const struct pl_binding bindings[] = {
-        {"lookup", l_lookup, PL_IN_REQUEST | PL_IN_TASK, SLD_NEED_DNS},
-    };
-    static const struct pl_module module = {"solder.dns", bindings, SLD_ARRAY_LEN(bindings)};
-    pl_open_module(L, &module);
-}
+static const struct pl_value record_fields[] = {
+    {"target", "string", "The name to ask for the addresses of."},
+    {"port", "integer", ""},
+    {"priority", "integer", "Lower ones are to be used first."},
+    {"weight", "integer", "Its share among those of the same priority."},
+};
+static const struct pl_class classes[] = {{.name = "dns.Record", .doc = "An answer to a question for SRV.", PL_FIELDS(record_fields)}};
+static const struct pl_binding bindings[] = {
+    {.name = "lookup", .fn = l_lookup, .phases = PL_IN_CALLS, .need = PL_NEED(SLD_NEED_DNS),
+     .doc = "What DNS knows of a name. A name that does not exist has an empty list.",
+     .params = {{"name", "string", ""},
+                {"type?", "string", "\"A\", \"AAAA\", \"SRV\", \"TXT\"; otherwise addresses of both kinds."},
+                {"server?", "string", "HOST:PORT of a DNS server; otherwise the system's resolver is asked."}},
+     .returns = {{"answers?", "string[]|dns.Record[]", "Texts; records for SRV; nil: it could not be asked."}, {"words?", "string", ""}},
+     .example = "local addresses = assert(dns.lookup(\"backend.example\"))\nassert(addresses[1] == \"10.0.0.1\")"},
+};
+const struct pl_module pl_dns = {.name = "solder.dns", .doc = "Names and what they stand for.", PL_BINDINGS(bindings), PL_CLASSES(classes)};

@@ -1,4 +1,5 @@
 // solder.file: files that the operator grants. A file is looked at now and then: that works for mounts and links that nobody tells of.
+#include "plugin/library.h"
 #include "plugin/task.h"
 
 enum { LOOK_MS = 500, WATCH_MAX_S = 86400 };
@@ -118,12 +119,16 @@ static int l_watch(lua_State *L)
     return pl_wait(L, let_go, w);
 }
 
-void pl_open_file(lua_State *L)
-{
-    static const struct pl_binding bindings[] = {
-        {"read", l_read, PL_IN_REQUEST | PL_IN_TASK, SLD_NEED_FILES},
-        {"watch", l_watch, PL_IN_TASK, SLD_NEED_FILES},
-    };
-    static const struct pl_module module = {"solder.file", bindings, SLD_ARRAY_LEN(bindings)};
-    pl_open_module(L, &module);
-}
+static const struct pl_binding bindings[] = {
+    {.name = "read", .fn = l_read, .phases = PL_IN_CALLS, .need = PL_NEED(SLD_NEED_FILES),
+     .doc = "The text of a file that the operator grants.", .params = {{"path", "string", ""}},
+     .returns = {{"text?", "string", "nil: it cannot be read."}, {"stamp?", "string", "Stands for this version of it; with nil the words why."}},
+     .example = "local text, stamp = file.read(\"/etc/teams.txt\")\nassert(text == \"red\\nblue\\n\" and stamp)"},
+    {.name = "watch", .fn = l_watch, .phases = PL_IN_TASK, .need = PL_NEED(SLD_NEED_FILES),
+     .doc = "Waits until a file is another than it was.",
+     .params = {{"path", "string", ""}, {"stamp?", "string", "As read returned it; nil: there was none."},
+                {"time?", "number|string", "How long at most; otherwise a day."}},
+     .returns = {{"changed", "boolean", "false: the time is over."}},
+     .example = "local text, stamp = file.read(\"/etc/teams.txt\")\nassert(file.watch(\"/etc/teams.txt\", stamp, \"1m\") == false)"},
+};
+const struct pl_module pl_file = {.name = "solder.file", .doc = "Files that the operator grants.", PL_BINDINGS(bindings)};

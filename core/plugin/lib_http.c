@@ -1,6 +1,7 @@
 // solder.http: requests to others, through the HTTP client of the reactor.
 #include "base/random.h"
 #include "codec/text.h"
+#include "plugin/library.h"
 #include "plugin/task.h"
 
 enum {
@@ -327,11 +328,35 @@ static int l_request(lua_State *L)
     return pl_wait(L, let_go, w);
 }
 
-void pl_open_http(lua_State *L)
-{
-    static const struct pl_binding bindings[] = {
-        {"request", l_request, PL_IN_REQUEST | PL_IN_TASK, SLD_NEED_HTTP},
-    };
-    static const struct pl_module module = {"solder.http", bindings, SLD_ARRAY_LEN(bindings)};
-    pl_open_module(L, &module);
-}
+static const struct pl_value request_fields[] = {
+    {"url", "string", "http:// or https://."},
+    {"method?", "string", "GET."},
+    {"headers?", "table<string, string>", ""},
+    {"body?", "string", ""},
+    {"timeout?", "number|string", "Of one try, in seconds or a text such as \"2s\"."},
+    {"max_body?", "integer", "Bytes of the answer; larger ones are an error."},
+    {"retries?", "integer", "How often it is tried again, with growing pauses, when there was no answer or 502, 503, 504."},
+    {"previous?", "http.Answer", "An answer got before: it is returned again when the server says that it still holds."},
+    {"ca_file?", "string", "Authorities instead of the system's; a granted file, as those below."},
+    {"cert_file?", "string", "The client's certificate."},
+    {"key_file?", "string", "Its key."},
+    {"server_name?", "string", "In TLS, instead of the URL's host."},
+    {"socket?", "string", "A unix socket to connect to."},
+};
+static const struct pl_value answer_fields[] = {
+    {"status", "integer", ""},
+    {"headers", "table<string, string>", "By names in lower case; several values are joined by commas."},
+    {"body", "string", ""},
+};
+static const struct pl_class classes[] = {
+    {.name = "http.Request", .doc = "What is asked.", PL_FIELDS(request_fields)},
+    {.name = "http.Answer", .doc = "What came.", PL_FIELDS(answer_fields)},
+};
+static const struct pl_binding bindings[] = {
+    {.name = "request", .fn = l_request, .phases = PL_IN_CALLS, .need = PL_NEED(SLD_NEED_HTTP),
+     .doc = "Asks a server. Any status is an answer; redirects are not followed.", .params = {{"request", "http.Request", ""}},
+     .returns = {{"answer?", "http.Answer", "nil: there was none."}, {"words?", "string|true", "Why; true: the server says that the previous one still holds."}},
+     .example = "local answer, words = http.request{url = \"http://registry.example/services\", timeout = \"2s\", retries = 2}\n"
+                "assert(answer, words)\nassert(answer.status == 200 and answer.body == \"[]\")"},
+};
+const struct pl_module pl_http = {.name = "solder.http", .doc = "Requests to others.", PL_BINDINGS(bindings), PL_CLASSES(classes)};

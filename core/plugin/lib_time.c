@@ -1,5 +1,6 @@
 // solder.time: the clock, and waiting for it.
 #include "codec/text.h"
+#include "plugin/library.h"
 #include "plugin/task.h"
 
 enum { SLEEP_MAX_S = 86400 };
@@ -81,28 +82,52 @@ static int l_every(lua_State *L)
     return go_on(L, LUA_OK, SLEPT);
 }
 
-static int l_now(lua_State *L)
+int64_t pl_wall_ms(lua_State *L)
 {
     const struct sld_reactor *r = pl_task_reactor(pl_host_of(L)->task);
-    lua_pushnumber(L, (lua_Number)r->ops->wall_ms(r->user) / 1000);
+    return r->ops->wall_ms(r->user);
+}
+
+uint64_t pl_mono_ms(lua_State *L)
+{
+    const struct sld_reactor *r = pl_task_reactor(pl_host_of(L)->task);
+    return r->ops->mono_ms(r->user);
+}
+
+static int l_now(lua_State *L)
+{
+    lua_pushnumber(L, (lua_Number)pl_wall_ms(L) / 1000);
     return 1;
 }
 
 static int l_monotonic(lua_State *L)
 {
-    const struct sld_reactor *r = pl_task_reactor(pl_host_of(L)->task);
-    lua_pushnumber(L, (lua_Number)r->ops->mono_ms(r->user) / 1000);
+    lua_pushnumber(L, (lua_Number)pl_mono_ms(L) / 1000);
     return 1;
 }
 
-void pl_open_time(lua_State *L)
-{
-    static const struct pl_binding bindings[] = {
-        {"every", l_every, PL_IN_TASK, PL_NO_NEED},
-        {"monotonic", l_monotonic, PL_IN_REQUEST | PL_IN_TASK, PL_NO_NEED},
-        {"now", l_now, PL_IN_REQUEST | PL_IN_TASK, PL_NO_NEED},
-        {"sleep", l_sleep, PL_IN_REQUEST | PL_IN_TASK, PL_NO_NEED},
-    };
-    static const struct pl_module module = {"solder.time", bindings, SLD_ARRAY_LEN(bindings)};
-    pl_open_module(L, &module);
-}
+static const struct pl_binding bindings[] = {
+    {.name = "every", .fn = l_every, .phases = PL_IN_TASK,
+     .doc = "Calls a function, waits, calls it again, until it returns false. An error of it is one of the caller.",
+     .params = {{"time", "number|string", "What lies between its end and its next beginning; as of sleep."}, {"fn", "fun(): boolean?", ""}},
+     .example = "local n = 0\ntime.every(\"10s\", function() n = n + 1 return n < 3 end)\nassert(n == 3)"},
+    {.name = "now", .fn = l_now, .phases = PL_IN_CALLS, .doc = "Now, as Unix seconds with their fraction.", .returns = {{"seconds", "number", ""}},
+     .example = "assert(time.now() > 1700000000)"},
+    {.name = "monotonic", .fn = l_monotonic, .phases = PL_IN_CALLS,
+     .doc = "Seconds since some moment, which never go back: for what lasted how long.", .returns = {{"seconds", "number", ""}},
+     .example = "local began = time.monotonic()\ntime.sleep(2)\nassert(time.monotonic() - began >= 2)"},
+    {.name = "sleep", .fn = l_sleep, .phases = PL_IN_CALLS, .doc = "Waits; other calls go on meanwhile.",
+     .params = {{"time", "number|string", "Seconds, or a text such as \"1.5s\"; at most a day."}},
+     .example = "time.sleep(\"100ms\")"},
+    {.name = "parse", .fn = pl_time_parse, .doc = "Unix seconds of a time of RFC 3339, or of one of the three forms of HTTP's headers.",
+     .params = {{"text", "string", ""}}, .returns = {{"seconds?", "number", "nil: it is none."}, {"words?", "string", ""}},
+     .example = "assert(time.parse(\"2026-11-30T12:00:00+01:00\") == 1796036400)\nassert(time.parse(\"Mon, 30 Nov 2026 11:00:00 GMT\") == 1796036400)"},
+    {.name = "format", .fn = pl_time_format, .doc = "Seconds as RFC 3339 has it, in UTC.", .params = {{"seconds", "number", ""}},
+     .returns = {{"text", "string", ""}}, .example = "assert(time.format(1796036400) == \"2026-11-30T11:00:00Z\")"},
+    {.name = "http", .fn = pl_time_http, .doc = "Seconds as HTTP's headers have it: Expires, Last-Modified, cookies.", .params = {{"seconds", "number", ""}},
+     .returns = {{"text", "string", ""}}, .example = "assert(time.http(1796036400) == \"Mon, 30 Nov 2026 11:00:00 GMT\")"},
+    {.name = "duration", .fn = pl_time_duration, .doc = "Seconds of a duration, as configurations write it.", .params = {{"text", "string", ""}},
+     .returns = {{"seconds?", "number", "nil: it is none."}, {"words?", "string", ""}},
+     .example = "assert(time.duration(\"1h30m\") == 5400 and time.duration(\"250ms\") == 0.25)"},
+};
+const struct pl_module pl_time = {.name = "solder.time", .doc = "Points in time and durations; always seconds.", PL_BINDINGS(bindings)};

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "plugin/bytecode.h"
+#include "plugin/library.h"
 #include "plugin/load.h"
 
 struct lint {
@@ -117,7 +118,31 @@ static void check_global(lua_State *L, struct lint *l, const struct pl_chunk *c,
     lua_settop(L, top);
 }
 
-// Compiles the file at work, and looks at its globals.
+// A name of a module of the library.
+static void check_module(struct lint *l, const struct pl_chunk *c, const struct pl_lookup *u)
+{
+    const struct pl_module *m = pl_library_find(u->module);
+    struct sld_arena *a = &l->out->arena;
+    struct sld_str like = SLD_STR("");
+    size_t best = 3;
+    for (size_t i = 0; m && i < m->binding_count + m->value_count; i++) {
+        bool value = i >= m->binding_count;
+        struct sld_str name = sld_str_c(value ? m->values[i - m->binding_count].name : m->bindings[i].name);
+        if (!value && m->bindings[i].of)
+            continue;
+        if (sld_str_eq(name, u->name))
+            return;
+        size_t d = sld_str_distance(name, u->name, best);
+        if (d < best) {
+            best = d;
+            like = name;
+        }
+    }
+    if (m && u->name.p)
+        add(l, SLD_ERROR, c->file, u->line, sld_arena_fmt(a, "%s has no '%.*s'%.*s", m->name, SLD_FMT(u->name), SLD_FMT(suggest(a, like))));
+}
+
+// Compiles the file at work, and looks at its globals and modules.
 static int look_at_file(lua_State *L)
 {
     struct lint *l = lua_touserdata(L, 1);
@@ -132,6 +157,8 @@ static int look_at_file(lua_State *L)
     for (size_t i = 0; i < c.lookup_count; i++) {
         if (c.lookups[i].global)
             check_global(L, l, &c, &c.lookups[i]);
+        else if (c.lookups[i].module.p)
+            check_module(l, &c, &c.lookups[i]);
     }
     return 0;
 }
@@ -245,7 +272,7 @@ static void check_hook(struct lint *l, const struct hook_place *h)
             continue;
         for (size_t i = 0; i < c->lookup_count && sld_str_eq(c->file, sld_str_c(h->file)); i++) {
             const struct pl_lookup *u = &c->lookups[i];
-            if (u->global || u->function->first != h->first || u->function->last != h->last || u->function->reassigned[u->param])
+            if (u->global || u->module.p || u->function->first != h->first || u->function->last != h->last || u->function->reassigned[u->param])
                 continue;
             if (u->param == 0)
                 check_conf(l, c, u);

@@ -1,5 +1,5 @@
 // Which function of solder.* may be called when: one table per module, one check for all of them.
-#include "plugin/task.h"
+#include "plugin/library.h"
 
 #include <stdio.h>
 
@@ -10,6 +10,9 @@ static const char *const phase_words[PL_PHASE_COUNT] = {
     [PL_TASK] = "in tasks",
 };
 
+// For "%s%s.%s": a function of a module, or a method of a class.
+#define PL_SAYS(m, b) ((b)->of ? "solder." : ""), ((b)->of ? (b)->of : (m)->name), (b)->name
+
 static _Noreturn void refuse(lua_State *L, const struct pl_module *m, const struct pl_binding *b)
 {
     char where[256];
@@ -19,7 +22,7 @@ static _Noreturn void refuse(lua_State *L, const struct pl_module *m, const stru
         if (b->phases & (1U << i))
             n += snprintf(where + n, sizeof(where) - (size_t)n, "%s%s", n ? " and " : "", phase_words[i]);
     }
-    pl_error(L, "%s.%s cannot be called %s; it can %s", m->name, b->name, phase_words[pl_host_of(L)->phase], where);
+    pl_error(L, "%s%s.%s cannot be called %s; it can %s", PL_SAYS(m, b), phase_words[pl_host_of(L)->phase], where);
 }
 
 // Upvalues: the binding, the module.
@@ -28,10 +31,10 @@ static int call_binding(lua_State *L)
     const struct pl_binding *b = lua_touserdata(L, lua_upvalueindex(1));
     const struct pl_module *m = lua_touserdata(L, lua_upvalueindex(2));
     const struct pl_host *h = pl_host_of(L);
-    if (!(b->phases & (1U << h->phase)))
+    if (b->phases && !(b->phases & (1U << h->phase)))
         refuse(L, m, b);
-    if (b->need != PL_NO_NEED && !(h->needs & (1U << b->need)))
-        pl_error(L, "%s.%s: add needs = {\"%s\"} to the plugin's table", m->name, b->name, sld_need_name((enum sld_need)b->need));
+    if (b->need && !(h->needs & (1U << (b->need - 1))))
+        pl_error(L, "%s%s.%s: add needs = {\"%s\"} to the plugin's table", PL_SAYS(m, b), sld_need_name((enum sld_need)(b->need - 1)));
     return b->fn(L);
 }
 
@@ -42,6 +45,10 @@ static void push_const(lua_State *L, const void *p)
 
 void pl_push_binding(lua_State *L, const struct pl_module *m, const struct pl_binding *b)
 {
+    if (!b->phases && !b->need) {
+        lua_pushcfunction(L, b->fn);
+        return;
+    }
     push_const(L, b);
     push_const(L, m);
     lua_pushcclosure(L, call_binding, 2);
@@ -49,11 +56,15 @@ void pl_push_binding(lua_State *L, const struct pl_module *m, const struct pl_bi
 
 void pl_open_module(lua_State *L, const struct pl_module *m)
 {
-    lua_createtable(L, 0, (int)m->count);
-    for (size_t i = 0; i < m->count; i++) {
+    lua_createtable(L, 0, (int)(m->binding_count + m->value_count));
+    for (size_t i = 0; i < m->binding_count; i++) {
+        if (m->bindings[i].of)
+            continue;
         pl_push_binding(L, m, &m->bindings[i]);
         lua_setfield(L, -2, m->bindings[i].name);
     }
+    if (m->constants)
+        m->constants(L);
     lua_pushvalue(L, -1);
     pl_freeze(L, 1);
 }

@@ -1,5 +1,6 @@
 // The environment of plugins: made from nothing, by naming what goes in. Left out are io, os, debug,
 // load in all its forms, collectgarbage and random numbers; what is in is read-only.
+#include "plugin/library.h"
 #include "plugin/load.h"
 #include "plugin/task.h"
 
@@ -365,6 +366,14 @@ static int l_require(lua_State *L)
             pl_error(L, "module '%.*s' requires itself", SLD_FMT(name));
         return 1;
     }
+    const struct pl_module *m = pl_library_find(name);
+    if (m) {
+        pl_open_module(L, m);
+        lua_pushvalue(L, 1);
+        lua_pushvalue(L, -2);
+        lua_rawset(L, 2);
+        return 1;
+    }
     if (h->phase != PL_LOAD)
         pl_error(L, "module '%.*s' must be required while the plugin loads", SLD_FMT(name));
     char file[160];
@@ -486,14 +495,6 @@ void pl_sandbox_open(lua_State *L)
     lua_pushvalue(L, -1);
     pl_freeze(L, 1);
     lua_setfield(L, -2, "solder.schema");
-    pl_open_dns(L);
-    lua_setfield(L, -2, "solder.dns");
-    pl_open_file(L);
-    lua_setfield(L, -2, "solder.file");
-    pl_open_http(L);
-    lua_setfield(L, -2, "solder.http");
-    pl_open_time(L);
-    lua_setfield(L, -2, "solder.time");
     lua_setfield(L, LUA_REGISTRYINDEX, "modules");
     lua_newtable(L); // the environment
     add_base(L);

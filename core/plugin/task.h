@@ -64,33 +64,15 @@ void pl_wake(struct pl_task *t, int (*answer)(lua_State *L, void *arg), void *ar
 
 void pl_task_pool_free(struct pl_host *h);
 
-// ---- Functions of solder.* ----
+// ---- Time ----
 
-enum { PL_IN_LOAD = 1 << PL_LOAD, PL_IN_PURE = 1 << PL_PURE, PL_IN_REQUEST = 1 << PL_REQUEST, PL_IN_TASK = 1 << PL_TASK };
-
-// One of them. Where the plugin is in another phase, or did not ask for what it needs, calling it is an error that says so.
-struct pl_binding {
-    const char *name;
-    lua_CFunction fn; // has upvalue 1 for itself: the binding
-    unsigned phases;  // PL_IN_*
-    int need;         // enum sld_need, or PL_NO_NEED
-};
-enum { PL_NO_NEED = -1 };
-struct pl_module {
-    const char *name; // "solder.time"
-    const struct pl_binding *bindings;
-    size_t count;
-};
-// Pushes the function B of M. (phase.c)
-void pl_push_binding(lua_State *L, const struct pl_module *m, const struct pl_binding *b);
-// Pushes M as a read-only table. (phase.c)
-void pl_open_module(lua_State *L, const struct pl_module *m);
-
-void pl_open_dns(lua_State *L);  // lib_dns.c
-void pl_open_file(lua_State *L); // lib_file.c
-void pl_open_http(lua_State *L); // lib_http.c
-void pl_open_time(lua_State *L); // lib_time.c
+// The clock of the call at work, in phases that have one.
+int64_t pl_wall_ms(lua_State *L);
+uint64_t pl_mono_ms(lua_State *L);
 // Whether the value at INDEX is a time of at most MAX_S: a number of seconds, or a text such as "5s"; *MS: what it means.
 bool pl_to_ms(lua_State *L, int index, double max_s, uint64_t *ms);
+
+// ---- Files ----
+
 // Whether the operator grants the plugin the file at PATH.
 bool pl_file_granted(lua_State *L, struct sld_str path);

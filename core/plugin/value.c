@@ -73,6 +73,9 @@ static Google__Protobuf__Value *from(lua_State *L, int index, struct sld_arena *
             lua_replace(L, index);
         from_table(L, index, a, depth, v);
         break;
+    case LUA_TLIGHTUSERDATA: // json.null; scripts have no other
+        v->kind_case = GOOGLE__PROTOBUF__VALUE__KIND_NULL_VALUE;
+        break;
     default:
         pl_error(L, "a %s cannot be a value here", luaL_typename(L, index));
     }

@@ -47,6 +47,42 @@ static void nothing_is_wrong(void **state)
     expect(HEAD SCHEMA "shape_route = function(...) local conf = ... return conf.other end}", "");
 }
 
+// Functions of modules, wherever the module went; not what only looks like one.
+static void names_of_modules(void **state)
+{
+    (void)state;
+    expect("local json, url = require 'solder.json', require('solder.url')\n"
+           "local J = json\n"
+           "local bad = json.encod\n"
+           "return {api = 1, name = 'try', check = function(conf)\n"
+           "  local x = json.decod('1')\n"
+           "  local function f()\n"
+           "    return J.null, json.decode,\n"
+           "      J.nul, url.encode,\n"
+           "      function() return url.pars end\n"
+           "  end\n"
+           "  local y = require('solder.hash').sha255('x')\n"
+           "  url:parse('x')\n"
+           "  local z = require('solder.re').match\n"
+           "end}",
+           "plugin.lua:3: solder.json has no 'encod'; did you mean encode?\n"
+           "plugin.lua:5: solder.json has no 'decod'; did you mean decode?\n"
+           "plugin.lua:8: solder.json has no 'nul'; did you mean null?\n"
+           "plugin.lua:9: solder.url has no 'pars'; did you mean parse?\n"
+           "plugin.lua:11: solder.hash has no 'sha255'; did you mean sha256?\n"
+           "plugin.lua:13: solder.re has no 'match'\n");
+    expect("local json = require 'solder.json'\n"
+           "local function f(json) return json.other end\n"
+           "local function g() local json = f{} return json.other end\n"
+           "local function h() local a, b = json, nil a = {} return a.other, b end\n"
+           "local function i() for json = 1, 2 do local x = json.other end end\n"
+           "local function j(...) local json = ... return json.other, json:more() end\n"
+           "do local json = {} local x = json.other end\n"
+           "local mine = require 'nothing'\n"
+           "return {api = 1, name = 'try', check = function() return f, g, h, i, j, mine.other end}",
+           "plugin.lua:8: there is no module 'nothing': neither nothing.lua in the plugin, nor one of solder.*\n");
+}
+
 static void names(void **state)
 {
     (void)state;
@@ -158,7 +194,7 @@ static void manual(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(nothing_is_wrong), cmocka_unit_test(names),       cmocka_unit_test(fields),
+        cmocka_unit_test(nothing_is_wrong), cmocka_unit_test(names), cmocka_unit_test(names_of_modules),       cmocka_unit_test(fields),
         cmocka_unit_test(loading),          cmocka_unit_test(other_files), cmocka_unit_test(manual),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
