@@ -104,9 +104,13 @@ const struct sld_command sld_cmd_plugin_check = {
 
 static int run_doc(struct sld_args *a)
 {
-    const char *path = a->pos_count ? a->pos[0] : ".";
+    const char *path = a->pos_count ? a->pos[0] : ".", *luals = sld_args_get(a, "luals");
     struct sld_plugin_bundle *b;
     struct sld_plugin *p = NULL;
+    if (luals)
+        return sld_plugin_cli_luals(luals, true);
+    if (sld_args_has(a, "library"))
+        return sld_plugin_cli_library();
     struct sld_err err = {0};
     int code = sld_plugin_cli_read(path, &b);
     if (code)
@@ -132,13 +136,15 @@ static int run_doc(struct sld_args *a)
 }
 
 static const struct sld_flag doc_flags[] = {
+    {.name = "library", .help = "the manual of solder.*, which plugins require, instead"},
+    {.name = "luals", .arg = "DIR", .help = "write definitions of solder.* for editors with LuaLS into this folder instead"},
     {.name = "schema", .help = "the JSON Schema of the configuration instead, for editors"},
 };
 
 const struct sld_command sld_cmd_plugin_doc = {
     .name = "plugin doc",
     .args = "[DIR]",
-    .help = "Prints a plugin's manual in Markdown, made of its schema.",
+    .help = "Prints a plugin's manual in Markdown, made of its schema; or that of the library.",
     .flags = doc_flags,
     .flag_count = SLD_ARRAY_LEN(doc_flags),
     .max_pos = 1,

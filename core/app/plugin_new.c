@@ -80,6 +80,13 @@ static const char readme_text[] =
     "        configs:\n"
     "          @: {value: hello}\n";
 
+// For editors with LuaLS: what require finds.
+static const char luarc_text[] =
+    "{\n"
+    "  \"runtime.version\": \"Lua 5.4\",\n"
+    "  \"workspace.library\": [\".luals\"]\n"
+    "}\n";
+
 static bool write_file(const char *path, const char *text, struct sld_str name)
 {
     FILE *f = fopen(path, "wx");
@@ -113,7 +120,7 @@ static int run(struct sld_args *args)
     struct sld_arena a = {0};
     const struct {
         const char *file, *text;
-    } files[] = {{"plugin.lua", plugin_text}, {"README.md", readme_text}, {"spec/plugin_spec.lua", spec_text}};
+    } files[] = {{"plugin.lua", plugin_text}, {"README.md", readme_text}, {"spec/plugin_spec.lua", spec_text}, {".luarc.json", luarc_text}};
     int code = SLD_EXIT_OK;
     const char *folder = sld_arena_cstr(&a, path), *specs = sld_arena_fmt(&a, "%s/spec", folder).p;
     if (mkdir(folder, 0777) || mkdir(specs, 0777)) {
@@ -129,6 +136,8 @@ static int run(struct sld_args *args)
         else
             code = SLD_EXIT_FINDINGS;
     }
+    if (!code)
+        code = sld_plugin_cli_luals(sld_arena_fmt(&a, "%s/.luals", folder).p, false);
     sld_arena_fini(&a);
     return code;
 }
@@ -138,7 +147,8 @@ const struct sld_command sld_cmd_plugin_new = {
     .args = "NAME",
     .help = "Makes a folder with a plugin that works, its README and its spec.",
     .more = "NAME may be a path; its last part is the plugin's name. What is there already stays as it is.\n"
-            "Prints the files. Exit code 0: made; 1: not; 2: not a name.",
+            "Beside them are definitions of solder.* for editors with LuaLS (.luarc.json, .luals); solder plugin doc --luals writes them\n"
+            "anew. Prints the files. Exit code 0: made; 1: not; 2: not a name.",
     .min_pos = 1,
     .max_pos = 1,
     .run = run,

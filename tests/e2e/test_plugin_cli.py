@@ -36,7 +36,7 @@ def test_new_makes_a_plugin_that_is_right(tmp_path):
     done = cli("plugin", "new", "sub/tenant", cwd=tmp_path)
     assert done.returncode == 1 and "sub/tenant" in done.stderr
     done = cli("plugin", "new", "tenant", cwd=tmp_path)
-    files = ["tenant/plugin.lua", "tenant/README.md", "tenant/spec/plugin_spec.lua"]
+    files = ["tenant/plugin.lua", "tenant/README.md", "tenant/spec/plugin_spec.lua", "tenant/.luarc.json"]
     assert (done.returncode, done.stdout.split(), done.stderr) == (0, files, "")
     assert '@' not in "".join((tmp_path / f).read_text() for f in files)
     done = cli("plugin", "check", "tenant", cwd=tmp_path)
@@ -80,6 +80,37 @@ def test_doc_is_made_of_the_schema(made):
     (made / "tenant/plugin.lua").write_text("return 1")
     done = cli("plugin", "doc", "tenant", cwd=made)
     assert done.returncode == 1 and "it must return a table" in done.stderr
+
+
+def test_library_has_a_manual_and_definitions(tmp_path):
+    manual = cli("plugin", "doc", "--library", cwd=tmp_path)
+    assert manual.returncode == 0 and manual.stdout.startswith("# The library of plugins\n")
+    names = [line[len("## solder."):] for line in manual.stdout.splitlines() if line.startswith("## solder.")]
+    assert "json" in names and "jwt" in names
+    # Definitions for editors: one file a module, beside a new plugin too, where no plugin is seen in them.
+    done = cli("plugin", "doc", "--luals", "defs", cwd=tmp_path)
+    assert (done.returncode, done.stdout.split()) == (0, [f"defs/solder/{n}.lua" for n in names])
+    assert cli("plugin", "new", "tenant", cwd=tmp_path).returncode == 0
+    for name in names:
+        text = (tmp_path / f"defs/solder/{name}.lua").read_text()
+        assert text.startswith(f"---@meta solder.{name}\n") and text.endswith("\nreturn M\n")
+        assert (tmp_path / f"tenant/.luals/solder/{name}.lua").read_text() == text
+    assert json.loads((tmp_path / "tenant/.luarc.json").read_text())["workspace.library"] == [".luals"]
+    assert cli("plugin", "check", "tenant", cwd=tmp_path).returncode == 0
+    assert cli("plugin", "test", "tenant", cwd=tmp_path).returncode == 0
+    (tmp_path / "file").write_text("")
+    done = cli("plugin", "doc", "--luals", "file", cwd=tmp_path)
+    assert done.returncode == 1 and "file/solder" in done.stderr
+
+
+def test_check_knows_the_library(made):
+    plugin = made / "tenant/plugin.lua"
+    plugin.write_text(plugin.read_text().replace("\nreturn {", "\nlocal json = require 'solder.json'\nreturn {", 1).replace(
+        "    table.insert(", "    local x = json.decod(conf.value)\n    table.insert("))
+    line = next(n for n, text in enumerate(plugin.read_text().splitlines(), 1) if "decod(" in text)
+    done = cli("plugin", "check", "tenant", cwd=made)
+    assert (done.returncode, done.stdout) == (
+        1, f"tenant/plugin.lua:{line}: error: solder.json has no 'decod'; did you mean decode?\n")
 
 
 def test_run_shows_what_the_plugin_changes(made):
