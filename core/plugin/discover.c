@@ -42,14 +42,14 @@ static int l_publish(lua_State *L)
 }
 
 // d.NAME is FIELD of MODULE, or all of it.
-static void set_from(lua_State *L, const char *name, const char *module, const char *field)
+static void set_from(lua_State *L, const char *name, const struct pl_module *module, const char *field)
 {
-    lua_getfield(L, LUA_REGISTRYINDEX, "modules");
-    lua_getfield(L, -1, module);
-    if (field)
+    pl_open_module(L, module);
+    if (field) {
         lua_getfield(L, -1, field);
-    lua_setfield(L, field ? -4 : -3, name);
-    lua_settop(L, lua_gettop(L) - (field ? 2 : 1));
+        lua_remove(L, -2);
+    }
+    lua_setfield(L, -2, name);
 }
 
 static int push(lua_State *L)
@@ -62,11 +62,11 @@ static int push(lua_State *L)
     lua_createtable(L, 0, 4);
     pl_push_binding(L, &module, &bindings[0]);
     lua_setfield(L, -2, "publish");
-    set_from(L, "dns", "solder.dns", "lookup");
-    set_from(L, "every", "solder.time", "every");
-    set_from(L, "file", "solder.file", NULL);
-    set_from(L, "http", "solder.http", "request");
-    set_from(L, "sleep", "solder.time", "sleep");
+    set_from(L, "dns", &pl_dns, "lookup");
+    set_from(L, "every", &pl_time, "every");
+    set_from(L, "file", &pl_file, NULL);
+    set_from(L, "http", &pl_http, "request");
+    set_from(L, "sleep", &pl_time, "sleep");
     return 0;
 }
 

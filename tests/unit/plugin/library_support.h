@@ -99,6 +99,7 @@ static inline void expect_call_in(enum pl_phase phase, const char *body, const c
     struct pl_world *w = pl_world_create((int64_t)LIB_NOW * 1000);
     struct sld_plugin_limits limits = small;
     limits.waiting = 1;
+    limits.outbound = limits.outbound_a_minute = 1;
     if (sld_plugin_load(b, &limits, &p, &c.err))
         fail_msg("%s: %s", body, c.err.msg);
     p->host->files = &files;
