@@ -3,6 +3,7 @@ was rotated meanwhile afterwards."""
 
 import calendar
 import json
+import re
 import ssl
 import time
 
@@ -88,7 +89,8 @@ class World:
         name, when = s["name"], s["staleSince"]
         at = calendar.timegm(time.strptime(when[:19], "%Y-%m-%dT%H:%M:%S"))
         assert since - 2 <= at <= time.time() + 2, f"{when} is not after {since}"
-        assert "the last good secrets stay" in s["problem"]
+        told, = re.findall(r"since (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC: .*; the last good secrets stay", s["problem"])
+        assert abs(calendar.timegm(time.strptime(told, "%Y-%m-%d %H:%M:%S")) - at) < 3, (told, when)
         assert f"source {name} stale since {when[:19]}" in self.health()
         assert abs(self.site.metric("solder_source_stale_since_timestamp_seconds", source=name) - at) < 2
         assert [e for e in self.site.events("source_down") if e["source"] == name and e["since"][:19] == when[:19]]
