@@ -225,6 +225,39 @@ def test_named_by_settings(make_site, make_consul):
     assert consul.get("edge/two/solder/sentinel")
 
 
+def test_another_consul_by_settings(make_site, make_consul):
+    """consul.httpAddress names another Consul from one moment to the next; one that is empty may be a mistake, so
+    nothing goes until somebody says that it is meant."""
+    site, first, second, empty = make_site(gateway_=False), make_consul(), make_consul(), make_consul()
+    settings = site.dir / "settings.yaml"
+
+    def say(consul):
+        settings.write_text(yaml.safe_dump({"consul": {"httpAddress": f"127.0.0.1:{consul.port}"},
+                                            "consulKvSource": {}}))
+
+    def source():
+        return next(s for s in site.api("/v1/sources")["sources"] if s["type"] == "consul")
+
+    def answers(text):
+        site.wait_answer(lambda a: a.status == 200 and a.text == text, host="one.test")
+    for consul, text in ((first, "first"), (second, "second")):
+        consul.write(gateway("gateway-proxy", site.port), host("one", text))
+    say(first)
+    site.start("--settings", settings, configs=[])
+    answers("first")
+    with Poller(site.port, lambda a: None if a.text in ("first", "second", "third") else f"{a.status} {a.text}",
+                host="one.test") as p:
+        say(second)
+        answers("second")
+        say(empty)
+        eventually(lambda: "Consul has none of the 2 objects that were there" in (source().get("problem") or ""))
+        p.more(50)
+        empty.write(gateway("gateway-proxy", site.port), host("one", "third"))
+        answers("third")
+        eventually(lambda: not source().get("problem"))
+    p.assert_clean()
+
+
 # ---- What is no deletion ----
 
 def test_restart_with_state_kept(world, make_site, make_consul):
