@@ -1,6 +1,7 @@
 -- solder.test: what specs of plugins are written with. Runs in a spec's own state, in the same sandbox as plugins.
 --
--- HOST is what C gives: translate(text, now) -> JSON as tables or nil and words, snapshot(name, text) -> state, stored text.
+-- HOST is what C gives: translate(text, now) -> JSON as tables or nil and words, snapshot(name, text) -> state, stored text,
+-- world: functions of the made-up world (core/plugin/spec_world.c).
 local host = ...
 local M = {}
 
@@ -284,6 +285,89 @@ function M.expect_no_findings(documents)
   if f then
     error(line_of(f), 2)
   end
+end
+
+-- ---- The world of tasks ----
+
+local World = {}
+World.__index = World
+
+--- A world of the test's own for the plugin's task, in which nobody answers and no time passes until the test says so.
+--- OPTIONS.now: its time in Unix seconds. There is one at a time.
+function M.world(options)
+  if not running then
+    error("a world is made in a test", 2)
+  end
+  host.world.begin(options and options.now or 1700000000)
+  return setmetatable({}, World)
+end
+
+local function answers(given)
+  if type(given) == "table" and is_list(given) then
+    return given
+  end
+  return {given}
+end
+
+--- Requests for WHAT ("GET http://host/path"; without a method GET) are answered by ANSWER: {status =, headers =, body =}, a text: words
+--- of an error, or a list of such, of which the last one stays.
+function World:http(what, answer)
+  if not what:find("^%u+ ") then
+    what = "GET " .. what
+  end
+  host.world.http(what, answers(answer))
+end
+
+--- Questions for NAME of KIND ("addresses", "A", "AAAA", "SRV", "TXT") are answered by RECORDS, a list of texts, or of {target =, port =,
+--- priority =, weight =}; a text: words of an error.
+function World:dns(name, kind, records)
+  host.world.dns(name .. " " .. kind, {records})
+end
+
+--- The file at PATH is TEXT, which the plugin may read; nil: there is none.
+function World:file(path, text)
+  host.world.file(path, text)
+end
+
+--- Starts the hook discover with CONF, which may be left out.
+function World:discover(conf)
+  local words = host.world.discover(conf)
+  if words then
+    error(words, 2)
+  end
+end
+
+--- Time goes on, by seconds or such as "1.5s"; all that is due happens.
+function World:pass(time)
+  host.world.pass(time)
+end
+
+--- What the task has published: documents of kind Upstream, by name.
+function World:upstreams()
+  return host.world.upstreams()
+end
+
+--- The endpoints of upstream NAME as "address:port", in order; nil: there is no such upstream.
+function World:endpoints(name)
+  local u = host.world.upstreams()[name]
+  if not u then
+    return nil
+  end
+  local out = {}
+  for i, h in ipairs(u.spec.static.hosts) do
+    out[i] = h.addr .. ":" .. h.port
+  end
+  return out
+end
+
+--- Why the task failed last; nil: it has published since.
+function World:problem()
+  return host.world.problem()
+end
+
+--- The requests that were sent, as "GET http://host/path".
+function World:requests()
+  return host.world.requests()
 end
 
 -- ---- What C calls ----

@@ -1,7 +1,6 @@
 // The task of a plugin that finds upstreams: started, started again when it fails, and what its hook is given.
 #include "plugin/discover.h"
 
-#include "base/random.h"
 #include "plugin/library.h"
 #include "plugin/publish.h"
 #include "plugin/value.h"
@@ -80,7 +79,7 @@ static void failed(struct sld_discover *d, struct sld_str why)
         d->failures = 0;
     d->failures++;
     d->published.any = false;
-    uint64_t pause = sld_backoff(d->failures, PAUSE_MS, PAUSE_MAX_MS);
+    uint64_t pause = d->reactor->ops->pause(d->reactor->user, d->failures, PAUSE_MS, PAUSE_MAX_MS);
     d->pause = d->reactor->ops->timer(d->reactor->user, pause, begin, d);
     SLD_LOG(SLD_WARN, "plugin", "discover_failed", SLD_KS("plugin", d->plugin->info.name), SLD_KI("retry_ms", (int64_t)pause),
             SLD_KS("reason", why));

@@ -7,6 +7,16 @@
 extern const unsigned char pl_kit_text[];
 extern const size_t pl_kit_bytes;
 
+// The made-up world of a spec, in which the task of its plugin runs.
+struct pl_spec_world;
+struct pl_spec_world *pl_spec_world_create(struct sld_plugin *plugin);
+// Pushes a table of functions for the kit.
+void pl_spec_world_open(lua_State *L, struct pl_spec_world *w);
+// The test is over: nothing of it is left.
+void pl_spec_world_end(struct pl_spec_world *w);
+// NULL is fine.
+void pl_spec_world_destroy(struct pl_spec_world *w);
+
 // Which lines of a plugin's files ran, whatever state they ran in.
 struct pl_cover {
     struct sld_arena arena;

@@ -1,5 +1,4 @@
 // solder.http: requests to others, through the HTTP client of the reactor.
-#include "base/random.h"
 #include "codec/text.h"
 #include "plugin/library.h"
 #include "plugin/task.h"
@@ -281,7 +280,8 @@ static void on_answer(const struct sld_http_answer *a, void *user)
     w->failures++;
     if (worth_another(w, a)) {
         let_go_of_try(w);
-        w->timer = w->reactor->ops->timer(w->reactor->user, sld_backoff(w->failures, BACKOFF_MS, BACKOFF_MAX_MS), ask, w);
+        const struct sld_reactor *r = w->reactor;
+        w->timer = r->ops->timer(r->user, r->ops->pause(r->user, w->failures, BACKOFF_MS, BACKOFF_MAX_MS), ask, w);
         return;
     }
     struct sld_http_answer own = *a; // what it points to outlives the call

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/random.h"
 #include "loop/loop.h"
 
 enum { HTTP_PER_HOST = 64, SERVERS_MAX = 8, SERVER_MAX_BYTES = 256 };
@@ -31,6 +32,12 @@ static int64_t wall_ms(void *user)
 {
     (void)user;
     return sld_wall_ms();
+}
+
+static uint64_t pause_ms(void *user, unsigned failures, uint64_t least, uint64_t most)
+{
+    (void)user;
+    return sld_backoff(failures, least, most);
 }
 
 static void *timer(void *user, uint64_t delay_ms, void (*fn)(void *arg), void *arg)
@@ -168,6 +175,7 @@ static enum sld_rc file(void *user, const char *path, char *to, size_t max, size
 
 static const struct sld_reactor_ops ops = {.mono_ms = mono_ms,
                                            .wall_ms = wall_ms,
+                                           .pause = pause_ms,
                                            .timer = timer,
                                            .timer_end = timer_end,
                                            .http = http,

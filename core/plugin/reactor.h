@@ -9,6 +9,8 @@
 struct sld_reactor_ops {
     uint64_t (*mono_ms)(void *user);
     int64_t (*wall_ms)(void *user); // since 1970
+    // The pause after so many failures in a row; as sld_backoff, which leaves some of it to chance.
+    uint64_t (*pause)(void *user, unsigned failures, uint64_t least, uint64_t most);
     // FN(ARG) once after DELAY_MS.
     void *(*timer)(void *user, uint64_t delay_ms, void (*fn)(void *arg), void *arg);
     void (*timer_end)(void *user, void *timer);

@@ -18,6 +18,7 @@ struct spec {
     struct sld_plugin_bundle *bundle; // the plugin's files
     struct sld_plugin *plugin;
     struct pl_cover cover;
+    struct pl_spec_world *world;
     // Of the file at work.
     const struct sld_plugin_file *file;
     struct sld_arena arena;
@@ -104,6 +105,8 @@ static void open_kit(lua_State *L, struct spec *s)
     lua_pushlightuserdata(L, s);
     lua_pushcclosure(L, host_snapshot, 1);
     lua_setfield(L, -2, "snapshot");
+    pl_spec_world_open(L, s->world);
+    lua_setfield(L, -2, "world");
     lua_pushvalue(L, -1);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &spec_key);
     lua_call(L, 1, 1);
@@ -172,7 +175,9 @@ static void run_file(struct spec *s)
         from = sld_mono_ns();
         s->index = (lua_Integer)i + 1;
         err = (struct sld_err){0};
-        tell(s, s->names[i], pl_run(h, PL_PURE, run_test, s, &err), &err, from);
+        enum sld_rc result = pl_run(h, PL_PURE, run_test, s, &err);
+        pl_spec_world_end(s->world);
+        tell(s, s->names[i], result, &err, from);
     }
     pl_host_destroy(h);
     sld_arena_fini(&s->arena);
@@ -236,6 +241,8 @@ enum sld_rc sld_plugin_test(struct sld_str path, const struct sld_spec_run *run,
         pl_cover_init(&s.cover, s.bundle);
     if (!rc)
         rc = pl_plugin_load(s.bundle, run->limits, run->on_cover ? &s.cover : NULL, &s.plugin, err);
+    if (!rc)
+        s.world = pl_spec_world_create(s.plugin);
     for (size_t i = 0; !rc && i < s.all->count; i++) {
         s.file = &s.all->files[i];
         if (is_spec(s.file->name))
@@ -243,6 +250,7 @@ enum sld_rc sld_plugin_test(struct sld_str path, const struct sld_spec_run *run,
     }
     if (!rc && run->on_cover)
         tell_cover(&s);
+    pl_spec_world_destroy(s.world);
     SLD_UNREF(s.plugin);
     pl_cover_fini(&s.cover);
     SLD_UNREF(s.bundle);

@@ -36,6 +36,14 @@ static int64_t wall_ms(void *user)
     return w->wall_ms + (int64_t)w->now_ms;
 }
 
+static uint64_t pause_ms(void *user, unsigned failures, uint64_t least, uint64_t most)
+{
+    (void)user;
+    for (; failures > 1 && least < most; failures--)
+        least *= 2;
+    return least < most ? least : most;
+}
+
 static void *timer(void *user, uint64_t delay_ms, void (*fn)(void *arg), void *arg)
 {
     struct pl_world *w = user;
@@ -195,6 +203,7 @@ void pl_world_file(struct pl_world *w, struct sld_str path, struct sld_str text)
 
 static const struct sld_reactor_ops ops = {.mono_ms = mono_ms,
                                            .wall_ms = wall_ms,
+                                           .pause = pause_ms,
                                            .timer = timer,
                                            .timer_end = timer_end,
                                            .http = http,

@@ -22,6 +22,9 @@ static const struct sld_plugin_limits small = {
     .subject_bytes = 10000,
     .coroutines = 50,
     .log_lines = 5,
+    .waiting = 20,
+    .outbound = 3,
+    .outbound_a_minute = 50,
 };
 
 struct try {

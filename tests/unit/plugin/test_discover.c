@@ -208,7 +208,7 @@ static void a_task_that_fails_is_started_again(void **state)
     pl_world_pass(b.world, 5000);
     told(&b, "!plugin finder: no luck ");
     assert_non_null(sld_map_get(&b.units, SLD_STR("a"))); // what was good stays
-    pl_world_pass(b.world, 1250);
+    pl_world_pass(b.world, 1000);
     told(&b, "ok "); // nothing is new; it is well again
     // Pauses grow to a minute.
     uint64_t starts = 0;

@@ -114,8 +114,54 @@ static void lines_that_end_in_a_carriage_return(void **state)
     tree_destroy();
 }
 
+// Tests of a plugin that discovers make up the world it runs in.
+static void worlds_for_tasks(void **state)
+{
+    (void)state;
+    tree_create();
+    tree_mkdir("try");
+    tree_mkdir("try/spec");
+    tree_write("try/plugin.lua",
+               "local s = require 'solder.schema'\nlocal time = require 'solder.time'\n"
+               "return {api = 1, name = 'try', needs = {'dns', 'files', 'http'},\nschema = s.record{url = s.url{required = true}},\n"
+               "discover = function(conf, d)\n  d.every(10, function()\n    local r, why = d.http{url = conf.url, method = 'PUT'}\n"
+               "    if not r then error(why, 0) end\n"
+               "    local srv = d.dns('x', 'SRV')[1]\n"
+               "    d.publish{upstreams = {a = {endpoints = {r.body, srv.target .. ':' .. srv.port, d.dns('y')[1] .. ':' .. r.headers['x-port']},\n"
+               "      labels = {file = d.file.read('/f') or 'none', now = tostring(time.now())}}}}\n  end)\nend}\n");
+    tree_write("try/spec/a_spec.lua",
+               "local t = require 'solder.test'\n"
+               "local function begin(now)\n"
+               "  local w = t.world{now = now}\n"
+               "  w:http('PUT http://r/', {'down', {body = '10.0.0.1:1', headers = {['X-Port'] = '3'}}, {status = 200, body = '10.0.0.9:9', "
+               "headers = {['X-Port'] = '3'}}})\n"
+               "  w:dns('x', 'SRV', {{target = '10.0.0.2', port = 2}}) w:dns('y', 'addresses', {'10.0.0.3'}) w:file('/f', 'text')\n"
+               "  return w\nend\n"
+               "t.it('finds', function() local w = begin(1000)\n"
+               "  w:discover{url = 'http://r/'} t.equal(w:endpoints('a'), nil) w:pass(0.5) t.equal(w:problem(), 'plugin try: down')\n"
+               "  w:pass('1s') t.equal(w:problem(), nil) t.equal(w:endpoints('a'), {'10.0.0.1:1', '10.0.0.2:2', '10.0.0.3:3'})\n"
+               "  local u = w:upstreams().a t.equal(u.metadata.labels.file, 'text') t.matches(u.metadata.labels.now, '^1001')\n"
+               "  w:file('/f', nil) w:pass(10) t.equal(w:endpoints('a')[3], '10.0.0.9:9')\n"
+               "  t.equal(w:upstreams().a.metadata.labels.file, 'none') w:pass('1h')\n"
+               "  t.equal(w:requests()[3], 'PUT http://r/') end)\n"
+               "t.it('is another', function() local w = begin(1) t.equal(w:requests(), {}) t.equal(w:upstreams(), {}) end)\n"
+               "t.it('checks', function() begin(1):discover{} end)\n"
+               "t.it('twice', function() local w = begin(1) w:discover{url = 'http://r/'} w:discover{url = 'http://r/'} end)\n"
+               "t.it('after', function() end)\n");
+    tree_write("try/spec/b_spec.lua", "require('solder.test').world{}");
+    expect(NULL,
+           "finds:ok\nis another:ok\n"
+           "checks:spec/a_spec.lua:16: the configuration is wrong: url: url must be set\n"
+           "twice:spec/a_spec.lua:17: discover runs in this world already\nafter:ok\n"
+           ":spec/b_spec.lua:1: a world is made in a test\n"
+           "plugin.lua 12/12\n",
+           "");
+    tree_destroy();
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(specs), cmocka_unit_test(lines_that_end_in_a_carriage_return)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(specs), cmocka_unit_test(lines_that_end_in_a_carriage_return),
+                                       cmocka_unit_test(worlds_for_tasks)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

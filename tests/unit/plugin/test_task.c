@@ -16,15 +16,6 @@ struct bench {
     char result[400]; // texts of all results, one behind the other
 };
 
-static struct sld_plugin_limits limits(void)
-{
-    struct sld_plugin_limits l = small;
-    l.waiting = 20;
-    l.outbound = 3;
-    l.outbound_a_minute = 5;
-    return l;
-}
-
 static void begin_limits(struct bench *b, const struct sld_plugin_limits *l, const char *before, const char *body)
 {
     char script[4096];
@@ -39,8 +30,7 @@ static void begin_limits(struct bench *b, const struct sld_plugin_limits *l, con
 
 static void begin(struct bench *b, const char *before, const char *body)
 {
-    struct sld_plugin_limits l = limits();
-    begin_limits(b, &l, before, body);
+    begin_limits(b, &small, before, body);
 }
 
 static void end(struct bench *b)
@@ -246,7 +236,7 @@ static void ceilings_of_a_run(void **state)
     fails("local function f() return f() + 1 end time.sleep(1) return f()", SLD_LIMIT, "not enough memory");
     // Steps are of a run, so that a task may go on for ever.
     gives("for k = 1, 5 do for i = 1, 300000 do end time.sleep(1) end return 'well'", "well ");
-    struct sld_plugin_limits l = limits();
+    struct sld_plugin_limits l = small;
     struct bench b;
     l.call_steps = 1ULL << 50;
     l.call_ms = 20;
