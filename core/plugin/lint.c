@@ -247,6 +247,27 @@ static void check_context(struct lint *l, const struct pl_chunk *c, const struct
         sld_arena_fmt(a, "the context has no '%.*s'; there are get, namespace, source, add_filter and http", SLD_FMT(u->name)));
 }
 
+// What discover is given.
+static void check_task(struct lint *l, const struct pl_chunk *c, const struct pl_lookup *u)
+{
+    static const struct {
+        const char *name;
+        int need;
+    } fields[] = {{"dns", SLD_NEED_DNS}, {"every", -1}, {"file", SLD_NEED_FILES}, {"http", SLD_NEED_HTTP}, {"publish", -1}, {"sleep", -1}};
+    struct sld_arena *a = &l->out->arena;
+    for (size_t i = 0; i < SLD_ARRAY_LEN(fields); i++) {
+        if (!sld_str_eq(u->name, sld_str_c(fields[i].name)))
+            continue;
+        if (fields[i].need >= 0 && !(l->plugin->info.needs & (1U << fields[i].need)))
+            add(l, SLD_ERROR, c->file, u->line,
+                sld_arena_fmt(a, "%s is not there without needs = {\"%s\"} in the plugin's table", fields[i].name,
+                              sld_need_name((enum sld_need)fields[i].need)));
+        return;
+    }
+    add(l, SLD_ERROR, c->file, u->line,
+        sld_arena_fmt(a, "a task has no '%.*s'; there are dns, every, file, http, publish and sleep", SLD_FMT(u->name)));
+}
+
 static const char *const handles[SLD_HOOK_COUNT] = {
     [SLD_HOOK_SHAPE_DESTINATION] = "envoy.config.route.v3.WeightedCluster.ClusterWeight",
     [SLD_HOOK_SHAPE_LISTENER] = "envoy.config.listener.v3.Listener",
@@ -276,6 +297,8 @@ static void check_hook(struct lint *l, const struct hook_place *h)
                 continue;
             if (u->param == 0)
                 check_conf(l, c, u);
+            else if (u->param == 1 && h->hook == SLD_HOOK_DISCOVER)
+                check_task(l, c, u);
             else if (u->param == 1 && handles[h->hook])
                 check_message(l, c, u, handles[h->hook]);
             else if (u->param == 2 && handles[h->hook])

@@ -127,6 +127,19 @@ static void fields(void **state)
            "plugin.lua:13: envoy.config.listener.v3.Listener has no field 'adress'; did you mean address?\n");
 }
 
+static void tasks(void **state)
+{
+    (void)state;
+    expect(HEAD SCHEMA "needs = {'http'},\ndiscover = function(conf, d)\n"
+                       "  d.http{url = conf.nam}\n"
+                       "  d.dns('x')\n"
+                       "  d.publsh{}\n"
+                       "end}",
+           "plugin.lua:6: the schema has no field 'nam', so it is nil here; did you mean name?\n"
+           "plugin.lua:7: dns is not there without needs = {\"dns\"} in the plugin's table\n"
+           "plugin.lua:8: a task has no 'publsh'; there are dns, every, file, http, publish and sleep\n");
+}
+
 static void loading(void **state)
 {
     (void)state;
@@ -195,6 +208,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_is_wrong), cmocka_unit_test(names), cmocka_unit_test(names_of_modules),       cmocka_unit_test(fields),
+        cmocka_unit_test(tasks),
         cmocka_unit_test(loading),          cmocka_unit_test(other_files), cmocka_unit_test(manual),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
