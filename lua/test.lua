@@ -1,7 +1,7 @@
 -- solder.test: what specs of plugins are written with. Runs in a spec's own state, in the same sandbox as plugins.
 --
 -- HOST is what C gives: translate(text, now) -> JSON as tables or nil and words, snapshot(name, text) -> state, stored text,
--- world: functions of the made-up world (core/plugin/spec_world.c).
+-- world: functions of the made-up world (core/plugin/spec_world.c), exchange(request) -> what became of it or nil and words.
 local host = ...
 local M = {}
 
@@ -160,6 +160,33 @@ function M.snapshot(value, name)
     error("it differs from spec/snapshots/" .. name .. ".txt at line " .. line .. ": " .. brief(b) .. " instead of " .. brief(a) ..
       "; solder plugin test --update takes it anew", 2)
   end
+end
+
+-- ---- Requests ----
+
+local of_requests = {body = 1, conf = 1, headers = 1, host = 1, id = 1, method = 1, open = 1, path = 1, peer = 1, response = 1, route = 1,
+  scheme = 1, sni = 1, source = 1}
+
+--- What the plugin's code for Envoy makes of request R: {method, path (with query), host, scheme, headers, body (a text, or a
+--- list of chunks), id, source, sni, peer, route, conf = its configuration, open = its onError is open, response = {status,
+--- headers, body, trailers}}. Gives {status, headers, body, trailers, metadata, log, forwarded = {method, path, host, scheme,
+--- headers, body}, or nil where the plugin answered}.
+function M.exchange(r)
+  if type(r) ~= "table" then
+    error("exchange takes a table, not a " .. type(r), 2)
+  end
+  local full = {method = "GET", path = "/", host = "example.com", scheme = "http"}
+  for k, v in pairs(r) do
+    if not of_requests[k] then
+      error("a request has no '" .. tostring(k) .. "'", 2)
+    end
+    full[k] = v
+  end
+  local result, words = host.exchange(full)
+  if not result then
+    error(words, 2)
+  end
+  return result
 end
 
 -- ---- Translation ----

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 enum { DUMP_MAX = 32 << 20, HEAD = 4 + 1 + 1 + 6 + 3 + 8 + 8 };
-enum { OP_MOVE = 0, OP_LOADK = 3, OP_LOADNIL = 8, OP_GETUPVAL = 9, OP_GETTABUP = 11, OP_GETFIELD = 14, OP_SETTABUP = 15 };
+enum { OP_MOVE = 0, OP_LOADK = 3, OP_LOADNIL = 8, OP_GETUPVAL = 9, OP_SETUPVAL = 10, OP_GETTABUP = 11, OP_GETFIELD = 14, OP_SETTABUP = 15 };
 enum { OP_SETFIELD = 18, OP_SELF = 20, OP_CALL = 68, OP_TAILCALL = 69, OP_FORLOOP = 73, OP_TFORLOOP = 77, OP_CLOSURE = 79 };
 enum { OP_VARARG = 80, OP_VARARGPREP = 81, REGISTERS = 256 };
 enum { T_INTEGER = 0x03, T_SHORT = 0x04, T_FLOAT = 0x13, T_LONG = 0x14 };
@@ -29,6 +29,9 @@ struct body {
     const unsigned char *upvalues; // three bytes each: in the registers of the function around it or not, which, kind
     size_t upvalue_count;
     struct sld_str *outer; // per upvalue: the module it holds; or absent
+    bool *of_chunk;        // per upvalue: it is a variable of the chunk itself
+    struct sld_str *names; // per upvalue
+    bool chunk;            // it is the chunk itself
 };
 
 // Which registers hold modules, at one instruction.
@@ -112,8 +115,11 @@ static void read_names(struct reading *r, struct body *b)
     }
     size_t n = number(r);
     b->env = SLD_ARENA_ARRAY(r->a, bool, b->upvalue_count + 1);
-    for (size_t i = 0; i < n; i++)
-        b->env[i] = sld_str_eq(string(r), SLD_STR("_ENV"));
+    b->names = SLD_ARENA_ARRAY(r->a, struct sld_str, b->upvalue_count + 1);
+    for (size_t i = 0; i < n; i++) {
+        b->names[i] = string(r);
+        b->env[i] = sld_str_eq(b->names[i], SLD_STR("_ENV"));
+    }
 }
 
 // ---- Instructions ----
@@ -202,15 +208,19 @@ static void inherit(struct reading *r, struct body *b, const struct body *around
 {
     struct modules m = {0};
     b->outer = SLD_ARENA_ARRAY(r->a, struct sld_str, b->upvalue_count + 1);
+    b->of_chunk = SLD_ARENA_ARRAY(r->a, bool, b->upvalue_count + 1);
     if (!around)
         return;
     at_closure(around, n, &m);
     for (size_t i = 0; i < b->upvalue_count; i++) {
         unsigned in_stack = b->upvalues[3 * i], index = b->upvalues[3 * i + 1];
-        if (in_stack)
+        if (in_stack) {
             b->outer[i] = m.in[index];
-        else if (index < around->upvalue_count)
+            b->of_chunk[i] = around->chunk;
+        } else if (index < around->upvalue_count) {
             b->outer[i] = around->outer[index];
+            b->of_chunk[i] = around->of_chunk[index];
+        }
     }
 }
 
@@ -231,6 +241,8 @@ static void look_at(struct reading *r, struct body *b, const struct modules *m, 
         add(r, b, (struct pl_lookup){.module = b->outer[s.b], .name = constant(b, s.c)}, i);
     else if ((s.op == OP_GETFIELD || s.op == OP_SELF) && m->in[s.b].p)
         add(r, b, (struct pl_lookup){.module = m->in[s.b], .name = constant(b, s.c)}, i);
+    if (s.op == OP_SETUPVAL && b->of_chunk[s.b])
+        SLD_PUSH(r->a, r->chunk->outers, r->chunk->outer_count, ((struct pl_outer){b->lines[i], b->names[s.b]}));
     if (s.op == OP_GETTABUP && b->env[s.b]) {
         l.name = constant(b, s.c);
         if ((next.op == OP_GETFIELD || next.op == OP_SELF) && next.b == s.a)
@@ -250,7 +262,7 @@ static void look_at(struct reading *r, struct body *b, const struct modules *m, 
 // AROUND: the function that it is number NUMBER_IN of; NULL: none.
 static void read_function(struct reading *r, const struct body *around, size_t number_in)
 {
-    struct body b = {.fn = SLD_ARENA_NEW(r->a, struct pl_function)};
+    struct body b = {.fn = SLD_ARENA_NEW(r->a, struct pl_function), .chunk = !around};
     string(r); // the source
     b.fn->first = (int)number(r);
     b.fn->last = (int)number(r);

@@ -23,11 +23,19 @@ struct pl_lookup {
     struct sld_str field; // of the global, where the next step takes one; or absent
 };
 
+// A variable of the chunk itself that a function in it assigns.
+struct pl_outer {
+    int line;
+    struct sld_str name;
+};
+
 // A chunk. In an arena.
 struct pl_chunk {
     struct sld_str file;
     struct pl_lookup *lookups;
     size_t lookup_count;
+    struct pl_outer *outers;
+    size_t outer_count;
     const struct pl_function **functions;
     size_t function_count;
     int *lines; // that have something to run, sorted, each once

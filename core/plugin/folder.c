@@ -11,8 +11,8 @@ static void slot_free(struct sld_obj *o)
     struct sld_plugin_slot *s = (struct sld_plugin_slot *)o;
     SLD_UNREF(s->plugin);
     SLD_UNREF(s->last);
-    for (size_t i = 0; i < s->shaper_count; i++)
-        SLD_UNREF(s->shapers[i]);
+    for (size_t i = 0; i < s->member_count; i++)
+        SLD_UNREF(s->members[i]);
     sld_arena_fini(&s->arena);
     sld_xfree(s);
 }

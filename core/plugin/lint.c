@@ -41,6 +41,11 @@ static void add_raised(struct lint *l, struct sld_str file, const char *msg)
         add(l, SLD_ERROR, file, 0, sld_str_c(msg));
 }
 
+static void add_edge(void *user, enum sld_severity severity, struct sld_str file, int line, struct sld_str words)
+{
+    add(user, severity, file, line, words);
+}
+
 // ---- Globals ----
 
 static const struct {
@@ -170,6 +175,7 @@ struct hook_place {
     char file[200];
     int first, last;
     bool there;
+    bool edge; // it runs in Envoy
 };
 
 static int find_hook(lua_State *L)
@@ -177,7 +183,7 @@ static int find_hook(lua_State *L)
     struct hook_place *h = lua_touserdata(L, 1);
     lua_Debug ar;
     pl_push_hook(L, h->hook);
-    if (lua_iscfunction(L, -1))
+    if (!lua_isfunction(L, -1) || lua_iscfunction(L, -1)) // it may be in edge.lua
         return 0;
     lua_getinfo(L, ">S", &ar);
     h->there = ar.source[0] == '@';
@@ -268,6 +274,43 @@ static void check_task(struct lint *l, const struct pl_chunk *c, const struct pl
         sld_arena_fmt(a, "a task has no '%.*s'; there are dns, every, file, http, publish and sleep", SLD_FMT(u->name)));
 }
 
+// What requests and responses have in Envoy.
+static const char requests[] = " add_header add_response_header body headers host id method path peer query remove_header remove_query "
+                               "route scheme set_header set_metadata set_query set_response_header sni source ";
+static const struct {
+    enum sld_hook hook;
+    const char *names[2]; // "" between blanks
+} exchanges[] = {
+    {SLD_HOOK_AUTHORIZE, {requests, " deny "}},
+    {SLD_HOOK_TRANSFORM_REQUEST, {requests, " respond set_body set_host set_method set_path "}},
+    {SLD_HOOK_TRANSFORM_RESPONSE, {" add_header body chunks headers remove_header request respond set_body set_header set_status ",
+                                   " set_trailer status trailers write "}},
+};
+
+static void check_exchange(struct lint *l, const struct pl_chunk *c, const struct pl_lookup *u, enum sld_hook hook)
+{
+    struct sld_arena *a = &l->out->arena;
+    struct sld_str like = SLD_STR(""), rest, name;
+    size_t best = 3, i = 0;
+    while (exchanges[i].hook != hook)
+        i++;
+    for (size_t k = 0; k < 2; k++) {
+        rest = sld_str_c(exchanges[i].names[k]);
+        while (sld_str_cut(&rest, ' ', &name)) {
+            size_t d = name.n ? sld_str_distance(name, u->name, best) : best;
+            if (name.n && !d)
+                return;
+            if (d < best) {
+                best = d;
+                like = name;
+            }
+        }
+    }
+    add(l, SLD_ERROR, c->file, u->line,
+        sld_arena_fmt(a, "the %s of %s has no '%.*s'%.*s", hook == SLD_HOOK_TRANSFORM_RESPONSE ? "response" : "request",
+                      sld_hook_name(hook), SLD_FMT(u->name), SLD_FMT(suggest(a, like))));
+}
+
 static const char *const handles[SLD_HOOK_COUNT] = {
     [SLD_HOOK_SHAPE_DESTINATION] = "envoy.config.route.v3.WeightedCluster.ClusterWeight",
     [SLD_HOOK_SHAPE_LISTENER] = "envoy.config.listener.v3.Listener",
@@ -299,6 +342,8 @@ static void check_hook(struct lint *l, const struct hook_place *h)
                 check_conf(l, c, u);
             else if (u->param == 1 && h->hook == SLD_HOOK_DISCOVER)
                 check_task(l, c, u);
+            else if (u->param == 1 && h->edge)
+                check_exchange(l, c, u, h->hook);
             else if (u->param == 1 && handles[h->hook])
                 check_message(l, c, u, handles[h->hook]);
             else if (u->param == 2 && handles[h->hook])
@@ -312,7 +357,14 @@ static void check_hooks(struct lint *l)
     struct sld_err err = {0};
     for (int i = 0; i < SLD_HOOK_COUNT; i++) {
         struct hook_place h = {.hook = (enum sld_hook)i};
-        if ((l->plugin->info.hooks & (1U << i)) && !pl_run(l->plugin->host, PL_PURE, find_hook, &h, &err) && h.there)
+        struct sld_str edge = l->plugin->edge.hooks[i].file;
+        if (edge.p && edge.n < sizeof(h.file)) {
+            h.edge = true;
+            h.first = l->plugin->edge.hooks[i].first;
+            h.last = l->plugin->edge.hooks[i].last;
+            memcpy(h.file, edge.p, edge.n);
+            check_hook(l, &h);
+        } else if ((l->plugin->info.hooks & (1U << i)) && !pl_run(l->plugin->host, PL_PURE, find_hook, &h, &err) && h.there)
             check_hook(l, &h);
     }
     if (!l->plugin->info.hooks)
@@ -340,7 +392,7 @@ void sld_plugin_lint(struct sld_plugin_bundle *b, const struct sld_plugin_limits
             add_raised(&l, l.file->name, err.msg);
     }
     pl_host_destroy(host);
-    if (sld_plugin_load(b, limits, &l.plugin, &err))
+    if (pl_plugin_load_all(b, limits, add_edge, &l, &l.plugin, &err))
         add_raised(&l, SLD_STR("plugin.lua"), err.msg);
     else
         check_hooks(&l);

@@ -1,6 +1,7 @@
 // Private to the room: a plugin that was loaded.
 #pragma once
 
+#include "plugin/edge.h"
 #include "plugin/inside.h"
 #include "plugin/schema.h"
 
@@ -16,6 +17,7 @@ struct sld_plugin {
     struct pl_host *host;
     struct sld_plugin_info info;
     struct sld_conf conf;
+    struct pl_edge edge;
     struct sld_plugin_calls calls[SLD_HOOK_COUNT];
     unsigned breaches;                                 // as of struct sld_plugin_stats
     unsigned round_breaches;                           // since it was watched last, whatever went well
@@ -26,10 +28,16 @@ struct sld_plugin {
 // sld_plugin_load, with the lines that run marked in COVER (NULL: not), which lives longer.
 SLD_NODISCARD enum sld_rc pl_plugin_load(struct sld_plugin_bundle *b, const struct sld_plugin_limits *limits,
                                          struct pl_cover *cover, struct sld_plugin **out, struct sld_err *err);
+// The same, for who looks for mistakes: what is wrong with edge code goes to FAULT, and does not keep the plugin from loading.
+SLD_NODISCARD enum sld_rc pl_plugin_load_all(struct sld_plugin_bundle *b, const struct sld_plugin_limits *limits, pl_fault *fault,
+                                             void *user, struct sld_plugin **out, struct sld_err *err);
 // Calls hook HOOK of P by FN, which pushes its arguments and calls the function that pl_push_hook
 // pushes. Counts, and puts "<plugin>: " in front of an error. (plugin.c)
 SLD_NODISCARD enum sld_rc pl_call_hook(struct sld_plugin *p, enum sld_hook hook, lua_CFunction fn, void *arg,
                                        struct sld_err *err);
+// VALUE with defaults filled in, as P's hooks get it, in A. SLD_INVALID, SLD_LIMIT: with words.
+SLD_NODISCARD enum sld_rc pl_conf_filled(struct sld_plugin *p, const Google__Protobuf__Value *value, struct sld_arena *a,
+                                         Google__Protobuf__Value **out, struct sld_err *err);
 void pl_push_hook(lua_State *L, enum sld_hook hook);
 // What pl_call_hook does behind a call: a call of HOOK ended with RC (and ERR, which gets the plugin's name) after NS.
 void pl_count_call(struct sld_plugin *p, enum sld_hook hook, enum sld_rc rc, uint64_t ns, struct sld_err *err);

@@ -52,6 +52,12 @@ const char *sld_hook_name(enum sld_hook h)
 
 // ---- The plugin's table ----
 
+struct loading {
+    struct sld_plugin *p;
+    pl_fault *fault; // of edge code; NULL: it is an error
+    void *user;
+};
+
 static bool among(struct sld_str key, const char *const *names, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
@@ -182,22 +188,6 @@ static void read_body(lua_State *L, struct sld_plugin *p, const char *name, stru
     lua_settop(L, 1);
 }
 
-// What only hooks of requests have a use for.
-static void read_requests(lua_State *L, struct sld_plugin *p)
-{
-    struct sld_plugin_info *i = &p->info;
-    const char *unused = lua_getfield(L, 1, "runs") ? "runs" : NULL;
-    lua_settop(L, 1);
-    read_body(L, p, "request_body", &i->request_body);
-    read_body(L, p, "response_body", &i->response_body);
-    read_runs(L, p);
-    unused = i->request_body.mode ? "request_body" : i->response_body.mode ? "response_body" : unused;
-    if (unused && !(i->hooks & SLD_HOOKS_OF_REQUESTS))
-        luaL_error(L, "plugin.lua: '%s' is of use with the hooks authorize, transform_request and transform_response only", unused);
-    if (i->request_body.mode == SLD_BODY_STREAMED && (i->hooks & (1U << SLD_HOOK_AUTHORIZE)))
-        luaL_error(L, "plugin.lua: request_body: authorize decides before a body goes on, so its 'mode' must be \"buffered\"");
-}
-
 // The path of a reference to a secret in C, or an absent slice.
 static struct sld_str secret_in(struct sld_arena *a, const struct sld_conf *c)
 {
@@ -211,6 +201,36 @@ static struct sld_str secret_in(struct sld_arena *a, const struct sld_conf *c)
             return SLD_ARENA_JOIN(a, c->fields[i].name, s.n ? SLD_STR(".") : SLD_STR(""), s);
     }
     return SLD_STR_NONE;
+}
+
+static void read_edge(lua_State *L, struct loading *l)
+{
+    struct sld_err err = {0};
+    struct sld_str secret = secret_in(&l->p->arena, &l->p->conf);
+    if (secret.p)
+        luaL_error(L, "plugin.lua: schema: %s refers to a secret: what runs in Envoy has its configuration there, where secrets "
+                      "do not go", sld_arena_cstr(&l->p->arena, secret));
+    if (pl_edge_read(l->p, l->fault, l->user, &err))
+        luaL_error(L, "%s", err.msg);
+}
+
+// What only hooks of requests have a use for.
+static void read_requests(lua_State *L, struct loading *l)
+{
+    struct sld_plugin *p = l->p;
+    struct sld_plugin_info *i = &p->info;
+    const char *unused = lua_getfield(L, 1, "runs") ? "runs" : NULL;
+    lua_settop(L, 1);
+    read_body(L, p, "request_body", &i->request_body);
+    read_body(L, p, "response_body", &i->response_body);
+    read_runs(L, p);
+    if (i->runs == SLD_RUNS_ENVOY)
+        read_edge(L, l);
+    unused = i->request_body.mode ? "request_body" : i->response_body.mode ? "response_body" : unused;
+    if (unused && !(i->hooks & SLD_HOOKS_OF_REQUESTS))
+        luaL_error(L, "plugin.lua: '%s' is of use with the hooks authorize, transform_request and transform_response only", unused);
+    if (i->request_body.mode == SLD_BODY_STREAMED && (i->hooks & (1U << SLD_HOOK_AUTHORIZE)))
+        luaL_error(L, "plugin.lua: request_body: authorize decides before a body goes on, so its 'mode' must be \"buffered\"");
 }
 
 static void read_schema(lua_State *L, struct sld_plugin *p)
@@ -242,7 +262,8 @@ static void read_hooks(lua_State *L, struct sld_plugin *p)
 
 static int load(lua_State *L)
 {
-    struct sld_plugin *p = lua_touserdata(L, 1);
+    struct loading *l = lua_touserdata(L, 1);
+    struct sld_plugin *p = l->p;
     lua_settop(L, 0);
     pl_compile(L, sld_plugin_bundle_file(p->host->bundle, SLD_STR("plugin.lua")), "@plugin.lua");
     lua_call(L, 0, 1);
@@ -252,7 +273,7 @@ static int load(lua_State *L)
     read_needs(L, p);
     read_schema(L, p);
     read_hooks(L, p);
-    read_requests(L, p);
+    read_requests(L, l);
     pl_freeze(L, 1);
     return 0;
 }
@@ -272,8 +293,8 @@ enum sld_rc sld_plugin_load(struct sld_plugin_bundle *b, const struct sld_plugin
     return pl_plugin_load(b, limits, NULL, out, err);
 }
 
-enum sld_rc pl_plugin_load(struct sld_plugin_bundle *b, const struct sld_plugin_limits *limits, struct pl_cover *cover,
-                           struct sld_plugin **out, struct sld_err *err)
+static enum sld_rc load_plugin(struct sld_plugin_bundle *b, const struct sld_plugin_limits *limits, struct loading *l,
+                               struct pl_cover *cover, struct sld_plugin **out, struct sld_err *err)
 {
     struct sld_plugin *p = SLD_NEW(struct sld_plugin);
     sld_obj_init(&p->obj, plugin_free, b->obj.hash);
@@ -282,13 +303,26 @@ enum sld_rc pl_plugin_load(struct sld_plugin_bundle *b, const struct sld_plugin_
     enum sld_rc rc = pl_host_create(limits, b, &p->host, err);
     if (!rc) {
         p->host->cover = cover;
-        rc = pl_run(p->host, PL_LOAD, load, p, err);
+        l->p = p;
+        rc = pl_run(p->host, PL_LOAD, load, l, err);
     }
     if (rc)
         SLD_UNREF(p);
     else
         *out = p;
     return rc;
+}
+
+enum sld_rc pl_plugin_load(struct sld_plugin_bundle *b, const struct sld_plugin_limits *limits, struct pl_cover *cover,
+                           struct sld_plugin **out, struct sld_err *err)
+{
+    return load_plugin(b, limits, &(struct loading){0}, cover, out, err);
+}
+
+enum sld_rc pl_plugin_load_all(struct sld_plugin_bundle *b, const struct sld_plugin_limits *limits, pl_fault *fault, void *user,
+                               struct sld_plugin **out, struct sld_err *err)
+{
+    return load_plugin(b, limits, &(struct loading){.fault = fault, .user = user}, NULL, out, err);
 }
 
 const struct sld_plugin_info *sld_plugin_info(const struct sld_plugin *p)
@@ -358,6 +392,32 @@ enum sld_rc pl_call_hook(struct sld_plugin *p, enum sld_hook hook, lua_CFunction
     uint64_t from = sld_mono_ns();
     enum sld_rc rc = pl_run(p->host, PL_PURE, fn, arg, err);
     pl_count_call(p, hook, rc, sld_mono_ns() - from, err);
+    return rc;
+}
+
+// ---- Configurations ----
+
+struct filling {
+    const struct sld_conf *conf;
+    const Google__Protobuf__Value *value;
+    struct sld_arena *a;
+    Google__Protobuf__Value *out;
+};
+
+static int fill(lua_State *L)
+{
+    struct filling *f = lua_touserdata(L, 1);
+    pl_push_conf(L, f->conf, f->value);
+    f->out = pl_to_value(L, -1, f->a);
+    return 0;
+}
+
+enum sld_rc pl_conf_filled(struct sld_plugin *p, const Google__Protobuf__Value *value, struct sld_arena *a,
+                           Google__Protobuf__Value **out, struct sld_err *err)
+{
+    struct filling f = {&p->conf, value, a, NULL};
+    enum sld_rc rc = pl_run(p->host, PL_PURE, fill, &f, err);
+    *out = f.out;
     return rc;
 }
 

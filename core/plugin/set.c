@@ -1,6 +1,7 @@
 // All plugins of a process by name: what the folder has, what a document says of it, and what of both is in force. A
 // document wins; what cannot be loaded changes nothing. What breaches its ceilings too often rests for a while.
 #include "plugin/declare.h"
+#include "plugin/ship.h"
 
 #include <stdio.h>
 
@@ -29,7 +30,7 @@ struct sld_plugin_set {
     struct sld_map documents;   // keys of Plugins, seen; the value: the set, or TWICE
     struct sld_map artifacts;   // names of Artifacts that were touched
     bool dirty;
-    struct sld_hash shapers;
+    struct sld_hash shapers, edges; // of the lists
 };
 
 static char twice; // of a document that is told to be the second of its name
@@ -268,25 +269,37 @@ static void recheck(struct sld_plugin_set *s)
     }
 }
 
-// The list of plugins that shape upstreams.
-static void list_shapers(struct sld_plugin_set *s)
+static bool shapes_upstreams(const struct sld_plugin_slot *slot)
 {
-    struct sld_plugin_slot *all = sld_plugin_slot_create(NULL, SLD_STR("shapers"));
+    const Gloo__Plugin *p = slot->declared;
+    return p && (p->n_upstreams || p->upstream_selector);
+}
+
+// The list NAME of plugins that are CHOSEN, whose hash was LAST.
+static void list(struct sld_plugin_set *s, struct sld_str name, bool (*chosen)(const struct sld_plugin_slot *slot),
+                 struct sld_hash *last)
+{
+    struct sld_plugin_slot *all = sld_plugin_slot_create(NULL, name);
     size_t count;
     struct sld_str *keys = sld_map_sorted_keys(&s->names, &count);
     for (size_t i = 0; i < count; i++) {
         struct sld_plugin_slot *slot = ((struct named *)sld_map_get(&s->names, keys[i]))->slot;
-        const Gloo__Plugin *p = slot ? slot->declared : NULL;
-        if (!p || (!p->n_upstreams && !p->upstream_selector))
+        if (!slot || !chosen(slot))
             continue;
-        SLD_PUSH(&all->arena, all->shapers, all->shaper_count, sld_obj_ref(slot));
+        SLD_PUSH(&all->arena, all->members, all->member_count, sld_obj_ref(slot));
         all->obj.hash = sld_hash_mix(all->obj.hash, slot->obj.hash);
     }
     sld_xfree(keys);
-    if (!sld_hash_eq(s->shapers, all->obj.hash) && (all->shaper_count || !sld_hash_zero(s->shapers)))
-        sld_translate_set_plugin(s->t, SLD_PLUGIN_SHAPERS, all);
-    s->shapers = all->obj.hash;
+    if (!sld_hash_eq(*last, all->obj.hash) && (all->member_count || !sld_hash_zero(*last)))
+        sld_translate_set_plugin(s->t, name, all);
+    *last = all->obj.hash;
     SLD_UNREF(all);
+}
+
+static void list_plugins(struct sld_plugin_set *s)
+{
+    list(s, SLD_PLUGIN_SHAPERS, shapes_upstreams, &s->shapers);
+    list(s, SLD_PLUGIN_EDGES, pl_ships, &s->edges);
 }
 
 void sld_plugin_set_settle(struct sld_plugin_set *s)
@@ -309,7 +322,7 @@ void sld_plugin_set_settle(struct sld_plugin_set *s)
         }
     }
     sld_xfree(keys);
-    list_shapers(s);
+    list_plugins(s);
 }
 
 // ---- Suspension ----
@@ -391,7 +404,7 @@ uint64_t sld_plugin_set_watch(struct sld_plugin_set *s, uint64_t now_ns)
             next = n->retry_ns;
     }
     if (changed)
-        list_shapers(s);
+        list_plugins(s);
     return next;
 }
 

@@ -6,6 +6,7 @@
 
 #include "plugin/declare.h"
 #include "plugin/handle.h"
+#include "plugin/ship.h"
 #include "plugin/value.h"
 #include "translate/feature.h"
 
@@ -370,6 +371,22 @@ static bool shape(struct call *c, const struct use *u, ProtobufCMessage *message
     return !slot || run_hook(c, slot, u, u->inherited ? SLD_STR("") : path, message, r);
 }
 
+// What turns the edge code of the plugin that U names on, for what C shaped; or NULL. *REFUSED: it could not be made, as a
+// finding says.
+static Google__Protobuf__Any *ship(struct call *c, const struct use *u, struct sld_report *r, bool *refused)
+{
+    const struct sld_plugin_slot *slot = tr_plugin(c->tr, u->name);
+    struct sld_err err = {0};
+    Google__Protobuf__Any *out = NULL;
+    if (*refused || u->inherited || !pl_ships(slot))
+        return NULL;
+    if (pl_ship_conf(c->tr->arena, slot, pl_declared_conf(c->tr->arena, slot->declared, &u->conf), &out, &err)) {
+        sld_report_add(r, SLD_ERROR, SLD_PLUGIN_FAILED, SLD_ARENA_JOIN(c->tr->arena, SLD_STR("options.extensions.configs."), u->name), "%s", err.msg);
+        *refused = true;
+    }
+    return out;
+}
+
 static struct sld_str row_of(const struct tr_route *r)
 {
     return sld_arena_fmt(r->tr->arena, "%s %s", r->vhost->vh->name, r->route->name);
@@ -384,8 +401,17 @@ static void route(struct tr_route *r)
     sort_uses(&u);
     struct call c = {.hook = SLD_HOOK_SHAPE_ROUTE, .tr = r->tr, .ns = r->ns, .source = &r->source->base};
     c.row = u.count ? row_of(r) : c.row;
-    for (size_t i = 0; i < u.count && !r->refused; i++)
+    for (size_t i = 0; i < u.count && !r->refused; i++) {
         r->refused = !shape(&c, &u.items[i], &r->route->base, "route", r->report);
+        Google__Protobuf__Any *edge = ship(&c, &u.items[i], r->report, &r->refused);
+        if (edge) {
+            Env__Route__Route__TypedPerFilterConfigEntry *e =
+                SLD_MSG(r->tr->arena, Env__Route__Route__TypedPerFilterConfigEntry, env__route__route__typed_per_filter_config_entry);
+            e->key = pl_ship_name(r->tr->arena, u.items[i].name);
+            e->value = edge;
+            SLD_PUSH(r->tr->arena, r->route->typed_per_filter_config, r->route->n_typed_per_filter_config, e);
+        }
+    }
     r->action = r->route->action_case == ENV__ROUTE__ROUTE__ACTION_ROUTE ? r->route->route : NULL;
 }
 
@@ -398,8 +424,18 @@ static void weighted(struct tr_weighted *w)
     struct call c = {.hook = SLD_HOOK_SHAPE_DESTINATION, .tr = r->tr, .ns = r->ns};
     if (u.count)
         c.row = sld_arena_fmt(r->tr->arena, "%.*s %zu %s", SLD_FMT(row_of(r)), w->index, w->weight->name);
-    for (size_t i = 0; i < u.count && !r->refused; i++)
+    for (size_t i = 0; i < u.count && !r->refused; i++) {
         r->refused = !shape(&c, &u.items[i], &w->weight->base, "destination", w->report);
+        Google__Protobuf__Any *edge = ship(&c, &u.items[i], w->report, &r->refused);
+        if (edge) {
+            Env__Route__WeightedCluster__ClusterWeight__TypedPerFilterConfigEntry *e =
+                SLD_MSG(r->tr->arena, Env__Route__WeightedCluster__ClusterWeight__TypedPerFilterConfigEntry,
+                        env__route__weighted_cluster__cluster_weight__typed_per_filter_config_entry);
+            e->key = pl_ship_name(r->tr->arena, u.items[i].name);
+            e->value = edge;
+            SLD_PUSH(r->tr->arena, w->weight->typed_per_filter_config, w->weight->n_typed_per_filter_config, e);
+        }
+    }
 }
 
 static bool is_chosen(const Gloo__Plugin *p, const Gloo__Metadata *m)
@@ -421,8 +457,8 @@ static void cluster(struct tr_cluster *t)
 {
     const struct sld_plugin_slot *all = tr_plugin(t->tr, SLD_PLUGIN_SHAPERS);
     const Gloo__Metadata *m = t->upstream->metadata;
-    for (size_t i = 0; all && i < all->shaper_count; i++) {
-        const struct sld_plugin_slot *slot = all->shapers[i];
+    for (size_t i = 0; all && i < all->member_count; i++) {
+        const struct sld_plugin_slot *slot = all->members[i];
         struct use u = {.name = sld_str_c(slot->declared->metadata->name)};
         google__protobuf__value__init(&u.conf);
         struct call c = {.hook = SLD_HOOK_SHAPE_UPSTREAM, .tr = t->tr, .ns = sld_str_c(m->namespace_), .source = &t->upstream->base};
@@ -439,8 +475,17 @@ static void virtual_host(struct tr_vhost *v)
     add_uses(v->tr->arena, &u, v->options ? v->options->extensions : NULL, false);
     sort_uses(&u);
     struct call c = {.hook = SLD_HOOK_SHAPE_VIRTUAL_HOST, .tr = v->tr, .ns = v->ns, .row = sld_str_c(v->vh->name)};
-    for (size_t i = 0; i < u.count && !v->refused; i++)
+    for (size_t i = 0; i < u.count && !v->refused; i++) {
         v->refused = !shape(&c, &u.items[i], &v->vh->base, "virtual_host", v->report);
+        Google__Protobuf__Any *edge = ship(&c, &u.items[i], v->report, &v->refused);
+        if (edge) {
+            Env__Route__VirtualHost__TypedPerFilterConfigEntry *e = SLD_MSG(
+                v->tr->arena, Env__Route__VirtualHost__TypedPerFilterConfigEntry, env__route__virtual_host__typed_per_filter_config_entry);
+            e->key = pl_ship_name(v->tr->arena, u.items[i].name);
+            e->value = edge;
+            SLD_PUSH(v->tr->arena, v->vh->typed_per_filter_config, v->vh->n_typed_per_filter_config, e);
+        }
+    }
 }
 
 // A listener is never withheld because of a plugin: without its edits it goes on.
@@ -463,6 +508,7 @@ static void listener(struct tr_listener *l)
             memcpy(l->hcm, c.hcm, c.hcm->descriptor->sizeof_message);
     }
     sld_report_leave(l->report, was);
+    pl_ship_filters(l);
 }
 
 const struct sld_feature sld_feature_extensions = {

@@ -19,11 +19,13 @@ struct sld_plugin_slot {
     const struct Gloo__Plugin *declared; // its document; NULL: none
     bool suspended;                      // it is not called; ERROR says why
     struct pl_last *last;                // own reference: what hooks gave last; NULL: not kept
-    struct sld_plugin_slot **shapers;    // own references, of SLD_PLUGIN_SHAPERS: those that shape upstreams, by name
-    size_t shaper_count;
+    struct sld_plugin_slot **members;    // own references, of a list of plugins: by name
+    size_t member_count;
 };
-// The name translation keeps, as if it were a plugin, a list of those under that shape upstreams.
-#define SLD_PLUGIN_SHAPERS SLD_STR("\x01shapers")
+// The names translation keeps, as if they were plugins, lists of those under that shape upstreams, and that have code for
+// Envoy.
+#define SLD_PLUGIN_SHAPERS SLD_STR("\001shapers")
+#define SLD_PLUGIN_EDGES SLD_STR("\001edges")
 // Takes the reference PLUGIN over; or PLUGIN is NULL and ERROR says why.
 struct sld_plugin_slot *sld_plugin_slot_create(struct sld_plugin *plugin, struct sld_str error);
 

@@ -17,6 +17,7 @@ struct spec {
     struct sld_plugin_bundle *all;   // the plugin's files, and spec/
     struct sld_plugin_bundle *bundle; // the plugin's files
     struct sld_plugin *plugin;
+    struct pl_host *edge; // where code for Envoy runs; NULL: not yet
     struct pl_cover cover;
     struct pl_spec_world *world;
     // Of the file at work.
@@ -30,6 +31,137 @@ struct spec {
 static const char spec_key = 0;
 
 // ---- What the kit is given ----
+
+// Code for Envoy, in a state of its own that lives as long as the specs.
+struct exchange {
+    struct spec *s;
+    Google__Protobuf__Value *request, *result;
+};
+
+static int compiled_main(lua_State *L)
+{
+    lua_pushvalue(L, lua_upvalueindex(1));
+    return 1;
+}
+
+// The main file ran already, and what it made is read-only. Upvalue: its table.
+static int compile_main(lua_State *L)
+{
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_pushcclosure(L, compiled_main, 1);
+    return 1;
+}
+
+static int freeze(lua_State *L)
+{
+    lua_settop(L, 1);
+    lua_pushvalue(L, 1);
+    pl_freeze(L, 1);
+    return 1;
+}
+
+static void push_body(lua_State *L, const char *name, const struct sld_plugin_body *body)
+{
+    if (!body->mode)
+        return;
+    lua_newtable(L);
+    lua_pushstring(L, body->mode == SLD_BODY_BUFFERED ? "buffered" : "streamed");
+    lua_setfield(L, -2, "mode");
+    lua_pushinteger(L, (lua_Integer)body->max_bytes);
+    lua_setfield(L, -2, "max");
+    lua_setfield(L, -2, name);
+}
+
+static int load_edge(lua_State *L)
+{
+    const struct sld_plugin *p = ((struct exchange *)lua_touserdata(L, 1))->s->plugin;
+    pl_compile(L, sld_str_n((const char *)pl_envoy_text, pl_envoy_bytes), "=envoy");
+    pl_compile(L, sld_str_n((const char *)pl_edge_text, pl_edge_bytes), "=solder");
+    lua_newtable(L);
+    pl_push_str(L, p->info.name);
+    lua_setfield(L, -2, "name");
+    push_body(L, "request_body", &p->info.request_body);
+    push_body(L, "response_body", &p->info.response_body);
+    pl_edge_run(L, p);
+    lua_pushvalue(L, -1);
+    pl_freeze(L, 1);
+    lua_pushcclosure(L, compile_main, 1);
+    lua_setfield(L, -2, "compile");
+    lua_pushcfunction(L, freeze);
+    lua_setfield(L, -2, "freeze");
+    lua_call(L, 1, 1);
+    lua_call(L, 1, 1);
+    lua_setfield(L, LUA_REGISTRYINDEX, "exchange");
+    return 0;
+}
+
+static int call_edge(lua_State *L)
+{
+    struct exchange *x = lua_touserdata(L, 1);
+    lua_getfield(L, LUA_REGISTRYINDEX, "exchange");
+    pl_push_value(L, x->request);
+    pl_push_str(L, x->s->plugin->info.name);
+    lua_setfield(L, -2, "plugin");
+    lua_call(L, 1, 1);
+    x->result = pl_to_value(L, -1, &x->s->arena);
+    pl_freeze_check(L);
+    return 0;
+}
+
+static Google__Protobuf__Struct__FieldsEntry *entry_of(const Google__Protobuf__Value *v, const char *name)
+{
+    for (size_t i = 0; i < v->struct_value->n_fields; i++) {
+        if (!strcmp(v->struct_value->fields[i]->key, name))
+            return v->struct_value->fields[i];
+    }
+    return NULL;
+}
+
+// Checks the configuration of the request, and fills it with defaults.
+static enum sld_rc check_conf(struct spec *s, Google__Protobuf__Value *request, struct sld_err *err)
+{
+    struct sld_report r = {.arena = &s->arena};
+    Google__Protobuf__Struct__FieldsEntry *e = entry_of(request, "conf");
+    if (!e) {
+        e = SLD_MSG(&s->arena, Google__Protobuf__Struct__FieldsEntry, google__protobuf__struct__fields_entry);
+        e->key = SLD_MSG_STR(&s->arena, SLD_STR("conf"));
+        e->value = SLD_MSG(&s->arena, Google__Protobuf__Value, google__protobuf__value);
+        e->value->kind_case = GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE;
+        e->value->struct_value = SLD_MSG(&s->arena, Google__Protobuf__Struct, google__protobuf__struct);
+        SLD_PUSH(&s->arena, request->struct_value->fields, request->struct_value->n_fields, e);
+    }
+    sld_plugin_check(s->plugin, &r, e->value);
+    for (size_t i = 0; i < r.count; i++) {
+        if (r.items[i].severity == SLD_ERROR)
+            return sld_err_set(err, SLD_INVALID, "conf%s%.*s: %.*s", r.items[i].path.n ? "." : "", SLD_FMT(r.items[i].path),
+                               SLD_FMT(r.items[i].message));
+    }
+    return pl_conf_filled(s->plugin, e->value, &s->arena, &e->value, err);
+}
+
+static enum sld_rc exchange(struct exchange *x, struct sld_err *err)
+{
+    struct spec *s = x->s;
+    if (!s->plugin->edge.text.n)
+        return sld_err_set(err, SLD_INVALID, "the plugin has no code for Envoy: add runs = \"envoy\" to its table");
+    enum sld_rc rc = check_conf(s, x->request, err);
+    if (!rc && !s->edge) {
+        rc = pl_host_create(s->run->limits, s->bundle, &s->edge, err);
+        if (!rc) {
+            s->edge->cover = s->run->on_cover ? &s->cover : NULL;
+            s->cover.last = NULL;
+            rc = pl_run(s->edge, PL_LOAD, load_edge, x, err);
+        }
+        if (rc) {
+            pl_host_destroy(s->edge);
+            s->edge = NULL;
+        }
+    }
+    if (!rc)
+        rc = pl_run(s->edge, PL_PURE, call_edge, x, err);
+    s->cover.last = NULL;
+    return rc;
+}
 
 static struct spec *spec_of(lua_State *L)
 {
@@ -72,6 +204,24 @@ static int host_translate(lua_State *L)
     return 1;
 }
 
+// exchange(request): what becomes of it, or nil and words.
+static int host_exchange(lua_State *L)
+{
+    struct exchange x = {.s = spec_of(L)};
+    struct sld_err err = {0};
+    luaL_checktype(L, 1, LUA_TTABLE);
+    x.request = pl_to_value(L, 1, &x.s->arena);
+    if (x.request->kind_case != GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE)
+        pl_error(L, "a request is a table with names");
+    if (exchange(&x, &err)) {
+        lua_pushnil(L);
+        lua_pushstring(L, err.msg);
+        return 2;
+    }
+    pl_push_value(L, x.result);
+    return 1;
+}
+
 // snapshot(name, text): "same", "missing", or "different" and what it says.
 static int host_snapshot(lua_State *L)
 {
@@ -107,6 +257,9 @@ static void open_kit(lua_State *L, struct spec *s)
     lua_setfield(L, -2, "snapshot");
     pl_spec_world_open(L, s->world);
     lua_setfield(L, -2, "world");
+    lua_pushlightuserdata(L, s);
+    lua_pushcclosure(L, host_exchange, 1);
+    lua_setfield(L, -2, "exchange");
     lua_pushvalue(L, -1);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &spec_key);
     lua_call(L, 1, 1);
@@ -251,6 +404,7 @@ enum sld_rc sld_plugin_test(struct sld_str path, const struct sld_spec_run *run,
     if (!rc && run->on_cover)
         tell_cover(&s);
     pl_spec_world_destroy(s.world);
+    pl_host_destroy(s.edge);
     SLD_UNREF(s.plugin);
     pl_cover_fini(&s.cover);
     SLD_UNREF(s.bundle);

@@ -11,6 +11,7 @@ import harness
 
 RUN = harness.ROOT / "tests/bench/run"
 CONSUL_RUN = harness.ROOT / "tests/bench/consul/run"
+EDGE_RUN = harness.ROOT / "tests/bench/edge/run"
 
 
 @pytest.mark.skipif(not shutil.which("go"), reason="no Go to build tests/tools/adsclient with")
@@ -55,3 +56,15 @@ def test_consul_bench_prints_its_figures(tmp_path):
                      r.stdout, re.M), r.stdout
     result = json.loads((tmp_path / "out/kv-5-envoy/result.json").read_text())
     assert len(result["envoy"]["behind_ms"]) == 3
+
+
+@pytest.mark.skipif(not shutil.which("go"), reason="no Go to build tests/tools/load with")
+def test_edge_bench_prints_its_figures(tmp_path):
+    r = subprocess.run([EDGE_RUN, "--solder", harness.SOLDER, "--envoy", harness.ENVOY, "--out", tmp_path / "out", "--requests",
+                        "80", "--rounds", "1", "--rates", "200"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                       stderr=subprocess.PIPE, text=True, timeout=300)
+    assert r.returncode == 0, r.stderr
+    arm = r"cpu +[\d.]+ us a request \([+-][\d.]+\), p50 \d+ p99 \d+ us\n"
+    for head in ("as fast as answers come", "200 requests a second"):
+        assert re.search(rf"^authorize, {head}\n  none +{arm}  by hand +{arm}  plugin +{arm}"
+                         r"  ratio +plugin to by hand: cpu [\d.]+, added cpu -?[\d.]+, p50 [\d.]+, p99 [\d.]+", r.stdout, re.M), r.stdout

@@ -1,0 +1,3 @@
+module solder/tests/tools/load
+
+go 1.26.0
