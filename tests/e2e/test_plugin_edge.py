@@ -5,7 +5,8 @@ import shutil
 
 import pytest
 
-from harness import Connection, Poller, cli, dump, eventually, free_port, gateway, ref, route, says, to, vs
+import pki
+from harness import Connection, Poller, cli, dump, eventually, free_port, gateway, ref, request, route, says, tls_secret, to, vs
 
 PLUGIN = """
 local s = require "solder.schema"
@@ -276,6 +277,23 @@ def test_the_filter_is_there_while_the_plugin_is(gate):
     shutil.rmtree(gate.plugins / "gate")
     eventually(lambda: count() == [0, 0])
     assert gate.ask("/").status == 200
+
+
+def test_who_the_client_is(gate):
+    put(gate.plugins, "who", plugin='return {api = 1, name = "who", runs = "envoy"}', edge="""
+return {authorize = function(conf, req)
+  local p = req.peer
+  req:set_header("x-who", req.scheme .. " " .. (req.sni or "-") .. " " .. (p and table.concat({p.subject, #p.sha256, p.dns_sans[1], #p.uri_sans}, " ") or "-"))
+end}""")
+    servers, clients, port = pki.Authority(), pki.Authority("clients"), free_port()
+    gate.write("tls.yaml", tls_secret("tls", *servers.issue("a.test"), clients.pem),
+               gateway("tls", port, ssl_=True, http_={"virtualServices": [ref("tls")]}),
+               vs("tls", "a.test", [route("/", to("echo"), use({}, "who"))], sslConfig={"secretRef": ref("tls"), "sniDomains": ["a.test"]}))
+    start(gate, vs("shop", "*", [route("/", to("echo"), use({}, "who"))]))
+    assert headers(gate.ask("/"), "x-who") == ["http - -"]
+    context = pki.client(gate.dir, servers.pem, *clients.issue("friend", "friend.test"))
+    a = eventually(lambda: request(port, "/", tls=context, sni="a.test", host="a.test"))
+    assert headers(a, "x-who") == ["https a.test CN=friend 64 friend.test 0"]
 
 
 def test_what_envoy_is_told(tmp_path):
