@@ -35,6 +35,7 @@ void pl_edge_run(lua_State *L, const struct sld_plugin *p)
 {
     struct sld_str main = p->edge.main;
     // Of solder's own modules Envoy has none; a schema is no business of its.
+    pl_host_of(L)->in_envoy = true;
     lua_getfield(L, LUA_REGISTRYINDEX, "modules");
     lua_newtable(L);
     lua_getfield(L, -2, "solder.schema");

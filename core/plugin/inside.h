@@ -33,6 +33,7 @@ struct pl_host {
     unsigned needs;           // bit per sld_need that the plugin has
     const struct sld_str *files; // granted; the plugin's
     size_t file_count;
+    bool in_envoy;            // its code is what Envoy runs, where of solder.* there are schemas alone
     size_t used_bytes, peak_bytes;
     int64_t steps;            // left of this call
     uint64_t deadline_ns;

@@ -335,7 +335,7 @@ static const struct pl_value request_fields[] = {
     {"body?", "string", ""},
     {"timeout?", "number|string", "Of one try, in seconds or a text such as \"2s\"."},
     {"max_body?", "integer", "Bytes of the answer; larger ones are an error."},
-    {"retries?", "integer", "How often it is tried again, with growing pauses, when there was no answer, or 429, 502, 503 or 504."},
+    {"retries?", "integer", "How often it is tried again, with growing pauses, without an answer or with 429, 502, 503, 504."},
     {"previous?", "http.Answer", "An answer got before: it is returned again when the server says that it still holds."},
     {"ca_file?", "string", "Authorities instead of the system's; a granted file, as those below."},
     {"cert_file?", "string", "The client's certificate."},

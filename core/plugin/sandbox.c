@@ -366,7 +366,7 @@ static int l_require(lua_State *L)
             pl_error(L, "module '%.*s' requires itself", SLD_FMT(name));
         return 1;
     }
-    const struct pl_module *m = pl_library_find(name);
+    const struct pl_module *m = h->in_envoy ? NULL : pl_library_find(name);
     if (m) {
         pl_open_module(L, m);
         lua_pushvalue(L, 1);
