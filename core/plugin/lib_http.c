@@ -355,7 +355,8 @@ static const struct pl_class classes[] = {
 static const struct pl_binding bindings[] = {
     {.name = "request", .fn = l_request, .phases = PL_IN_CALLS, .need = PL_NEED(SLD_NEED_HTTP),
      .doc = "Asks a server. Any status is an answer; redirects are not followed.", .params = {{"request", "http.Request", ""}},
-     .returns = {{"answer?", "http.Answer", "nil: there was none."}, {"words?", "string|true", "Why; true: the server says that the previous one still holds."}},
+     .returns = {{"answer?", "http.Answer", "nil: there was none."},
+                 {"words?", "string|true", "Why; true: the server says that the previous one still holds."}},
      .example = "local answer, words = http.request{url = \"http://registry.example/services\", timeout = \"2s\", retries = 2}\n"
                 "assert(answer, words)\nassert(answer.status == 200 and answer.body == \"[]\")"},
 };

@@ -94,7 +94,8 @@ static inline void expect_call_in(enum pl_phase phase, const char *body, const c
     lib_script(script, sizeof(script), body);
     char *at = strstr(script, "return function()");
     int head = (int)(at - script);
-    snprintf(text, sizeof(text), "%.*sreturn {api = 1, name = 'try', needs = {'dns', 'files', 'http'}, check = function()%s}", head, script, at + strlen("return function()"));
+    snprintf(text, sizeof(text), "%.*sreturn {api = 1, name = 'try', needs = {'dns', 'files', 'http'}, check = function()%s}", head, script,
+             at + strlen("return function()"));
     struct sld_plugin_bundle *b = sld_plugin_bundle_create(SLD_STR("try"), SLD_STR("try"), sld_str_c(text));
     struct pl_world *w = pl_world_create((int64_t)LIB_NOW * 1000);
     struct sld_plugin_limits limits = small;
