@@ -83,6 +83,8 @@ struct sld_model_thread {
     struct sld_arena_obj *in_force;   // both merged: Gloo__Settings
     uint64_t version, taken;          // of those; the one io has looked at
     struct sld_timer *tick, *clock, *trim;
+    size_t untrimmed, trim_waits; // steps since memory was given back; times `trim` was waited for since
+    bool stepped;                 // while it was waited for
     struct sld_map sources; // address -> struct known
     struct model_places places;
     struct sld_map held;     // keys of objects whose place has a problem -> the look that saw it
@@ -411,9 +413,9 @@ static void arm(struct sld_model_thread *m, uint64_t now, uint64_t due, uint64_t
 // sources, unless that takes this long.
 #define HOLD_NS UINT64_C(5000000000)
 
-// After a round of so many steps memory that it needed is given back, when the Envoys have got
-// theirs.
-enum { TRIM_STEPS = 10000, TRIM_MS = 500 };
+// After so many steps, in one round or in several, memory that they needed is given back, when the
+// Envoys have got theirs: after a time without a step, or so many times.
+enum { TRIM_STEPS = 10000, TRIM_MS = 500, TRIM_WAITS = 120 };
 
 static void copy_views(struct sld_model_news *n, const struct sld_translate_result *r)
 {
@@ -515,7 +517,9 @@ static void on_idle(void *user)
     if (r.out_count)
         n->n.batch = sld_publish_batch(r.outs, r.out_count, ++m->batches);
     m->second_look = NULL;
-    if (r.round.computed > TRIM_STEPS)
+    m->untrimmed += r.round.computed;
+    m->stepped |= r.round.computed > 0;
+    if (m->untrimmed > TRIM_STEPS && !m->trim_waits++)
         sld_timer_start(m->trim, TRIM_MS);
     sld_loop_post(m->io, &n->msg);
     save(m, &r);
@@ -524,7 +528,14 @@ static void on_idle(void *user)
 
 static void on_trim(void *user)
 {
-    (void)user;
+    struct sld_model_thread *m = user;
+    bool wait = m->stepped && m->trim_waits++ < TRIM_WAITS;
+    m->stepped = false;
+    if (wait) {
+        sld_timer_start(m->trim, TRIM_MS);
+        return;
+    }
+    m->untrimmed = m->trim_waits = 0;
     sld_alloc_trim();
 }
 

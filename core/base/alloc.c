@@ -1,10 +1,13 @@
 // Ordinary allocation that cannot fail, and arenas of growing chunks.
 #include "base/alloc.h"
 
+#include <link.h>
 #include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 struct sld_arena_chunk {
     struct sld_arena_chunk *next;
@@ -36,9 +39,27 @@ void sld_alloc_tune(void)
     (void)mallopt(M_TRIM_THRESHOLD, 1024 * 1024);
 }
 
+// Pages of the program's code and constants. They are the file's own and never written, so the kernel has
+// them at hand when they are wanted again.
+static int program_forget(struct dl_phdr_info *info, size_t size, void *arg)
+{
+    (void)size;
+    (void)arg;
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    for (size_t i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *h = &info->dlpi_phdr[i];
+        uintptr_t from = (info->dlpi_addr + h->p_vaddr + page - 1) & ~(page - 1),
+                  to = (info->dlpi_addr + h->p_vaddr + h->p_memsz) & ~(page - 1);
+        if (h->p_type == PT_LOAD && !(h->p_flags & PF_W) && from < to)
+            (void)madvise((void *)from, to - from, MADV_DONTNEED);
+    }
+    return 1; // the program is told of first; libraries are others' too
+}
+
 void sld_alloc_trim(void)
 {
     (void)malloc_trim(0);
+    (void)dl_iterate_phdr(program_forget, NULL);
 }
 
 void *sld_xalloc(size_t n)

@@ -14,7 +14,8 @@
 
 // Sets up the process's allocator for a long life in little memory. Once, before there are threads.
 void sld_alloc_tune(void);
-// Gives memory that is free back to the kernel; after something great was done for once. [any]
+// Gives memory that is free back to the kernel, and lets go of the program's pages that are not used
+// again soon; after something great was done for once. [any]
 void sld_alloc_trim(void);
 // malloc, calloc, realloc that abort instead of returning NULL. N bytes; zero gives a valid
 // pointer. Free with sld_xfree. [any]

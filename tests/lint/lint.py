@@ -57,7 +57,7 @@ DOORS = {
 }
 LIBC = re.compile(
     r"(sys|netinet|arpa|net|linux)/|(assert|ctype|dirent|dlfcn|endian|errno|fcntl|float|fnmatch|ftw|getopt|"
-    r"grp|ifaddrs|inttypes|libgen|limits|locale|malloc|math|netdb|poll|pthread|pwd|sched|semaphore|signal|"
+    r"grp|ifaddrs|inttypes|libgen|limits|link|locale|malloc|math|netdb|poll|pthread|pwd|sched|semaphore|signal|"
     r"spawn|stdalign|stdarg|stdatomic|stdbool|stddef|stdint|stdio|stdlib|stdnoreturn|string|strings|syslog|"
     r"termios|time|unistd|wchar)\.h$")
 CXX = re.compile(r"[a-z_]+$")  # the C++ library, in .cc files

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 #include <pthread.h>
+#include <stdio.h>
 
 #include "base/base.h"
 
@@ -324,6 +325,45 @@ static void test_blobs_are_copies_with_the_hash_of_their_bytes(void **unused)
     SLD_UNREF(b);
 }
 
+// What is resident, in KiB, counted page by page.
+static long resident_kib(void)
+{
+    char line[256];
+    long kib = -1;
+    FILE *f = fopen("/proc/self/smaps_rollup", "r");
+    assert_non_null(f);
+    while (fgets(line, sizeof(line), f))
+        (void)sscanf(line, "Rss: %ld", &kib);
+    fclose(f);
+    return kib;
+}
+
+// Constants of the program that nothing else uses: 1 MiB.
+static const struct {
+    char first, rest[1024 * 1024 - 1];
+} constants = {1, {0}};
+
+static int sum_of_constants(void)
+{
+    const volatile char *p = &constants.first;
+    int sum = 0;
+    for (size_t at = 0; at < sizeof(constants); at += 1024)
+        sum += p[at];
+    return sum;
+}
+
+// The program's pages are let go, and are there again when they are needed.
+static void test_trimming_lets_go_of_the_program(void **unused)
+{
+    (void)unused;
+    sld_alloc_trim(); // what the heap has to give back is given
+    assert_int_equal(sum_of_constants(), 1);
+    long kib = resident_kib();
+    sld_alloc_trim();
+    assert_true(resident_kib() < kib - 512);
+    assert_int_equal(sum_of_constants(), 1);
+}
+
 static void test_arena_objects_own_their_arena(void **unused)
 {
     (void)unused;
@@ -355,6 +395,7 @@ int main(void)
         T(test_references_of_many_threads),
         T(test_blobs_are_copies_with_the_hash_of_their_bytes),
         T(test_arena_objects_own_their_arena),
+        T(test_trimming_lets_go_of_the_program),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
