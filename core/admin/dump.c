@@ -106,7 +106,7 @@ static void put_body(struct sld_json *j, const struct sld_xds_resource *r)
     struct sld_buf text;
     // What prints a resource of translate prints one of xds: they share types and bytes.
     const struct sld_out o = {
-        .type = (enum sld_out_type)r->type, .name = r->name, .bytes = r->bytes, .secret = r->secret};
+        .type = (enum sld_out_type)r->type, .name = r->name, .bytes = r->bytes, .packed = r->packed, .secret = r->secret};
     sld_buf_init(&text, BODY_MAX_BYTES);
     sld_out_print(&text, &o, SLD_TEXT_JSON_COMPACT);
     sld_json_key(j, "body");
@@ -124,7 +124,7 @@ static void put_entry(struct sld_json *j, const struct entry *e, bool body)
     put_str(j, "name", e->res->name);
     put_c(j, "version", version);
     put_str(j, "acked", e->acked[0] ? sld_str_c(e->acked) : SLD_STR_NONE);
-    put_int(j, "bytes", e->res->bytes.n);
+    put_int(j, "bytes", sld_xds_resource_size(e->res));
     put_bool(j, "secret", e->res->secret);
     if (body)
         put_body(j, e->res);

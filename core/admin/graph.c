@@ -43,7 +43,7 @@ static void put_part(const struct sld_out *o, void *arg)
     put_c(p->j, "type", sld_out_type_name(o->type));
     put_str(p->j, "view", o->view);
     put_str(p->j, "name", o->name);
-    put_int(p->j, "bytes", o->bytes.n);
+    put_int(p->j, "bytes", sld_out_size(o));
     put_bool(p->j, "secret", o->secret);
     sld_json_key(p->j, "madeOf");
     sld_json_begin(p->j, '[');

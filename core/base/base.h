@@ -15,5 +15,6 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/obj.h"
+#include "base/pack.h"
 #include "base/random.h"
 #include "base/str.h"

@@ -18,6 +18,16 @@ void *sld_obj_ref(void *o)
     return o;
 }
 
+bool sld_obj_try_ref(struct sld_obj *o)
+{
+    unsigned n = atomic_load_explicit(&o->refs, memory_order_relaxed);
+    while (n > 0) {
+        if (atomic_compare_exchange_weak_explicit(&o->refs, &n, n + 1, memory_order_relaxed, memory_order_relaxed))
+            return true;
+    }
+    return false;
+}
+
 void sld_obj_unref_(struct sld_obj **p)
 {
     struct sld_obj *o = *p;

@@ -19,6 +19,9 @@ struct sld_obj {
 void sld_obj_init(struct sld_obj *o, void (*free_fn)(struct sld_obj *o), struct sld_hash hash);
 // Adds a reference and returns O (NULL is fine). [any]
 void *sld_obj_ref(void *o);
+// The same for an object whose last reference may be going just now: false, and nothing is added, when it has. O's
+// memory must be there, so its free function has to wait for the caller. [any]
+bool sld_obj_try_ref(struct sld_obj *o);
 // Drops the reference at *P and clears it; NULL is fine. P is the address of the pointer. [any]
 void sld_obj_unref_(struct sld_obj **p);
 #define SLD_UNREF(ptr)                                                                             \

@@ -177,7 +177,10 @@ void sld_out_print(struct sld_buf *out, const struct sld_out *o, enum sld_text_s
 {
     struct sld_arena a = {0};
     struct sld_err err;
-    ProtobufCMessage *m = sld_msg_decode(&a, sld_out_type_desc(o->type), o->bytes, 100, &err);
+    struct sld_str bytes = o->bytes;
+    struct sld_obj *owner = o->packed ? sld_packed_open(o->packed, &bytes) : NULL;
+    ProtobufCMessage *m = sld_msg_decode(&a, sld_out_type_desc(o->type), bytes, 100, &err);
+    SLD_UNREF(owner);
     SLD_INV(m);
     // A resource made of secrets has them in fields that are not sensitive by themselves: none of
     // its text is shown.

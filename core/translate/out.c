@@ -18,6 +18,9 @@ static const struct {
     [SLD_OUT_ROUTE] = {"rds", &env__route__route_configuration__descriptor},
 };
 
+// Less is not worth packing.
+enum { PACK_MIN = 512 };
+
 const char *sld_out_type_name(enum sld_out_type t)
 {
     SLD_PRE(t < SLD_OUT_TYPE_COUNT);
@@ -40,8 +43,22 @@ static void out_free(struct sld_obj *o)
         } u = {out->bytes.p}; // the last owner wipes what nobody reads any more
         sld_wipe(u.own, out->bytes.n);
     }
+    SLD_UNREF(out->packed);
     sld_arena_fini(&out->arena);
     sld_xfree(out);
+}
+
+size_t sld_out_size(const struct sld_out *o)
+{
+    return o->packed ? o->packed->size : o->bytes.n;
+}
+
+struct sld_obj *sld_out_open(struct sld_out *o, struct sld_str *bytes)
+{
+    if (o->packed)
+        return sld_packed_open(o->packed, bytes);
+    *bytes = o->bytes;
+    return sld_obj_ref(o);
 }
 
 static void row_free(struct sld_obj *o)
@@ -188,8 +205,16 @@ bool tr_emit_out(struct tr *tr, sld_id key, const ProtobufCMessage *msg,
     if (p.type == SLD_OUT_CLUSTER)
         p.shape = shape_of(tr, msg);
     struct sld_str bytes = sld_msg_encode(tr->arena, msg);
-    struct sld_out *out = tr_out_create(&p, bytes.n, tr->use_count);
-    tr_out_add(out, bytes);
+    // Endpoints are many and much alike, and nobody needs their bytes but who is sent them.
+    struct sld_packed *packed = p.type == SLD_OUT_ENDPOINT && !p.secret && bytes.n >= PACK_MIN ? sld_packed_create(bytes)
+                                                                                                : NULL;
+    struct sld_out *out = tr_out_create(&p, packed ? 0 : bytes.n, tr->use_count);
+    out->packed = packed;
+    out->content = sld_hash_bytes(bytes);
+    if (packed)
+        out->bytes = SLD_STR_NONE;
+    else
+        tr_out_add(out, bytes);
     tr_emit_row(tr, key, out);
     return true;
 }

@@ -111,7 +111,8 @@ struct sld_out {
     enum sld_out_type type;
     struct sld_str view; // node role "<write namespace>~<proxy>"; empty = every view
     struct sld_str name;
-    struct sld_str bytes;     // the encoded message
+    struct sld_str bytes;     // the encoded message; absent: packed
+    struct sld_packed *packed; // own reference, or NULL
     struct sld_hash content;  // equal for equal bytes
     bool secret;              // bytes hold secrets: printed as ***, wiped when freed
     struct sld_str *clusters; // route, listener: clusters it sends requests to that exist, sorted
@@ -123,6 +124,10 @@ struct sld_out {
     struct sld_str *owners; // keys of the objects it was made of, sorted
     size_t owner_count;
 };
+
+// The size of O's message, and its bytes: what is returned is a new reference to who owns BYTES. [any]
+size_t sld_out_size(const struct sld_out *o);
+struct sld_obj *sld_out_open(struct sld_out *o, struct sld_str *bytes);
 
 // A change of a round: RES is NULL when the resource of that name is gone. Strings are RES's or the
 // batch's.

@@ -21,7 +21,7 @@ void sld_xds_message_resource(struct sld_xds_message *m, enum sld_xds_kind kind,
 {
     struct sld_str url = sld_xds_type_url(r->type);
     struct sld_buf *b = &m->head;
-    size_t any = sld_wire_len_size(url.n) + sld_wire_len_size(r->bytes.n);
+    size_t size = sld_xds_resource_size(r), any = sld_wire_len_size(url.n) + sld_wire_len_size(size);
     if (kind == SLD_XDS_DELTA_ADS) {
         char version[17];
         sld_hash_text(r->obj.hash, version);
@@ -33,13 +33,13 @@ void sld_xds_message_resource(struct sld_xds_message *m, enum sld_xds_kind kind,
     }
     sld_wire_put_head(b, 2, any);
     sld_wire_put_str(b, 1, url);
-    sld_wire_put_head(b, 2, r->bytes.n);
+    sld_wire_put_head(b, 2, size);
     if (m->count == m->cap) {
         m->cap = m->cap ? m->cap * 2 : 8;
         m->pieces = sld_xrealloc(m->pieces, m->cap * sizeof(*m->pieces));
     }
     m->pieces[m->count++] = (struct sld_xds_piece){b->n, r};
-    m->bytes += r->bytes.n;
+    m->bytes += size;
 }
 
 void sld_xds_message_removed(struct sld_xds_message *m, struct sld_str name)
@@ -65,18 +65,21 @@ size_t sld_xds_message_send(struct sld_xds_message *m, struct sld_xds_stream *s)
 {
     size_t n = 0, from = 0, max = m->count * 2 + 1;
     struct sld_str *slices = sld_xcalloc(max, sizeof(*slices));
-    struct sld_obj **owners = sld_xcalloc(max, sizeof(struct sld_obj *));
+    struct sld_obj **owners = sld_xcalloc(max, sizeof(struct sld_obj *)); // a reference each
     for (size_t i = 0; i < m->count; i++) {
         slices[n++] = (struct sld_str){m->head.p + from, m->pieces[i].at - from};
         from = m->pieces[i].at;
-        if (m->pieces[i].resource->bytes.n == 0)
+        struct sld_xds_resource *r = m->pieces[i].resource;
+        if (sld_xds_resource_size(r) == 0)
             continue;
-        slices[n] = m->pieces[i].resource->bytes;
-        owners[n++] = &m->pieces[i].resource->obj;
+        owners[n] = sld_xds_resource_open(r, &slices[n]);
+        n++;
     }
     if (m->head.n > from)
         slices[n++] = (struct sld_str){m->head.p + from, m->head.n - from};
     s->sender.send(s->user, slices, owners, n);
+    for (size_t i = 0; i < n; i++)
+        SLD_UNREF(owners[i]);
     sld_xfree(slices);
     sld_xfree(owners);
     return m->head.n + m->bytes;

@@ -47,7 +47,7 @@ static void collect(struct sld_xds_stream *s, enum sld_xds_type t, struct picks 
             p->blocked = true;
             continue;
         }
-        pick(s, p, r, target ? target->bytes.n : 0);
+        pick(s, p, r, target ? sld_xds_resource_size(target) : 0);
         if (p->full)
             return;
     }

@@ -87,6 +87,7 @@ static bool sorted(const struct sld_str *s, size_t n)
 void sld_xds_resource_seal(struct sld_xds_resource *r)
 {
     struct sld_hasher h;
+    SLD_PRE(!r->packed || !sld_hash_zero(r->content));
     if (sld_hash_zero(r->content))
         r->content = sld_hash_bytes(r->bytes);
     sld_hasher_init(&h);
@@ -97,6 +98,19 @@ void sld_xds_resource_seal(struct sld_xds_resource *r)
     r->obj.hash = sld_hasher_done(&h);
     if (!sorted(r->clusters, r->cluster_count)) // they may be somebody else's, who has them in order
         qsort(r->clusters, r->cluster_count, sizeof(*r->clusters), by_text);
+}
+
+size_t sld_xds_resource_size(const struct sld_xds_resource *r)
+{
+    return r->packed ? r->packed->size : r->bytes.n;
+}
+
+struct sld_obj *sld_xds_resource_open(struct sld_xds_resource *r, struct sld_str *bytes)
+{
+    if (r->packed)
+        return sld_packed_open(r->packed, bytes);
+    *bytes = r->bytes;
+    return sld_obj_ref(r);
 }
 
 struct sld_xds_batch *sld_xds_batch_create(uint64_t round)

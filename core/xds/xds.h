@@ -29,7 +29,8 @@ struct sld_xds_resource {
     struct sld_obj obj;        // obj.hash is the content hash; its text is the version
     enum sld_xds_type type;
     struct sld_str name;
-    struct sld_str bytes;      // the message, encoded (the value of the Any)
+    struct sld_str bytes;      // the message, encoded (the value of the Any); absent: packed
+    struct sld_packed *packed; // KEEP's, or NULL
     bool secret;               // bytes hold private keys: never printed, wiped when freed
     struct sld_str *clusters;  // route, listener: clusters that must be ready before this is sent. Name only those that
                                // exist: a removed cluster stays at a client as long as a table lists it here
@@ -51,6 +52,9 @@ struct sld_xds_resource *sld_xds_resource_create(enum sld_xds_type t, struct sld
 // The same, whose name, and what else is not put into its arena, is KEEP's, of which a reference is taken.
 struct sld_xds_resource *sld_xds_resource_create_on(enum sld_xds_type t, struct sld_str name, void *keep);
 void sld_xds_resource_seal(struct sld_xds_resource *r);
+// The size of R's message, and its bytes: what is returned is a new reference to who owns BYTES. [any]
+size_t sld_xds_resource_size(const struct sld_xds_resource *r);
+struct sld_obj *sld_xds_resource_open(struct sld_xds_resource *r, struct sld_str *bytes);
 
 // One change of a round. VIEW is the node role it is for ("gloo-system~gateway-proxy"); empty = every view.
 struct sld_xds_change {

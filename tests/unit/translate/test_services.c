@@ -89,9 +89,18 @@ static const char *endpoints(struct world *w, const char *cluster)
     if (!o)
         return "-";
     struct sld_err err;
+    union {
+        const struct sld_out *frozen;
+        struct sld_out *own;
+    } u = {o}; // only a count of references changes
+    struct sld_str bytes;
+    struct sld_obj *owner = sld_out_open(u.own, &bytes);
+    assert_int_equal(bytes.n, sld_out_size(o));
+    assert_true(sld_hash_eq(o->content, sld_hash_bytes(bytes)));
     const Env__Endpoint__ClusterLoadAssignment *m =
-        sld_msg_decode(&w->a, sld_out_type_desc(o->type), o->bytes, 100, &err);
+        sld_msg_decode(&w->a, sld_out_type_desc(o->type), bytes, 100, &err);
     assert_non_null(m);
+    SLD_UNREF(owner);
     struct sld_buf b;
     sld_buf_init(&b, 1 << 16);
     for (size_t i = 0; m->n_endpoints && i < m->endpoints[0]->n_lb_endpoints; i++) {
@@ -171,6 +180,25 @@ static void test_instances_touch_one_assignment(void **state)
     instances(w, "web", 0, 0);
     assert_string_equal(told(w), "+eds consul-svc:web_gloo-system\n");
     assert_string_equal(endpoints(w, "consul-svc:web_gloo-system"), "");
+}
+
+// Of many endpoints the bytes are packed, and say the same.
+static void test_many_endpoints_take_little(void **state)
+{
+    struct world *w = *state;
+    give(w, ROUTE_TO("consul: {serviceName: web}"));
+    service(w, "web", "v1");
+    instances(w, "web", 50, 50);
+    told(w);
+    const char *text = endpoints(w, "consul-svc:web_gloo-system");
+    assert_non_null(strstr(text, "10.0.0.1 "));
+    assert_non_null(strstr(text, " 10.0.0.49 10.0.0.5 ")); // in order of their addresses
+    assert_int_equal(sld_str_c(text).n, strlen("10.0.0.1") * 9 + strlen("10.0.0.10") * 41 + 49);
+    const struct sld_out *o = out(w, SLD_OUT_ENDPOINT, "consul-svc:web_gloo-system");
+    assert_non_null(o->packed);
+    assert_in_range(o->packed->room, 1, sld_out_size(o) / 2);
+    instances(w, "web", 50, 50); // the same again
+    assert_string_equal(told(w), "");
 }
 
 // A cluster is there, and instances are asked for, while somebody refers to the service.
@@ -528,6 +556,7 @@ int main(void)
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         CASE(test_instances_touch_one_assignment),
+        CASE(test_many_endpoints_take_little),
         CASE(test_only_what_is_referred_to),
         CASE(test_service_comes_and_goes),
         CASE(test_nothing_is_missing_in_a_catalog_to_come),

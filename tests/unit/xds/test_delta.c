@@ -21,6 +21,22 @@ static void test_legacy_wildcard(void **state)
     assert_true(info.types[SLD_XDS_CLUSTER].wildcard);
 }
 
+static void test_packed_bytes_are_sent_whole(void **state)
+{
+    struct world *w = *state;
+    char long_one[2000];
+    memset(long_one, 'x', sizeof(long_one) - 1);
+    long_one[sizeof(long_one) - 1] = 0;
+    PUT(w, C("a", "C 1"), E("a", long_one), R("r", "R 1 a", "a"), L("l", "L 1 r", "r"));
+    fake_start(w->f);
+    fake_settle(w->f);
+    assert_true(fake_holds(w->f, SLD_XDS_ENDPOINT, "a", long_one));
+    long_one[1000] = 'y';
+    PUT(w, E("a", long_one));
+    fake_settle(w->f);
+    assert_true(fake_holds(w->f, SLD_XDS_ENDPOINT, "a", long_one));
+}
+
 static void test_empty_wildcard_is_answered(void **state)
 {
     struct world *w = *state;
@@ -628,6 +644,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         T(test_legacy_wildcard),
+        T(test_packed_bytes_are_sent_whole),
         T(test_empty_wildcard_is_answered),
         T(test_explicit_wildcard_and_names),
         T(test_unsubscribed_name_that_is_gone),
