@@ -43,7 +43,7 @@ static int l_publish(lua_State *L)
 // d.NAME is FIELD of MODULE, or all of it.
 static void set_from(lua_State *L, const char *name, const struct pl_module *module, const char *field)
 {
-    pl_open_module(L, module);
+    pl_require(L, module);
     if (field) {
         lua_getfield(L, -1, field);
         lua_remove(L, -2);

@@ -90,20 +90,13 @@ static int l_lookup(lua_State *L)
     return pl_wait(L, let_go, w);
 }
 
-static const struct pl_value record_fields[] = {
-    {"target", "string", "The name to ask for the addresses of."},
-    {"port", "integer", ""},
-    {"priority", "integer", "Lower ones are to be used first."},
-    {"weight", "integer", "Its share among those of the same priority."},
-};
-static const struct pl_class classes[] = {{.name = "dns.Record", .doc = "An answer to a question for SRV.", PL_FIELDS(record_fields)}};
 static const struct pl_binding bindings[] = {
     {.name = "lookup", .fn = l_lookup, .phases = PL_IN_CALLS, .need = PL_NEED(SLD_NEED_DNS),
-     .doc = "What DNS knows of a name. A name that does not exist has an empty list.",
-     .params = {{"name", "string", ""},
-                {"type?", "string", "\"A\", \"AAAA\", \"SRV\", \"TXT\"; otherwise addresses of both kinds."},
-                {"server?", "string", "HOST:PORT of a DNS server; otherwise the system's resolver is asked."}},
-     .returns = {{"answers?", "string[]|dns.Record[]", "Texts; records for SRV; nil: it could not be asked."}, {"words?", "string", ""}},
-     .example = "local addresses = assert(dns.lookup(\"backend.example\"))\nassert(addresses[1] == \"10.0.0.1\")"},
+     .doc = "Asks DNS, and waits. Of SRV there are tables with target, port, priority and weight, those to be used first in front; of others texts.",
+     .params = {{"name", "string", "At most 253 bytes."},
+                {"type?", "\"addresses\"|\"A\"|\"AAAA\"|\"SRV\"|\"TXT\"", "By default addresses of both families, also of /etc/hosts."},
+                {"server?", "string", "HOST:PORT; by default the system's."}},
+     .returns = {{"answers?", "any[]", "Of nothing when there is no such name; nil: it could not be asked."}, {"words?", "string", ""}},
+     .example = "local addresses = assert(dns.lookup(\"ada.example.org\"))\nassert(addresses[1] == \"192.0.2.1\")"},
 };
-const struct pl_module pl_dns = {.name = "solder.dns", .doc = "Names and what they stand for.", PL_BINDINGS(bindings), PL_CLASSES(classes)};
+const struct pl_module pl_dns = {.name = "solder.dns", .doc = "What DNS knows of names. The plugin needs \"dns\".", PL_BINDINGS(bindings)};

@@ -120,15 +120,15 @@ static int l_watch(lua_State *L)
 }
 
 static const struct pl_binding bindings[] = {
-    {.name = "read", .fn = l_read, .phases = PL_IN_CALLS, .need = PL_NEED(SLD_NEED_FILES),
-     .doc = "The text of a file that the operator grants.", .params = {{"path", "string", ""}},
-     .returns = {{"text?", "string", "nil: it cannot be read."}, {"stamp?", "string", "Stands for this version of it; with nil the words why."}},
-     .example = "local text, stamp = file.read(\"/etc/teams.txt\")\nassert(text == \"red\\nblue\\n\" and stamp)"},
-    {.name = "watch", .fn = l_watch, .phases = PL_IN_TASK, .need = PL_NEED(SLD_NEED_FILES),
-     .doc = "Waits until a file is another than it was.",
-     .params = {{"path", "string", ""}, {"stamp?", "string", "As read returned it; nil: there was none."},
-                {"time?", "number|string", "How long at most; otherwise a day."}},
+    {.name = "read", .fn = l_read, .phases = PL_IN_CALLS, .need = PL_NEED(SLD_NEED_FILES), .doc = "Reads a file that the plugin's document grants.",
+     .params = {{"path", "string", "Whole, from /."}},
+     .returns = {{"text?", "string", "nil: it cannot be read."}, {"stamp", "string", "Stands for this version of it; or words."}},
+     .example = "local text, stamp = assert(file.read(\"/etc/users/ada\"))\nassert(text == \"ada\\n\" and stamp)"},
+    {.name = "watch", .fn = l_watch, .phases = PL_IN_TASK, .need = PL_NEED(SLD_NEED_FILES), .doc = "Waits until a file is another than it was.",
+     .params = {{"path", "string", ""},
+                {"stamp?", "string", "Of the version that is known; nil: that there is none."},
+                {"timeout?", "number|string", "Seconds, or a text such as \"5m\"; at most a day, which is the default."}},
      .returns = {{"changed", "boolean", "false: the time is over."}},
-     .example = "local text, stamp = file.read(\"/etc/teams.txt\")\nassert(file.watch(\"/etc/teams.txt\", stamp, \"1m\") == false)"},
+     .example = "local text, stamp = file.read(\"/etc/users/ada\")\nassert(not file.watch(\"/etc/users/ada\", stamp, \"1m\"))"},
 };
-const struct pl_module pl_file = {.name = "solder.file", .doc = "Files that the operator grants.", PL_BINDINGS(bindings)};
+const struct pl_module pl_file = {.name = "solder.file", .doc = "Files that the operator grants. The plugin needs \"files\".", PL_BINDINGS(bindings)};

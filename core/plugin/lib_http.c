@@ -1,4 +1,5 @@
 // solder.http: requests to others, through the HTTP client of the reactor.
+#include "base/random.h"
 #include "codec/text.h"
 #include "plugin/library.h"
 #include "plugin/task.h"
@@ -280,8 +281,7 @@ static void on_answer(const struct sld_http_answer *a, void *user)
     w->failures++;
     if (worth_another(w, a)) {
         let_go_of_try(w);
-        const struct sld_reactor *r = w->reactor;
-        w->timer = r->ops->timer(r->user, r->ops->pause(r->user, w->failures, BACKOFF_MS, BACKOFF_MAX_MS), ask, w);
+        w->timer = w->reactor->ops->timer(w->reactor->user, sld_backoff(w->failures, BACKOFF_MS, BACKOFF_MAX_MS), ask, w);
         return;
     }
     struct sld_http_answer own = *a; // what it points to outlives the call
@@ -329,35 +329,38 @@ static int l_request(lua_State *L)
 }
 
 static const struct pl_value request_fields[] = {
-    {"url", "string", "http:// or https://."},
-    {"method?", "string", "GET."},
-    {"headers?", "table<string, string>", ""},
+    {"url", "string", "http:// or https://, at most 8 KiB."},
+    {"method?", "string", "GET by default."},
+    {"headers?", "table<string, string>", "At most 64."},
     {"body?", "string", ""},
-    {"timeout?", "number|string", "Of one try, in seconds or a text such as \"2s\"."},
-    {"max_body?", "integer", "Bytes of the answer; larger ones are an error."},
-    {"retries?", "integer", "How often it is tried again, with growing pauses, without an answer or with 429, 502, 503, 504."},
-    {"previous?", "http.Answer", "An answer got before: it is returned again when the server says that it still holds."},
-    {"ca_file?", "string", "Authorities instead of the system's; a granted file, as those below."},
-    {"cert_file?", "string", "The client's certificate."},
-    {"key_file?", "string", "Its key."},
-    {"server_name?", "string", "In TLS, instead of the URL's host."},
-    {"socket?", "string", "A unix socket to connect to."},
+    {"timeout?", "number|string", "From the first byte to the last, of each try: seconds, or a text such as \"5s\"; 10 s by default, at most an hour."},
+    {"max_body?", "integer", "Bytes of the answer's body that are taken; by default what a string may have."},
+    {"retries?", "integer", "More tries, 0 to 10, with pauses between them, where nobody answers or the answer is 429, 502, 503 or 504."},
+    {"previous?", "http.Answer", "An answer to the same question: it is asked whether it still holds."},
+    {"ca_file?", "string", "A granted file: whom to trust."},
+    {"cert_file?", "string", "A granted file: the client's certificate."},
+    {"key_file?", "string", "A granted file: its key."},
+    {"server_name?", "string", "The name in TLS, where it is not that of the URL."},
+    {"socket?", "string", "A granted path: a unix socket to ask through."},
 };
 static const struct pl_value answer_fields[] = {
     {"status", "integer", ""},
-    {"headers", "table<string, string>", "By names in lower case; several values are joined by commas."},
+    {"headers", "table<string, string>", "By lower-case name; several of one name with \", \" between."},
     {"body", "string", ""},
 };
 static const struct pl_class classes[] = {
-    {.name = "http.Request", .doc = "What is asked.", PL_FIELDS(request_fields)},
-    {.name = "http.Answer", .doc = "What came.", PL_FIELDS(answer_fields)},
+    {.name = "http.Request", .doc = "A question to an HTTP server.", PL_FIELDS(request_fields)},
+    {.name = "http.Answer", .doc = "What it answered.", PL_FIELDS(answer_fields)},
 };
 static const struct pl_binding bindings[] = {
     {.name = "request", .fn = l_request, .phases = PL_IN_CALLS, .need = PL_NEED(SLD_NEED_HTTP),
-     .doc = "Asks a server. Any status is an answer; redirects are not followed.", .params = {{"request", "http.Request", ""}},
-     .returns = {{"answer?", "http.Answer", "nil: there was none."},
-                 {"words?", "string|true", "Why; true: the server says that the previous one still holds."}},
-     .example = "local answer, words = http.request{url = \"http://registry.example/services\", timeout = \"2s\", retries = 2}\n"
-                "assert(answer, words)\nassert(answer.status == 200 and answer.body == \"[]\")"},
+     .doc = "Asks an HTTP server, and waits for its answer, whatever its status; other calls go on meanwhile.",
+     .params = {{"request", "http.Request", ""}},
+     .returns = {{"answer?", "http.Answer", "nil: there was none."}, {"unchanged", "boolean|string|nil", "true: it is `previous`, which still holds; "
+         "or words."}},
+     .example = "local answer = assert(http.request{url = \"https://api.example.org/users/ada\", timeout = \"2s\", retries = 2})\n"
+                "if answer.status ~= 200 then error(\"the API answers \" .. answer.status) end\n"
+                "assert(require(\"solder.json\").decode(answer.body).name == \"ada\")"},
 };
-const struct pl_module pl_http = {.name = "solder.http", .doc = "Requests to others.", PL_BINDINGS(bindings), PL_CLASSES(classes)};
+const struct pl_module pl_http = {
+    .name = "solder.http", .doc = "Questions to HTTP servers. The plugin needs \"http\".", PL_BINDINGS(bindings), PL_CLASSES(classes)};

@@ -107,15 +107,16 @@ static int l_monotonic(lua_State *L)
 }
 
 static const struct pl_binding bindings[] = {
-    {.name = "every", .fn = l_every, .phases = PL_IN_TASK,
-     .doc = "Calls a function, waits, calls it again, until it returns false. An error of it is one of the caller.",
-     .params = {{"time", "number|string", "What lies between its end and its next beginning; as of sleep."}, {"fn", "fun(): boolean?", ""}},
-     .example = "local n = 0\ntime.every(\"10s\", function() n = n + 1 return n < 3 end)\nassert(n == 3)"},
     {.name = "now", .fn = l_now, .phases = PL_IN_CALLS, .doc = "Now, as Unix seconds with their fraction.", .returns = {{"seconds", "number", ""}},
      .example = "assert(time.now() > 1700000000)"},
     {.name = "monotonic", .fn = l_monotonic, .phases = PL_IN_CALLS,
      .doc = "Seconds since some moment, which never go back: for what lasted how long.", .returns = {{"seconds", "number", ""}},
      .example = "local began = time.monotonic()\ntime.sleep(2)\nassert(time.monotonic() - began >= 2)"},
+    {.name = "every", .fn = l_every, .phases = PL_IN_TASK,
+     .doc = "Calls a function, waits, and so on, until it gives false. A function that raises ends it.",
+     .params = {{"time", "number|string", "Between the end of one call and the next: seconds, or a text such as \"30s\"; at most a day."},
+                {"fn", "fun(): false|nil", ""}},
+     .example = "local n = 0\ntime.every(\"30s\", function()\n  n = n + 1\n  return n < 3\nend)\nassert(n == 3)"},
     {.name = "sleep", .fn = l_sleep, .phases = PL_IN_CALLS, .doc = "Waits; other calls go on meanwhile.",
      .params = {{"time", "number|string", "Seconds, or a text such as \"1.5s\"; at most a day."}},
      .example = "time.sleep(\"100ms\")"},

@@ -31,6 +31,18 @@ bool pl_is_pure(lua_State *L)
     return pl_host_of(L)->phase == PL_LOAD || pl_host_of(L)->phase == PL_PURE;
 }
 
+void pl_require(lua_State *L, const struct pl_module *m)
+{
+    lua_getfield(L, LUA_REGISTRYINDEX, "modules");
+    if (lua_getfield(L, -1, m->name) == LUA_TNIL) {
+        lua_pop(L, 1);
+        pl_open_module(L, m);
+        lua_pushvalue(L, -1);
+        lua_setfield(L, -3, m->name);
+    }
+    lua_remove(L, -2);
+}
+
 // ---- Objects ----
 
 void *pl_push_object(lua_State *L, const struct pl_module *m, const char *name, size_t n, int values)

@@ -63,8 +63,8 @@ struct pl_module {
 #define PL_CLASSES(array) .classes = (array), .class_count = SLD_ARRAY_LEN(array)
 #define PL_FIELDS(array) .fields = (array), .field_count = SLD_ARRAY_LEN(array)
 
-extern const struct pl_module pl_aes, pl_base64, pl_cache, pl_cidr, pl_dns, pl_file, pl_hash, pl_hex, pl_http, pl_json, pl_jwt, pl_random,
-    pl_re, pl_template, pl_time, pl_url, pl_x509, pl_yaml;
+extern const struct pl_module pl_aes, pl_base64, pl_cache, pl_cidr, pl_dns, pl_file, pl_hash, pl_hex, pl_http, pl_json, pl_jwt, pl_random, pl_re, pl_template,
+    pl_time, pl_url, pl_x509, pl_yaml;
 // All of them, by name.
 extern const struct pl_module *const pl_library[];
 extern const size_t pl_library_count;
@@ -73,6 +73,9 @@ extern const size_t pl_library_count;
 const struct pl_module *pl_library_find(struct sld_str name);
 // What M's name is without "solder.".
 const char *pl_module_word(const struct pl_module *m);
+
+// Pushes M, as require gives it.
+void pl_require(lua_State *L, const struct pl_module *m);
 
 // ---- phase.c ----
 

@@ -368,10 +368,7 @@ static int l_require(lua_State *L)
     }
     const struct pl_module *m = h->in_envoy ? NULL : pl_library_find(name);
     if (m) {
-        pl_open_module(L, m);
-        lua_pushvalue(L, 1);
-        lua_pushvalue(L, -2);
-        lua_rawset(L, 2);
+        pl_require(L, m);
         return 1;
     }
     if (h->phase != PL_LOAD)

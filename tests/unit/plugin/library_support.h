@@ -68,25 +68,26 @@ static inline void lib_done(void *user, enum sld_rc rc, const struct sld_err *er
         c->err = *err;
 }
 
+// Who answers in its world: everybody knows ada.
 static inline void lib_http(void *user, const struct sld_http_call *call, struct sld_http_answer *out)
 {
     (void)user, (void)call;
-    *out = (struct sld_http_answer){.status = 200, .body = SLD_STR("[]")};
+    *out = (struct sld_http_answer){.status = 200, .body = SLD_STR("{\"name\": \"ada\"}")};
 }
 
 static inline void lib_dns(void *user, enum sld_dns_type type, struct sld_str name, struct sld_dns_answer *out)
 {
-    static const struct sld_str address = {"10.0.0.1", 8};
+    static const struct sld_str address = SLD_STR_INIT("192.0.2.1");
     (void)user, (void)type, (void)name;
     *out = (struct sld_dns_answer){.addresses = &address, .count = 1};
 }
 
 enum { LIB_NOW = 1796036400 }; // where its clock begins, 2026-11-30T11:00:00Z
 
-// Runs BODY as a hook of requests, or as a task, in a world whose time passes as it waits, where all is granted and others answer.
+// Runs BODY in PHASE, in time that passes as it waits, with all needs.
 static inline void expect_call_in(enum pl_phase phase, const char *body, const char *result)
 {
-    static const struct sld_str files = {"/etc/", 5};
+    static const struct sld_str granted = SLD_STR_INIT("/etc/users/");
     static char script[256 << 10], text[256 << 10];
     struct lib_call c = {0};
     struct sld_plugin *p = NULL;
@@ -95,19 +96,18 @@ static inline void expect_call_in(enum pl_phase phase, const char *body, const c
     char *at = strstr(script, "return function()");
     int head = (int)(at - script);
     snprintf(text, sizeof(text), "%.*sreturn {api = 1, name = 'try', needs = {'dns', 'files', 'http'}, check = function()%s}", head, script,
-             at + strlen("return function()"));
+        at + strlen("return function()"));
     struct sld_plugin_bundle *b = sld_plugin_bundle_create(SLD_STR("try"), SLD_STR("try"), sld_str_c(text));
     struct pl_world *w = pl_world_create((int64_t)LIB_NOW * 1000);
     struct sld_plugin_limits limits = small;
     limits.waiting = 1;
-    limits.outbound = limits.outbound_a_minute = 1;
-    if (sld_plugin_load(b, &limits, &p, &c.err))
-        fail_msg("%s: %s", body, c.err.msg);
-    p->host->files = &files;
-    p->host->file_count = 1;
+    limits.outbound = limits.outbound_a_minute = 3;
     pl_world_on_http(w, lib_http, NULL);
     pl_world_on_dns(w, lib_dns, NULL);
-    pl_world_file(w, SLD_STR("/etc/teams.txt"), SLD_STR("red\nblue\n"));
+    pl_world_file(w, SLD_STR("/etc/users/ada"), SLD_STR("ada\n"));
+    if (sld_plugin_load(b, &limits, &p, &c.err))
+        fail_msg("%s: %s", body, c.err.msg);
+    sld_plugin_grant_files(p, &granted, 1);
     struct pl_task_call call = {.hook = SLD_HOOK_CHECK, .phase = phase, .push = lib_push, .take = lib_take, .arg = &c, .done = lib_done, .user = &c};
     if (pl_task_start(p, pl_world_reactor(w), &call, &t, &c.err))
         fail_msg("%s: %s", body, c.err.msg);
