@@ -160,7 +160,7 @@ enum sld_rc sld_child_start(struct sld_loop *l, const struct sld_child_options *
     c->handles = 4;
     c->uv.data = c->grace.data = c;
     uv_timer_init(&l->uv, &c->grace);
-    uv_stdio_container_t io[3] = {{.flags = UV_IGNORE}};
+    uv_stdio_container_t io[4] = {{.flags = UV_IGNORE}, [3] = {.flags = UV_INHERIT_FD, .data.fd = o->control}};
     for (int i = 0; i < 2; i++) {
         struct output *p = &c->outputs[i];
         p->child = c;
@@ -187,7 +187,7 @@ enum sld_rc sld_child_start(struct sld_loop *l, const struct sld_child_options *
         .args = argv.out,
         .env = env.out,
         .stdio = io,
-        .stdio_count = 3,
+        .stdio_count = o->control > 0 ? 4 : 3,
         .flags = o->detached ? UV_PROCESS_DETACHED : 0,
     };
     int rc = uv_spawn(&l->uv, &c->uv, &uo);

@@ -68,6 +68,8 @@ struct sld_poll;
 // Calls FN in every turn in which FD (a pipe, a socket, a pidfd; made non-blocking) can be read or is at its end. FD
 // stays the caller's, who closes it after sld_poll_destroy.
 struct sld_poll *sld_poll_create(struct sld_loop *l, int fd, void (*fn)(void *user), void *user);
+// Calls FN, with the USER of P, in every turn in which the descriptor takes bytes; NULL: not any more.
+void sld_poll_on_writable(struct sld_poll *p, void (*fn)(void *user));
 // NULL is fine; FN is not called any more.
 void sld_poll_destroy(struct sld_poll *p);
 
@@ -107,6 +109,7 @@ struct sld_child_options {
     // Once, after the last line; at the latest 500 ms after the end, when a grandchild holds the pipes open.
     void (*on_exit)(int64_t status, int signum, void *user);
     bool detached;                 // own session: survives us
+    int control; // > 0: a descriptor of ours, which stays ours, that the child has as its 3
     void *user;
 };
 struct sld_child;
