@@ -58,6 +58,7 @@ struct tr_vhost {
     Env__Route__VirtualHost *vh;
     struct tr_clusters
         *clusters; // existing clusters that requests go to; features add theirs (tr_clusters_add)
+    struct tr_confs *confs; // that its requests name; features add theirs (tr_confs_add)
     bool refused;  // set by a feature, with a finding: nothing of it is served
 };
 
@@ -74,6 +75,10 @@ struct tr_route {
     const struct tr_upstream *upstream; // facts of a single destination that exists, else NULL
     bool refused; // set by a feature, with a finding: it answers as an invalid route
 };
+
+// Sets the configuration of HTTP filter NAME for a route or virtual host. (option.c)
+void tr_route_filter(struct tr_route *r, const char *name, const ProtobufCMessage *config);
+void tr_vhost_filter(struct tr_vhost *v, const char *name, const ProtobufCMessage *config);
 
 // One of several destinations of a route.
 struct tr_weighted {
@@ -128,4 +133,9 @@ struct sld_feature {
     void (*route)(struct tr_route *r);
     void (*weighted)(struct tr_weighted *w);
     void (*cluster)(struct tr_cluster *c);
+    // Called once: what Envoys get whatever the gateways say.
+    void (*fixed)(struct tr *tr);
 };
+
+// C goes to all Envoys; for `fixed`. (fixed.c)
+void tr_fixed_cluster(struct tr *tr, Env__Cluster__Cluster *c);

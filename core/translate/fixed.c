@@ -84,6 +84,15 @@ static Env__Core__Address *pipe_address(struct sld_arena *a)
     return at;
 }
 
+void tr_fixed_cluster(struct tr *tr, Env__Cluster__Cluster *c)
+{
+    struct sld_out proto = {.type = SLD_OUT_CLUSTER, .name = sld_str_c(c->name), .gated = true};
+    struct sld_report r = {.arena = tr->arena};
+    struct sld_str key = tr_out_key(tr->arena, SLD_OUT_CLUSTER, SLD_STR(""), proto.name);
+    bool ok = tr_emit_out(tr, sld_flow_key(tr->t->flow, key), &c->base, &proto, &r);
+    SLD_INV(ok);
+}
+
 static void emit_fallback_cluster(struct tr *tr)
 {
     struct sld_arena *a = tr->arena;
@@ -97,12 +106,7 @@ static void emit_fallback_cluster(struct tr *tr)
     SLD_PUSH(a, loc->lb_endpoints, loc->n_lb_endpoints, lb);
     Env__Cluster__Cluster *c = tr_static_cluster(a, SLD_STR(TR_FALLBACK_CLUSTER));
     SLD_PUSH(a, c->load_assignment->endpoints, c->load_assignment->n_endpoints, loc);
-    struct sld_out proto = {
-        .type = SLD_OUT_CLUSTER, .name = SLD_STR_INIT(TR_FALLBACK_CLUSTER), .gated = true};
-    struct sld_report r = {.arena = a};
-    struct sld_str key = tr_out_key(a, SLD_OUT_CLUSTER, SLD_STR(""), proto.name);
-    bool ok = tr_emit_out(tr, sld_flow_key(tr->t->flow, key), &c->base, &proto, &r);
-    SLD_INV(ok);
+    tr_fixed_cluster(tr, c);
 }
 
 void tr_step_out_fixed(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
@@ -116,6 +120,10 @@ void tr_step_out_fixed(struct sld_ctx *ctx, sld_id key, const void *in, void *us
     Env__Core__Address *at = tr_address(tr.arena, any, UNKNOWN_PORT);
     at->socket_address->ipv4_compat = !s->ip_v4_only;
     emit_listener(&tr, sld_fallback_view, UNKNOWN_LISTENER, at, 500, sld_str_c(unknown_body));
+    for (size_t i = 0; i < tr.t->opt.feature_count; i++) {
+        if (tr.t->opt.features[i]->fixed)
+            tr.t->opt.features[i]->fixed(&tr);
+    }
 
     const Gloo__GlooOptions__InvalidConfigPolicy *p =
         s->gloo ? s->gloo->invalid_config_policy : NULL;

@@ -106,6 +106,12 @@ struct tr_attach {
     bool ssl; // both ask for TLS
 };
 
+// Configurations that requests of a virtual host name; own references.
+struct tr_confs {
+    struct sld_request_conf **items;
+    size_t count;
+};
+
 // An encoded virtual host; key as its attach row.
 struct tr_vhost_row {
     struct tr_row row;
@@ -114,6 +120,7 @@ struct tr_vhost_row {
     struct sld_hash content;    // of bytes
     struct sld_str
         *clusters; // existing ones it sends to, sorted, distinct; the flow's own (tr_keep_key)
+    struct tr_confs confs; // by id, distinct
     uint32_t cluster_count;
     bool secret;   // bytes hold secret values
     bool conflict; // a domain belongs to another: the present form is not in force
@@ -203,6 +210,7 @@ struct tr_held {
     struct sld_str bytes; // the form Envoys took; empty: none, the virtual host is left out
     struct sld_str *clusters;
     size_t cluster_count;
+    struct tr_confs confs;
     bool secret;
     bool convicted; // it is known to be the one; else only under suspicion
     struct sld_str words;
@@ -277,6 +285,7 @@ struct sld_translate {
     struct sld_umap barred;   // row key -> struct barred: documents that Envoys refused
     struct sld_umap troubles; // row key -> struct trouble: problems of the places of documents
     struct sld_umap orphans;  // keys of secrets without a document that were in use
+    struct sld_map confs;     // id -> struct conf_users (conf.c)
     struct sld_umap served_before; // key of a secret -> struct sld_hash: the chain in service at the last end
     struct sld_umap places;   // row key -> the latest struct sld_raw, own reference
     struct nack *nack;        // nack.c
@@ -409,6 +418,18 @@ void tr_clusters_add(struct tr *tr, struct tr_clusters *c, struct sld_str cluste
 // Makes them sorted and distinct, with the names the flow keeps (tr_keep_key), and returns how many
 // there are.
 size_t tr_clusters_done(const struct sld_translate *t, struct tr_clusters *c);
+
+// Requests of the row name C (taken over). (conf.c)
+void tr_confs_add(struct tr *tr, struct tr_confs *confs, struct sld_request_conf *c);
+// Copies FROM, each of it once and by id, into A.
+struct tr_confs tr_confs_copy(struct sld_arena *a, const struct tr_confs *from);
+void tr_confs_drop(struct tr_confs *confs);
+struct sld_hash tr_confs_hash(const struct tr_confs *confs);
+// A row that named WAS names IS now (either may be NULL); what follows from it is told.
+void tr_confs_moved(struct sld_translate *t, const struct tr_confs *was, const struct tr_confs *is);
+void tr_confs_fini(struct sld_translate *t);
+// In the room of the result.
+void tr_tell_conf(struct sld_translate *t, struct sld_str id, struct sld_request_conf *c);
 
 // ADS as the source of a child resource: the one constant ConfigSource of this product
 // (xds-notes 2.4 rule A).

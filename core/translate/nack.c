@@ -135,6 +135,7 @@ static void held_free(struct sld_obj *o)
         } u = {h->bytes.p};
         sld_wipe(u.own, h->bytes.n);
     }
+    tr_confs_drop(&h->confs);
     sld_arena_fini(&h->arena);
     sld_xfree(h);
 }
@@ -157,6 +158,7 @@ static void substitute_free(struct sld_obj *o)
         } u = {v->bytes.p};
         sld_wipe(u.own, v->bytes.n);
     }
+    tr_confs_drop(&v->confs);
     tr_row_free(&v->row);
 }
 
@@ -177,6 +179,7 @@ void tr_step_placed(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
     row->clusters = SLD_ARENA_ARRAY(a, struct sld_str, h->cluster_count);
     for (size_t i = 0; i < h->cluster_count; i++)
         row->clusters[row->cluster_count++] = tr_keep_key(tr.t, h->clusters[i]);
+    row->confs = tr_confs_copy(a, &h->confs);
     row->secret = h->secret;
     if (h->convicted)
         sld_report_add(tr_report(&tr, sld_flow_key_str(tr.t->flow, v->vs)), SLD_ERROR, SLD_ENVOY_REFUSED, SLD_STR("virtualHost"),
@@ -298,6 +301,8 @@ static void hold(struct sld_translate *t, struct trial *tr, struct sld_str key, 
     h->clusters =
         copy_strs(&h->arena, good ? good->clusters : NULL, good ? good->cluster_count : 0);
     h->cluster_count = good ? good->cluster_count : 0;
+    if (good)
+        h->confs = tr_confs_copy(&h->arena, &good->confs);
     h->secret = good && good->secret;
     h->convicted = convicted;
     h->words = sld_arena_str(&h->arena, tr->words ? tr->words->data : SLD_STR(""));

@@ -59,9 +59,6 @@ void tr_add_header(const struct tr_headers *h, const char *key, struct sld_str v
 
 // PERCENT (0 to 100) in millionths.
 struct Env__Type__FractionalPercent *tr_percent(struct sld_arena *a, float percent);
-// Sets the configuration of HTTP filter NAME for a route or virtual host.
-void tr_route_filter(struct tr_route *r, const char *name, const ProtobufCMessage *config);
-void tr_vhost_filter(struct tr_vhost *v, const char *name, const ProtobufCMessage *config);
 // The path "FIELD[i]" and "FIELD[i].REST".
 struct sld_str tr_item_path(struct sld_arena *a, const char *field, size_t i, const char *rest);
 // The name of an upgrade ("websocket", "CONNECT"); absent when none is set.

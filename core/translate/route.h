@@ -55,6 +55,7 @@ struct tr_build {
     Env__Route__Route **routes;
     size_t route_count;
     struct tr_clusters clusters; // existing ones that requests go to
+    struct tr_confs confs;       // that requests name
 };
 
 // delegate.c: fills the leaves from the routes of the virtual service.

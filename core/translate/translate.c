@@ -337,6 +337,30 @@ static void on_gateway(struct sld_table *table, sld_id key, const void *old, con
     t->changes->gateways = true;
 }
 
+void tr_tell_conf(struct sld_translate *t, struct sld_str id, struct sld_request_conf *c)
+{
+    struct sld_translate_result *r = t->changes->into;
+    struct sld_conf_change one = {sld_arena_str(&r->arena, id), sld_obj_ref(c)};
+    SLD_PUSH(&r->arena, r->confs, r->conf_count, one);
+}
+
+static void conf_users(struct sld_translate *t, const struct tr_vhost_row *was, const struct tr_vhost_row *is)
+{
+    tr_confs_moved(t, was ? &was->confs : NULL, is ? &is->confs : NULL);
+}
+
+static void on_vhost(struct sld_table *table, sld_id key, const void *old, const void *new_value, void *user)
+{
+    conf_users(user, old, new_value);
+    tr_nack_on_vhost(table, key, old, new_value, user);
+}
+
+static void on_placed(struct sld_table *table, sld_id key, const void *old, const void *new_value, void *user)
+{
+    conf_users(user, old, new_value);
+    tr_nack_on_placed(table, key, old, new_value, user);
+}
+
 static void watch(struct sld_translate *t)
 {
     struct sld_table *outs[] = {t->out_secrets,   t->out_clusters, t->out_endpoints,
@@ -346,8 +370,8 @@ static void watch(struct sld_translate *t)
     for (size_t k = 0; k < SLD_KIND_COUNT; k++)
         sld_flow_watch(t->status[k], on_status, t);
     sld_flow_watch(t->gateways, on_gateway, t);
-    sld_flow_watch(t->vhosts, tr_nack_on_vhost, t);
-    sld_flow_watch(t->placed, tr_nack_on_placed, t);
+    sld_flow_watch(t->vhosts, on_vhost, t);
+    sld_flow_watch(t->placed, on_placed, t);
     tr_demand_watch(t);
 }
 
@@ -450,6 +474,7 @@ void sld_translate_destroy(struct sld_translate *t)
     tr_nack_destroy(t->nack);
     tr_tables_destroy(t->tables);
     sld_flow_destroy(t->flow);
+    tr_confs_fini(t);
     size_t at = 0;
     for (struct sld_umap_slot *s; (s = sld_umap_next(&t->places, &at));)
         place_drop(s->value);
@@ -931,6 +956,8 @@ void sld_translate_result_fini(struct sld_translate_result *r)
         SLD_UNREF(r->statuses[i].status);
     for (size_t i = 0; i < r->accept_count; i++)
         SLD_UNREF(r->accepts[i].raw);
+    for (size_t i = 0; i < r->conf_count; i++)
+        SLD_UNREF(r->confs[i].conf);
     sld_arena_fini(&r->arena);
 }
 

@@ -173,6 +173,21 @@ struct sld_want_change {
     bool wanted;
 };
 
+// A configuration of a plugin, for whoever answers the requests that name it by ID. Immutable.
+struct sld_request_conf {
+    struct sld_obj obj; // hash: of all below
+    struct sld_arena arena;
+    struct sld_str id, plugin;
+    struct sld_blob *value; // own reference; may hold secrets
+};
+
+// A configuration that virtual hosts began to name (CONF, owns a reference), which says something else now, or that none names
+// any more (CONF NULL).
+struct sld_conf_change {
+    struct sld_str id;
+    struct sld_request_conf *conf;
+};
+
 // What one call of sld_translate_run did.
 struct sld_translate_result {
     struct sld_arena arena;
@@ -187,6 +202,8 @@ struct sld_translate_result {
     size_t refusal_count;
     struct sld_want_change *wants; // in the order they came about
     size_t want_count;
+    struct sld_conf_change *confs; // in the order they came about
+    size_t conf_count;
     bool views_changed; // then the roles of all gateways, whether they serve anything or not:
     struct sld_str *views;
     size_t view_count;

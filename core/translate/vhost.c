@@ -266,7 +266,8 @@ static Env__Route__VirtualHost *build(struct tr_build *b, const struct form *f, 
                                  .report = b->vs.report,
                                  .options = merged_options(b, in),
                                  .vh = vh,
-                                 .clusters = &b->clusters};
+                                 .clusters = &b->clusters,
+                                 .confs = &b->confs};
     tr_delegate(b, in);
     tr_routes(b);
     const Gloo__Settings *s = tr_settings(tr);
@@ -285,11 +286,13 @@ static Env__Route__VirtualHost *build(struct tr_build *b, const struct form *f, 
 
 // ---- The row ----
 
-static void wipe(struct sld_obj *o)
+static void row_free(struct sld_obj *o)
 {
-    struct tr_row *row = (struct tr_row *)o;
-    sld_arena_fini_secret(&row->arena);
-    tr_row_free(row);
+    struct tr_vhost_row *row = (struct tr_vhost_row *)o;
+    tr_confs_drop(&row->confs);
+    if (row->secret)
+        sld_arena_fini_secret(&row->row.arena);
+    tr_row_free(&row->row);
 }
 
 static struct sld_hash row_hash(const struct tr_vhost_row *row)
@@ -304,7 +307,7 @@ static struct sld_hash row_hash(const struct tr_vhost_row *row)
         sld_hasher_add_u64(&h, row->clusters[i].n);
         sld_hasher_add(&h, row->clusters[i]);
     }
-    return sld_hasher_done(&h);
+    return row->confs.count ? sld_hash_mix(sld_hasher_done(&h), tr_confs_hash(&row->confs)) : sld_hasher_done(&h);
 }
 
 static void emit(struct tr_build *b, sld_id key, const struct tr_attach *at, const struct form *f,
@@ -325,7 +328,10 @@ static void emit(struct tr_build *b, sld_id key, const struct tr_attach *at, con
         row->clusters[row->cluster_count++] = b->clusters.items[i];
     row->secret = tr->tainted;
     row->conflict = f->conflict;
-    tr_row_finish(tr, &row->row, row_hash(row), row->secret ? wipe : NULL);
+    if (vh)
+        row->confs = tr_confs_copy(a, &b->confs);
+    tr_confs_drop(&b->confs);
+    tr_row_finish(tr, &row->row, row_hash(row), row->secret || row->confs.count ? row_free : NULL);
     sld_ctx_emit(tr->ctx, key, row);
 }
 
