@@ -27,6 +27,11 @@ struct sld_plugin_slot *sld_plugin_slot_create(struct sld_plugin *plugin, struct
     return s;
 }
 
+bool sld_plugin_slot_open(const struct sld_plugin_slot *s)
+{
+    return s->declared && !strcmp(s->declared->on_error, "open");
+}
+
 struct entry {
     struct sld_hash tried;        // of the text that was loaded, or tried, last
     struct sld_plugin_slot *slot; // own reference

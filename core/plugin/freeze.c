@@ -299,6 +299,12 @@ void pl_freeze(lua_State *L, int n)
     lua_newtable(L);
     int metas = lua_gettop(L);
     registry_table(L, &proxies_key);
+    if (!lua_getmetatable(L, metas + 1)) { // it keeps nothing alive
+        lua_createtable(L, 0, 1);
+        lua_pushliteral(L, "k");
+        lua_setfield(L, -2, "__mode");
+        lua_setmetatable(L, metas + 1);
+    }
     freeze_all(&f, metas, metas + 1);
     lua_settop(L, first - 1);
 }

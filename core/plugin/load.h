@@ -38,6 +38,9 @@ SLD_NODISCARD enum sld_rc pl_call_hook(struct sld_plugin *p, enum sld_hook hook,
 // VALUE with defaults filled in, as P's hooks get it, in A. SLD_INVALID, SLD_LIMIT: with words.
 SLD_NODISCARD enum sld_rc pl_conf_filled(struct sld_plugin *p, const Google__Protobuf__Value *value, struct sld_arena *a,
                                          Google__Protobuf__Value **out, struct sld_err *err);
+struct sld_exchange;
+// Pushes a handle on X, for this call. (request.c)
+void pl_push_request(lua_State *L, struct sld_exchange *x);
 void pl_push_hook(lua_State *L, enum sld_hook hook);
 // What pl_call_hook does behind a call: a call of HOOK ended with RC (and ERR, which gets the plugin's name) after NS.
 void pl_count_call(struct sld_plugin *p, enum sld_hook hook, enum sld_rc rc, uint64_t ns, struct sld_err *err);

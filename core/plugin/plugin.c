@@ -325,6 +325,21 @@ enum sld_rc pl_plugin_load_all(struct sld_plugin_bundle *b, const struct sld_plu
     return load_plugin(b, limits, &(struct loading){.fault = fault, .user = user}, NULL, out, err);
 }
 
+const struct sld_plugin_limits *sld_plugin_limits(const struct sld_plugin *p)
+{
+    return &p->host->limits;
+}
+
+unsigned sld_plugin_worker_hooks(const struct sld_plugin *p)
+{
+    return p->info.runs == SLD_RUNS_SOLDER ? p->info.hooks & (1U << SLD_HOOK_AUTHORIZE) : 0;
+}
+
+struct sld_plugin_bundle *sld_plugin_files(const struct sld_plugin *p)
+{
+    return p->host->bundle;
+}
+
 const struct sld_plugin_info *sld_plugin_info(const struct sld_plugin *p)
 {
     return &p->info;

@@ -158,6 +158,11 @@ struct sld_plugin;
 // Runs B in a new state. A reference in *OUT; SLD_INVALID with "file:line: words", SLD_LIMIT.
 SLD_NODISCARD enum sld_rc sld_plugin_load(struct sld_plugin_bundle *b, const struct sld_plugin_limits *limits,
                                           struct sld_plugin **out, struct sld_err *err);
+const struct sld_plugin_limits *sld_plugin_limits(const struct sld_plugin *p);
+// Its hooks, a bit per sld_hook, that run in the worker.
+unsigned sld_plugin_worker_hooks(const struct sld_plugin *p);
+// The files it was made of; borrowed.
+struct sld_plugin_bundle *sld_plugin_files(const struct sld_plugin *p);
 const struct sld_plugin_info *sld_plugin_info(const struct sld_plugin *p);
 // P may use the files at these N paths (copied), and what is below those that end in '/'; none before.
 void sld_plugin_grant_files(struct sld_plugin *p, const struct sld_str *paths, size_t n);

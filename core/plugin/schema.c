@@ -388,12 +388,13 @@ static void check_ref(struct sld_report *r, const struct sld_conf *c, const valu
         return;
     }
     struct sld_conf fields[] = {
-        {.type = SLD_CONF_STRING, .name = SLD_STR("key")},
         {.type = SLD_CONF_STRING, .name = SLD_STR("name"), .required = true, .has_min = true, .min = 1},
         {.type = SLD_CONF_STRING, .name = SLD_STR("namespace")},
+        {.type = SLD_CONF_STRING, .name = SLD_STR("key")},
+        {.type = SLD_CONF_STRING, .name = SLD_STR(SLD_CONF_SECRET_TEXT)},
     };
     bool secret = c->type == SLD_CONF_SECRET_REF;
-    struct sld_conf record = {.type = SLD_CONF_RECORD, .fields = fields + !secret, .field_count = 2 + secret};
+    struct sld_conf record = {.type = SLD_CONF_RECORD, .fields = fields, .field_count = secret ? 4 : 2};
     check_record(r, &record, v);
 }
 

@@ -58,6 +58,9 @@ struct sld_conf {
     size_t rule_count;
 };
 
+// The field of a reference to a secret that holds the secret's text, where it was resolved.
+#define SLD_CONF_SECRET_TEXT "\x01text"
+
 // Frees what of C is not in an arena. NULL is fine.
 void sld_conf_fini(struct sld_conf *c);
 // Checks VALUE by C; findings with paths below R's prefix. NULL: nothing is set. [any]

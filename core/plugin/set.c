@@ -30,7 +30,10 @@ struct sld_plugin_set {
     struct sld_map documents;   // keys of Plugins, seen; the value: the set, or TWICE
     struct sld_map artifacts;   // names of Artifacts that were touched
     bool dirty;
-    struct sld_hash shapers, edges; // of the lists
+    struct sld_hash shapers, edges, worker; // of the lists; of what is known of the worker
+    struct sld_arena arena; // of ADDRESSES
+    struct sld_str *addresses;
+    size_t address_count;
 };
 
 static char twice; // of a document that is told to be the second of its name
@@ -86,6 +89,13 @@ struct sld_plugin_set *sld_plugin_set_create(struct sld_translate *t, const char
     return s;
 }
 
+void sld_plugin_set_worker(struct sld_plugin_set *s, const struct sld_str *addresses, size_t n)
+{
+    s->address_count = 0;
+    for (size_t i = 0; i < n; i++)
+        SLD_PUSH(&s->arena, s->addresses, s->address_count, sld_arena_str(&s->arena, addresses[i]));
+}
+
 void sld_plugin_set_destroy(struct sld_plugin_set *s)
 {
     if (!s)
@@ -97,6 +107,7 @@ void sld_plugin_set_destroy(struct sld_plugin_set *s)
     sld_map_fini(&s->documents);
     sld_map_fini(&s->artifacts);
     sld_plugins_destroy(s->folder);
+    sld_arena_fini(&s->arena);
     sld_xfree(s);
 }
 
@@ -302,6 +313,29 @@ static void list_plugins(struct sld_plugin_set *s)
     list(s, SLD_PLUGIN_EDGES, pl_ships, &s->edges);
 }
 
+// What is to be done by the worker, and where it is.
+static void describe_worker(struct sld_plugin_set *s)
+{
+    struct sld_str standard = SLD_STR("unix:/var/lib/solder/envoy/worker-0.sock");
+    struct sld_plugin_slot *w = sld_plugin_slot_create(NULL, SLD_STR("worker"));
+    size_t at = 0;
+    for (struct sld_map_slot *e; (e = sld_map_next(&s->names, &at));) {
+        const struct sld_plugin_slot *slot = ((struct named *)e->value)->slot;
+        if (slot && slot->plugin)
+            w->worker_hooks |= sld_plugin_worker_hooks(slot->plugin);
+    }
+    for (size_t i = 0; i < s->address_count || i == 0; i++) {
+        struct sld_str one = s->address_count ? s->addresses[i] : standard;
+        SLD_PUSH(&w->arena, w->addresses, w->address_count, sld_arena_str(&w->arena, one));
+        w->obj.hash = sld_hash_mix(w->obj.hash, sld_hash_bytes(one));
+    }
+    w->obj.hash = w->worker_hooks ? sld_hash_mix(w->obj.hash, (struct sld_hash){w->worker_hooks, 0}) : (struct sld_hash){0};
+    if (!sld_hash_eq(s->worker, w->obj.hash))
+        sld_translate_set_plugin(s->t, SLD_PLUGIN_WORKER, w->worker_hooks ? w : NULL);
+    s->worker = w->obj.hash;
+    SLD_UNREF(w);
+}
+
 void sld_plugin_set_settle(struct sld_plugin_set *s)
 {
     size_t count;
@@ -323,6 +357,7 @@ void sld_plugin_set_settle(struct sld_plugin_set *s)
     }
     sld_xfree(keys);
     list_plugins(s);
+    describe_worker(s);
 }
 
 // ---- Suspension ----

@@ -7,6 +7,7 @@
 #include "plugin/declare.h"
 #include "plugin/handle.h"
 #include "plugin/ship.h"
+#include "plugin/uses.h"
 #include "plugin/value.h"
 #include "translate/feature.h"
 
@@ -14,18 +15,6 @@
 enum { NAME_MAX_BYTES = 253 }; // of an object
 
 // ---- Configurations ----
-
-// A plugin that is configured, and where.
-struct use {
-    struct sld_str name;
-    Google__Protobuf__Value conf;
-    bool inherited; // from the virtual host
-};
-
-struct uses {
-    struct use *items;
-    size_t count;
-};
 
 static void add_uses(struct sld_arena *a, struct uses *u, const Gloo__Extensions *e, bool inherited)
 {
@@ -294,20 +283,24 @@ static struct sld_str secret_text(const Gloo__Secret *s, struct sld_str key)
     return SLD_STR_NONE;
 }
 
+bool pl_secret_of(struct tr *tr, struct sld_str ns, struct sld_str name, struct sld_str key, struct sld_str *out, struct sld_err *err)
+{
+    const Gloo__Secret *s = tr_secret_values(tr, ns, name);
+    struct sld_str text = s ? secret_text(s, key) : SLD_STR_NONE;
+    if (!text.p) {
+        sld_err_set(err, SLD_NOT_FOUND, s ? "secret %.*s.%.*s has no text of that key" : "there is no secret %.*s.%.*s; %s",
+                    SLD_FMT(ns), SLD_FMT(name), s ? "" : tr_mend_ref(tr, SLD_KIND_SECRET, ns, name));
+        return false;
+    }
+    *out = sld_arena_str(tr->arena, text);
+    return true;
+}
+
 static bool secret(void *user, struct sld_str ns, struct sld_str name, struct sld_str key, struct sld_str *out,
                    struct sld_err *err)
 {
     struct call *c = user;
-    ns = ns.n ? ns : c->ns;
-    const Gloo__Secret *s = tr_secret_values(c->tr, ns, name);
-    struct sld_str text = s ? secret_text(s, key) : SLD_STR_NONE;
-    if (!text.p) {
-        sld_err_set(err, SLD_NOT_FOUND, s ? "secret %.*s.%.*s has no text of that key" : "there is no secret %.*s.%.*s; %s",
-                    SLD_FMT(ns), SLD_FMT(name), s ? "" : tr_mend_ref(c->tr, SLD_KIND_SECRET, ns, name));
-        return false;
-    }
-    *out = sld_arena_str(c->edit.arena, text);
-    return true;
+    return pl_secret_of(c->tr, ns.n ? ns : c->ns, name, key, out, err);
 }
 
 // ---- The hooks ----
@@ -412,6 +405,8 @@ static void route(struct tr_route *r)
             SLD_PUSH(r->tr->arena, r->route->typed_per_filter_config, r->route->n_typed_per_filter_config, e);
         }
     }
+    if (!r->refused)
+        r->refused = !pl_requests_route(r, &u);
     r->action = r->route->action_case == ENV__ROUTE__ROUTE__ACTION_ROUTE ? r->route->route : NULL;
 }
 
@@ -509,6 +504,7 @@ static void listener(struct tr_listener *l)
     }
     sld_report_leave(l->report, was);
     pl_ship_filters(l);
+    pl_requests_listener(l);
 }
 
 const struct sld_feature sld_feature_extensions = {
@@ -523,4 +519,5 @@ const struct sld_feature sld_feature_extensions = {
     .route = route,
     .weighted = weighted,
     .cluster = cluster,
+    .fixed = pl_requests_fixed,
 };

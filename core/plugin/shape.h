@@ -21,13 +21,22 @@ struct sld_plugin_slot {
     struct pl_last *last;                // own reference: what hooks gave last; NULL: not kept
     struct sld_plugin_slot **members;    // own references, of a list of plugins: by name
     size_t member_count;
+    unsigned worker_hooks;               // of SLD_PLUGIN_WORKER: the hooks that plugins have there
+    struct sld_str *addresses;           // of SLD_PLUGIN_WORKER: where Envoys reach it
+    size_t address_count;
 };
 // The names translation keeps, as if they were plugins, lists of those under that shape upstreams, and that have code for
-// Envoy.
+// Envoy; and what is known of the worker, while some plugin has a hook there.
 #define SLD_PLUGIN_SHAPERS SLD_STR("\001shapers")
 #define SLD_PLUGIN_EDGES SLD_STR("\001edges")
+#define SLD_PLUGIN_WORKER SLD_STR("\001worker")
+// The cluster that the worker is for Envoys, and the filter that asks it.
+#define SLD_WORKER_CLUSTER "solder-worker"
+#define SLD_AUTHORIZE_FILTER "solder.authorize"
 // Takes the reference PLUGIN over; or PLUGIN is NULL and ERROR says why.
 struct sld_plugin_slot *sld_plugin_slot_create(struct sld_plugin *plugin, struct sld_str error);
+// Whether its document says that requests go on without it where it fails.
+bool sld_plugin_slot_open(const struct sld_plugin_slot *s);
 
 // ---- A folder of plugins ----
 
@@ -56,6 +65,9 @@ struct sld_plugin_set;
 
 // DIR: the folder, or NULL. T lives longer.
 struct sld_plugin_set *sld_plugin_set_create(struct sld_translate *t, const char *dir);
+// Envoys reach the worker at these addresses: "unix:/path" or "HOST:PORT". Before the first round; without it they are those
+// of a server with the default state directory.
+void sld_plugin_set_worker(struct sld_plugin_set *s, const struct sld_str *addresses, size_t n);
 // NULL is fine.
 void sld_plugin_set_destroy(struct sld_plugin_set *s);
 // Reads the folder, if there is one; as sld_plugins_reread.

@@ -164,6 +164,24 @@ static int secret_text(lua_State *L)
     return 1;
 }
 
+// secret:value(): its text, where there is one.
+static int secret_value(lua_State *L)
+{
+    luaL_checkudata(L, 1, PL_SECRET);
+    lua_getiuservalue(L, 1, 1);
+    if (lua_getfield(L, -1, SLD_CONF_SECRET_TEXT) != LUA_TSTRING)
+        pl_error(L, "the value of a secret is not seen here; it can be set, or used by hooks of requests");
+    return 1;
+}
+
+static int secret_index(lua_State *L)
+{
+    if (!sld_str_eq(pl_str(L, 2), SLD_STR("value")))
+        pl_error(L, "a secret has nothing but value()");
+    lua_pushcfunction(L, secret_value);
+    return 1;
+}
+
 static void push_secret(lua_State *L, const Google__Protobuf__Value *v)
 {
     lua_newuserdatauv(L, 0, 1);
@@ -172,6 +190,8 @@ static void push_secret(lua_State *L, const Google__Protobuf__Value *v)
     if (luaL_newmetatable(L, PL_SECRET)) {
         lua_pushcfunction(L, secret_text);
         lua_setfield(L, -2, "__tostring");
+        lua_pushcfunction(L, secret_index);
+        lua_setfield(L, -2, "__index");
         lua_pushboolean(L, 0);
         lua_setfield(L, -2, "__metatable");
     }

@@ -1,0 +1,739 @@
+// A request as a script sees it. Fields are read as they are asked for; edits are kept as a list, and what is read later
+// is as they left it.
+#include "plugin/request.h"
+
+#include "codec/x509.h"
+#include "plugin/load.h"
+#include "plugin/task.h"
+#include "plugin/value.h"
+
+#define REQUEST "solder.request"
+#define HEADERS "solder.headers"
+#define QUERY "solder.query"
+#define PEER "solder.peer"
+
+// What a handle is behind, and the call it was lent to.
+struct lent {
+    struct sld_exchange *x;
+    uint64_t call;
+};
+
+static struct sld_exchange *lent(lua_State *L, const char *type)
+{
+    const struct lent *h = luaL_checkudata(L, 1, type);
+    if (h->call != pl_host_of(L)->call)
+        pl_error(L, "the request is stale: it was lent to a call that is over");
+    return h->x;
+}
+
+static void lend(lua_State *L, struct sld_exchange *x, const char *type, int values)
+{
+    struct lent *h = lua_newuserdatauv(L, sizeof(*h), values);
+    *h = (struct lent){x, pl_host_of(L)->call};
+    luaL_setmetatable(L, type);
+}
+
+static void push_or_nil(lua_State *L, struct sld_str s)
+{
+    if (s.p)
+        pl_push_str(L, s);
+    else
+        lua_pushnil(L);
+}
+
+static int refuse(lua_State *L)
+{
+    pl_error(L, "a request is read-only; it is edited by set_header and its like");
+}
+
+// ---- Pairs: headers and parameters ----
+
+// The value of NAME among N pairs, of several ones joined by commas; nil.
+static void push_joined(lua_State *L, const struct sld_pair *p, size_t n, struct sld_str name)
+{
+    luaL_Buffer b;
+    size_t first = 0;
+    while (first < n && !sld_str_eq(p[first].name, name))
+        first++;
+    if (first == n) {
+        lua_pushnil(L);
+        return;
+    }
+    size_t next = first + 1;
+    while (next < n && !sld_str_eq(p[next].name, name))
+        next++;
+    if (next == n) {
+        pl_push_str(L, p[first].value);
+        return;
+    }
+    luaL_buffinit(L, &b);
+    for (size_t i = first; i < n; i++) {
+        if (!sld_str_eq(p[i].name, name))
+            continue;
+        if (i > first)
+            luaL_addchar(&b, ',');
+        luaL_addlstring(&b, p[i].value.p, p[i].value.n);
+    }
+    luaL_pushresult(&b);
+}
+
+static struct sld_str lower(struct sld_arena *a, struct sld_str s)
+{
+    size_t n = 0;
+    while (n < s.n && !(s.p[n] >= 'A' && s.p[n] <= 'Z'))
+        n++;
+    if (n == s.n)
+        return s;
+    char *c = sld_arena_cstr(a, s);
+    for (; n < s.n; n++)
+        c[n] = (char)(c[n] >= 'A' && c[n] <= 'Z' ? c[n] | 0x20 : c[n]);
+    return sld_str_n(c, s.n);
+}
+
+static int headers_index(lua_State *L)
+{
+    const struct sld_exchange *x = lent(L, HEADERS);
+    luaL_checkstring(L, 2);
+    pl_spend(L, x->header_count / 4);
+    push_joined(L, x->headers, x->header_count, lower(x->arena, pl_str(L, 2)));
+    return 1;
+}
+
+// The steps of pairs: upvalues are the number reached, and the list's handle.
+static int headers_next(lua_State *L)
+{
+    lua_settop(L, 0);
+    lua_pushvalue(L, lua_upvalueindex(2));
+    const struct sld_exchange *x = lent(L, HEADERS);
+    size_t i = (size_t)lua_tointeger(L, lua_upvalueindex(1));
+    for (bool seen = true; i < x->header_count && seen; i += seen) {
+        seen = false;
+        for (size_t k = 0; k < i && !seen; k++)
+            seen = sld_str_eq(x->headers[k].name, x->headers[i].name);
+    }
+    pl_spend(L, x->header_count / 4);
+    if (i >= x->header_count)
+        return 0;
+    lua_pushinteger(L, (lua_Integer)i + 1);
+    lua_replace(L, lua_upvalueindex(1));
+    pl_push_str(L, x->headers[i].name);
+    push_joined(L, x->headers, x->header_count, x->headers[i].name);
+    return 2;
+}
+
+static int headers_pairs(lua_State *L)
+{
+    lent(L, HEADERS);
+    lua_pushinteger(L, 0);
+    lua_pushvalue(L, 1);
+    lua_pushcclosure(L, headers_next, 2);
+    return 1;
+}
+
+static int hex(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+static struct sld_str decoded(struct sld_arena *a, struct sld_str s)
+{
+    if (sld_str_index(s, '%') < 0 && sld_str_index(s, '+') < 0)
+        return s;
+    char *out = sld_arena_alloc(a, s.n + 1);
+    size_t n = 0;
+    for (size_t i = 0; i < s.n; i++) {
+        int high = s.p[i] == '%' && i + 2 < s.n ? hex(s.p[i + 1]) : -1, low = high >= 0 ? hex(s.p[i + 2]) : -1;
+        out[n++] = (char)(low >= 0 ? high << 4 | low : s.p[i] == '+' ? ' ' : s.p[i]);
+        i += low >= 0 ? 2 : 0;
+    }
+    return sld_str_n(out, n);
+}
+
+static void parse(lua_State *L, struct sld_exchange *x)
+{
+    struct sld_str rest = x->query, one, name;
+    if (x->parsed)
+        return;
+    x->parsed = true;
+    pl_spend(L, rest.n / 8);
+    while (rest.n) {
+        if (!sld_str_cut(&rest, '&', &one))
+            break;
+        if (!one.n)
+            continue;
+        ptrdiff_t eq = sld_str_index(one, '=');
+        name = eq < 0 ? one : sld_str_sub(one, 0, (size_t)eq);
+        struct sld_str value = eq < 0 ? SLD_STR("") : sld_str_sub(one, (size_t)eq + 1, one.n);
+        struct sld_pair p = {decoded(x->arena, name), decoded(x->arena, value)};
+        SLD_PUSH(x->arena, x->params, x->param_count, p);
+    }
+}
+
+// req.query:all(name)
+static int query_all(lua_State *L)
+{
+    struct sld_exchange *x = lent(L, QUERY);
+    luaL_checkstring(L, 2);
+    parse(L, x);
+    lua_newtable(L);
+    lua_Integer n = 0;
+    for (size_t i = 0; i < x->param_count; i++) {
+        if (!sld_str_eq(x->params[i].name, pl_str(L, 2)))
+            continue;
+        pl_push_str(L, x->params[i].value);
+        lua_rawseti(L, -2, ++n);
+    }
+    pl_spend(L, x->param_count);
+    return 1;
+}
+
+static int query_index(lua_State *L)
+{
+    struct sld_exchange *x = lent(L, QUERY);
+    luaL_checkstring(L, 2);
+    if (sld_str_eq(pl_str(L, 2), SLD_STR("all"))) {
+        lua_pushcfunction(L, query_all);
+        return 1;
+    }
+    parse(L, x);
+    pl_spend(L, x->param_count / 4);
+    struct sld_str found = SLD_STR_NONE;
+    for (size_t i = 0; i < x->param_count && !found.p; i++) {
+        if (sld_str_eq(x->params[i].name, pl_str(L, 2)))
+            found = x->params[i].value.n ? x->params[i].value : SLD_STR("");
+    }
+    push_or_nil(L, found);
+    return 1;
+}
+
+// ---- The peer ----
+
+static void push_list(lua_State *L, const struct sld_str *s, size_t n)
+{
+    lua_createtable(L, (int)n, 0);
+    for (size_t i = 0; i < n; i++) {
+        pl_push_str(L, s[i]);
+        lua_rawseti(L, -2, (lua_Integer)i + 1);
+    }
+}
+
+// Reading a certificate is not done for requests that do not ask.
+static void read_peer(lua_State *L, struct sld_exchange *x)
+{
+    struct sld_cert_facts f = {0};
+    if (x->peer_read)
+        return;
+    x->peer_read = true;
+    pl_spend(L, 2000);
+    if (sld_cert_read(x->arena, decoded(x->arena, x->peer->cert), &f, NULL))
+        return;
+    x->subject = f.subject;
+    x->dns_names = f.dns_names;
+    x->dns_name_count = f.dns_name_count;
+}
+
+static int peer_index(lua_State *L)
+{
+    struct sld_exchange *x = lent(L, PEER);
+    luaL_checkstring(L, 2);
+    read_peer(L, x);
+    struct sld_str key = pl_str(L, 2);
+    if (sld_str_eq(key, SLD_STR("subject")))
+        push_or_nil(L, x->subject);
+    else if (sld_str_eq(key, SLD_STR("uri_sans")))
+        push_list(L, &x->peer->principal, sld_str_find(x->peer->principal, SLD_STR("://")) > 0);
+    else if (sld_str_eq(key, SLD_STR("dns_sans")))
+        push_list(L, x->dns_names, x->dns_name_count);
+    else
+        pl_error(L, "a peer has no '%.*s'; there are subject, uri_sans and dns_sans", SLD_FMT(sld_str_sub(key, 0, 60)));
+    return 1;
+}
+
+// ---- Edits ----
+
+// What a script makes of a request stays until its end, so it has a ceiling; to be called behind each piece.
+static void bounded(lua_State *L, const struct sld_exchange *x)
+{
+    if (x->arena->used_bytes - x->start_bytes > SLD_EXCHANGE_BYTES_MAX)
+        pl_error(L, "more than %d KiB are made of one request", SLD_EXCHANGE_BYTES_MAX >> 10);
+}
+
+static bool is_token(struct sld_str s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        bool word = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+        if (!word && !memchr("!#$%&'*+-.^_`|~", c, 15))
+            return false;
+    }
+    return s.n > 0 && s.n <= 256;
+}
+
+// The header's name at INDEX, in lower case.
+static struct sld_str check_name(lua_State *L, struct sld_exchange *x, int index)
+{
+    static const char *const fixed[] = {"connection", "content-length", "host", "transfer-encoding"};
+    luaL_checkstring(L, index);
+    struct sld_str name = sld_arena_str(x->arena, lower(x->arena, pl_str(L, index)));
+    if (!is_token(name))
+        pl_error(L, "'%.*s' is no name of a header", SLD_FMT(sld_str_sub(name, 0, 60)));
+    for (size_t i = 0; i < SLD_ARRAY_LEN(fixed); i++) {
+        if (sld_str_eq(name, sld_str_c(fixed[i])))
+            pl_error(L, "the header %s belongs to the connection, so it cannot be edited", fixed[i]);
+    }
+    return name;
+}
+
+static struct sld_str check_value(lua_State *L, struct sld_exchange *x, int index)
+{
+    luaL_checkstring(L, index);
+    size_t n;
+    const char *p = lua_tolstring(L, index, &n);
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)p[i];
+        if ((c < 0x20 && c != '\t') || c == 0x7f)
+            pl_error(L, "the value of a header has a control character");
+    }
+    if (!sld_str_utf8(sld_str_n(p, n), NULL))
+        pl_error(L, "the value of a header must be UTF-8");
+    if (n > SLD_HEADER_BYTES_MAX)
+        pl_error(L, "the value of a header has %zu bytes; at most %d are sent", n, SLD_HEADER_BYTES_MAX);
+    return sld_arena_str(x->arena, n ? sld_str_n(p, n) : SLD_STR(""));
+}
+
+static void edit(lua_State *L, struct sld_exchange *x, enum sld_edit_kind kind, struct sld_str name, struct sld_str value)
+{
+    struct sld_edit e = {kind, name, value};
+    bounded(L, x);
+    for (size_t i = 0; i < x->edit_count && kind != SLD_EDIT_RESPONSE_ADD; i++) {
+        if (x->edits[i].kind == kind && sld_str_eq(x->edits[i].name, name)) {
+            x->edits[i] = e;
+            return;
+        }
+    }
+    if (x->edit_count == SLD_EDITS_MAX)
+        pl_error(L, "more than %d edits of one request", SLD_EDITS_MAX);
+    SLD_PUSH(x->arena, x->edits, x->edit_count, e);
+}
+
+// Of the pairs there is one called NAME with VALUE then; absent: none.
+static void put(struct sld_arena *a, struct sld_pair **p, size_t *n, struct sld_str name, struct sld_str value)
+{
+    size_t kept = 0;
+    bool there = !value.p;
+    for (size_t i = 0; i < *n; i++) {
+        bool same = sld_str_eq((*p)[i].name, name);
+        if (same && there)
+            continue;
+        (*p)[kept] = (*p)[i];
+        if (same)
+            (*p)[kept].value = value;
+        there |= same;
+        kept++;
+    }
+    *n = kept;
+    struct sld_pair one = {name, value};
+    if (!there)
+        SLD_PUSH(a, *p, *n, one);
+}
+
+static void set_header(lua_State *L, struct sld_exchange *x, struct sld_str name, struct sld_str value)
+{
+    edit(L, x, SLD_EDIT_HEADER, name, value);
+    pl_spend(L, x->header_count / 4);
+    put(x->arena, &x->headers, &x->header_count, name, value);
+}
+
+static int req_set_header(lua_State *L)
+{
+    struct sld_exchange *x = lent(L, REQUEST);
+    set_header(L, x, check_name(L, x, 2), check_value(L, x, 3));
+    return 0;
+}
+
+static int req_add_header(lua_State *L)
+{
+    struct sld_exchange *x = lent(L, REQUEST);
+    struct sld_str name = check_name(L, x, 2), value = check_value(L, x, 3);
+    push_joined(L, x->headers, x->header_count, name);
+    if (!lua_isnil(L, -1))
+        value = SLD_ARENA_JOIN(x->arena, pl_str(L, -1), SLD_STR(","), value);
+    if (value.n > SLD_HEADER_BYTES_MAX)
+        pl_error(L, "the value of a header has %zu bytes; at most %d are sent", value.n, SLD_HEADER_BYTES_MAX);
+    set_header(L, x, name, value);
+    return 0;
+}
+
+static int req_remove_header(lua_State *L)
+{
+    struct sld_exchange *x = lent(L, REQUEST);
+    set_header(L, x, check_name(L, x, 2), SLD_STR_NONE);
+    return 0;
+}
+
+static int set_query(lua_State *L, struct sld_exchange *x, struct sld_str value)
+{
+    luaL_checkstring(L, 2);
+    struct sld_str name = sld_arena_str(x->arena, pl_str(L, 2));
+    if (!name.n)
+        pl_error(L, "a parameter has a name");
+    parse(L, x);
+    edit(L, x, SLD_EDIT_QUERY, name, value);
+    pl_spend(L, x->param_count / 4);
+    put(x->arena, &x->params, &x->param_count, name, value);
+    return 0;
+}
+
+static int req_set_query(lua_State *L)
+{
+    struct sld_exchange *x = lent(L, REQUEST);
+    luaL_checkstring(L, 3);
+    size_t n;
+    const char *p = lua_tolstring(L, 3, &n);
+    if (n > SLD_HEADER_BYTES_MAX)
+        pl_error(L, "the value of a parameter has %zu bytes; at most %d are sent", n, SLD_HEADER_BYTES_MAX);
+    return set_query(L, x, sld_arena_str(x->arena, n ? sld_str_n(p, n) : SLD_STR("")));
+}
+
+static int req_remove_query(lua_State *L)
+{
+    return set_query(L, lent(L, REQUEST), SLD_STR_NONE);
+}
+
+static int req_set_response_header(lua_State *L)
+{
+    struct sld_exchange *x = lent(L, REQUEST);
+    edit(L, x, SLD_EDIT_RESPONSE_SET, check_name(L, x, 2), check_value(L, x, 3));
+    return 0;
+}
+
+static int req_add_response_header(lua_State *L)
+{
+    struct sld_exchange *x = lent(L, REQUEST);
+    edit(L, x, SLD_EDIT_RESPONSE_ADD, check_name(L, x, 2), check_value(L, x, 3));
+    return 0;
+}
+
+static int req_set_metadata(lua_State *L)
+{
+    struct sld_exchange *x = lent(L, REQUEST);
+    luaL_checkstring(L, 2);
+    luaL_checkany(L, 3);
+    struct sld_note n = {pl_host_of(L)->bundle->name, sld_arena_str(x->arena, pl_str(L, 2)), pl_to_value(L, 3, x->arena)};
+    size_t i = 0;
+    bounded(L, x);
+    while (i < x->note_count && !(sld_str_eq(x->notes[i].plugin, n.plugin) && sld_str_eq(x->notes[i].key, n.key)))
+        i++;
+    if (i == SLD_EDITS_MAX)
+        pl_error(L, "more than %d metadata of one request", SLD_EDITS_MAX);
+    if (i < x->note_count)
+        x->notes[i] = n;
+    else
+        SLD_PUSH(x->arena, x->notes, x->note_count, n);
+    return 0;
+}
+
+// ---- Denying ----
+
+static void add_deny_header(lua_State *L, struct sld_exchange *x, struct sld_pair **p, size_t *n)
+{
+    struct sld_pair h = {check_name(L, x, lua_gettop(L) - 1), check_value(L, x, lua_gettop(L))};
+    if (*n == SLD_EDITS_MAX)
+        pl_error(L, "more than %d headers", SLD_EDITS_MAX);
+    SLD_PUSH(x->arena, *p, *n, h);
+}
+
+// The table of headers on top: values are texts, or lists of such.
+static void read_deny_headers(lua_State *L, struct sld_exchange *x, struct sld_pair **p, size_t *n)
+{
+    if (pl_thawed(L, -1))
+        lua_replace(L, -2);
+    int t = lua_gettop(L);
+    pl_sorted_keys(L, t);
+    lua_Integer keys = (lua_Integer)lua_rawlen(L, t + 1);
+    for (lua_Integer i = 1; i <= keys; i++) {
+        lua_rawgeti(L, t + 1, i);
+        lua_pushvalue(L, -1);
+        if (lua_rawget(L, t) != LUA_TTABLE) {
+            add_deny_header(L, x, p, n);
+        } else {
+            for (lua_Integer k = 1; lua_geti(L, t + 3, k) != LUA_TNIL; k++) {
+                lua_pushvalue(L, t + 2);
+                lua_insert(L, -2);
+                add_deny_header(L, x, p, n);
+                lua_settop(L, t + 3);
+            }
+        }
+        lua_settop(L, t + 1);
+    }
+    lua_settop(L, t);
+}
+
+static bool is_text(struct sld_str s)
+{
+    return s.p && sld_str_utf8(s, NULL) && !(s.n && memchr(s.p, 0, s.n));
+}
+
+// req:deny{status =, headers =, body =}: false, to be returned or not.
+static int req_deny(lua_State *L)
+{
+    struct sld_exchange *x = lent(L, REQUEST);
+    struct sld_pair *headers = NULL;
+    size_t header_count = 0;
+    lua_Integer status = 403;
+    struct sld_str body = SLD_STR("");
+    if (!lua_isnoneornil(L, 2)) {
+        luaL_checktype(L, 2, LUA_TTABLE);
+        for (lua_pushnil(L); lua_next(L, 2); lua_settop(L, 3)) {
+            struct sld_str key = pl_str(L, 3);
+            if (sld_str_eq(key, SLD_STR("status")) && lua_isinteger(L, 4) && lua_tointeger(L, 4) >= 300 && lua_tointeger(L, 4) <= 599)
+                status = lua_tointeger(L, 4);
+            else if (sld_str_eq(key, SLD_STR("status")))
+                pl_error(L, "deny: 'status' must be a whole number from 300 to 599");
+            else if (sld_str_eq(key, SLD_STR("headers")) && lua_istable(L, 4))
+                read_deny_headers(L, x, &headers, &header_count);
+            else if (sld_str_eq(key, SLD_STR("headers")))
+                pl_error(L, "deny: 'headers' must be a table of names and values");
+            else if (sld_str_eq(key, SLD_STR("body")) && is_text(pl_str(L, 4)))
+                body = sld_arena_str(x->arena, pl_str(L, 4));
+            else if (sld_str_eq(key, SLD_STR("body")))
+                pl_error(L, "deny: 'body' must be a string of UTF-8 without zeroes");
+            else
+                pl_error(L, "deny has status, headers and body, not '%.*s'", SLD_FMT(sld_str_sub(key, 0, 60)));
+        }
+    }
+    bounded(L, x);
+    if (!x->denied) {
+        x->denied = true;
+        x->status = (unsigned)status;
+        x->deny_headers = headers;
+        x->deny_header_count = header_count;
+        x->deny_body = body;
+    }
+    lua_pushboolean(L, 0);
+    return 1;
+}
+
+// ---- The request ----
+
+enum field { METHOD, PATH, HOST, SCHEME, ID, SOURCE, SNI, ROUTE, BODY, HEADER_LIST, QUERY_LIST, PEER_FACTS, FIELDS };
+static const char *const field_names[FIELDS] = {"method", "path",  "host", "scheme",  "id",    "source",
+                                                "sni",    "route", "body", "headers", "query", "peer"};
+
+// A handle on a part, made once for a request.
+static void push_part(lua_State *L, struct sld_exchange *x, const char *type, int at)
+{
+    if (lua_getiuservalue(L, 1, at) != LUA_TNIL)
+        return;
+    lend(L, x, type, 0);
+    lua_pushvalue(L, -1);
+    lua_setiuservalue(L, 1, at);
+}
+
+// Upvalue: what each name is, a field's number or a method.
+static int req_index(lua_State *L)
+{
+    struct sld_exchange *x = lent(L, REQUEST);
+    const struct sld_str texts[BODY + 1] = {x->method, x->path, x->host, x->scheme, x->id, x->source, x->sni, x->route, x->body};
+    lua_settop(L, 2);
+    lua_pushvalue(L, 2);
+    int type = lua_rawget(L, lua_upvalueindex(1));
+    if (type == LUA_TFUNCTION)
+        return 1;
+    if (type != LUA_TNUMBER) {
+        pl_tostring(L, 2);
+        pl_error(L, "a request has no '%.60s'", lua_tostring(L, -1));
+    }
+    lua_Integer f = lua_tointeger(L, -1);
+    if (f == HEADER_LIST)
+        push_part(L, x, HEADERS, 1);
+    else if (f == QUERY_LIST)
+        push_part(L, x, QUERY, 2);
+    else if (f == PEER_FACTS && x->peer)
+        push_part(L, x, PEER, 3);
+    else
+        push_or_nil(L, f <= BODY ? texts[f] : SLD_STR_NONE);
+    return 1;
+}
+
+static void make_type(lua_State *L, const char *name, lua_CFunction index, lua_CFunction pairs)
+{
+    luaL_newmetatable(L, name);
+    lua_pushcfunction(L, index);
+    lua_setfield(L, -2, "__index");
+    lua_pushcfunction(L, refuse);
+    lua_setfield(L, -2, "__newindex");
+    if (pairs) {
+        lua_pushcfunction(L, pairs);
+        lua_setfield(L, -2, "__pairs");
+    }
+    lua_pushboolean(L, 0);
+    lua_setfield(L, -2, "__metatable");
+    lua_pop(L, 1);
+}
+
+static void make_types(lua_State *L)
+{
+    static const luaL_Reg methods[] = {{"add_header", req_add_header},
+                                       {"add_response_header", req_add_response_header},
+                                       {"deny", req_deny},
+                                       {"remove_header", req_remove_header},
+                                       {"remove_query", req_remove_query},
+                                       {"set_header", req_set_header},
+                                       {"set_metadata", req_set_metadata},
+                                       {"set_query", req_set_query},
+                                       {"set_response_header", req_set_response_header},
+                                       {NULL, NULL}};
+    make_type(L, HEADERS, headers_index, headers_pairs);
+    make_type(L, QUERY, query_index, NULL);
+    make_type(L, PEER, peer_index, NULL);
+    make_type(L, REQUEST, req_index, NULL);
+    luaL_getmetatable(L, REQUEST);
+    luaL_newlib(L, methods);
+    for (lua_Integer i = 0; i < FIELDS; i++) {
+        lua_pushinteger(L, i);
+        lua_setfield(L, -2, field_names[i]);
+    }
+    lua_pushcclosure(L, req_index, 1);
+    lua_setfield(L, -2, "__index");
+    lua_pop(L, 1);
+}
+
+void pl_push_request(lua_State *L, struct sld_exchange *x)
+{
+    if (luaL_getmetatable(L, REQUEST) == LUA_TNIL)
+        make_types(L);
+    lua_pop(L, 1);
+    x->start_bytes = x->start_bytes ? x->start_bytes : x->arena->used_bytes;
+    lend(L, x, REQUEST, 3);
+}
+
+// ---- Configurations ----
+
+struct keep {
+    struct sld_plugin *p;
+    const Google__Protobuf__Value *value;
+    int ref;
+};
+
+static int keep(lua_State *L)
+{
+    struct keep *k = lua_touserdata(L, 1);
+    pl_push_conf(L, &k->p->conf, k->value);
+    lua_pushvalue(L, -1);
+    pl_freeze(L, 1);
+    k->ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    return 0;
+}
+
+enum sld_rc sld_plugin_keep_conf(struct sld_plugin *p, const Google__Protobuf__Value *value, int *ref, struct sld_err *err)
+{
+    struct sld_arena a = {0};
+    struct sld_report r = {.arena = &a};
+    struct keep k = {p, value, LUA_NOREF};
+    sld_conf_check(&r, &p->conf, value);
+    enum sld_rc rc = SLD_OK;
+    if (r.errors)
+        rc = sld_err_set(err, SLD_INVALID, "its configuration: %.*s: %.*s", SLD_FMT(r.items[0].path), SLD_FMT(r.items[0].message));
+    else
+        rc = pl_run(p->host, PL_PURE, keep, &k, err);
+    *ref = k.ref;
+    sld_arena_fini(&a);
+    return rc;
+}
+
+static int drop(lua_State *L)
+{
+    const int *ref = lua_touserdata(L, 1);
+    luaL_unref(L, LUA_REGISTRYINDEX, *ref);
+    return 0;
+}
+
+void sld_plugin_drop_conf(struct sld_plugin *p, int ref)
+{
+    struct sld_err err = {0};
+    if (pl_run(p->host, PL_PURE, drop, &ref, &err))
+        SLD_LOG(SLD_WARN, "plugin", "conf_kept", SLD_KS("plugin", p->info.name), SLD_KC("msg", err.msg));
+}
+
+// ---- authorize ----
+
+static int push_authorize(lua_State *L)
+{
+    const struct sld_authorize *c = lua_touserdata(L, 1);
+    pl_push_hook(L, SLD_HOOK_AUTHORIZE);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, c->ref);
+    pl_push_request(L, c->x);
+    return 0;
+}
+
+static int take_authorize(lua_State *L)
+{
+    const struct sld_authorize *c = lua_touserdata(L, 1);
+    struct sld_exchange *x = c->x;
+    int type = lua_type(L, 2);
+    if (type != LUA_TNONE && type != LUA_TNIL && type != LUA_TBOOLEAN)
+        luaL_error(L, "authorize must return true, false or nothing, not a %s", luaL_typename(L, 2));
+    if (type == LUA_TBOOLEAN && !lua_toboolean(L, 2) && !x->denied) {
+        x->denied = true;
+        x->status = 403;
+        x->deny_body = SLD_STR("");
+    }
+    return 0;
+}
+
+static void authorize_done(void *user, enum sld_rc rc, const struct sld_err *err)
+{
+    struct sld_authorize *c = user;
+    c->task = NULL;
+    if (rc && c->undo && !c->x->denied)
+        *c->x = c->before;
+    c->done(c->user, rc, err);
+}
+
+// What is edited is a copy from here on, so that what was before stays.
+static void remember(struct sld_authorize *c)
+{
+    struct sld_exchange *x = c->x;
+    c->before = *x;
+    x->headers = NULL;
+    x->header_count = x->edit_count = x->note_count = x->param_count = 0;
+    x->edits = NULL;
+    x->notes = NULL;
+    x->params = NULL;
+    for (size_t i = 0; i < c->before.header_count; i++)
+        SLD_PUSH(x->arena, x->headers, x->header_count, c->before.headers[i]);
+    for (size_t i = 0; i < c->before.edit_count; i++)
+        SLD_PUSH(x->arena, x->edits, x->edit_count, c->before.edits[i]);
+    for (size_t i = 0; i < c->before.note_count; i++)
+        SLD_PUSH(x->arena, x->notes, x->note_count, c->before.notes[i]);
+    for (size_t i = 0; i < c->before.param_count; i++)
+        SLD_PUSH(x->arena, x->params, x->param_count, c->before.params[i]);
+}
+
+enum sld_rc sld_plugin_authorize(struct sld_plugin *p, struct sld_reactor *r, struct sld_authorize *c, struct sld_err *err)
+{
+    const struct pl_task_call call = {
+        .hook = SLD_HOOK_AUTHORIZE,
+        .phase = PL_REQUEST,
+        .push = push_authorize,
+        .take = take_authorize,
+        .arg = c,
+        .deadline_ms = c->deadline_ms,
+        .done = authorize_done,
+        .user = c,
+    };
+    struct pl_task *task = NULL;
+    if (c->undo)
+        remember(c);
+    enum sld_rc rc = pl_task_start(p, r, &call, &task, err);
+    if (task)
+        c->task = task; // else it is over, and C may be gone
+    return rc;
+}
+
+void sld_plugin_authorize_cancel(struct sld_authorize *c)
+{
+    pl_task_cancel(c->task);
+    c->task = NULL;
+}

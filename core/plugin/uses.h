@@ -1,0 +1,31 @@
+// Private to the room: which plugins something is configured for, in translation.
+#pragma once
+
+#include "plugin/shape.h"
+#include "translate/feature.h"
+
+// A plugin that is configured, and where.
+struct use {
+    struct sld_str name;
+    Google__Protobuf__Value conf;
+    bool inherited; // from the virtual host
+};
+
+// By name.
+struct uses {
+    struct use *items;
+    size_t count;
+};
+
+// The text of a secret that is referred to: in TR's arena; false with words in ERR. (shape.c)
+bool pl_secret_of(struct tr *tr, struct sld_str ns, struct sld_str name, struct sld_str key, struct sld_str *out,
+                  struct sld_err *err);
+
+// ---- requests.c: hooks that run in the worker ----
+
+// Requests of R go to the plugins of U that have hooks there. False, with a finding: R must not be served.
+bool pl_requests_route(struct tr_route *r, const struct uses *u);
+// The filter, while some plugin has a hook there.
+void pl_requests_listener(struct tr_listener *l);
+// The cluster of the worker.
+void pl_requests_fixed(struct tr *tr);
