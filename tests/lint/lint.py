@@ -13,7 +13,7 @@ import sys
 import tomllib
 
 # A room includes only itself and rooms above it.
-ROOMS = "base codec loop flow net model source secret translate plugin xds edge admin app".split()
+ROOMS = "base codec loop flow net model source secret translate plugin worker xds edge admin app".split()
 
 # What others may include of a room besides <room>/<room>.h.
 PUBLIC = {
@@ -23,7 +23,7 @@ PUBLIC = {
     "source": {"consul/consul.h", "consul/services.h", "dir/dir.h", "discovery.h", "file.h", "given.h", "state.h",
                "store.h"},  # what app creates; its commands; what sources and secret stores are told where to look by
     "secret": {"dir/dir.h", "vault/vault.h"},  # what app registers
-    "plugin": {"author.h", "discover.h", "shape.h"},  # for solder plugin; what app makes of --plugins
+    "plugin": {"author.h", "discover.h", "reactor.h", "request.h", "shape.h"},  # for solder plugin; what app makes of --plugins; worker
     "translate": {"feature.h"},  # the interface of features, also for plugins' hooks
     "xds": {"serve.h", "sm.h"},  # xDS on gRPC; state machines, which edge has too
     "edge": {"bootstrap.h"},  # made without an Envoy, for a command
@@ -32,7 +32,7 @@ PUBLIC = {
 # Headers generated from .proto files, by prefix: the rooms that may know them.
 SCHEMA = [
     ("google/", ROOMS[ROOMS.index("codec"):]),
-    ("envoy/", ["translate", "plugin", "edge", "app"]),  # xds serves bytes and knows no Envoy resource
+    ("envoy/", ["translate", "plugin", "worker", "edge", "app"]),  # xds serves bytes and knows no Envoy resource
     ("xds/", ["translate", "plugin", "edge", "app"]),
     ("", [r for r in ROOMS[ROOMS.index("model"):] if r != "xds"]),  # the user's resources
 ]

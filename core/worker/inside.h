@@ -1,0 +1,87 @@
+// Private to the room.
+//
+//   supervise.c  the server's side: what is to be there, and the process's life
+//   link.c       frames on a socket, on both sides
+//   process.c    the process's first thread: loads plugins, carries what is said
+//   serve.c      an event loop: what it has, and the requests of Envoys
+//   check.c      Envoy's messages to an exchange and back
+//   report.c     what was done, in frames and out of them
+#pragma once
+
+#include "loop/loop.h"
+#include "net/grpc.h"
+#include "plugin/reactor.h"
+#include "plugin/request.h"
+#include "worker/worker.h"
+
+#include "worker.pb-c.h"
+
+// ---- link.c ----
+
+enum {
+    WK_FRAME_MAX = 16 << 20,    // bytes of a frame
+    WK_PENDING_MAX = 512 << 20, // of frames that the other side has not taken
+};
+
+struct wk_link;
+struct wk_link_events {
+    // They may destroy the link.
+    void (*on_frame)(void *user, const Solder__Worker__Frame *f); // borrowed
+    void (*on_end)(void *user, const char *why);                  // once, and nothing after it
+    void *user;
+};
+// FD, a stream socket, is taken over.
+struct wk_link *wk_link_create(struct sld_loop *l, int fd, const struct wk_link_events *ev);
+// NULL is fine.
+void wk_link_destroy(struct wk_link *k);
+// Frames that do not fit are not sent, and end the link.
+void wk_link_send(struct wk_link *k, const Solder__Worker__Frame *f);
+
+// ---- check.c ----
+
+enum { WK_PLUGINS_MAX = 16 }; // of one request
+
+// A question of Envoy's.
+struct wk_check {
+    struct sld_exchange x;
+    struct sld_req_peer peer;
+    struct sld_str body; // of those plugins that ask for it
+    struct {
+        struct sld_str plugin, conf;
+    } uses[WK_PLUGINS_MAX];
+    size_t use_count;
+};
+// Reads BYTES, a CheckRequest, into C, whose exchange has its arena. SLD_INVALID, SLD_LIMIT.
+SLD_NODISCARD enum sld_rc wk_check_read(struct wk_check *c, struct sld_str bytes, struct sld_err *err);
+// The answer, a CheckResponse.
+struct sld_str wk_check_answer(const struct wk_check *c);
+
+// ---- serve.c ----
+
+struct wk_loop;
+// What a loop tells the process's first thread; on that one.
+struct wk_loop_events {
+    void (*on_number)(void *user, struct wk_loop *l, uint64_t number); // as of wk_loop_number
+    void (*on_report)(void *user, struct wk_loop *l, struct sld_arena_obj *report); // root: Solder__Worker__Stats; taken over
+    void *user;
+};
+// A thread that listens at ADDRESS. MAIN: the loop of the caller.
+SLD_NODISCARD enum sld_rc wk_loop_start(struct sld_loop *main, struct sld_str address, const struct sld_grpc_tls *tls,
+                                        const struct wk_loop_events *ev, struct wk_loop **out, struct sld_err *err);
+// Ends it; nothing is told after it returns.
+void wk_loop_stop(struct wk_loop *l);
+// After wk_loop_stop, and after MAIN's end.
+void wk_loop_free(struct wk_loop *l);
+// P (taken over) is what NAME is from now on; NULL: there is none.
+void wk_loop_plugin(struct wk_loop *l, struct sld_str name, struct sld_plugin *p, bool open);
+// VALUE (a reference is taken) is configuration ID; NULL: it is gone.
+void wk_loop_conf(struct wk_loop *l, struct sld_str id, struct sld_blob *value);
+// on_number tells that all before has been done.
+void wk_loop_number(struct wk_loop *l, uint64_t number);
+// on_report follows.
+void wk_loop_ask(struct wk_loop *l);
+
+// ---- report.c ----
+
+// Adds B to A, both of the arena's root.
+void wk_stats_add(struct sld_arena *a, Solder__Worker__Stats *sum, const Solder__Worker__Stats *s);

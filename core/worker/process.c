@@ -1,0 +1,269 @@
+// The process's first thread: hears the server, loads plugins, a state for each loop, and carries what is said. It ends
+// with the server, whatever that died of.
+#include "worker/inside.h"
+
+#include <signal.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+enum { CONTROL = 3, STATS_MS = 1000, LOOPS_MAX = 64, BAD = 1 };
+
+struct process {
+    struct sld_loop *main;
+    struct wk_link *link;
+    struct wk_loop *loops[LOOPS_MAX];
+    struct sld_arena_obj *reports[LOOPS_MAX]; // the last of each
+    size_t loop_count;
+    struct sld_timer *timer;
+    unsigned stats_ms;
+    size_t reports_due;
+    struct sld_umap numbers; // number -> loops that have not told it yet
+    uint64_t number;         // the last
+    struct sld_umap says;    // number -> what it means: struct meaning
+    int exit_code;
+};
+
+// A number that loops tell stands for one of these.
+struct meaning {
+    bool ping;
+    uint64_t seq;
+};
+
+static void say(struct process *p, Solder__Worker__Frame__SaysCase kind, uint64_t seq)
+{
+    Solder__Worker__Frame f = SOLDER__WORKER__FRAME__INIT;
+    f.says_case = kind;
+    f.pong = seq; // one place for all of them
+    wk_link_send(p->link, &f);
+}
+
+static void finish(struct process *p, int code)
+{
+    p->exit_code = code;
+    sld_loop_stop(p->main);
+}
+
+// ---- What loops tell ----
+
+static void on_number(void *user, struct wk_loop *l, uint64_t number)
+{
+    (void)l;
+    struct process *p = user;
+    uintptr_t left = (uintptr_t)sld_umap_get(&p->numbers, number) - 1;
+    if (left) {
+        sld_umap_set(&p->numbers, number, (void *)left); // a number, not an address
+        return;
+    }
+    struct meaning *m = sld_umap_remove(&p->says, number);
+    sld_umap_remove(&p->numbers, number);
+    say(p, m->ping ? SOLDER__WORKER__FRAME__SAYS_PONG : SOLDER__WORKER__FRAME__SAYS_SYNCED, m->seq);
+    sld_xfree(m);
+}
+
+static void tell_stats(struct process *p)
+{
+    struct sld_arena a = {0};
+    Solder__Worker__Frame f = SOLDER__WORKER__FRAME__INIT;
+    f.says_case = SOLDER__WORKER__FRAME__SAYS_STATS;
+    f.stats = SLD_MSG(&a, Solder__Worker__Stats, solder__worker__stats);
+    for (size_t i = 0; i < p->loop_count; i++) {
+        if (p->reports[i])
+            wk_stats_add(&a, f.stats, p->reports[i]->root);
+    }
+    wk_link_send(p->link, &f);
+    sld_arena_fini(&a);
+}
+
+static void on_report(void *user, struct wk_loop *l, struct sld_arena_obj *report)
+{
+    struct process *p = user;
+    size_t i = 0;
+    while (p->loops[i] != l)
+        i++;
+    SLD_UNREF(p->reports[i]);
+    p->reports[i] = report;
+    if (--p->reports_due)
+        return;
+    tell_stats(p);
+    sld_timer_start(p->timer, p->stats_ms);
+}
+
+static void on_timer(void *user)
+{
+    struct process *p = user;
+    p->reports_due = p->loop_count;
+    for (size_t i = 0; i < p->loop_count; i++)
+        wk_loop_ask(p->loops[i]);
+}
+
+// All loops are to tell that they are this far.
+static void ask_number(struct process *p, bool ping, uint64_t seq)
+{
+    struct meaning *m = SLD_NEW(struct meaning);
+    *m = (struct meaning){ping, seq};
+    uint64_t number = ++p->number;
+    sld_umap_set(&p->numbers, number, (void *)(uintptr_t)p->loop_count);
+    sld_umap_set(&p->says, number, m);
+    for (size_t i = 0; i < p->loop_count; i++)
+        wk_loop_number(p->loops[i], number);
+}
+
+// ---- What the server says ----
+
+static void start(struct process *p, const Solder__Worker__Start *s)
+{
+    Solder__Worker__Frame f = SOLDER__WORKER__FRAME__INIT;
+    Solder__Worker__Started started = SOLDER__WORKER__STARTED__INIT;
+    struct wk_loop_events ev = {.on_number = on_number, .on_report = on_report, .user = p};
+    struct sld_grpc_tls tls = {0};
+    struct sld_err err = {0};
+    enum sld_level level = SLD_INFO;
+    sld_log_level_parse(sld_str_c(s->log_level), &level);
+    sld_log_set_level(level);
+    if (s->tls)
+        tls = (struct sld_grpc_tls){sld_str_n((const char *)s->tls->cert_chain_pem.data, s->tls->cert_chain_pem.len),
+                                    sld_str_n((const char *)s->tls->key_pem.data, s->tls->key_pem.len),
+                                    sld_str_n((const char *)s->tls->client_ca_pem.data, s->tls->client_ca_pem.len)};
+    enum sld_rc rc = SLD_OK;
+    for (size_t i = 0; i < s->n_addresses && i < LOOPS_MAX && !rc; i++) {
+        rc = wk_loop_start(p->main, sld_str_c(s->addresses[i]), s->tls ? &tls : NULL, &ev, &p->loops[p->loop_count], &err);
+        p->loop_count += rc == SLD_OK;
+    }
+    started.error = rc ? err.msg : started.error;
+    f.says_case = SOLDER__WORKER__FRAME__SAYS_STARTED;
+    f.started = &started;
+    wk_link_send(p->link, &f);
+    p->stats_ms = s->stats_ms ? s->stats_ms : STATS_MS;
+    if (p->loop_count)
+        sld_timer_start(p->timer, p->stats_ms);
+}
+
+static struct sld_plugin_limits limits_of(const Solder__Worker__Limits *l)
+{
+    return (struct sld_plugin_limits){
+        .memory_bytes = l->memory_bytes,
+        .load_steps = l->load_steps,
+        .call_steps = l->call_steps,
+        .load_ms = l->load_ms,
+        .call_ms = l->call_ms,
+        .string_bytes = l->string_bytes,
+        .subject_bytes = l->subject_bytes,
+        .coroutines = l->coroutines,
+        .log_lines = l->log_lines,
+        .waiting = l->waiting,
+        .outbound = l->outbound,
+        .outbound_a_minute = l->outbound_a_minute,
+    };
+}
+
+static void take_plugin(struct process *p, const Solder__Worker__Plugin *m)
+{
+    Solder__Worker__Frame f = SOLDER__WORKER__FRAME__INIT;
+    Solder__Worker__Loaded loaded = SOLDER__WORKER__LOADED__INIT;
+    struct sld_plugin *states[LOOPS_MAX] = {0};
+    struct sld_arena a = {0};
+    struct sld_err err = {0};
+    struct sld_plugin_limits limits = m->limits ? limits_of(m->limits) : sld_plugin_limits_default;
+    struct sld_plugin_file *files = SLD_ARENA_ARRAY(&a, struct sld_plugin_file, m->n_files);
+    for (size_t i = 0; i < m->n_files; i++)
+        files[i] = (struct sld_plugin_file){sld_str_c(m->files[i]->name),
+                                            sld_str_n((const char *)m->files[i]->text.data, m->files[i]->text.len)};
+    struct sld_plugin_bundle *b =
+        sld_plugin_bundle_create_files(sld_str_c(m->name), sld_str_c(m->origin), files, m->n_files);
+    enum sld_rc rc = SLD_OK;
+    for (size_t i = 0; i < p->loop_count && !rc; i++)
+        rc = sld_plugin_load(b, &limits, &states[i], &err);
+    for (size_t i = 0; i < p->loop_count; i++) {
+        if (rc)
+            SLD_UNREF(states[i]);
+        else
+            wk_loop_plugin(p->loops[i], sld_str_c(m->name), states[i], m->open);
+    }
+    SLD_UNREF(b);
+    loaded.name = m->name;
+    loaded.hash = m->hash;
+    loaded.error = rc ? err.msg : loaded.error;
+    f.says_case = SOLDER__WORKER__FRAME__SAYS_LOADED;
+    f.loaded = &loaded;
+    wk_link_send(p->link, &f);
+    sld_arena_fini(&a);
+}
+
+static void take_conf(struct process *p, const Solder__Worker__Conf *c)
+{
+    struct sld_blob *b = sld_blob_create_secret(sld_str_n((const char *)c->value.data, c->value.len));
+    for (size_t i = 0; i < p->loop_count; i++)
+        wk_loop_conf(p->loops[i], sld_str_c(c->id), b);
+    SLD_UNREF(b);
+}
+
+static void on_frame(void *user, const Solder__Worker__Frame *f)
+{
+    struct process *p = user;
+    if (!p->loop_count && f->says_case != SOLDER__WORKER__FRAME__SAYS_START)
+        return; // it could not begin; the server was told
+    switch (f->says_case) {
+    case SOLDER__WORKER__FRAME__SAYS_START:
+        if (!p->loop_count)
+            start(p, f->start);
+        break;
+    case SOLDER__WORKER__FRAME__SAYS_PLUGIN:
+        take_plugin(p, f->plugin);
+        break;
+    case SOLDER__WORKER__FRAME__SAYS_PLUGIN_GONE:
+        for (size_t i = 0; i < p->loop_count; i++)
+            wk_loop_plugin(p->loops[i], sld_str_c(f->plugin_gone), NULL, false);
+        break;
+    case SOLDER__WORKER__FRAME__SAYS_CONF:
+        take_conf(p, f->conf);
+        break;
+    case SOLDER__WORKER__FRAME__SAYS_CONF_GONE:
+        for (size_t i = 0; i < p->loop_count; i++)
+            wk_loop_conf(p->loops[i], sld_str_c(f->conf_gone), NULL);
+        break;
+    case SOLDER__WORKER__FRAME__SAYS_SYNC:
+        ask_number(p, false, f->sync);
+        break;
+    case SOLDER__WORKER__FRAME__SAYS_PING:
+        ask_number(p, true, f->ping);
+        break;
+    default:
+        SLD_LOG(SLD_WARN, "worker", "frame_unknown", SLD_KI("kind", f->says_case));
+        finish(p, BAD);
+    }
+}
+
+static void on_end(void *user, const char *why)
+{
+    (void)why; // the server ended; nobody is there to be told
+    finish(user, 0);
+}
+
+int sld_worker_main(void)
+{
+    struct process p = {0};
+    struct wk_link_events ev = {.on_frame = on_frame, .on_end = on_end, .user = &p};
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    prctl(PR_SET_NAME, "solder-worker");
+    signal(SIGXFSZ, SIG_IGN);
+    signal(SIGINT, SIG_IGN); // of a terminal: the server ends us
+    p.main = sld_loop_create("worker");
+    p.link = wk_link_create(p.main, CONTROL, &ev);
+    p.timer = sld_timer_create(p.main, on_timer, &p);
+    sld_loop_run(p.main);
+    for (size_t i = 0; i < p.loop_count; i++)
+        wk_loop_stop(p.loops[i]);
+    wk_link_destroy(p.link);
+    sld_timer_destroy(p.timer);
+    sld_loop_destroy(p.main);
+    size_t at = 0;
+    for (struct sld_umap_slot *s; (s = sld_umap_next(&p.says, &at));)
+        sld_xfree(s->value);
+    sld_umap_fini(&p.says);
+    sld_umap_fini(&p.numbers);
+    for (size_t i = 0; i < p.loop_count; i++) {
+        SLD_UNREF(p.reports[i]);
+        wk_loop_free(p.loops[i]);
+    }
+    return p.exit_code;
+}
