@@ -11,7 +11,8 @@
 #include "xds/xds.h"
 
 struct sld_admin;
-struct sld_plugin_set; // of the plugin room
+struct sld_plugin_set;  // of the plugin room
+struct sld_worker_info; // of the worker room
 
 // ---- Queries: from io to model and back ----
 
@@ -31,6 +32,7 @@ struct sld_admin_model {
     struct sld_translate *translate;
     const struct sld_intake *intake; // may be NULL
     const struct sld_plugin_set *plugins; // may be NULL
+    const struct sld_worker_info *worker; // may be NULL
     struct sld_admin_memo *memo;
     uint64_t index;          // see sld_admin_changed
     struct sld_str write_ns; // who reports in statuses

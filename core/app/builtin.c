@@ -95,7 +95,8 @@ const size_t sld_builtin_feature_count = SLD_ARRAY_LEN(sld_builtin_features);
     X(plugin)                                                                                      \
     X(run)                                                                                         \
     X(translate)                                                                                   \
-    X(version)
+    X(version)                                                                                     \
+    X(worker)
 
 #define DECLARE_COMMAND(name) extern const struct sld_command sld_cmd_##name;
 COMMANDS(DECLARE_COMMAND)

@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <unistd.h>
 
-enum { ENVOY_TIMEOUT_S = 60, ENVOY_TIMEOUT_MAX_S = 3600 };
+enum { ENVOY_TIMEOUT_S = 60, ENVOY_TIMEOUT_MAX_S = 3600, WORKER_THREADS_MAX = 64 };
 
 static int run(struct sld_args *a)
 {
@@ -33,6 +33,9 @@ static int run(struct sld_args *a)
         .log_level = sld_args_get(a, "log-level"),
         .plugins = sld_args_get(a, "plugins"),
     };
+    const char *threads = sld_args_get(a, "worker-threads");
+    if (threads && (!sld_str_u64(sld_str_c(threads), &o.worker_threads) || !o.worker_threads || o.worker_threads > WORKER_THREADS_MAX))
+        return sld_usage("--worker-threads takes a number, 1 to %d, not %s", WORKER_THREADS_MAX, threads);
     if (o.plugins && access(o.plugins, R_OK | X_OK) != 0)
         return sld_usage("--plugins: the folder %s cannot be read: %s", o.plugins, strerror(errno));
     const char *timeout = sld_args_get(a, "envoy-timeout");
@@ -96,6 +99,9 @@ static const struct sld_flag flags[] = {
      .arg = "DIR",
      .env = "SOLDER_STATE_DIR",
      .help = "what must survive a restart; default /var/lib/solder"},
+    {.name = "worker-threads",
+     .arg = "N",
+     .help = "event loops that answer for plugins; default: one for each processor, at most 4"},
     {.name = "xds",
      .arg = "ADDR",
      .env = "SOLDER_XDS",

@@ -8,6 +8,7 @@
 
 #include "app/builtin.h"
 #include "app/model_place.h"
+#include "app/model_worker.h"
 #include "plugin/discover.h"
 #include "plugin/shape.h"
 #include "app/publish.h"
@@ -78,6 +79,7 @@ struct sld_model_thread {
     struct sld_translate *translate;
     struct sld_plugin_set *plugins;
     struct sld_discover_plans *plans; // as told last
+    struct sld_hash workers; // what io was told last of plugins that have hooks for the worker
     struct sld_object *settings_file; // --settings
     struct sld_object *settings;      // the resource in use
     struct sld_arena_obj *in_force;   // both merged: Gloo__Settings
@@ -225,6 +227,7 @@ static void news_free(struct news *n)
         SLD_UNREF(s);
     }
     SLD_UNREF(n->n.plans);
+    model_workers_forget(&n->n);
     sld_arena_fini(&n->n.arena);
     sld_xfree(n);
 }
@@ -483,11 +486,15 @@ static void on_idle(void *user)
     if (problems)
         look_for_held(m);
     bool pending = sld_translate_pending(m->translate);
+    struct model_workers workers = model_workers_find(m->plugins);
     uint64_t since = m->since_ns;
     m->since_ns = 0;
     if (!pending && !problems && was_ready == m->ready && !m->second_look && !first &&
-        !m->answer_due && !m->plans_due && !model_places_pending(&m->places))
+        !m->answer_due && !model_places_pending(&m->places) && !m->plans_due &&
+        sld_hash_eq(workers.hash, m->workers)) {
+        model_workers_fini(&workers);
         return;
+    }
     m->answer_due = false;
     struct sld_translate_result r = {0};
     if (pending)
@@ -514,6 +521,8 @@ static void on_idle(void *user)
     copy_views(&n->n, &r);
     copy_wants(&n->n, &r);
     model_places_tell(&m->places, m->translate, &r, &n->n);
+    model_workers_tell(&workers, &m->workers, &r, &n->n);
+    model_workers_fini(&workers);
     if (r.out_count)
         n->n.batch = sld_publish_batch(r.outs, r.out_count, ++m->batches);
     m->second_look = NULL;
@@ -612,20 +621,6 @@ static void source_told(struct sld_model_thread *m, struct sld_str source,
         sld_map_set(&m->places.keepers, source, m);
 }
 
-// ---- Plugins ----
-
-static void touch_plugins(struct sld_model_thread *m, const struct sld_raw *raw)
-{
-    sld_plugin_set_touch(m->plugins, (struct sld_ident){raw->kind, raw->ns, raw->name}, true);
-}
-
-static void read_plugins(struct sld_model_thread *m)
-{
-    struct sld_err err = {0};
-    if (sld_plugin_set_reread(m->plugins, &err))
-        SLD_LOG(SLD_LOG_ERROR, "app", "plugins_unreadable", SLD_KC("msg", err.msg));
-}
-
 static void source_gone(struct sld_model_thread *m, struct sld_str source)
 {
     await(m, source, false);
@@ -648,7 +643,7 @@ static void letter_run(struct sld_message *msg)
     case RESTORE:
         m->any_restored = true;
         sld_translate_restore(m->translate, (struct sld_raw *)l->object);
-        touch_plugins(m, (struct sld_raw *)l->object);
+        model_plugins_touch(m->plugins, (struct sld_raw *)l->object);
         sld_intake_restore(m->intake, source, (struct sld_raw *)l->object);
         break;
     case RESTORE_REFUSAL: {
@@ -709,7 +704,7 @@ static void letter_run(struct sld_message *msg)
         m->serve_restored = true;
         break;
     case PLUGINS:
-        read_plugins(m);
+        model_plugins_read(m->plugins);
         break;
     case VERDICT:
         if (l->flag)
@@ -932,7 +927,8 @@ struct sld_model_thread *sld_model_thread_start(struct sld_loop *io,
     m->translate = sld_translate_create(&to);
     sld_translate_settings_in_use(m->translate, o->settings_key);
     m->plugins = sld_plugin_set_create(m->translate, o->plugins);
-    read_plugins(m);
+    sld_plugin_set_worker(m->plugins, o->worker_addresses, o->worker_address_count);
+    model_plugins_read(m->plugins);
     struct sld_intake_options in = o->intake;
     in.default_ns = o->default_ns;
     struct sld_intake_events ev = {.on_object = on_object,

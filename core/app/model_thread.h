@@ -6,6 +6,7 @@
 #include "loop/loop.h"
 #include "source/discovery.h"
 #include "translate/translate.h"
+#include "worker/worker.h"
 #include "xds/xds.h"
 
 struct sld_model_thread;
@@ -43,6 +44,13 @@ struct sld_model_news {
     // What somebody began to refer to, or nobody does any more, in order.
     const struct sld_want_change *wants;
     size_t want_count;
+    // What the worker is to run, when that changed: references, the news'.
+    bool workers_changed;
+    struct sld_worker_plugin *workers;
+    size_t worker_count;
+    // Configurations that requests name, as of the translation's result; references, the news'.
+    struct sld_conf_change *confs;
+    size_t conf_count;
     bool complete;          // every source that tells by itself had been read: nothing it refers to
                             // is missing for want of a source
     struct sld_discover_plans *plans; // when they changed: a reference of its own; else NULL
@@ -57,6 +65,8 @@ struct sld_model_options {
     struct sld_str default_ns;
     struct sld_intake_options intake; // default_ns is set by us
     const char *plugins;              // folder of plugins, or NULL
+    const struct sld_str *worker_addresses; // where Envoys reach the worker
+    size_t worker_address_count;
     struct sld_state_dir *state;      // or NULL
     enum sld_level log_level;         // when no setting says another; fixed when LOG_FIXED
     bool log_fixed;

@@ -58,6 +58,7 @@ static void on_news(void *user, struct sld_model_news *n)
     // Before the changes: whoever moves to another view must not be told to empty the old one
     // first.
     take_views(s, n);
+    server_worker_news(s, n); // before routes that name it
     if (n->batch)
         sld_xds_server_apply(s->xds_server, n->batch);
     sld_state_set_history(s->state, n->history);
@@ -221,6 +222,7 @@ static void on_state_look(void *user)
     const char *now = sld_state_problem(s->state);
     sld_timer_start(s->state_look, STATE_LOOK_MS);
     look_at_settings(s, false);
+    server_worker_look(s);
     if (++s->looks % CERTIFICATES_EACH == 0)
         server_reload_xds_tls(s);
     if (s->looks % RETRY_EACH == 0)
@@ -354,6 +356,8 @@ static enum sld_rc start_model(struct server *s, struct sld_err *err)
         .settings_key = s->settings_key,
         .state = s->state,
         .plugins = s->opt->plugins,
+        .worker_addresses = s->worker_addresses,
+        .worker_address_count = s->worker_loops,
         .log_level = SLD_INFO,
         .log_fixed = s->opt->log_level != NULL,
         .on_news = on_news,
@@ -369,6 +373,7 @@ static enum sld_rc start_model(struct server *s, struct sld_err *err)
     o.default_ns = s->write_ns;
     sld_intake_options_default(&o.intake);
     s->memo = sld_admin_memo_create();
+    server_worker_create(s);
     s->model = sld_model_thread_start(s->io, &o);
     return SLD_OK;
 }
@@ -419,7 +424,11 @@ static enum sld_rc start(struct server *s, struct sld_err *err)
     restore_settings(s);
     server_found_restore(s);
     s->xds = sld_xds_create(&xo, &ev);
-    rc = server_listen_xds(s, err);
+    rc = server_make_run_dir(s, err);
+    if (!rc)
+        rc = server_worker_find(s, err);
+    if (!rc)
+        rc = server_listen_xds(s, err);
     if (!rc)
         rc = server_listen_admin(s, err);
     if (!rc)
@@ -468,6 +477,7 @@ static void stop(struct server *s)
         sld_model_thread_stop(s->model);
     sld_admin_memo_destroy(s->memo);
     sld_edge_destroy(s->edge);
+    server_worker_close(s);
     sld_signal_destroy(s->term);
     sld_signal_destroy(s->intr);
     sld_signal_destroy(s->hup);

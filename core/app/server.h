@@ -27,6 +27,7 @@ struct sld_server_options {
     const char *state_dir; // NULL: from settings, else /var/lib/solder
     const char *log_level; // or NULL
     const char *plugins;   // folder of plugins, or NULL
+    uint64_t worker_threads; // event loops of the worker; 0: as many as processors, at most 4
 };
 
 // Runs until a signal ends it. Returns the process's exit code; why it could not start goes to

@@ -4,19 +4,31 @@
 
 #include <stdio.h>
 
+// A query on its way, with what only io knows.
+struct asked {
+    struct server *s;
+    struct sld_worker_info *worker; // own reference
+};
+
 static void query_back(struct sld_message *m)
 {
-    sld_admin_query_done(SLD_CONTAINER_OF(m, struct sld_admin_query, msg));
+    struct sld_admin_query *q = SLD_CONTAINER_OF(m, struct sld_admin_query, msg);
+    struct asked *a = q->user;
+    SLD_UNREF(a->worker);
+    sld_xfree(a);
+    sld_admin_query_done(q);
 }
 
 static void query_run(struct sld_message *m)
 {
     struct sld_admin_query *q = SLD_CONTAINER_OF(m, struct sld_admin_query, msg);
-    struct server *s = q->user;
+    const struct asked *a = q->user;
+    struct server *s = a->s;
     struct sld_admin_model am = {
         .translate = sld_model_thread_translate(s->model),
         .intake = sld_model_thread_intake(s->model),
         .plugins = sld_model_thread_plugin_set(s->model),
+        .worker = a->worker,
         .memo = s->memo,
         .index = sld_model_thread_index(s->model) + 1,
         .write_ns = sld_translate_write_ns(sld_model_thread_translate(s->model)),
@@ -29,7 +41,9 @@ static void query_run(struct sld_message *m)
 static void query(struct sld_admin_query *q, void *user)
 {
     struct server *s = user;
-    q->user = s;
+    struct asked *a = SLD_NEW(struct asked);
+    *a = (struct asked){s, sld_worker_info(s->worker)};
+    q->user = a;
     q->msg = (struct sld_message){.run = query_run, .drop = query_back};
     sld_loop_post(sld_model_thread_loop(s->model), &q->msg);
 }
@@ -101,6 +115,10 @@ static size_t checks(struct sld_admin_check *out, size_t max, void *user)
         struct sld_str why = envoy_reason(s);
         out[n++] = (struct sld_admin_check){"envoy", s->served_ns && !why.p, false,
                                             why.p ? why : SLD_STR("nothing is served yet")};
+    }
+    if (s->worker) {
+        struct sld_str why = server_worker_reason(s);
+        out[n++] = (struct sld_admin_check){"worker", !why.p, false, why.p ? why : SLD_STR("")};
     }
     out[n++] =
         (struct sld_admin_check){"shutdown", !s->stopping, false, SLD_STR("Solder is stopping")};

@@ -8,6 +8,7 @@
 #include "app/named.h"
 #include "app/server.h"
 #include "edge/edge.h"
+#include "worker/worker.h"
 #include "xds/serve.h"
 
 #include <sys/types.h>
@@ -22,6 +23,7 @@ enum {
     STATE_LOOK_MS = 500,
     CERTIFICATES_EACH = 60, // looks
     RETRY_EACH = 10,        // looks; sources that could not be opened
+    SERVER_LOOPS_MAX = 64,  // of the worker
 };
 
 struct source {
@@ -65,6 +67,11 @@ struct server {
     struct sld_admin *admin;
     struct sld_admin_memo *memo; // [model] between start and stop
     struct sld_edge *edge;
+    struct sld_worker *worker;
+    struct sld_str worker_addresses[SERVER_LOOPS_MAX];
+    size_t worker_loops;
+    bool worker_had;             // it had all that it was sent, once
+    struct sld_map forgotten;    // configurations that no route names any more -> when they go
     struct sld_list sources;
     size_t source_count;
     struct sld_map wanted[2]; // by enum sld_want_kind: keys
@@ -96,6 +103,8 @@ struct server {
 const Gloo__SolderSettings *server_own_settings(const struct server *s);
 const char *server_state_dir(const struct server *s);
 
+// The directory of the supervised Envoy and of the worker. (server_listen.c)
+SLD_NODISCARD enum sld_rc server_make_run_dir(struct server *s, struct sld_err *err);
 // Listens for Envoys and for the admin interface. (server_listen.c)
 SLD_NODISCARD enum sld_rc server_listen_xds(struct server *s, struct sld_err *err);
 SLD_NODISCARD enum sld_rc server_listen_admin(struct server *s, struct sld_err *err);
@@ -152,6 +161,19 @@ void server_found_restore(struct server *s);
 // Runs what N plans.
 void server_found_news(struct server *s, const struct sld_model_news *n);
 void server_found_stop(struct server *s);
+
+// ---- The worker ---- (server_worker.c)
+
+// Decides where Envoys reach it. Before the model thread.
+SLD_NODISCARD enum sld_rc server_worker_find(struct server *s, struct sld_err *err);
+void server_worker_create(struct server *s);
+// Tells it what N has for it.
+void server_worker_news(struct server *s, const struct sld_model_news *n);
+// Takes from it what no Envoy can ask by any more.
+void server_worker_look(struct server *s);
+// Why requests cannot be answered yet; absent: they can.
+struct sld_str server_worker_reason(struct server *s);
+void server_worker_close(struct server *s);
 
 // What admin asks of the server. (server_admin.c)
 struct sld_admin_host server_admin_host(struct server *s);

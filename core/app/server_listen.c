@@ -44,9 +44,8 @@ void server_reload_xds_tls(struct server *s)
     sld_arena_fini(&a);
 }
 
-// The directory of the supervised Envoy: private keys go over the socket in it, so it is ours
-// alone.
-static enum sld_rc make_run_dir(struct server *s, struct sld_err *err)
+// Private keys go over the sockets in it, so it is ours alone.
+enum sld_rc server_make_run_dir(struct server *s, struct sld_err *err)
 {
     s->run_dir = sld_arena_fmt(&s->arena, "%s/envoy", server_state_dir(s));
     if (mkdir(s->run_dir.p, 0700) && errno != EEXIST)
@@ -73,12 +72,9 @@ enum sld_rc server_listen_xds(struct server *s, struct sld_err *err)
         addresses[o.address_count++] =
             from_settings ? sld_str_c(set->xds_address) : SLD_STR("127.0.0.1:9977");
     enum sld_rc rc = read_xds_tls(s, &s->arena, &tls, &given, err);
-    if (!rc && s->opt->envoy) {
-        rc = make_run_dir(s, err);
-        if (!rc)
-            addresses[o.address_count++] =
-                sld_arena_fmt(&s->arena, "unix:%.*s/xds.sock", SLD_FMT(s->run_dir));
-    }
+    if (!rc && s->opt->envoy)
+        addresses[o.address_count++] =
+            sld_arena_fmt(&s->arena, "unix:%.*s/xds.sock", SLD_FMT(s->run_dir));
     if (rc)
         return rc;
     o.tls = given ? &tls : NULL;
