@@ -288,8 +288,14 @@ def test_one_of_three_writes(world):
         ours = site is lead
         eventually(lambda: writer(site) == {"lock": LEADER, "ours": ours, "holder": holder})
         assert site.metric("solder_source_status_writer") == ours
-        shown = cli("get", "sources", env={"SOLDER_ADMIN": f"unix:{site.admin}"}).stdout
+        where = {"SOLDER_ADMIN": f"unix:{site.admin}"}
+        shown = cli("get", "sources", env=where).stdout
         assert ("this one" if ours else holder) in shown and "consul://" in shown, shown
+        whole = site.api("/v1/sources")["sources"]
+        assert json.loads(cli("get", "sources", "-o", "json", env=where).stdout) == whole
+        assert cli("get", "sources", "-o", "name", env=where).stdout.split() == [s["name"] for s in whole]
+        assert [s["name"] for s in yaml.safe_load(cli("get", "sources", "-o", "yaml", env=where).stdout)] == \
+            [s["name"] for s in whole]
     index = world.consul.get(beside(host("a"))).index
     world.consul.write(broken("b"))
     world.wait(world.beside, broken("b"), "Warning")
