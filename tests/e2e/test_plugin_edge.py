@@ -279,6 +279,29 @@ def test_the_filter_is_there_while_the_plugin_is(gate):
     assert gate.ask("/").status == 200
 
 
+def test_a_plugin_of_one_file(gate):
+    """All of it runs in Envoy, its schema too: what solder.schema gives there is of no use and does no harm."""
+    (gate.plugins / "one.lua").write_text("""
+local s = require "solder.schema"
+local order = {}
+for k in pairs{b = 1, a = 2, c = 3} do order[#order + 1] = k end
+return {
+  api = 1, name = "one", runs = "envoy",
+  schema = s.record({word = s.string{default = "hi", pattern = "h.*"}, also = s.map(s.integer{min = 1}), wait = s.duration{default = "90s"}}),
+  check = function(conf, fail) if conf.word == "ho" then fail("word", "not that") end end,
+  authorize = function(conf, req)
+    local also = {}
+    for k, v in pairs(conf.also or {}) do also[#also + 1] = k .. v end
+    req:set_header("x-one", table.concat({conf.word, conf.wait, table.concat(also, "."), table.concat(order)}, " "))
+    req:set_header("x-two", tostring(conf) .. " " .. tostring(print) .. " " .. select("#", table.unpack(order)) .. (" %d"):format(#conf.word))
+  end,
+}
+""")
+    start(gate, vs("shop", "*", [route("/", to("echo"), use({"also": {"z": 1, "b": 22}}, "one"))]))
+    a = gate.ask("/")
+    assert headers(a, "x-one") == ["hi 90 b22.z1 abc"] and headers(a, "x-two") == ["table function 3 2"]
+
+
 def test_who_the_client_is(gate):
     put(gate.plugins, "who", plugin='return {api = 1, name = "who", runs = "envoy"}', edge="""
 return {authorize = function(conf, req)
