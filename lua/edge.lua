@@ -860,10 +860,22 @@ end
 if not LUAJIT then
   return {on_request = on_request, on_response = on_response}
 end
+
+-- An error that came up to Envoy would let the request pass.
+local function guarded(fn, instead)
+  return function(handle)
+    local ok, words = pcall(fn, handle)
+    if not ok then
+      handle:logErr("plugin " .. PLUGIN.name .. ": " .. tostring(words))
+      instead(handle, FAILURE)
+    end
+  end
+end
+
 -- Without a function of that name Envoy does not stop on the way.
 if hooks.authorize or hooks.transform_request then
-  envoy_on_request = on_request
+  envoy_on_request = guarded(on_request, respond)
 end
 if hooks.transform_response or PLUGIN.answers then
-  envoy_on_response = on_response
+  envoy_on_response = guarded(on_response, become)
 end

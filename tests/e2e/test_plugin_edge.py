@@ -347,3 +347,13 @@ def test_what_envoy_is_told(tmp_path):
     assert [sorted(k for k in r if "solder" in k) for r in routes] == [["solder.lua.gate"], []]
     own = routes[0]["solder.lua.gate"]["filterContext"]
     assert own["conf"] == '{["note"] = "a \\"b\\"\\n\\\\", ["tenants"] = {}}' and own["id"] != here["id"] and len(own["id"]) == 16
+
+
+def test_what_fails_outside_of_a_hook_is_answered_too(gate):
+    put(gate.plugins, "late", edge="""return {authorize = function(conf, req)
+  req:set_metadata("k", {print})
+  return req.path == "/open" and nil
+end}""", plugin='return {api = 1, name = "late", runs = "envoy"}')
+    start(gate, vs("shop", "*", [route("/", to("echo"), use({}, "late"))]))
+    assert (gate.ask("/open").status, gate.ask("/").status) == (503, 503)  # Envoy takes no functions, allowed or not
+    assert "plugin late: " in gate.log_text()

@@ -97,7 +97,8 @@ static void what_is_refused(void **state)
                    "lib/more.lua:3: operators on bits are Lua 5.3");
     expect_refused(HEAD ", authorize = function() local x <const> = 1 return x end}", NULL, NULL, "plugin.lua:1: <const> and <close>");
     // What is not shipped may be anything.
-    SLD_UNREF(*(struct sld_plugin *[]){loaded("local x <const> = 7 // 2 " HEAD "}", "return {authorize = function() end}", "return 1 & 2")});
+    struct sld_plugin *p = loaded("local x <const> = 7 // 2 " HEAD "}", "return {authorize = function() end}", "return 1 & 2");
+    SLD_UNREF(p);
 }
 
 static void expect_faults(const char *edge, const char *want)
