@@ -82,12 +82,9 @@ static void instances(struct world *w, const char *name, unsigned n, unsigned we
     SLD_UNREF(s);
 }
 
-// Endpoints of a cluster as text, "d" behind those that drain; "-" without an assignment.
-static const char *endpoints(struct world *w, const char *cluster)
+// What O says.
+static const Env__Endpoint__ClusterLoadAssignment *assignment(struct world *w, const struct sld_out *o)
 {
-    const struct sld_out *o = out(w, SLD_OUT_ENDPOINT, cluster);
-    if (!o)
-        return "-";
     struct sld_err err;
     union {
         const struct sld_out *frozen;
@@ -101,6 +98,16 @@ static const char *endpoints(struct world *w, const char *cluster)
         sld_msg_decode(&w->a, sld_out_type_desc(o->type), bytes, 100, &err);
     assert_non_null(m);
     SLD_UNREF(owner);
+    return m;
+}
+
+// Endpoints of a cluster as text, "d" behind those that drain; "-" without an assignment.
+static const char *endpoints(struct world *w, const char *cluster)
+{
+    const struct sld_out *o = out(w, SLD_OUT_ENDPOINT, cluster);
+    if (!o)
+        return "-";
+    const Env__Endpoint__ClusterLoadAssignment *m = assignment(w, o);
     struct sld_buf b;
     sld_buf_init(&b, 1 << 16);
     for (size_t i = 0; m->n_endpoints && i < m->endpoints[0]->n_lb_endpoints; i++) {
@@ -469,11 +476,7 @@ static void service_with(struct world *w, const char *name, size_t tags, size_t 
 
 static size_t labels(struct world *w, const char *name)
 {
-    struct sld_err err;
-    const struct sld_out *o = out(w, SLD_OUT_ENDPOINT, name);
-    const Env__Endpoint__ClusterLoadAssignment *m =
-        sld_msg_decode(&w->a, sld_out_type_desc(o->type), o->bytes, 100, &err);
-    assert_non_null(m);
+    const Env__Endpoint__ClusterLoadAssignment *m = assignment(w, out(w, SLD_OUT_ENDPOINT, name));
     const Env__Core__Metadata *all = m->endpoints[0]->lb_endpoints[0]->metadata;
     for (size_t i = 0; i < all->n_filter_metadata; i++) {
         if (!strcmp(all->filter_metadata[i]->key, "envoy.lb"))
