@@ -9,7 +9,7 @@ struct sld_xds {
     struct sld_xds_builds builds;
     struct sld_map views;    // role -> view
     struct sld_map aliases;  // role -> struct sld_blob: the view it gets instead of its own
-    struct sld_map shared[SLD_XDS_TYPE_COUNT]; // name -> resource, of view ""
+    struct sld_set shared[SLD_XDS_TYPE_COUNT]; // resources of view "" by name, a reference each
     struct sld_list streams;
     struct sld_xds_type_stat totals[SLD_XDS_TYPE_COUNT];
     uint64_t latency[SLD_XDS_BUCKETS];

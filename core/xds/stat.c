@@ -1,6 +1,8 @@
 // Looking in: clients, resources, totals, latency.
 #include "xds/stat.h"
 
+#include <stdlib.h>
+
 #include "xds/stream.h"
 
 const double sld_xds_bucket_bounds[SLD_XDS_BUCKETS] = {
@@ -134,6 +136,11 @@ void sld_xds_clients(const struct sld_xds *x,
     }
 }
 
+static int by_text(const void *a, const void *b)
+{
+    return sld_str_cmp((*(struct sld_xds_entry *const *)a)->name, (*(struct sld_xds_entry *const *)b)->name);
+}
+
 void sld_xds_resources(const struct sld_xds *x, struct sld_str view,
                        void (*fn)(const struct sld_xds_resource *r, struct sld_str acked,
                                   void *arg),
@@ -141,16 +148,20 @@ void sld_xds_resources(const struct sld_xds *x, struct sld_str view,
 {
     struct sld_xds_view *v = sld_map_get(&x->views, view);
     for (size_t t = 0; v && t < SLD_XDS_TYPE_COUNT; t++) {
-        size_t n;
-        struct sld_str *keys = sld_map_sorted_keys(&v->tables[t].by_name, &n);
+        const struct sld_set *by_name = &v->tables[t].by_name;
+        size_t n = 0, at = 0;
+        struct sld_xds_entry **all = sld_xcalloc(sld_set_count(by_name), sizeof(struct sld_xds_entry *));
+        for (struct sld_xds_entry *e; (e = sld_set_next(by_name, &at));)
+            all[n++] = e;
+        qsort(all, n, sizeof(struct sld_xds_entry *), by_text);
         for (size_t i = 0; i < n; i++) {
-            struct sld_xds_entry *e = sld_xds_entry_find(v, (enum sld_xds_type)t, keys[i]);
+            const struct sld_xds_entry *e = all[i];
             char acked[17] = "";
             if (e->good_count)
                 sld_hash_text(e->goods[0].resource->obj.hash, acked);
             if (e->current)
                 fn(e->current, sld_str_c(acked), arg);
         }
-        sld_xfree(keys);
+        sld_xfree(all);
     }
 }

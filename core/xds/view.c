@@ -13,6 +13,11 @@ static struct sld_str own_str(struct sld_str s)
     return (struct sld_str){p, s.n};
 }
 
+static struct sld_str entry_name(const void *item)
+{
+    return ((const struct sld_xds_entry *)item)->name;
+}
+
 struct sld_xds_view *sld_xds_view_create(struct sld_xds *x, struct sld_str name)
 {
     struct sld_xds_view *v = SLD_NEW(struct sld_xds_view);
@@ -20,6 +25,8 @@ struct sld_xds_view *sld_xds_view_create(struct sld_xds *x, struct sld_str name)
     v->x = x;
     sld_list_init(&v->streams);
     sld_list_init(&v->refused);
+    for (size_t t = 0; t < SLD_XDS_TYPE_COUNT; t++)
+        v->tables[t].by_name.key = entry_name;
     return v;
 }
 
@@ -30,7 +37,6 @@ static void entry_free(struct sld_xds_entry *e)
     for (size_t i = 0; i < e->good_count; i++)
         SLD_UNREF(e->goods[i].resource);
     sld_xfree(e->goods);
-    sld_xfree((void *)(uintptr_t)e->name.p);
     sld_xfree(e);
 }
 
@@ -46,7 +52,7 @@ void sld_xds_view_destroy(struct sld_xds_view *v)
             if (tab->by_ix[i])
                 entry_free(tab->by_ix[i]);
         }
-        sld_map_fini(&tab->by_name);
+        sld_set_fini(&tab->by_name);
         sld_xfree(tab->by_ix);
         sld_xfree(tab->free_ix);
     }
@@ -58,7 +64,7 @@ void sld_xds_view_destroy(struct sld_xds_view *v)
 struct sld_xds_entry *sld_xds_entry_find(const struct sld_xds_view *v, enum sld_xds_type t,
                                          struct sld_str name)
 {
-    return sld_map_get(&v->tables[t].by_name, name);
+    return sld_set_get(&v->tables[t].by_name, name);
 }
 
 static uint32_t take_ix(struct sld_xds_table *tab)
@@ -80,13 +86,15 @@ struct sld_xds_entry *sld_xds_entry_get(struct sld_xds_view *v, enum sld_xds_typ
     if (e)
         return e;
     struct sld_xds_table *tab = &v->tables[t];
-    e = SLD_NEW(struct sld_xds_entry);
-    e->name = own_str(name);
+    e = sld_xcalloc(1, sizeof(*e) + name.n + 1);
+    if (name.n)
+        memcpy(e->text, name.p, name.n);
+    e->name = sld_str_n(e->text, name.n);
     e->type = (uint8_t)t;
     e->ix = take_ix(tab);
     sld_list_init(&e->refused_link);
     tab->by_ix[e->ix] = e;
-    sld_map_set(&tab->by_name, name, e);
+    sld_set_add(&tab->by_name, e);
     return e;
 }
 
@@ -96,7 +104,7 @@ void sld_xds_entry_drop(struct sld_xds_view *v, struct sld_xds_entry *e)
         return;
     struct sld_xds_table *tab = &v->tables[e->type];
     sld_list_remove(&e->refused_link);
-    sld_map_remove(&tab->by_name, e->name);
+    sld_set_remove(&tab->by_name, e);
     tab->by_ix[e->ix] = NULL;
     tab->free_ix[tab->free_count++] = e->ix;
     entry_free(e);

@@ -11,7 +11,7 @@ struct sld_xds_good {
 };
 
 struct sld_xds_entry {
-    struct sld_str name;              // owned
+    struct sld_str name;              // `text`
     struct sld_xds_resource *current; // NULL = absent
     struct sld_xds_good *goods;       // last acknowledged form per build, newest first
     struct sld_xds_resource *empty;   // endpoints: the empty assignment, made when needed
@@ -23,10 +23,11 @@ struct sld_xds_entry {
     bool own;     // the view has its own, not a shared one
     bool made;    // endpoints: `current` is the empty assignment of a cluster nobody gave endpoints for
     bool refused; // some build refused `current`
+    char text[];  // the name
 };
 
 struct sld_xds_table {
-    struct sld_map by_name;       // -> entry
+    struct sld_set by_name;       // entries
     struct sld_xds_entry **by_ix; // NULL where free
     uint32_t *free_ix;
     size_t ix_count, free_count;

@@ -14,6 +14,11 @@ void sld_xds_options_default(struct sld_xds_options *o)
 
 static struct sld_xds_view *view_add(struct sld_xds *x, struct sld_str name);
 
+static struct sld_str resource_name(const void *item)
+{
+    return ((const struct sld_xds_resource *)item)->name;
+}
+
 struct sld_xds *sld_xds_create(const struct sld_xds_options *o, const struct sld_xds_events *ev)
 {
     struct sld_xds *x = SLD_NEW(struct sld_xds);
@@ -21,6 +26,8 @@ struct sld_xds *sld_xds_create(const struct sld_xds_options *o, const struct sld
     if (ev)
         x->events = *ev;
     sld_list_init(&x->streams);
+    for (size_t t = 0; t < SLD_XDS_TYPE_COUNT; t++)
+        x->shared[t].key = resource_name;
     x->options.fallback_view = view_add(x, o->fallback_view)->name;
     return x;
 }
@@ -43,9 +50,9 @@ void sld_xds_destroy(struct sld_xds *x)
     sld_map_fini(&x->aliases);
     for (size_t t = 0; t < SLD_XDS_TYPE_COUNT; t++) {
         at = 0;
-        for (struct sld_map_slot *slot; (slot = sld_map_next(&x->shared[t], &at));)
-            SLD_UNREF(slot->value);
-        sld_map_fini(&x->shared[t]);
+        for (struct sld_xds_resource *r; (r = sld_set_next(&x->shared[t], &at));)
+            SLD_UNREF(r);
+        sld_set_fini(&x->shared[t]);
     }
     sld_xds_builds_fini(&x->builds);
     sld_xfree(x);
@@ -75,6 +82,14 @@ static void tell_refused(void *arg, const struct sld_xds_build *build, struct sl
     ev->on_refused(ev->user, k->view->name, k->resource, build->name, words);
 }
 
+// E, which was `made`, has endpoints now. After a start that is so of all.
+static void fed(struct sld_xds_view *v, const struct sld_xds_entry *e)
+{
+    sld_umap_remove(&v->unfed, e->ix);
+    if (v->unfed.live == 0)
+        sld_umap_fini(&v->unfed);
+}
+
 // Makes R (NULL = absent) what E is meant to be, with every stream knowing before and after.
 static void change(struct sld_xds_view *v, struct sld_xds_entry *e, struct sld_xds_resource *r,
                    uint64_t now)
@@ -89,7 +104,7 @@ static void change(struct sld_xds_view *v, struct sld_xds_entry *e, struct sld_x
     if (e->made && !was_made)
         sld_umap_set(&v->unfed, e->ix, (void *)(uintptr_t)now); // a time, not an address
     else if (was_made && !e->made)
-        sld_umap_remove(&v->unfed, e->ix);
+        fed(v, e);
     if (r == e->current || (r && e->current && sld_hash_eq(r->obj.hash, e->current->obj.hash)))
         return;
     SLD_LIST_EACH(at, &v->streams)
@@ -146,8 +161,8 @@ static struct sld_xds_view *view_add(struct sld_xds *x, struct sld_str name)
     sld_map_set(&x->views, name, v);
     for (size_t t = 0; t < SLD_XDS_TYPE_COUNT; t++) {
         size_t at = 0;
-        for (struct sld_map_slot *s; (s = sld_map_next(&x->shared[t], &at));)
-            view_set(v, (enum sld_xds_type)t, s->key, s->value, false, 0);
+        for (struct sld_xds_resource *r; (r = sld_set_next(&x->shared[t], &at));)
+            view_set(v, (enum sld_xds_type)t, r->name, r, false, 0);
     }
     return v;
 }
@@ -184,10 +199,12 @@ void sld_xds_alias(struct sld_xds *x, struct sld_str role, struct sld_str view)
 
 static void apply_shared(struct sld_xds *x, const struct sld_xds_change *c, uint64_t now)
 {
-    struct sld_map *shared = &x->shared[c->type];
-    struct sld_xds_resource *before =
-        c->resource ? sld_map_set(shared, c->name, sld_obj_ref(c->resource))
-                    : sld_map_remove(shared, c->name);
+    struct sld_set *shared = &x->shared[c->type];
+    struct sld_xds_resource *before = sld_set_get(shared, c->name);
+    if (before)
+        sld_set_remove(shared, before);
+    if (c->resource)
+        sld_set_add(shared, sld_obj_ref(c->resource));
     size_t at = 0;
     for (struct sld_map_slot *s; (s = sld_map_next(&x->views, &at));) {
         struct sld_xds_entry *e = sld_xds_entry_find(s->value, c->type, c->name);
@@ -207,7 +224,7 @@ static void apply_own(struct sld_xds *x, const struct sld_xds_change *c, uint64_
         move_clients(x, c->view);
     }
     struct sld_xds_resource *r =
-        c->resource ? c->resource : sld_map_get(&x->shared[c->type], c->name);
+        c->resource ? c->resource : sld_set_get(&x->shared[c->type], c->name);
     view_set(v, c->type, c->name, r, c->resource != NULL, now);
 }
 
