@@ -9,10 +9,10 @@
 #include "app/builtin.h"
 #include "app/model_place.h"
 #include "app/model_worker.h"
-#include "plugin/discover.h"
-#include "plugin/shape.h"
 #include "app/publish.h"
 #include "app/settings.h"
+#include "plugin/discover.h"
+#include "plugin/shape.h"
 
 // Everything that goes from io to model, in one kind of message: small, and the order of one sender
 // is kept.
@@ -400,8 +400,7 @@ static void save(struct sld_model_thread *m, const struct sld_translate_result *
         sld_state_sync(m->opt.state, REFUSAL_WAIT_MS);
 }
 
-// Wakes on_idle when there is something to do by then: DUE, the intake's next deadline, or HELD (0 =
-// none).
+// Wakes on_idle when there is something to do: at DUE, the intake's next deadline, or HELD (0: none).
 static void arm(struct sld_model_thread *m, uint64_t now, uint64_t due, uint64_t held)
 {
     if (held && (!due || held < due))
@@ -416,8 +415,7 @@ static void arm(struct sld_model_thread *m, uint64_t now, uint64_t due, uint64_t
 // sources, unless that takes this long.
 #define HOLD_NS UINT64_C(5000000000)
 
-// After so many steps, in one round or in several, memory that they needed is given back, when the
-// Envoys have got theirs: after a time without a step, or so many times.
+// After so many steps memory that they needed is given back, after a time without one, or so many times.
 enum { TRIM_STEPS = 10000, TRIM_MS = 500, TRIM_WAITS = 120 };
 
 static void copy_views(struct sld_model_news *n, const struct sld_translate_result *r)

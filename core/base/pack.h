@@ -10,10 +10,10 @@ struct sld_packed {
     // Private to pack.c:
     size_t room;
     struct opened *opened; // while somebody holds them; not a reference
-    unsigned char own[];
+    char own[];
 };
 
-// Packs BYTES, below 2 GiB; NULL when that would not take less than three quarters of their room. [any]
+// Packs BYTES, below 2 GB; NULL when that would not take less than three quarters of their room. [any]
 struct sld_packed *sld_packed_create(struct sld_str bytes);
 // The bytes of P: what is returned is a new reference to who owns BYTES. All who hold them at one time share
 // them. [any]

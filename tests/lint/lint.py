@@ -47,6 +47,7 @@ DOORS = {
     "lua": ["plugin"],
     "mbedtls/": ["net"],
     "openssl/": ["codec"],
+    "lz4.h": ["base"],
     "protobuf-c/": ["codec"],
     "psa/": ["net"],
     "re2/": ["codec"],
