@@ -229,6 +229,8 @@ static void read_requests(lua_State *L, struct loading *l)
     unused = i->request_body.mode ? "request_body" : i->response_body.mode ? "response_body" : unused;
     if (unused && !(i->hooks & SLD_HOOKS_OF_REQUESTS))
         luaL_error(L, "plugin.lua: '%s' is of use with the hooks authorize, transform_request and transform_response only", unused);
+    if (i->runs == SLD_RUNS_SOLDER && (i->hooks & (1U << SLD_HOOK_TRANSFORM_REQUEST | 1U << SLD_HOOK_TRANSFORM_RESPONSE)))
+        luaL_error(L, "plugin.lua: transform_request and transform_response run in Envoy only, in this version: add runs = \"envoy\"");
     if (i->request_body.mode == SLD_BODY_STREAMED && (i->hooks & (1U << SLD_HOOK_AUTHORIZE)))
         luaL_error(L, "plugin.lua: request_body: authorize decides before a body goes on, so its 'mode' must be \"buffered\"");
 }

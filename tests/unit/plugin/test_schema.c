@@ -106,10 +106,11 @@ static void hooks_of_requests(void **state)
     assert_true(i->request_body.mode == SLD_BODY_BUFFERED && i->request_body.max_bytes == 1024);
     assert_true(i->response_body.mode == SLD_BODY_STREAMED && i->response_body.max_bytes == SLD_PLUGIN_BODY_DEFAULT);
     SLD_UNREF(p);
-    p = load_plugin(R "transform_request = print, transform_response = print, discover = print, runs = 'solder'}");
+    p = load_plugin(R "authorize = print, discover = print, runs = 'solder'}");
     assert_int_equal(sld_plugin_info(p)->runs, SLD_RUNS_SOLDER);
     assert_int_equal(sld_plugin_info(p)->request_body.mode, SLD_BODY_NONE);
     SLD_UNREF(p);
+    expect_not_loaded(R "transform_request = print}", "transform_request and transform_response run in Envoy only");
     expect_not_loaded(R "authorize = print, runs = 'here'}", "'runs' must be \"solder\" or \"envoy\", not \"here\"");
     expect_not_loaded(R "authorize = print, runs = 1}", "'runs' must be a string");
     expect_not_loaded(R "check = print, runs = 'solder'}", "'runs' is of use with the hooks authorize");
