@@ -274,5 +274,6 @@ void pl_host_destroy(struct pl_host *h)
         lua_close(h->L);
     SLD_INV(h->used_bytes == 0);
     SLD_UNREF(h->bundle);
+    SLD_UNREF(h->counters);
     sld_xfree(h);
 }

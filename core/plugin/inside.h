@@ -44,6 +44,7 @@ struct pl_host {
     uint64_t calls;           // numbers given so far
     struct pl_task *task;     // at work, where it is one that may wait
     struct pl_task_pool *pool; // task.c; NULL: no call that may wait was made yet
+    struct sld_plugin_counters *counters; // own reference; NULL: none yet
     char trace[2048];         // the stack of the last error
     struct pl_cover *cover;   // of kit.h: lines that run are marked there; NULL: not
     lua_CFunction table_fns[8], close; // of the standard library
@@ -71,6 +72,8 @@ void pl_enter(struct pl_host *h, lua_State *L, enum pl_phase phase, uint64_t cal
 void pl_leave(struct pl_host *h, lua_State *L);
 enum sld_rc pl_failed(struct pl_host *h, lua_State *L, int status, struct sld_err *err);
 struct pl_host *pl_host_of(lua_State *L);
+// The state of a plugin. (plugin.c)
+struct pl_host *pl_host_of_plugin(struct sld_plugin *p);
 // Counts STEPS, work done outside of Lua's own instructions; raises when the call has none left.
 void pl_spend(lua_State *L, size_t steps);
 // Raises again when a ceiling was reached: for whatever catches errors.

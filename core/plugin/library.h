@@ -63,7 +63,8 @@ struct pl_module {
 #define PL_CLASSES(array) .classes = (array), .class_count = SLD_ARRAY_LEN(array)
 #define PL_FIELDS(array) .fields = (array), .field_count = SLD_ARRAY_LEN(array)
 
-extern const struct pl_module pl_aes, pl_base64, pl_cache, pl_cidr, pl_dns, pl_file, pl_hash, pl_hex, pl_http, pl_json, pl_jwt, pl_random, pl_re, pl_template,
+extern const struct pl_module pl_aes, pl_base64, pl_cache, pl_cidr, pl_counters, pl_dns, pl_file, pl_hash, pl_hex, pl_http, pl_json, pl_jwt,
+    pl_random, pl_re, pl_template,
     pl_time, pl_url, pl_x509, pl_yaml;
 // All of them, by name.
 extern const struct pl_module *const pl_library[];

@@ -342,6 +342,11 @@ struct sld_plugin_bundle *sld_plugin_files(const struct sld_plugin *p)
     return p->host->bundle;
 }
 
+struct pl_host *pl_host_of_plugin(struct sld_plugin *p)
+{
+    return p->host;
+}
+
 const struct sld_plugin_info *sld_plugin_info(const struct sld_plugin *p)
 {
     return &p->info;

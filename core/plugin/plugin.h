@@ -166,6 +166,11 @@ struct sld_plugin_bundle *sld_plugin_files(const struct sld_plugin *p);
 const struct sld_plugin_info *sld_plugin_info(const struct sld_plugin *p);
 // P may use the files at these N paths (copied), and what is below those that end in '/'; none before.
 void sld_plugin_grant_files(struct sld_plugin *p, const struct sld_str *paths, size_t n);
+// Named numbers for solder.counters that several states of a plugin share, on any threads. A reference. [any]
+struct sld_plugin_counters;
+struct sld_plugin_counters *sld_plugin_counters_create(void);
+// P counts with C (a reference is taken) from now on; without this with its own.
+void sld_plugin_counters_share(struct sld_plugin *p, struct sld_plugin_counters *c);
 void sld_plugin_stats(const struct sld_plugin *p, struct sld_plugin_stats *out);
 // Checks configuration VALUE (NULL: nothing is set): by the schema, then by the plugin's own `check`.
 // Findings with paths below R's prefix.

@@ -104,6 +104,8 @@ static void phases_are_kept(void **state)
         {"require('solder.cache').new():get('k')", "solder.cache.Cache.get"},
         {"require('solder.cache').new():get_or('k', print)", "solder.cache.Cache.get_or"},
         {"require('solder.cache').new():set('k', 1)", "solder.cache.Cache.set"},
+        {"require('solder.counters').add('a')", "solder.counters.add"},
+        {"require('solder.counters').get('a')", "solder.counters.get"},
         {"require('solder.dns').lookup('a')", "solder.dns.lookup"},
         {"require('solder.file').read('/a')", "solder.file.read"},
         {"require('solder.file').watch('/a')", "solder.file.watch"},

@@ -77,9 +77,10 @@ static void names_of_modules(void **state)
            "local function h() local a, b = json, nil a = {} return a.other, b end\n"
            "local function i() for json = 1, 2 do local x = json.other end end\n"
            "local function j(...) local json = ... return json.other, json:more() end\n"
-           "do local json = {} local x = json.other end\n"
+           "do local json = {} local x = json.other end "
+           "local function k() do local x, y = json, json x = y end local p, q return q and q.other, p end\n"
            "local mine = require 'nothing'\n"
-           "return {api = 1, name = 'try', check = function() return f, g, h, i, j, mine.other end}",
+           "return {api = 1, name = 'try', check = function() return f, g, h, i, j, k, mine.other end}",
            "plugin.lua:8: there is no module 'nothing': neither nothing.lua in the plugin, nor one of solder.*\n");
 }
 
