@@ -38,6 +38,8 @@ class Registry:
 
     def __init__(self, port, text=""):
         self.text, self.asked, self.unchanged, self.paths = text, 0, 0, set()
+        self.gate = threading.Event()  # nobody is answered while it is not set
+        self.gate.set()
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -48,6 +50,7 @@ class Registry:
                 body = outer.text
                 tag = '"%x"' % (hash(body) & 0xffffffff)
                 outer.asked += 1
+                outer.gate.wait()
                 outer.paths.add(self.path)
                 same = self.headers.get("if-none-match") == tag
                 outer.unchanged += same
@@ -126,6 +129,19 @@ def test_what_a_plugin_finds_is_routed_to(site, registry, port):
     # What did not change is not sent.
     before = registry.unchanged
     eventually(lambda: registry.unchanged > before + 2)
+
+
+def test_readiness_waits_for_what_is_found(site, registry, port):
+    one = site.upstream("one", publish=False)
+    registry.text = f"shop 127.0.0.1:{one.port}\n"
+    registry.gate.clear()
+    site.write("vs.yaml", vs("shop", "*", [route("/", to("shop"))]))
+    site.start("--plugins", plugin(site, FINDER, port), wait=False)
+    eventually(lambda: registry.asked and any(e["source"] == str(site.config) for e in site.events("source_synced")))
+    assert "plugin:finder was not read yet" in site.get("/readyz?verbose").text and site.get("/readyz").status == 503
+    registry.gate.set()
+    site.wait_ready()
+    assert site.ask("/").status == 200
 
 
 def test_a_registry_that_is_down(site, port):

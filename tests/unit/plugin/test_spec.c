@@ -144,15 +144,17 @@ static void worlds_for_tasks(void **state)
                "  w:file('/f', nil) w:pass(10) t.equal(w:endpoints('a')[3], '10.0.0.9:9')\n"
                "  t.equal(w:upstreams().a.metadata.labels.file, 'none') w:pass('1h')\n"
                "  t.equal(w:requests()[3], 'PUT http://r/') end)\n"
+               "local kept t.it('keeps', function() kept = begin(1) kept:discover{url = 'http://r/'} end)\n"
+               "t.it('is over', function() kept:upstreams() end)\n"
                "t.it('is another', function() local w = begin(1) t.equal(w:requests(), {}) t.equal(w:upstreams(), {}) end)\n"
                "t.it('checks', function() begin(1):discover{} end)\n"
                "t.it('twice', function() local w = begin(1) w:discover{url = 'http://r/'} w:discover{url = 'http://r/'} end)\n"
                "t.it('after', function() end)\n");
     tree_write("try/spec/b_spec.lua", "require('solder.test').world{}");
     expect(NULL,
-           "finds:ok\nis another:ok\n"
-           "checks:spec/a_spec.lua:16: the configuration is wrong: url: url must be set\n"
-           "twice:spec/a_spec.lua:17: discover runs in this world already\nafter:ok\n"
+           "finds:ok\nkeeps:ok\nis over:spec/a_spec.lua:16: there is no world here; make one in the test\nis another:ok\n"
+           "checks:spec/a_spec.lua:18: the configuration is wrong: url: url must be set\n"
+           "twice:spec/a_spec.lua:19: discover runs in this world already\nafter:ok\n"
            ":spec/b_spec.lua:1: a world is made in a test\n"
            "plugin.lua 12/12\n",
            "");
