@@ -1,7 +1,7 @@
 // Plugins that discover, as sources of the server: one for each, which comes and goes with it.
 #include "app/server_inside.h"
 
-#include "app/found_thread.h"
+#include "plugin/found.h"
 
 static struct source *source_of(struct server *s, struct sld_str plugin)
 {
@@ -48,6 +48,11 @@ static void on_problem(void *user, struct sld_str plugin, struct sld_str message
         sld_found_problem(c->source, message);
 }
 
+struct sld_finders_events server_found_events(struct server *s)
+{
+    return (struct sld_finders_events){on_begin, on_put, on_gone, on_synced, on_problem, s};
+}
+
 // ---- Which there are ----
 
 static void on_restored(struct sld_str source, struct sld_raw *raw, void *arg)
@@ -65,14 +70,11 @@ void server_found_restore(struct server *s)
 
 static void run(struct server *s, struct sld_discover_plan *p)
 {
-    const struct sld_finders_events ev = {on_begin, on_put, on_gone, on_synced, on_problem, s};
     struct sld_arena a = {0};
     struct sld_str name = SLD_ARENA_JOIN(&a, SLD_STR(SLD_FOUND_PREFIX), p->name);
-    if (!s->found)
-        s->found = sld_found_thread_create(s->io, &ev);
     if (!server_source_find(s, name))
         server_source_add_found(s, name, true);
-    sld_found_thread_set(s->found, p);
+    sld_worker_set_finder(s->worker, p);
     sld_arena_fini(&a);
 }
 
@@ -93,8 +95,7 @@ static void drop(struct server *s)
         struct sld_str name = sld_str_c(c->name), plugin = sld_str_sub(name, sizeof(SLD_FOUND_PREFIX) - 1, name.n);
         if (c->role != SLD_ROLE_FOUND || planned(s->plans, plugin))
             continue;
-        if (s->found)
-            sld_found_thread_remove(s->found, plugin);
+        sld_worker_remove_finder(s->worker, plugin);
         server_source_drop(c);
     }
 }
@@ -115,7 +116,5 @@ void server_found_news(struct server *s, const struct sld_model_news *n)
 
 void server_found_stop(struct server *s)
 {
-    sld_found_thread_destroy(s->found);
-    s->found = NULL;
     SLD_UNREF(s->plans);
 }

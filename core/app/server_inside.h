@@ -78,7 +78,6 @@ struct server {
     bool complete;            // what is wanted is known: sources that tell by themselves were read once
     struct sld_signal *term, *intr, *hup;
     struct sld_fswatch *plugins; // of --plugins, or NULL
-    struct sld_found_thread *found;   // where plugins discover; NULL: none did so far
     struct sld_discover_plans *plans; // own reference: which do
     bool found_settled;               // all documents that may declare plugins were read
     struct sld_timer *restore_wait, *state_look;
@@ -156,6 +155,8 @@ void server_sources_want(struct server *s, const struct sld_model_news *n);
 
 // ---- Plugins that discover ---- (server_found.c)
 
+// What the worker is to tell of them.
+struct sld_finders_events server_found_events(struct server *s);
 // Adds the sources of those whose findings the last run kept; not opened.
 void server_found_restore(struct server *s);
 // Runs what N plans.

@@ -3,7 +3,7 @@
 #include "app/server_inside.h"
 
 #include "app/settings.h"
-#include "plugin/discover.h"
+#include "plugin/found.h"
 
 // Places in the order of sources, which decides whose word counts where two hold the same object:
 // configuration before stores of secrets, flags before settings.

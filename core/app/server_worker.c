@@ -35,6 +35,7 @@ void server_worker_create(struct server *s)
         .addresses = s->worker_addresses,
         .address_count = s->worker_loops,
         .log_level = SLD_INFO,
+        .found = server_found_events(s),
         .on_change = on_change,
         .user = s,
     };

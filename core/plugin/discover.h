@@ -1,9 +1,8 @@
-// plugin/discover: the task of a plugin that finds upstreams, and what it found as a source of documents.
+// plugin/discover: the tasks of plugins that find upstreams.
 #pragma once
 
 #include "plugin/plugin.h"
 #include "plugin/reactor.h"
-#include "source/source.h"
 
 // ---- The task ---- [thread of the plugin]
 
@@ -30,22 +29,6 @@ struct sld_discover *sld_discover_start(struct sld_plugin *p, struct sld_reactor
                                         const struct sld_discover_events *ev);
 // Ends the task; no events after this. Not from within one. NULL is fine.
 void sld_discover_stop(struct sld_discover *d);
-
-// ---- What was found, as a source ---- [io]
-
-// A source of what one plugin publishes, whoever runs its task. It is fed by the functions below.
-#define SLD_FOUND_PREFIX "plugin:" // and the plugin's name: its address
-extern const struct sld_source_ops sld_plugin_source_ops;
-
-// How long its first reading may be waited for, before it counts as one that cannot be read.
-enum { SLD_FOUND_WAIT_MS = 30 * 1000 };
-// For S from now on speaks another task than before: what it does not say until it is synced goes.
-void sld_found_begin(struct sld_source *s);
-// As the events of a task.
-void sld_found_put(struct sld_source *s, struct sld_str name, struct sld_blob *bytes);
-void sld_found_gone(struct sld_source *s, struct sld_str name);
-void sld_found_synced(struct sld_source *s);
-void sld_found_problem(struct sld_source *s, struct sld_str message);
 
 // ---- All tasks of a process ----
 
@@ -74,7 +57,9 @@ struct sld_plugin_set;
 // Replaces *P (NULL at first) by what S has now; false: that is the same, and *P stays. [thread of S]
 bool sld_discover_plans_renew(struct sld_discover_plans **p, const struct sld_plugin_set *s);
 
-// Whether SOURCES, by name, has one for each plan of P. [any]
+// What stands before the plugin's name in that of the source of what it finds (plugin/found.h).
+#define SLD_FOUND_PREFIX "plugin:"
+// Whether SOURCES, by name, has that source for each plan of P. [any]
 bool sld_discover_plans_told(const struct sld_discover_plans *p, const struct sld_map *sources);
 
 // What tasks tell, with the plugin's name in front; as sld_discover_events. on_begin: another task speaks for it from now on.

@@ -1,5 +1,5 @@
 // What a plugin's task found, as a source of documents: what was told last stays, whatever becomes of the task.
-#include "plugin/discover.h"
+#include "plugin/found.h"
 
 struct unit {
     struct sld_blob *bytes;

@@ -6,12 +6,14 @@
 //   serve.c      an event loop: what it has, and the requests of Envoys
 //   check.c      Envoy's messages to an exchange and back
 //   report.c     what was done, in frames and out of them
+//   found.c      plugins that discover, in frames and out of them;  found_thread.c  the thread they run in
 #pragma once
 
 #include "loop/loop.h"
 #include "net/grpc.h"
 #include "plugin/reactor.h"
 #include "plugin/request.h"
+#include "worker/found_thread.h"
 #include "worker/worker.h"
 
 #include "worker.pb-c.h"
@@ -36,6 +38,23 @@ struct wk_link *wk_link_create(struct sld_loop *l, int fd, const struct wk_link_
 void wk_link_destroy(struct wk_link *k);
 // Frames that do not fit are not sent, and end the link.
 void wk_link_send(struct wk_link *k, const Solder__Worker__Frame *f);
+
+// ---- Plugins in frames ---- (supervise.c, process.c)
+
+// B as a message in A.
+Solder__Worker__Plugin *wk_plugin_message(struct sld_arena *a, const struct sld_plugin_bundle *b, const struct sld_plugin_limits *limits);
+// The files of M, a reference; its limits in *LIMITS.
+struct sld_plugin_bundle *wk_plugin_read(const Solder__Worker__Plugin *m, struct sld_plugin_limits *limits);
+
+// ---- found.c ----
+
+// To the process; LINK may be NULL: there is none.
+void wk_say_finder(struct wk_link *link, const struct sld_discover_plan *p);
+void wk_say_finder_gone(struct wk_link *link, struct sld_str plugin);
+// What the process told, to EV.
+void wk_take_found(const struct sld_finders_events *ev, const Solder__Worker__Found *f);
+// In the process: runs what M says in *THREAD, which is made when there is none; what it finds goes to LINK, which outlives it.
+void wk_take_finder(struct sld_found_thread **thread, struct sld_loop *main, struct wk_link *link, const Solder__Worker__Finder *m);
 
 // ---- check.c ----
 

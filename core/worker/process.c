@@ -11,6 +11,7 @@ enum { CONTROL = 3, STATS_MS = 1000, LOOPS_MAX = 64, BAD = 1 };
 struct process {
     struct sld_loop *main;
     struct wk_link *link;
+    struct sld_found_thread *found; // where plugins discover; NULL: none does
     struct wk_loop *loops[LOOPS_MAX];
     struct sld_arena_obj *reports[LOOPS_MAX]; // the last of each
     size_t loop_count;
@@ -156,20 +157,28 @@ static struct sld_plugin_limits limits_of(const Solder__Worker__Limits *l)
     };
 }
 
-static void take_plugin(struct process *p, const Solder__Worker__Plugin *m)
+struct sld_plugin_bundle *wk_plugin_read(const Solder__Worker__Plugin *m, struct sld_plugin_limits *limits)
 {
-    Solder__Worker__Frame f = SOLDER__WORKER__FRAME__INIT;
-    Solder__Worker__Loaded loaded = SOLDER__WORKER__LOADED__INIT;
-    struct sld_plugin *states[LOOPS_MAX] = {0};
     struct sld_arena a = {0};
-    struct sld_err err = {0};
-    struct sld_plugin_limits limits = m->limits ? limits_of(m->limits) : sld_plugin_limits_default;
     struct sld_plugin_file *files = SLD_ARENA_ARRAY(&a, struct sld_plugin_file, m->n_files);
     for (size_t i = 0; i < m->n_files; i++)
         files[i] = (struct sld_plugin_file){sld_str_c(m->files[i]->name),
                                             sld_str_n((const char *)m->files[i]->text.data, m->files[i]->text.len)};
     struct sld_plugin_bundle *b =
         sld_plugin_bundle_create_files(sld_str_c(m->name), sld_str_c(m->origin), files, m->n_files);
+    *limits = m->limits ? limits_of(m->limits) : sld_plugin_limits_default;
+    sld_arena_fini(&a);
+    return b;
+}
+
+static void take_plugin(struct process *p, const Solder__Worker__Plugin *m)
+{
+    Solder__Worker__Frame f = SOLDER__WORKER__FRAME__INIT;
+    Solder__Worker__Loaded loaded = SOLDER__WORKER__LOADED__INIT;
+    struct sld_plugin *states[LOOPS_MAX] = {0};
+    struct sld_err err = {0};
+    struct sld_plugin_limits limits;
+    struct sld_plugin_bundle *b = wk_plugin_read(m, &limits);
     enum sld_rc rc = SLD_OK;
     for (size_t i = 0; i < p->loop_count && !rc; i++)
         rc = sld_plugin_load(b, &limits, &states[i], &err);
@@ -186,7 +195,6 @@ static void take_plugin(struct process *p, const Solder__Worker__Plugin *m)
     f.says_case = SOLDER__WORKER__FRAME__SAYS_LOADED;
     f.loaded = &loaded;
     wk_link_send(p->link, &f);
-    sld_arena_fini(&a);
 }
 
 static void take_conf(struct process *p, const Solder__Worker__Conf *c)
@@ -221,6 +229,13 @@ static void on_frame(void *user, const Solder__Worker__Frame *f)
         for (size_t i = 0; i < p->loop_count; i++)
             wk_loop_conf(p->loops[i], sld_str_c(f->conf_gone), NULL);
         break;
+    case SOLDER__WORKER__FRAME__SAYS_FINDER:
+        wk_take_finder(&p->found, p->main, p->link, f->finder);
+        break;
+    case SOLDER__WORKER__FRAME__SAYS_FINDER_GONE:
+        if (p->found)
+            sld_found_thread_remove(p->found, sld_str_c(f->finder_gone));
+        break;
     case SOLDER__WORKER__FRAME__SAYS_SYNC:
         ask_number(p, false, f->sync);
         break;
@@ -253,6 +268,7 @@ int sld_worker_main(void)
     sld_loop_run(p.main);
     for (size_t i = 0; i < p.loop_count; i++)
         wk_loop_stop(p.loops[i]);
+    sld_found_thread_destroy(p.found);
     wk_link_destroy(p.link);
     sld_timer_destroy(p.timer);
     sld_loop_destroy(p.main);

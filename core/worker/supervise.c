@@ -34,6 +34,7 @@ struct sld_worker {
     struct sld_arena arena;
     struct sld_worker_options o;
     struct sld_map plugins, confs; // struct wanted, struct conf
+    struct sld_map finders;        // struct sld_discover_plan, own references
     enum sld_worker_state state;
     struct sld_child *child;
     struct wk_link *link;
@@ -85,27 +86,18 @@ static void say_gone(struct sld_worker *w, Solder__Worker__Frame__SaysCase kind,
     sld_arena_fini(&a);
 }
 
-static void say_plugin(struct sld_worker *w, const struct wanted *p)
+Solder__Worker__Plugin *wk_plugin_message(struct sld_arena *a, const struct sld_plugin_bundle *b, const struct sld_plugin_limits *l)
 {
-    struct sld_arena a = {0};
-    Solder__Worker__Frame f = SOLDER__WORKER__FRAME__INIT;
-    Solder__Worker__Plugin *m = SLD_MSG(&a, Solder__Worker__Plugin, solder__worker__plugin);
-    const struct sld_plugin_limits *l = &p->limits;
-    if (!w->link)
-        return;
-    f.says_case = SOLDER__WORKER__FRAME__SAYS_PLUGIN;
-    f.plugin = m;
-    m->name = SLD_MSG_STR(&a, p->bundle->name);
-    m->origin = SLD_MSG_STR(&a, p->bundle->origin);
-    m->open = p->open;
-    m->hash = bytes_of(sld_str_n((const char *)&p->hash, sizeof(p->hash)));
-    for (size_t i = 0; i < p->bundle->count; i++) {
-        Solder__Worker__File *file = SLD_MSG(&a, Solder__Worker__File, solder__worker__file);
-        file->name = SLD_MSG_STR(&a, p->bundle->files[i].name);
-        file->text = bytes_of(p->bundle->files[i].text);
-        SLD_PUSH(&a, m->files, m->n_files, file);
+    Solder__Worker__Plugin *m = SLD_MSG(a, Solder__Worker__Plugin, solder__worker__plugin);
+    m->name = SLD_MSG_STR(a, b->name);
+    m->origin = SLD_MSG_STR(a, b->origin);
+    for (size_t i = 0; i < b->count; i++) {
+        Solder__Worker__File *file = SLD_MSG(a, Solder__Worker__File, solder__worker__file);
+        file->name = SLD_MSG_STR(a, b->files[i].name);
+        file->text = bytes_of(b->files[i].text);
+        SLD_PUSH(a, m->files, m->n_files, file);
     }
-    m->limits = SLD_MSG(&a, Solder__Worker__Limits, solder__worker__limits);
+    m->limits = SLD_MSG(a, Solder__Worker__Limits, solder__worker__limits);
     m->limits->memory_bytes = l->memory_bytes;
     m->limits->load_steps = l->load_steps;
     m->limits->call_steps = l->call_steps;
@@ -118,6 +110,19 @@ static void say_plugin(struct sld_worker *w, const struct wanted *p)
     m->limits->waiting = l->waiting;
     m->limits->outbound = l->outbound;
     m->limits->outbound_a_minute = l->outbound_a_minute;
+    return m;
+}
+
+static void say_plugin(struct sld_worker *w, const struct wanted *p)
+{
+    struct sld_arena a = {0};
+    Solder__Worker__Frame f = SOLDER__WORKER__FRAME__INIT;
+    if (!w->link)
+        return;
+    f.says_case = SOLDER__WORKER__FRAME__SAYS_PLUGIN;
+    f.plugin = wk_plugin_message(&a, p->bundle, &p->limits);
+    f.plugin->open = p->open;
+    f.plugin->hash = bytes_of(sld_str_n((const char *)&p->hash, sizeof(p->hash)));
     w->loading++;
     wk_link_send(w->link, &f);
     sld_arena_fini(&a);
@@ -172,6 +177,9 @@ static void say_all(struct sld_worker *w)
     size_t at = 0;
     for (struct sld_map_slot *s; (s = sld_map_next(&w->confs, &at));)
         say_conf(w, s->key, s->value);
+    at = 0;
+    for (struct sld_map_slot *s; (s = sld_map_next(&w->finders, &at));)
+        wk_say_finder(w->link, s->value);
     say_number(w, SOLDER__WORKER__FRAME__SAYS_SYNC, w->sync);
 }
 
@@ -181,6 +189,17 @@ static void give_up(struct sld_worker *w, const char *why)
 {
     snprintf(w->last, sizeof(w->last), "%s", why);
     sld_child_kill(w->child, SIGKILL); // on_exit follows
+}
+
+// What tasks found stays, but nobody looks after it.
+static void finders_down(struct sld_worker *w)
+{
+    size_t at = 0;
+    struct sld_arena a = {0};
+    struct sld_str why = sld_arena_fmt(&a, "the worker is not there: %s", w->last);
+    for (struct sld_map_slot *s; (s = sld_map_next(&w->finders, &at));)
+        w->o.found.on_problem(w->o.found.user, s->key, why);
+    sld_arena_fini(&a);
 }
 
 static void on_exit_of(int64_t status, int signum, void *user)
@@ -202,6 +221,7 @@ static void on_exit_of(int64_t status, int signum, void *user)
     SLD_LOG(SLD_LOG_ERROR, "worker", "worker_ended", SLD_KC("msg", w->last), SLD_KI("again_ms", delay));
     w->state = SLD_WORKER_WAITING;
     sld_timer_start(w->restart, delay);
+    finders_down(w);
     changed(w);
 }
 
@@ -250,6 +270,9 @@ static void on_frame(void *user, const Solder__Worker__Frame *f)
         break;
     case SOLDER__WORKER__FRAME__SAYS_LOADED:
         on_loaded(w, f->loaded);
+        break;
+    case SOLDER__WORKER__FRAME__SAYS_FOUND:
+        wk_take_found(&w->o.found, f->found);
         break;
     case SOLDER__WORKER__FRAME__SAYS_STATS:
         SLD_UNREF(w->stats);
@@ -379,6 +402,10 @@ void sld_worker_destroy(struct sld_worker *w)
     for (struct sld_map_slot *s; (s = sld_map_next(&w->confs, &at));)
         conf_free(s->value);
     sld_map_fini(&w->confs);
+    at = 0;
+    for (struct sld_map_slot *s; (s = sld_map_next(&w->finders, &at));)
+        SLD_UNREF(s->value);
+    sld_map_fini(&w->finders);
     SLD_UNREF(w->stats);
     sld_arena_fini_secret(&w->arena);
     sld_xfree(w);
@@ -450,6 +477,25 @@ void sld_worker_set_conf(struct sld_worker *w, struct sld_str id, struct sld_str
     c->plugin = sld_arena_str(&c->arena, plugin);
     sld_map_set(&w->confs, id, c);
     say_conf(w, id, c);
+}
+
+void sld_worker_set_finder(struct sld_worker *w, struct sld_discover_plan *p)
+{
+    struct sld_discover_plan *had = sld_map_set(&w->finders, p->name, sld_obj_ref(p));
+    bool same = had && sld_hash_eq(had->obj.hash, p->obj.hash);
+    SLD_UNREF(had);
+    if (!same)
+        wk_say_finder(w->link, p);
+    if (w->state == SLD_WORKER_IDLE)
+        begin(w);
+}
+
+void sld_worker_remove_finder(struct sld_worker *w, struct sld_str plugin)
+{
+    struct sld_discover_plan *had = sld_map_remove(&w->finders, plugin);
+    if (had)
+        wk_say_finder_gone(w->link, plugin);
+    SLD_UNREF(had);
 }
 
 void sld_worker_sync(struct sld_worker *w)

@@ -2,7 +2,7 @@
 // are, and starts it anew when it ends or hangs; Envoys ask it directly. Whatever happens to it, the server goes on.
 #pragma once
 
-#include "plugin/plugin.h"
+#include "plugin/discover.h"
 
 struct sld_loop;
 struct sld_worker;
@@ -15,6 +15,7 @@ struct sld_worker_options {
     struct sld_str cert_chain_pem, key_pem, client_ca_pem;
     unsigned hang_ms;  // it is killed when it has not answered for so long; 0: 10 s
     unsigned stats_ms; // how often it tells what it did; 0: 1 s
+    struct sld_finders_events found; // what plugins find
     void (*on_change)(void *user); // it is up, or down, or has what it was sent
     void *user;
 };
@@ -34,6 +35,10 @@ struct sld_worker_plugin {
 void sld_worker_set_plugins(struct sld_worker *w, const struct sld_worker_plugin *p, size_t n);
 // Configuration ID of PLUGIN: an encoded google.protobuf.Value (a reference is taken); NULL: nobody needs it any more. [io]
 void sld_worker_set_conf(struct sld_worker *w, struct sld_str id, struct sld_str plugin, struct sld_blob *value);
+// The task that P (a reference is taken) plans is to run, instead of what ran for its plugin before. What it finds is told by the
+// events `found`; when the process begins anew, so do its tasks. [io]
+void sld_worker_set_finder(struct sld_worker *w, struct sld_discover_plan *p);
+void sld_worker_remove_finder(struct sld_worker *w, struct sld_str plugin);
 // The worker is to tell when it has all that was set so far. [io]
 void sld_worker_sync(struct sld_worker *w);
 

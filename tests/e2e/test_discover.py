@@ -1,6 +1,8 @@
 """Plugins that discover upstreams, with a registry of the test's own behind them."""
 
 import http.server
+import os
+import signal
 import threading
 
 import pytest
@@ -217,3 +219,23 @@ def test_a_document_declares_it(site, registry, port):
     site.wait_answer(lambda a: a.status == 200 and a.headers.get("x-upstream") == "two")
     site.remove("own.yaml")
     site.wait_answer(lambda a: a.status == 200 and a.headers.get("x-upstream") == "one")
+
+
+def test_the_worker_ends(site, registry, port):
+    one = site.upstream("one", publish=False)
+    registry.text = f"shop 127.0.0.1:{one.port}\n"
+    site.write("vs.yaml", vs("shop", "*", [route("/", to("shop"))]))
+    site.start("--plugins", plugin(site, FINDER, port))
+    assert site.ask("/").status == 200
+    [started] = site.events("worker_started")
+    # It is killed: what was found stays, and another one goes on.
+    registry.gate.clear()
+    asked = registry.asked
+    os.kill(started["pid"], signal.SIGKILL)
+    eventually(lambda: "the worker is not there" in source(site).get("problem", ""))
+    assert site.ask("/").status == 200
+    eventually(lambda: registry.asked > asked + 1)
+    registry.text = f"shop 127.0.0.1:{one.port}\nmore 127.0.0.1:{one.port}\n"
+    registry.gate.set()
+    eventually(lambda: source(site)["up"] and endpoints(site, "more") == [one.port])
+    assert site.ask("/").status == 200

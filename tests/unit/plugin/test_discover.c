@@ -1,7 +1,7 @@
 // Discovery by plugins: the task is kept going, and what it publishes becomes documents, checked as a whole.
 #include "plugin/support.h"
 
-#include "plugin/discover.h"
+#include "plugin/found.h"
 #include "plugin/load.h"
 #include "plugin/world.h"
 

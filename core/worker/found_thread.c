@@ -1,5 +1,5 @@
 // The thread in which plugins discover.
-#include "app/found_thread.h"
+#include "worker/found_thread.h"
 
 #include <pthread.h>
 #include <signal.h>
