@@ -1,7 +1,8 @@
 -- solder.test: what specs of plugins are written with. Runs in a spec's own state, in the same sandbox as plugins.
 --
 -- HOST is what C gives: translate(text, now) -> JSON as tables or nil and words, snapshot(name, text) -> state, stored text,
--- world: functions of the made-up world (core/plugin/spec_world.c), exchange(request) -> what became of it or nil and words.
+-- exchange(request) -> what became of it or nil and words, at_edge: whether hooks of requests run in Envoy,
+-- world: functions of the made-up world (core/plugin/spec_world.c).
 local host = ...
 local M = {}
 
@@ -164,29 +165,51 @@ end
 
 -- ---- Requests ----
 
-local of_requests = {body = 1, conf = 1, headers = 1, host = 1, id = 1, method = 1, open = 1, path = 1, peer = 1, response = 1, route = 1,
-  scheme = 1, sni = 1, source = 1}
+local of_requests = {body = "any", conf = "any", headers = "any", host = "string", id = "string", method = "string", open = "any", path = "string",
+  peer = "any", response = "any", route = "string", scheme = "string", sni = "string", source = "string"}
 
---- What the plugin's code for Envoy makes of request R: {method, path (with query), host, scheme, headers, body (a text, or a
---- list of chunks), id, source, sni, peer, route, conf = its configuration, open = its onError is open, response = {status,
---- headers, body, trailers}}. Gives {status, headers, body, trailers, metadata, log, forwarded = {method, path, host, scheme,
---- headers, body}, or nil where the plugin answered}.
-function M.exchange(r)
+local world_at_hand
+
+local function full_request(r, level)
   if type(r) ~= "table" then
-    error("exchange takes a table, not a " .. type(r), 2)
+    error("a request is a table, not a " .. type(r), level + 1)
   end
-  local full = {method = "GET", path = "/", host = "example.com", scheme = "http"}
+  local full = {method = "GET", path = "/", host = "example.com", scheme = "http", source = "192.0.2.1"}
   for k, v in pairs(r) do
     if not of_requests[k] then
-      error("a request has no '" .. tostring(k) .. "'", 2)
+      error("a request has no '" .. tostring(k) .. "'", level + 1)
+    end
+    if of_requests[k] == "string" and type(v) ~= "string" then
+      error(k .. " must be a string, not a " .. type(v), level + 1)
     end
     full[k] = v
   end
-  local result, words = host.exchange(full)
+  return full
+end
+
+--- What the plugin's hooks make of request R: {method, path (with query), host, scheme, headers, body (a text; in Envoy also a
+--- list of chunks), id, source, sni, peer, route, conf = its configuration, open = its onError is open (in Envoy), response =
+--- {status, headers, body, trailers}, which the upstream gives}. Gives {status, headers, body, trailers, metadata, log, forwarded =
+--- {method, path, host, scheme, headers, body}, or nil where the plugin answered}. Where hooks run in Solder that is in the
+--- test's world.
+function M.exchange(r)
+  local full = full_request(r, 2)
+  local result, words
+  if host.at_edge then
+    result, words = host.exchange(full)
+  else
+    world_at_hand()
+    result, words = host.world.exchange{full}
+  end
   if not result then
     error(words, 2)
   end
-  return result
+  return host.at_edge and result or result[1]
+end
+
+--- In a configuration: a reference to a secret that says TEXT.
+function M.secret(text)
+  return {name = "secret", ["\1text"] = text}
 end
 
 -- ---- Translation ----
@@ -318,6 +341,7 @@ end
 
 local World = {}
 World.__index = World
+local at_hand -- of the test that runs
 
 --- A world of the test's own for the plugin's task, in which nobody answers and no time passes until the test says so.
 --- OPTIONS.now: its time in Unix seconds. There is one at a time.
@@ -326,7 +350,13 @@ function M.world(options)
     error("a world is made in a test", 2)
   end
   host.world.begin(options and options.now or 1700000000)
-  return setmetatable({}, World)
+  at_hand = setmetatable({}, World)
+  return at_hand
+end
+
+-- The world of the test, which is made when it has none.
+function world_at_hand()
+  return at_hand or M.world()
 end
 
 local function answers(given)
@@ -394,7 +424,31 @@ end
 
 --- The requests that were sent, as "GET http://host/path".
 function World:requests()
-  return host.world.requests()
+  local out = {}
+  for i, r in ipairs(host.world.requests()) do
+    out[i] = r.method .. " " .. r.url
+  end
+  return out
+end
+
+--- The last one of them: {method =, url =, headers =, body =}; nil: there is none.
+function World:last_request()
+  local all = host.world.requests()
+  return all[#all]
+end
+
+--- What becomes of the requests of LIST, as exchange takes and gives them, when they arrive at once: while one waits the next
+--- begins. Where hooks run in Solder.
+function World:exchanges(list)
+  local full = {}
+  for i, r in ipairs(list) do
+    full[i] = full_request(r, 2)
+  end
+  local result, words = host.world.exchange(full)
+  if not result then
+    error(words, 2)
+  end
+  return result
 end
 
 -- ---- What C calls ----
@@ -409,7 +463,7 @@ end
 
 function host.run(i)
   local t = tests[i]
-  running = t.name
+  running, at_hand = t.name, nil
   for b = 1, t.before.n do
     t.before[b]()
   end

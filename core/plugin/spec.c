@@ -260,6 +260,8 @@ static void open_kit(lua_State *L, struct spec *s)
     lua_pushlightuserdata(L, s);
     lua_pushcclosure(L, host_exchange, 1);
     lua_setfield(L, -2, "exchange");
+    lua_pushboolean(L, s->plugin->info.runs == SLD_RUNS_ENVOY);
+    lua_setfield(L, -2, "at_edge");
     lua_pushvalue(L, -1);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &spec_key);
     lua_call(L, 1, 1);

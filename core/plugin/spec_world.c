@@ -2,6 +2,7 @@
 #include "plugin/discover.h"
 #include "plugin/kit.h"
 #include "plugin/load.h"
+#include "plugin/rig.h"
 #include "plugin/task.h"
 #include "plugin/value.h"
 #include "plugin/world.h"
@@ -24,12 +25,13 @@ struct pl_spec_world {
     struct sld_arena arena;
     struct pl_world *world;
     struct sld_discover *task;
+    struct pl_rig *rig; // where requests arrive; NULL: none came
     struct script *http, *dns;
     size_t http_count, dns_count;
     struct sld_map found; // by name: struct sld_blob
     struct sld_str problem;
-    struct sld_str *requests; // "GET http://..."
-    size_t request_count;
+    struct sld_http_call *calls; // what was asked for; the texts are in ARENA
+    size_t call_count;
     struct sld_err err; // of the answer that is given
 };
 
@@ -63,13 +65,24 @@ static const Google__Protobuf__Value *next_answer(struct script *list, size_t n,
     return NULL;
 }
 
+static void remember(struct pl_spec_world *w, const struct sld_http_call *call, struct sld_str method)
+{
+    struct sld_arena *a = &w->arena;
+    struct sld_http_header *headers = SLD_ARENA_ARRAY(a, struct sld_http_header, call->header_count);
+    struct sld_http_call c = {.method = sld_arena_str(a, method), .url = sld_arena_str(a, call->url), .headers = headers,
+                              .header_count = call->header_count, .body = call->body.p ? sld_arena_str(a, call->body) : SLD_STR_NONE};
+    for (size_t i = 0; i < call->header_count; i++)
+        headers[i] = (struct sld_http_header){sld_arena_str(a, call->headers[i].name), sld_arena_str(a, call->headers[i].value)};
+    if (w->call_count < REQUESTS_MAX)
+        SLD_PUSH(a, w->calls, w->call_count, c);
+}
+
 static void on_http(void *user, const struct sld_http_call *call, struct sld_http_answer *out)
 {
     struct pl_spec_world *w = user;
     struct sld_str method = call->method.n ? call->method : SLD_STR("GET");
     struct sld_str what = sld_arena_fmt(&w->arena, "%.*s %.*s", SLD_FMT(method), SLD_FMT(call->url));
-    if (w->request_count < REQUESTS_MAX)
-        SLD_PUSH(&w->arena, w->requests, w->request_count, what);
+    remember(w, call, method);
     const Google__Protobuf__Value *v = next_answer(w->http, w->http_count, what);
     if (!v)
         return;
@@ -165,6 +178,7 @@ struct pl_spec_world *pl_spec_world_create(struct sld_plugin *plugin)
 void pl_spec_world_end(struct pl_spec_world *w)
 {
     sld_discover_stop(w->task);
+    pl_rig_destroy(w->rig);
     pl_world_destroy(w->world);
     size_t at = 0;
     for (struct sld_map_slot *slot; (slot = sld_map_next(&w->found, &at));)
@@ -309,15 +323,42 @@ static int host_problem(lua_State *L)
     return 1;
 }
 
+// What was asked for: a list of {method, url, headers, body}.
 static int host_requests(lua_State *L)
 {
     const struct pl_spec_world *w = world_of(L);
-    lua_createtable(L, (int)w->request_count, 0);
-    for (size_t i = 0; i < w->request_count; i++) {
-        pl_push_str(L, w->requests[i]);
+    lua_createtable(L, (int)w->call_count, 0);
+    for (size_t i = 0; i < w->call_count; i++) {
+        const struct sld_http_call *c = &w->calls[i];
+        lua_createtable(L, 0, 4);
+        pl_push_str(L, c->method);
+        lua_setfield(L, -2, "method");
+        pl_push_str(L, c->url);
+        lua_setfield(L, -2, "url");
+        if (c->body.p) {
+            pl_push_str(L, c->body);
+            lua_setfield(L, -2, "body");
+        }
+        lua_createtable(L, 0, (int)c->header_count);
+        for (size_t k = 0; k < c->header_count; k++) {
+            pl_push_str(L, c->headers[k].name);
+            pl_push_str(L, c->headers[k].value);
+            lua_rawset(L, -3);
+        }
+        lua_setfield(L, -2, "headers");
         lua_rawseti(L, -2, (lua_Integer)i + 1);
     }
     return 1;
+}
+
+// exchange(requests): what becomes of each, where hooks run in Solder; or nil and words.
+static int host_exchange(lua_State *L)
+{
+    struct pl_spec_world *w = world_of(L);
+    struct sld_err err = {0};
+    if (!w->rig && pl_rig_create(w->plugin, w->world, &w->rig, &err))
+        pl_error(L, "%s", err.msg);
+    return pl_rig_exchange(L, w->rig, &w->arena);
 }
 
 void pl_spec_world_open(lua_State *L, struct pl_spec_world *w)
@@ -325,6 +366,7 @@ void pl_spec_world_open(lua_State *L, struct pl_spec_world *w)
     static const luaL_Reg fns[] = {{"begin", host_begin},       {"http", host_http}, {"dns", host_dns},
                                    {"file", host_file},         {"pass", host_pass}, {"discover", host_discover},
                                    {"upstreams", host_upstreams}, {"problem", host_problem}, {"requests", host_requests},
+                                   {"exchange", host_exchange},
                                    {NULL, NULL}};
     lua_newtable(L);
     lua_pushlightuserdata(L, w);

@@ -161,9 +161,72 @@ static void worlds_for_tasks(void **state)
     tree_destroy();
 }
 
+// Tests of a plugin that decides about requests say what comes, and see what becomes of it.
+static void requests_and_their_ends(void **state)
+{
+    (void)state;
+    tree_create();
+    tree_mkdir("try");
+    tree_mkdir("try/spec");
+    tree_write("try/plugin.lua",
+               "local s = require 'solder.schema'\nlocal http = require 'solder.http'\nlocal cache = require 'solder.cache'\n"
+               "local seen = cache.new()\n"
+               "return {api = 1, name = 'try', needs = {'http', 'secrets'}, request_body = {mode = 'buffered', max = '10B'},\n"
+               "schema = s.record{by = s.string{default = 'x'}, key = s.secret_ref{}},\n"
+               "authorize = function(conf, req)\n"
+               "  if req.path == '/raise' then error('no') end\n"
+               "  if req.path == '/false' then return false end\n"
+               "  if req.path == '/deny' then return req:deny{status = 401, headers = {['x-a'] = {'1', '2'}}, body = 'who'} end\n"
+               "  if req.path == '/ask' then\n"
+               "    local r, why = http.request{url = 'http://o/', method = 'POST', headers = {['X-B'] = '1'}, body = req.body}\n"
+               "    req:set_header('x-r', r and r.body or why)\n  end\n"
+               "  req:set_header('x-n', tostring((seen:get('n') or 0) + 1)) seen:set('n', (seen:get('n') or 0) + 1)\n"
+               "  req:set_header('x-is', table.concat({req.method, req.path, req.host, req.scheme, req.source, req.id or '-', req.sni or '-',\n"
+               "    req.route or '-', req.peer and req.peer.subject .. req.peer.dns_sans[1] .. req.peer.uri_sans[1] or '-', req.query.q or '-',\n"
+               "    conf.by, conf.key and conf.key:value() or '-'}, ' '))\n"
+               "  req:remove_header('cookie') req:set_response_header('x-s', 'new') req:add_response_header('x-t', '2')\n"
+               "  req:set_metadata('k', {1}) if req.query.q then req:set_query('q', 'a b') end\nend}\n");
+    tree_write("try/spec/a_spec.lua",
+               "local t = require 'solder.test'\n"
+               "t.it('allows', function() local r = t.exchange{}\n"
+               "  t.equal(r, {status = 200, headers = {['x-s'] = 'new', ['x-t'] = '2'}, metadata = {k = {1}}, log = {}, forwarded = {method = 'GET',\n"
+               "    path = '/', host = 'example.com', scheme = 'http', headers = {['x-n'] = '1',"
+               "    ['x-is'] = 'GET / example.com http 192.0.2.1 - - - - - x -'}}})\n"
+               "end)\n"
+               "t.it('tells all', function() local r = t.exchange{method = 'PUT', path = '/p?q=1&r=2', host = 'h', scheme = 'https', source = 's', id = 'i',\n"
+               "  sni = 'n', route = 'o', peer = {subject = 'CN=a', dns_sans = {'d'}, uri_sans = {'u://x'}}, conf = {by = 'me', key = t.secret 'hush'},\n"
+               "  headers = {Cookie = 'c', ['X-L'] = {'1', '2'}}, response = {status = 201, headers = {['x-s'] = 'old', ['x-t'] = '1'}, body = 'b'}}\n"
+               "  t.equal(r.forwarded.headers['x-is'], 'PUT /p h https s i n o CN=adu://x 1 me hush') t.equal(r.forwarded.headers['x-l'], '1,2')\n"
+               "  t.equal(r.forwarded.headers.cookie, nil) t.equal(r.forwarded.path, '/p?q=a%20b&r=2')\n"
+               "  t.equal({r.status, r.body, r.headers}, {201, 'b', {['x-s'] = 'new', ['x-t'] = '1,2'}}) end)\n"
+               "t.it('denies', function() local r = t.exchange{path = '/deny'} t.equal(r.forwarded, nil)\n"
+               "  t.equal({r.status, r.headers, r.body}, {401, {['x-a'] = '1,2'}, 'who'}) t.equal(t.exchange{path = '/false'}.status, 403) end)\n"
+               "t.it('fails closed', function() local r = t.exchange{path = '/raise'} t.equal({r.status, r.forwarded}, {503, nil})\n"
+               "  t.matches(r.log[1], 'plugin.lua:8: no$') t.equal(t.exchange{body = '12345678901'}.status, 413) end)\n"
+               "t.it('asks', function() local w = t.world() t.matches(t.exchange{path = '/ask'}.forwarded.headers['x-r'], 'nobody answers')\n"
+               "  w:http('POST http://o/', {body = 'hi'}) local r = t.exchange{path = '/ask', body = 'x'} t.equal(r.forwarded.headers['x-r'], 'hi')\n"
+               "  t.equal(r.forwarded.body, 'x') t.equal(w:last_request(), {method = 'POST', url = 'http://o/', headers = {['X-B'] = '1'}, body = 'x'})\n"
+               "  t.equal(#w:requests(), 2) end)\n"
+               "t.it('is another state in each test, the same in one', function() local w = t.world() w:http('POST http://o/', {body = 'hi'})\n"
+               "  local r = w:exchanges{{path = '/ask', body = 'x'}, {}, {path = '/deny'}}\n"
+               "  t.equal({r[1].forwarded.headers['x-n'], r[2].forwarded.headers['x-n'], r[3].status}, {'2', '1', 401}) end)\n"
+               "t.it('knows fields', function() t.exchange{pth = '/'} end)\n"
+               "t.it('knows types', function() t.exchange{path = 1} end)\n"
+               "t.it('checks', function() t.exchange{conf = {bye = 1}} end)\n"
+               "t.it('after', function() end)\n");
+    expect(NULL,
+           "allows:ok\ntells all:ok\ndenies:ok\nfails closed:ok\nasks:ok\nis another state in each test, the same in one:ok\n"
+           "knows fields:spec/a_spec.lua:23: a request has no 'pth'\n"
+           "knows types:spec/a_spec.lua:24: path must be a string, not a number\n"
+           "checks:spec/a_spec.lua:25: its configuration: bye: unknown field \"bye\"; did you mean \"by\"?\nafter:ok\n"
+           "plugin.lua 19/19\n",
+           "");
+    tree_destroy();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(specs), cmocka_unit_test(lines_that_end_in_a_carriage_return),
-                                       cmocka_unit_test(worlds_for_tasks)};
+                                       cmocka_unit_test(worlds_for_tasks), cmocka_unit_test(requests_and_their_ends)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
