@@ -11,6 +11,7 @@
 #include "app/model_worker.h"
 #include "app/publish.h"
 #include "app/settings.h"
+#include "app/trim.h"
 #include "plugin/discover.h"
 #include "plugin/shape.h"
 
@@ -84,9 +85,8 @@ struct sld_model_thread {
     struct sld_object *settings;      // the resource in use
     struct sld_arena_obj *in_force;   // both merged: Gloo__Settings
     uint64_t version, taken;          // of those; the one io has looked at
-    struct sld_timer *tick, *clock, *trim;
-    size_t untrimmed, trim_waits; // steps since memory was given back; times `trim` was waited for since
-    bool stepped;                 // while it was waited for
+    struct sld_timer *tick, *clock;
+    struct trim *trim;
     struct sld_map sources; // address -> struct known
     struct model_places places;
     struct sld_map held;     // keys of objects whose place has a problem -> the look that saw it
@@ -415,9 +415,6 @@ static void arm(struct sld_model_thread *m, uint64_t now, uint64_t due, uint64_t
 // sources, unless that takes this long.
 #define HOLD_NS UINT64_C(5000000000)
 
-// After so many steps memory that they needed is given back, after a time without one, or so many times.
-enum { TRIM_STEPS = 10000, TRIM_MS = 500, TRIM_WAITS = 120 };
-
 static void copy_views(struct sld_model_news *n, const struct sld_translate_result *r)
 {
     if (r->write_ns.n)
@@ -524,26 +521,10 @@ static void on_idle(void *user)
     if (r.out_count)
         n->n.batch = sld_publish_batch(r.outs, r.out_count, ++m->batches);
     m->second_look = NULL;
-    m->untrimmed += r.round.computed;
-    m->stepped |= r.round.computed > 0;
-    if (m->untrimmed > TRIM_STEPS && !m->trim_waits++)
-        sld_timer_start(m->trim, TRIM_MS);
+    trim_count(m->trim, r.round.computed);
     sld_loop_post(m->io, &n->msg);
     save(m, &r);
     sld_translate_result_fini(&r);
-}
-
-static void on_trim(void *user)
-{
-    struct sld_model_thread *m = user;
-    bool wait = m->stepped && m->trim_waits++ < TRIM_WAITS;
-    m->stepped = false;
-    if (wait) {
-        sld_timer_start(m->trim, TRIM_MS);
-        return;
-    }
-    m->untrimmed = m->trim_waits = 0;
-    sld_alloc_trim();
 }
 
 enum { CLOCK_MS = 60000 };
@@ -903,7 +884,7 @@ static void *thread_main(void *arg)
     sld_objects_rest();
     sld_timer_destroy(m->tick);
     sld_timer_destroy(m->clock);
-    sld_timer_destroy(m->trim);
+    trim_destroy(m->trim);
     return NULL;
 }
 
@@ -937,7 +918,7 @@ struct sld_model_thread *sld_model_thread_start(struct sld_loop *io,
     m->settings_dirty = true;
     m->tick = sld_timer_create(m->loop, on_idle, m);
     m->clock = sld_timer_create(m->loop, on_clock, m);
-    m->trim = sld_timer_create(m->loop, on_trim, m);
+    m->trim = trim_create(m->loop);
     m->held_ns = sld_mono_ns() + HOLD_NS;
     sld_timer_start(m->clock, CLOCK_MS);
     sld_loop_on_idle(m->loop, on_idle, m);

@@ -1,0 +1,14 @@
+// When memory that a great change needed for a moment is given back.
+#pragma once
+
+#include "loop/loop.h"
+
+struct trim;
+
+// Counts the steps of rounds on LOOP's thread, to which all of this belongs.
+struct trim *trim_create(struct sld_loop *loop);
+// NULL is fine.
+void trim_destroy(struct trim *t);
+// A round of STEPS steps ended. After so many of them, in one round or in several, memory is given back when no round
+// has any for a moment; one that always has some is not waited for longer than a minute.
+void trim_count(struct trim *t, size_t steps);
