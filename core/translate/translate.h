@@ -109,17 +109,17 @@ struct sld_out {
     struct sld_obj obj; // hash of all below
     struct sld_arena arena;
     enum sld_out_type type;
+    bool secret;         // bytes hold secrets: printed as ***, wiped when freed
+    bool gated, eds;     // cluster: see xds.h
     struct sld_str view; // node role "<write namespace>~<proxy>"; empty = every view
     struct sld_str name;
     struct sld_str bytes;     // the encoded message; absent: packed
     struct sld_packed *packed; // own reference, or NULL
     struct sld_hash content;  // equal for equal bytes
-    bool secret;              // bytes hold secrets: printed as ***, wiped when freed
     struct sld_str *clusters; // route, listener: clusters it sends requests to that exist, sorted
     size_t cluster_count;
     struct sld_out_ref *needs; // listener: route tables and secrets; cluster: secrets
     size_t need_count;
-    bool gated, eds;        // cluster: see xds.h
     struct sld_hash shape;  // cluster: content without its name
     struct sld_str *owners; // keys of the objects it was made of, sorted
     size_t owner_count;

@@ -28,17 +28,17 @@ struct sld_xds_ref {
 struct sld_xds_resource {
     struct sld_obj obj;        // obj.hash is the content hash; its text is the version
     enum sld_xds_type type;
+    bool secret;               // bytes hold private keys: never printed, wiped when freed
+    bool gated;                // cluster: ready only by its CDS ACK (health checks, SDS, DNS, not EDS)
+    bool eds;                  // cluster: takes its endpoints from the EDS resource of the same name
     struct sld_str name;
     struct sld_str bytes;      // the message, encoded (the value of the Any); absent: packed
     struct sld_packed *packed; // KEEP's, or NULL
-    bool secret;               // bytes hold private keys: never printed, wiped when freed
     struct sld_str *clusters;  // route, listener: clusters that must be ready before this is sent. Name only those that
                                // exist: a removed cluster stays at a client as long as a table lists it here
     size_t cluster_count;
     struct sld_xds_ref *needs; // listener: its route tables and secrets; cluster: its secrets. A listener is held back
     size_t need_count;         // until all of them can be answered; children are sent again behind every parent update
-    bool gated;                // cluster: ready only by its CDS ACK (health checks, SDS, DNS, not EDS)
-    bool eds;                  // cluster: takes its endpoints from the EDS resource of the same name
     struct sld_hash shape;     // cluster: content without name; one ACK of a shape proves it for an Envoy build
     struct sld_hash content;   // of the bytes
     struct sld_obj *keep;      // own reference, or NULL: what of the above is not in the arena belongs to it, and is
