@@ -205,7 +205,7 @@ def test_several_plugins_and_places(site):
     assert site.ask("/own").json["headers"]["x-trail"] == ["aabb2cc"]
     assert site.ask("/stop").status == 403
     assert "x-trail" not in site.ask("/", host="plain.example").json["headers"]
-    # Where none is loaded any more, the filter is gone, and nothing goes through unasked: it is not known that it may.
+    # The filter is there while some plugin is loaded that has a hook for it.
     assert "solder.authorize" in str(site.xds("lds"))
     for name in ("aa", "bb", "cc"):
         (site.dir / "plugins" / f"{name}.lua").unlink()

@@ -68,12 +68,13 @@ static void frames_come_whole(void **state)
     (void)state;
     struct world *w = begin();
     // ping = 5 (field 7), and sync = 1 (field 6), in pieces
-    put(w, "\2\0\0\0\x38\5\2\0", 8);
+    put(w, "\2\0\0\0\x38\5\2\0\0\0\x30", 11);
     w->stop_after = 1;
     sld_loop_run(w->loop);
     assert_int_equal(w->frames, 1);
     assert_int_equal(w->sum, 5);
-    put(w, "\0\0\x30\1\0\0\0\0", 8); // the rest, and one that is empty
+    assert_string_equal(w->why, "");
+    put(w, "\1\0\0\0\0", 5); // the rest, and one that is empty
     w->stop_after = 3;
     sld_loop_run(w->loop);
     assert_int_equal(w->frames, 3);
