@@ -452,9 +452,57 @@ static void ceilings_have_ceilings(void **state)
     world_destroy(w);
 }
 
+// What a round told of configurations: how many came, how many went.
+struct told {
+    size_t came, gone;
+    char id[40];
+};
+
+static struct told give(struct world *w, const char *name, const char *text)
+{
+    struct told t = {0};
+    struct sld_translate_result r = {0};
+    struct sld_ident id = {SLD_KIND_VIRTUAL_SERVICE, SLD_STR("gloo-system"), sld_str_c(name)};
+    struct sld_doc_place place = {.path = SLD_STR("t"), .default_ns = SLD_STR("gloo-system")};
+    struct sld_raw *raw = text ? sld_raw_create(id, sld_str_c(text), 1, -1, SLD_STR("t"), &place) : NULL;
+    sld_translate_set(w->t, id, raw);
+    SLD_UNREF(raw);
+    sld_translate_run(w->t, &r);
+    for (size_t i = 0; i < r.conf_count; i++) {
+        t.came += r.confs[i].conf != NULL;
+        t.gone += r.confs[i].conf == NULL;
+        snprintf(t.id, sizeof(t.id), "%.*s", SLD_FMT(r.confs[i].id));
+    }
+    sld_translate_result_fini(&r);
+    return t;
+}
+
+static void configurations_of_requests_are_counted(void **state)
+{
+    (void)state;
+    struct world *w = option_world();
+    set_plugin(w, "try", "return {api = 1, name = 'try', schema = require('solder.schema').record{n = require('solder.schema').integer{}}, "
+                         "authorize = function() end}");
+    put(w, UPSTREAM("a"));
+#define ASKED(name, conf) VS(name, "{virtualHost: {domains: [" name "], routes: [" ROUTE("/", conf) "]}}")
+    struct told one = give(w, "one", ASKED("one", CONF("{n: 1}")));
+    assert_true(one.came == 1 && one.gone == 0);
+    struct told two = give(w, "two", ASKED("two", CONF("{n: 1}"))); // the same one
+    assert_int_equal(two.came + two.gone, 0);
+    struct told three = give(w, "three", ASKED("three", CONF("{n: 2}")));
+    assert_int_equal(three.came, 1);
+    assert_string_not_equal(one.id, three.id);
+    assert_int_equal(give(w, "one", NULL).gone, 0); // another has it
+    assert_int_equal(give(w, "two", ASKED("two", "timeout: 1s")).gone, 1);
+    three = give(w, "three", ASKED("three", CONF("{n: 3}")));
+    assert_true(three.came == 1 && three.gone == 1);
+    world_destroy(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(configurations_of_requests_are_counted),
         WORLD_TEST(a_route_is_shaped),
         WORLD_TEST(only_changed_rows_run),
         WORLD_TEST(a_wrong_configuration_does_not_count),
