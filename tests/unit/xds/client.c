@@ -191,6 +191,7 @@ static void on_send(void *user, const struct sld_str *slices, struct sld_obj *co
     struct sld_buf b;
     assert_false(f->owes_sent);
     f->owes_sent = true;
+    f->sent_ns = *f->now;
     sld_buf_init(&b, SIZE_MAX / 2);
     for (size_t i = 0; i < n; i++) {
         assert_true(!owners[i] || atomic_load(&owners[i]->refs) > 0);
@@ -408,6 +409,15 @@ void fake_send(struct fake *f, const struct fake_request *q)
     sld_buf_fini(&b);
 }
 
+void fake_sent(struct fake *f)
+{
+    if (!f->owes_sent)
+        return;
+    f->owes_sent = false;
+    if (f->stream)
+        sld_xds_stream_sent(f->stream, *f->now);
+}
+
 struct fake_msg *fake_next(struct fake *f)
 {
     if (!f->inbox && f->get)
@@ -418,11 +428,7 @@ struct fake_msg *fake_next(struct fake *f)
     f->inbox = m->next;
     if (!f->inbox)
         f->tail = &f->inbox;
-    if (f->owes_sent) {
-        f->owes_sent = false;
-        if (f->stream)
-            sld_xds_stream_sent(f->stream, *f->now);
-    }
+    fake_sent(f);
     return m;
 }
 

@@ -52,6 +52,7 @@ struct fake {
     struct sld_map *convicted;  // bytes refused alone by a build: may not be sent to it again
     struct fake_msg *inbox, **tail; // sent by the server, not taken yet
     bool owes_sent;             // the server waits for sld_xds_stream_sent
+    uint64_t sent_ns;           // when that was
     bool mute;                  // takes nothing off the wire
     int status;                 // gRPC status the server closed with, -1 = open
     char why[128];
@@ -99,6 +100,8 @@ void fake_send(struct fake *f, const struct fake_request *q);
 // Sends raw bytes.
 void fake_raw(struct fake *f, struct sld_str bytes);
 
+// Tells the server that what it sent last went out, if it does not know yet.
+void fake_sent(struct fake *f);
 // The next response, or NULL; reports it as sent. Free with fake_free.
 struct fake_msg *fake_next(struct fake *f);
 void fake_free(struct fake_msg *m);

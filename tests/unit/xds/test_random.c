@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "xds/inside.h"
+#include "xds/limits.h"
 
 enum { CLUSTERS = 8, ROUTES = 4, LISTENERS = 2, CLIENTS = 4, STEPS = 300 };
 
@@ -180,6 +181,10 @@ static void act(struct model *m)
         break;
     case 4:
         m->w->now += roll(m, 2 * SECOND);
+        for (int i = 0; i < CLIENTS; i++) {
+            if (m->w->now - m->f[i]->sent_ns >= SLD_XDS_STALL_NS / 2) // nobody is cut off for not reading
+                fake_sent(m->f[i]);
+        }
         sld_xds_tick(m->w->x, m->w->now);
         break;
     case 5:
