@@ -10,6 +10,7 @@
 #include "envoy/extensions/upstreams/http/v3/http_protocol_options.pb-c.h"
 
 enum {
+    CONF_MAX = 1 << 20, // as of code in Envoy
     ASK_MS = 5000,       // until Envoy gives an answer up; the worker gives up before
     CONNECT_MS = 1000,
     REQUESTS_MAX = 10000, // of one Envoy, waiting for the worker
@@ -138,6 +139,12 @@ static struct sld_request_conf *conf_of(struct tr *tr, const struct sld_plugin_s
     c->id = sld_arena_fmt(&c->arena, "%016llx%016llx", (unsigned long long)name.hi, (unsigned long long)name.lo);
     c->plugin = sld_arena_str(&c->arena, u->name);
     c->value = sld_blob_create_secret(sld_msg_encode(a, &v->base));
+    if (c->value->data.n > CONF_MAX) {
+        sld_err_set(err, SLD_LIMIT, "its configuration has %zu bytes; at most %d are taken", c->value->data.n, CONF_MAX);
+        sld_obj_init(&c->obj, conf_free, name);
+        SLD_UNREF(c);
+        return NULL;
+    }
     sld_obj_init(&c->obj, conf_free, sld_hash_mix(name, c->value->obj.hash));
     return c;
 }
@@ -180,7 +187,7 @@ bool pl_requests_route(struct tr_route *r, const struct uses *u)
     for (size_t i = 0; i < u->count; i++) {
         const struct sld_plugin_slot *slot = tr_plugin(r->tr, u->items[i].name);
         struct sld_err err = {0};
-        if (!slot || !slot->plugin || slot->suspended || !(sld_plugin_worker_hooks(slot->plugin) & (1U << SLD_HOOK_AUTHORIZE)))
+        if (!slot || !slot->plugin || !(sld_plugin_worker_hooks(slot->plugin) & (1U << SLD_HOOK_AUTHORIZE)))
             continue;
         struct sld_request_conf *c = conf_of(r->tr, slot, &u->items[i], r->ns, &err);
         if (!c) {

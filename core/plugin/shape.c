@@ -58,6 +58,14 @@ static void check_one(struct sld_report *r, const struct sld_plugin_slot *slot, 
                        SLD_FMT(slot->suspended ? slot->error : sld_str_c(slot->plugin->errors[0].words)));
 }
 
+// Hooks of requests that would not run where C's configurations are.
+static unsigned asleep(const struct sld_feature_check *c, const struct sld_plugin_slot *slot)
+{
+    if (c->http_listener)
+        return slot->plugin->info.hooks & SLD_HOOKS_OF_REQUESTS;
+    return c->weighted ? sld_plugin_worker_hooks(slot->plugin) : 0;
+}
+
 // Checks the configurations of a document alone.
 static void check_all(const struct sld_feature_check *c, const Gloo__Extensions *e)
 {
@@ -74,6 +82,10 @@ static void check_all(const struct sld_feature_check *c, const Gloo__Extensions 
         else if (!slot->plugin)
             sld_report_add(c->report, SLD_ERROR, SLD_PLUGIN_BROKEN, SLD_STR(""), "plugin %.*s could not be loaded: %.*s",
                            SLD_FMT(u.items[i].name), SLD_FMT(slot->error));
+        else if (asleep(c, slot)) // it would be taken for a guard
+            sld_report_add(c->report, SLD_ERROR, SLD_PLUGIN_FAILED, SLD_STR(""),
+                           "plugin %.*s has hooks of requests, which do not run here; configure it at routes or virtual hosts",
+                           SLD_FMT(u.items[i].name));
         else
             check_one(c->report, slot, u.items[i].name, pl_declared_conf(c->report->arena, slot->declared, &u.items[i].conf));
         c->report->prefix = was;

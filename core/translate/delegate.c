@@ -1,5 +1,6 @@
 // Delegation (gloo-compat 3.6): from the tree of a virtual service and its route tables to a flat
 // list of routes. What a child inherits goes into shallow copies; nothing shared is ever changed.
+#include "translate/option.h"
 #include "translate/route.h"
 
 #include <stdlib.h>
@@ -54,10 +55,11 @@ static void limit(struct tr_build *b, struct sld_str top, const char *what, int 
 
 // Fills what TO leaves unset. Of the two rewrites of the path Envoy takes one, so a set one keeps
 // the other out.
-static void fill(Gloo__RouteOptions *to, const Gloo__RouteOptions *from)
+static void fill(struct tr_build *b, Gloo__RouteOptions *to, const Gloo__RouteOptions *from)
 {
     const Gloo__RouteOptions own = *to;
     sld_msg_fill(&to->base, &from->base);
+    to->extensions = tr_merge_extensions(b->tr->arena, own.extensions, from->extensions);
     if (own.prefix_rewrite || own.regex_rewrite) {
         to->prefix_rewrite = own.prefix_rewrite;
         to->regex_rewrite = own.regex_rewrite;
@@ -68,7 +70,7 @@ static Gloo__RouteOptions *shallow(struct tr_build *b, const Gloo__RouteOptions 
 {
     Gloo__RouteOptions *copy = SLD_MSG(b->tr->arena, Gloo__RouteOptions, gloo__route_options);
     if (o)
-        fill(copy, o);
+        fill(b, copy, o);
     return copy;
 }
 
@@ -96,7 +98,7 @@ static const Gloo__RouteOptions *own_options(struct visit *v)
         }
         const Gloo__RouteOption *msg = sld_object_msg(o);
         if (msg->options)
-            fill(out, msg->options);
+            fill(v->b, out, msg->options);
     }
     return out;
 }
@@ -110,7 +112,7 @@ static void inherit_options(struct visit *v)
         return;
     }
     Gloo__RouteOptions *out = shallow(v->b, v->options);
-    fill(out, v->up->options);
+    fill(v->b, out, v->up->options);
     v->options = out;
 }
 

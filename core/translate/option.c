@@ -14,6 +14,31 @@ struct sld_str tr_item_path(struct sld_arena *a, const char *field, size_t i, co
     return sld_arena_fmt(a, "%s[%zu].%s", field, i, rest);
 }
 
+// ---- Extensions ----
+
+static bool has_config(const Gloo__Extensions *e, const char *key)
+{
+    for (size_t i = 0; i < e->n_configs; i++) {
+        if (strcmp(e->configs[i]->key, key) == 0)
+            return true;
+    }
+    return false;
+}
+
+Gloo__Extensions *tr_merge_extensions(struct sld_arena *a, Gloo__Extensions *own, Gloo__Extensions *from)
+{
+    if (!own || !from || own == from)
+        return own ? own : from;
+    Gloo__Extensions *out = SLD_MSG(a, Gloo__Extensions, gloo__extensions);
+    for (size_t i = 0; i < own->n_configs; i++)
+        SLD_PUSH(a, out->configs, out->n_configs, own->configs[i]);
+    for (size_t i = 0; i < from->n_configs; i++) {
+        if (!has_config(own, from->configs[i]->key))
+            SLD_PUSH(a, out->configs, out->n_configs, from->configs[i]);
+    }
+    return out;
+}
+
 // ---- Regular expressions and rewrites ----
 
 bool tr_note_regex(struct sld_report *r, struct sld_str path, struct sld_str pattern)

@@ -12,6 +12,12 @@ bool tr_check_format(struct sld_report *r, struct sld_str path, struct sld_str t
 // TEXT such that Envoy takes it literally.
 struct sld_str tr_format_literal(struct sld_arena *a, struct sld_str text);
 
+// ---- Extensions ----
+
+// The configurations of OWN and FROM, either of which may be NULL, in A: of both the one of OWN counts. So who sets one plugin's does
+// not switch off another that is to guard what is below.
+Gloo__Extensions *tr_merge_extensions(struct sld_arena *a, Gloo__Extensions *own, Gloo__Extensions *from);
+
 // ---- Regular expressions and rewrites ----
 
 // Adds what is to be said of a pattern that the schema found valid, such as its size; nothing about

@@ -1,5 +1,6 @@
 // Virtual hosts: one for each virtual service of each gateway, encoded once (gloo-compat 3.3,
 // design section 5).
+#include "translate/option.h"
 #include "translate/route.h"
 
 // ---- Domains ----
@@ -202,8 +203,11 @@ static const Gloo__VirtualHostOptions *merged_options(struct tr_build *b,
             continue;
         }
         const Gloo__VirtualHostOption *msg = sld_object_msg(o);
-        if (msg->options)
-            sld_msg_fill(&out->base, &msg->options->base);
+        if (!msg->options)
+            continue;
+        Gloo__Extensions *own = out->extensions;
+        sld_msg_fill(&out->base, &msg->options->base);
+        out->extensions = tr_merge_extensions(b->tr->arena, own, msg->options->extensions);
     }
     return out;
 }

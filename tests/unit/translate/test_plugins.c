@@ -1,6 +1,7 @@
 // Plugins in translation: what their hooks shape, when they run, what a failure costs.
 #include "option_world.h"
 
+#include "plugin.pb-c.h"
 #include "plugin/load.h"
 #include "plugin/shape.h"
 
@@ -477,6 +478,64 @@ static struct told give(struct world *w, const char *name, const char *text)
     return t;
 }
 
+#define OBJECT(kind, name, rest)                                                                                                      \
+    "---\napiVersion: gateway.solo.io/v1\nkind: " kind "\nmetadata: {name: " name ", namespace: gloo-system}\nspec: " rest "\n"
+#define OTHER "extensions: {configs: {mark: {}}}"
+#define GUARD "authorize = function() end"
+
+// Who configures another plugin below does not switch off the one that is to guard; nor does its rest in this process.
+static void a_guard_stays(void **state)
+{
+    (void)state;
+    struct world *w = option_world();
+    set_plugin(w, "try", "return {api = 1, name = 'try', " GUARD "}");
+    set_plugin(w, "mark", "return {api = 1, name = 'mark', shape_route = function(_, route) route.route.timeout = '9s' end}");
+    put(w, UPSTREAM("a") OBJECT("RouteTable", "t", "{routes: [" ROUTE("/", OTHER) "]}")
+               VS("v", "{virtualHost: {domains: ['*'], routes: [{matchers: [{prefix: /}], delegateAction: {ref: {name: t, namespace: "
+                       "gloo-system}}, options: {" CONF("{}") "}}]}}"));
+    assert_clean(w, VS_KEY("v"));
+    assert_has(routes(w), "\"timeout\":\"9s\"");
+    assert_has(routes(w), SLD_AUTHORIZE_FILTER);
+    put(w, OBJECT("RouteOption", "o", "{options: {" CONF("{}") "}}")
+               VS("v", "{virtualHost: {domains: ['*'], routes: [{matchers: [{prefix: /}], " TO_A ", options: {" OTHER "}, "
+                       "optionsConfigRefs: {delegateOptions: [{name: o, namespace: gloo-system}]}}]}}"));
+    assert_has(routes(w), "\"timeout\":\"9s\"");
+    assert_has(routes(w), SLD_AUTHORIZE_FILTER);
+    put(w, OBJECT("VirtualHostOption", "h", "{options: {" CONF("{}") "}}")
+               VS("v", "{virtualHost: {domains: ['*'], options: {" OTHER "}, optionsConfigRefs: {delegateOptions: [{name: h, namespace: "
+                       "gloo-system}]}, routes: [" ROUTE("/", "timeout: 1s") "]}}"));
+    assert_has(routes(w), "\"timeout\":\"9s\"");
+    assert_has(routes(w), SLD_AUTHORIZE_FILTER);
+    struct sld_plugin_slot *slot =
+        load_slot("try", "return {api = 1, name = 'try', shape_route = function() end, " GUARD "}");
+    Gloo__Plugin open = GLOO__PLUGIN__INIT;
+    char word[] = "open";
+    open.on_error = word;
+    slot->declared = &open;
+    slot->suspended = true;
+    slot->error = SLD_STR("it rests");
+    sld_translate_set_plugin(w->t, SLD_STR("try"), slot);
+    put_once(w, "v", ONE(CONF("{}")));
+    assert_has(routes(w), SLD_AUTHORIZE_FILTER);
+    SLD_UNREF(slot);
+    world_destroy(w);
+}
+
+// Where hooks of requests do not run, their configuration is refused: it would be taken for a guard.
+static void where_no_request_is_seen(void **state)
+{
+    (void)state;
+    struct world *w = option_world();
+    set_plugin(w, "try", "return {api = 1, name = 'try', " GUARD "}");
+    put(w, UPSTREAM("a") VS("v", "{virtualHost: {domains: ['*'], routes: [{matchers: [{prefix: /}], routeAction: {multi: {destinations: "
+                                 "[{destination: {upstream: {name: a, namespace: gloo-system}}, weight: 1, options: {" CONF("{}") "}}]}}}]}}"));
+    assert_finding(w, VS_KEY("v"), SLD_PLUGIN_FAILED, SLD_ERROR,
+                   "virtualHost.routes[0].routeAction.multi.destinations[0].options.extensions.configs.try");
+    put(w, OBJECT("Gateway", "g", "{bindAddress: '::', bindPort: 8080, httpGateway: {options: {" CONF("{}") "}}}"));
+    assert_finding(w, "gateways/gloo-system/g", SLD_PLUGIN_FAILED, SLD_ERROR, "httpGateway.options.extensions.configs.try");
+    world_destroy(w);
+}
+
 static void configurations_of_requests_are_counted(void **state)
 {
     (void)state;
@@ -502,6 +561,8 @@ static void configurations_of_requests_are_counted(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_guard_stays),
+        cmocka_unit_test(where_no_request_is_seen),
         cmocka_unit_test(configurations_of_requests_are_counted),
         WORLD_TEST(a_route_is_shaped),
         WORLD_TEST(only_changed_rows_run),
