@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <uv.h>
 
-enum { TIMEOUT_MS = 2000, TRIES = 2, PORT_DEFAULT = 53, SERVER_MAX_BYTES = 255 };
+enum { TIMEOUT_MS = 2000, TRIES = 2, PORT_DEFAULT = 53, SERVER_MAX_BYTES = 255, MESSAGE_MAX_BYTES = UINT16_MAX };
 
 struct channel {
     struct sld_dns *dns;
@@ -180,7 +180,7 @@ static void keep_addresses(struct sld_dns_lookup *l, const struct ares_addrinfo 
 
 static void failed(struct sld_dns_lookup *l, int status)
 {
-    bool absent = status == ARES_ENOTFOUND || status == ARES_ENODATA || status == ARES_SUCCESS;
+    bool absent = status == ARES_ENOTFOUND || status == ARES_ENODATA; // an answer that cannot be read tells of nothing
     static const char *const what[] = {"address", "A record", "AAAA record", "SRV record", "TXT record"};
     const struct sld_dns *d = l->dns;
     if (absent)
@@ -211,7 +211,7 @@ static void on_answer(void *user, int status, int timeouts, struct ares_addrinfo
         keep_addresses(l, info);
     if (info)
         ares_freeaddrinfo(info);
-    answered(l, status);
+    answered(l, status == ARES_SUCCESS && !l->count ? ARES_ENODATA : status);
 }
 
 // ---- Records ----
@@ -227,45 +227,50 @@ static int by_rank(const void *a, const void *b)
     return c ? c : (x->port > y->port) - (x->port < y->port);
 }
 
-static void keep_services(struct sld_dns_lookup *l, const unsigned char *bytes, int n)
+// What became of reading an answer; one that is well may have other records alone.
+static int read_well(const struct sld_dns_lookup *l, int rc)
+{
+    return rc == ARES_SUCCESS && !l->record_count ? ARES_ENODATA : rc;
+}
+
+static int keep_services(struct sld_dns_lookup *l, const unsigned char *bytes, int n)
 {
     struct ares_srv_reply *list = NULL;
-    if (ares_parse_srv_reply(bytes, n, &list) != ARES_SUCCESS)
-        return;
+    int rc = ares_parse_srv_reply(bytes, n, &list);
     for (const struct ares_srv_reply *r = list; r && l->record_count < SLD_DNS_ADDRESSES_MAX; r = r->next) {
         struct sld_dns_record rec = {sld_arena_str(&l->arena, sld_str_c(r->host)), r->priority, r->weight, r->port};
         SLD_PUSH(&l->arena, l->records, l->record_count, rec);
     }
     ares_free_data(list);
+    return read_well(l, rc);
 }
 
-// A text comes in pieces of at most 255 bytes.
-static void keep_texts(struct sld_dns_lookup *l, const unsigned char *bytes, int n)
+// A text comes in pieces of at most 255 bytes: tens of thousands of them, of one byte each, if the server likes.
+static int keep_texts(struct sld_dns_lookup *l, const unsigned char *bytes, int n)
 {
     struct ares_txt_ext *list = NULL;
-    if (ares_parse_txt_reply_ext(bytes, n, &list) != ARES_SUCCESS)
-        return;
-    for (const struct ares_txt_ext *r = list; r && l->record_count <= SLD_DNS_ADDRESSES_MAX; r = r->next) {
-        struct sld_str piece = sld_str_n((const char *)r->txt, r->length);
-        if (r->record_start || !l->record_count) {
-            struct sld_dns_record rec = {.text = sld_arena_str(&l->arena, piece)};
-            SLD_PUSH(&l->arena, l->records, l->record_count, rec);
-        } else {
-            struct sld_str *text = &l->records[l->record_count - 1].text;
-            *text = SLD_ARENA_JOIN(&l->arena, *text, piece);
-        }
+    struct sld_buf text;
+    int rc = ares_parse_txt_reply_ext(bytes, n, &list);
+    sld_buf_init(&text, MESSAGE_MAX_BYTES);
+    for (const struct ares_txt_ext *r = list; r && l->record_count < SLD_DNS_ADDRESSES_MAX; r = r->next) {
+        sld_buf_add(&text, sld_str_n((const char *)r->txt, r->length));
+        if (r->next && !r->next->record_start)
+            continue;
+        struct sld_dns_record rec = {.text = sld_arena_str(&l->arena, sld_buf_str(&text))};
+        SLD_PUSH(&l->arena, l->records, l->record_count, rec);
+        sld_buf_reset(&text);
     }
+    sld_buf_fini(&text);
     ares_free_data(list);
+    return read_well(l, rc);
 }
 
 static void on_records(void *user, int status, int timeouts, unsigned char *bytes, int n)
 {
     struct sld_dns_lookup *l = user;
     (void)timeouts;
-    if (status == ARES_SUCCESS && l->type == SLD_DNS_SRV)
-        keep_services(l, bytes, n);
-    else if (status == ARES_SUCCESS)
-        keep_texts(l, bytes, n);
+    if (status == ARES_SUCCESS)
+        status = l->type == SLD_DNS_SRV ? keep_services(l, bytes, n) : keep_texts(l, bytes, n);
     if (l->record_count)
         qsort(l->records, l->record_count, sizeof(*l->records), by_rank);
     answered(l, status);

@@ -20,7 +20,7 @@ void sld_dns_destroy(struct sld_dns *d);
 
 // Borrowed during the callback. ERR NULL: ADDRESSES, COUNT of them, sorted and distinct, at least
 // one. Else SLD_NOT_FOUND: there is no such name, or it has no address; SLD_IO: the server cannot
-// be asked.
+// be asked, or its answer not be read.
 struct sld_dns_record {
     struct sld_str text; // of SRV the target, of TXT its text
     uint16_t priority, weight, port; // of SRV

@@ -1,23 +1,52 @@
 // Names to addresses, against a DNS server on TCP that answers by script.
 #include "net/dns.h"
 
+#include <ares.h>
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <stdatomic.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include "net/support.h"
+
+enum { LONG_TEXT = 32700 };
 
 // ---- The server ----
 
 // What it does with a question depends on the first letter of the name:
 //   a  two IPv4 addresses, one of them twice, and an IPv6 address    4  an IPv4 address alone
 //   n  there is no such name   e  there is, without addresses   c  the connection is closed   w  no
-//   word   s  three SRV records   t  two TXT records, one of them in two pieces
+//   word   s  three SRV records   t  two TXT records, one of them in two pieces   l  as long a text as
+//   there is, in pieces of a byte   m  more TXT records than are taken
 struct server {
     int fd, port;
     pthread_t thread;
     sem_t asked; // each question
+    atomic_uint fail_next; // which allocation after the next answer fails; 0: none
 };
+
+// ---- Memory that runs out ----
+
+static atomic_uint fail_in; // allocations until one fails; 0: none does
+
+static bool fails(void)
+{
+    unsigned left = atomic_load(&fail_in);
+    while (left && !atomic_compare_exchange_weak(&fail_in, &left, left - 1))
+        continue;
+    return left == 1;
+}
+
+static void *try_alloc(size_t n)
+{
+    return fails() ? NULL : sld_xalloc(n);
+}
+
+static void *try_realloc(void *p, size_t n)
+{
+    return fails() ? NULL : sld_xrealloc(p, n);
+}
 
 static bool read_all(int fd, unsigned char *to, size_t n)
 {
@@ -47,7 +76,7 @@ static size_t add_record(unsigned char *at, bool v6, unsigned char last)
 // A record of TYPE with DATA.
 static size_t add_data(unsigned char *at, unsigned char type, const void *data, size_t n)
 {
-    const unsigned char head[] = {0xc0, 12, 0, type, 0, 1, 0, 0, 0, 60, 0, (unsigned char)n};
+    const unsigned char head[] = {0xc0, 12, 0, type, 0, 1, 0, 0, 0, 60, (unsigned char)(n >> 8), (unsigned char)n};
     memcpy(at, head, sizeof(head));
     memcpy(at + sizeof(head), data, n);
     return sizeof(head) + n;
@@ -68,10 +97,29 @@ static unsigned char add_texts(unsigned char *out, size_t *used)
     return 2;
 }
 
+static size_t add_long_text(unsigned char *out, size_t *used)
+{
+    static unsigned char pieces[2 * LONG_TEXT];
+    for (size_t i = 0; i < LONG_TEXT; i++) {
+        pieces[2 * i] = 1;
+        pieces[2 * i + 1] = 'x';
+    }
+    *used += add_data(out + *used, 16, pieces, sizeof(pieces));
+    return 1;
+}
+
+static size_t add_many_texts(unsigned char *out, size_t *used)
+{
+    for (size_t i = 0; i <= SLD_DNS_ADDRESSES_MAX; i++)
+        *used += add_data(out + *used, 16, "\1x", 2);
+    return SLD_DNS_ADDRESSES_MAX + 1;
+}
+
 // False: the connection is to be closed.
 static bool answer(struct server *s, int fd)
 {
-    unsigned char len[2], q[512], out[1024];
+    static unsigned char out[2 + UINT16_MAX];
+    unsigned char len[2], q[512];
     if (!read_all(fd, len, 2))
         return false;
     size_t n = (size_t)len[0] << 8 | len[1], end = 12;
@@ -88,7 +136,7 @@ static bool answer(struct server *s, int fd)
     if (kind == 'w')
         return true;
     size_t used = end + 5;
-    unsigned char records = 0;
+    size_t records = 0;
     memcpy(out + 2, q, used);
     memset(out + 2 + 4, 0, 8);
     out[2 + 2] = 0x84;
@@ -103,9 +151,15 @@ static bool answer(struct server *s, int fd)
         records = add_services(out + 2, &used);
     if (kind == 't' && q[end + 2] == 16)
         records = add_texts(out + 2, &used);
-    out[2 + 7] = records;
+    if (kind == 'l')
+        records = add_long_text(out + 2, &used);
+    if (kind == 'm')
+        records = add_many_texts(out + 2, &used);
+    out[2 + 6] = (unsigned char)(records >> 8);
+    out[2 + 7] = (unsigned char)records;
     out[0] = (unsigned char)(used >> 8);
     out[1] = (unsigned char)used;
+    atomic_store(&fail_in, atomic_exchange(&s->fail_next, 0));
     return write(fd, out, used + 2) == (ssize_t)used + 2;
 }
 
@@ -152,6 +206,7 @@ struct fixture {
     enum sld_dns_type type;
     sem_t told;
     unsigned count; // of answers
+    size_t records, record_bytes;
     enum sld_rc rc;
     char text[256]; // addresses or words
 };
@@ -166,7 +221,11 @@ static void on_answer(void *user, const struct sld_dns_answer *a)
     for (size_t i = 0; !a->err && i < a->count; i++)
         n += (size_t)snprintf(f->text + n, sizeof(f->text) - n, "%s%.*s", i ? " " : "",
                               SLD_FMT(a->addresses[i]));
-    for (size_t i = 0; !a->err && i < a->record_count; i++) {
+    f->records = a->record_count;
+    f->record_bytes = 0;
+    for (size_t i = 0; i < a->record_count; i++)
+        f->record_bytes += a->records[i].text.n;
+    for (size_t i = 0; !a->err && i < a->record_count && n < sizeof(f->text); i++) {
         const struct sld_dns_record *r = &a->records[i];
         n += (size_t)snprintf(f->text + n, sizeof(f->text) - n, "%s%.*s %u %u %u", i ? ", " : "", SLD_FMT(r->text), r->port, r->priority,
                               r->weight);
@@ -274,6 +333,51 @@ static void test_records(void **state)
     assert_string_equal(f->text, "fd00::9");
     look_up(f, "4.x");
     assert_int_equal(f->rc, SLD_NOT_FOUND);
+}
+
+static long peak_kib(void)
+{
+    struct rusage u;
+    assert_int_equal(getrusage(RUSAGE_SELF, &u), 0);
+    return u.ru_maxrss;
+}
+
+// What a server may send costs about as much memory as it has bytes.
+static void test_many_pieces(void **state)
+{
+    struct fixture *f = *state;
+    open_at(f, "127.0.0.1");
+    f->type = SLD_DNS_TXT;
+    long before = peak_kib();
+    look_up(f, "l.x");
+    assert_int_equal(f->rc, SLD_OK);
+    assert_int_equal(f->records, 1);
+    assert_int_equal(f->record_bytes, LONG_TEXT);
+    assert_in_range(peak_kib() - before, 0, 100 << 10);
+    look_up(f, "m.x");
+    assert_int_equal(f->records, SLD_DNS_ADDRESSES_MAX);
+    assert_int_equal(f->record_bytes, SLD_DNS_ADDRESSES_MAX);
+}
+
+// An answer for whose reading there is no memory, wherever that ends, is not one that there is nothing.
+static void test_no_memory(void **state)
+{
+    struct fixture *f = *state;
+    unsigned failed = 0, left = 0;
+    open_at(f, "127.0.0.1");
+    for (unsigned i = 0; i < 2; i++) {
+        f->type = i ? SLD_DNS_TXT : SLD_DNS_SRV;
+        left = 0;
+        for (unsigned at = 1; !left; at++) {
+            atomic_store(&f->server.fail_next, at);
+            look_up(f, i ? "t.x" : "s.x");
+            left = atomic_exchange(&fail_in, 0);
+            if (f->rc == SLD_NOT_FOUND)
+                fail_msg("allocation %u: %s", at, f->text);
+            failed += f->rc == SLD_IO;
+        }
+    }
+    assert_true(failed > 0);
 }
 
 static void do_open_system(void *arg)
@@ -393,6 +497,8 @@ int main(void)
         CASE(test_addresses),    CASE(test_no_address),         CASE(test_no_answer),
         CASE(test_nobody_there), CASE(test_server_with_a_name), CASE(test_cancel),
         CASE(test_bad_servers),  CASE(test_records),            CASE(test_the_systems_way),
+        CASE(test_many_pieces),  CASE(test_no_memory),
     };
+    assert_int_equal(ares_library_init_mem(ARES_LIB_INIT_ALL, try_alloc, sld_xfree, try_realloc), ARES_SUCCESS);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
