@@ -10,6 +10,12 @@ struct asking {
     struct pl_task *task;
     struct sld_reactor *reactor;
     void *question;
+    enum sld_dns_type type;
+};
+
+struct heard {
+    struct sld_dns_answer answer;
+    enum sld_dns_type type;
 };
 
 static void let_go(void *waiting)
@@ -19,12 +25,8 @@ static void let_go(void *waiting)
     sld_xfree(w);
 }
 
-static void push_record(lua_State *L, const struct sld_dns_record *r)
+static void push_service(lua_State *L, const struct sld_dns_record *r)
 {
-    if (!r->port) {
-        pl_push_str(L, r->text);
-        return;
-    }
     lua_createtable(L, 0, 4);
     pl_push_str(L, r->text);
     lua_setfield(L, -2, "target");
@@ -36,10 +38,18 @@ static void push_record(lua_State *L, const struct sld_dns_record *r)
     lua_setfield(L, -2, "weight");
 }
 
+// The root as a target says that the service is decidedly not there (RFC 2782).
+static bool is_no_service(struct sld_str target)
+{
+    return !target.n || sld_str_eq(target, SLD_STR("."));
+}
+
 // A list; one of nothing where there is no such name; nil and words where it cannot be asked.
 static int push_answer(lua_State *L, void *arg)
 {
-    const struct sld_dns_answer *a = arg;
+    const struct heard *h = arg;
+    const struct sld_dns_answer *a = &h->answer;
+    lua_Integer n = 0;
     if (a->err && a->err->rc != SLD_NOT_FOUND) {
         lua_pushnil(L);
         lua_pushstring(L, a->err->msg);
@@ -48,11 +58,17 @@ static int push_answer(lua_State *L, void *arg)
     lua_createtable(L, (int)(a->count + a->record_count), 0);
     for (size_t i = 0; i < a->count; i++) {
         pl_push_str(L, a->addresses[i]);
-        lua_rawseti(L, -2, (lua_Integer)i + 1);
+        lua_rawseti(L, -2, ++n);
     }
     for (size_t i = 0; i < a->record_count; i++) {
-        push_record(L, &a->records[i]);
-        lua_rawseti(L, -2, (lua_Integer)i + 1);
+        const struct sld_dns_record *r = &a->records[i];
+        if (h->type == SLD_DNS_SRV && is_no_service(r->text))
+            continue;
+        if (h->type == SLD_DNS_SRV)
+            push_service(L, r);
+        else
+            pl_push_str(L, r->text);
+        lua_rawseti(L, -2, ++n);
     }
     return 1;
 }
@@ -61,7 +77,7 @@ static void on_answer(void *user, const struct sld_dns_answer *a)
 {
     struct asking *w = user;
     struct pl_task *t = w->task;
-    struct sld_dns_answer own = *a; // what it points to outlives the call
+    struct heard own = {*a, w->type}; // what it points to outlives the call
     let_go(w);
     pl_wake(t, push_answer, &own);
 }
@@ -81,8 +97,9 @@ static int l_lookup(lua_State *L)
     struct pl_task *t = pl_may_ask(L, WHAT);
     struct asking *w = SLD_NEW(struct asking);
     w->task = t;
+    w->type = (enum sld_dns_type)type;
     w->reactor = pl_task_reactor(t);
-    w->question = w->reactor->ops->dns(w->reactor->user, server, (enum sld_dns_type)type, name, on_answer, w, &err);
+    w->question = w->reactor->ops->dns(w->reactor->user, server, w->type, name, on_answer, w, &err);
     if (!w->question) {
         sld_xfree(w);
         pl_error(L, WHAT ": %s", err.msg);
@@ -96,7 +113,7 @@ static const struct pl_binding bindings[] = {
      .params = {{"name", "string", "At most 253 bytes."},
                 {"type?", "\"addresses\"|\"A\"|\"AAAA\"|\"SRV\"|\"TXT\"", "By default addresses of both families, also of /etc/hosts."},
                 {"server?", "string", "HOST:PORT; by default the system's."}},
-     .returns = {{"answers?", "any[]", "Of nothing when there is no such name; nil: it could not be asked."}, {"words?", "string", ""}},
+     .returns = {{"answers?", "any[]", "Of nothing when there is no such name, or no such service; nil: it could not be asked."}, {"words?", "string", ""}},
      .example = "local addresses = assert(dns.lookup(\"ada.example.org\"))\nassert(addresses[1] == \"192.0.2.1\")"},
 };
 const struct pl_module pl_dns = {.name = "solder.dns", .doc = "What DNS knows of names. The plugin needs \"dns\".", PL_BINDINGS(bindings)};

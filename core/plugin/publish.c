@@ -8,7 +8,7 @@
 #include "codec/text.h"
 #include "plugin/handle.h"
 
-enum { NAME_MAX_BYTES = 200, HOST_MAX_BYTES = 253, TEXT_MAX_BYTES = 4 << 20, STEPS_EACH = 20 };
+enum { NAME_MAX_BYTES = 200, HOST_MAX_BYTES = 253, TEXT_MAX_BYTES = 4 << 20, STEPS_EACH = 20, STEPS_LOOK = 16 };
 
 #define LABEL "discovered_by"
 
@@ -17,6 +17,7 @@ struct unit {
     struct sld_arena arena;
     struct sld_str labels, spec, fixed, hosts; // FIXED: fields of spec.static beside hosts
     struct sld_hash hash;
+    size_t endpoints; // in HOSTS
     bool named; // by the call at work
 };
 
@@ -31,6 +32,7 @@ struct change {
     bool gone, described; // DESCRIBED: it says labels and spec
     bool has_endpoints;
     struct sld_str labels, spec, fixed, hosts, text;
+    size_t endpoints; // in HOSTS
 };
 
 struct publishing {
@@ -39,7 +41,7 @@ struct publishing {
     struct sld_arena *a;
     struct change *changes;
     size_t count;
-    size_t endpoints;
+    size_t endpoints; // that the call names
     bool increment;
     char at[NAME_MAX_BYTES + 100]; // the field that is read
 };
@@ -180,8 +182,8 @@ static int by_place(const void *a, const void *b)
     return c ? c : (x->port > y->port) - (x->port < y->port);
 }
 
-// The list at the top: in order of addresses, each once, so that the order it was found in changes nothing.
-static struct sld_str read_endpoints(struct publishing *s, const char *field)
+// The list at the top is C's: in order of addresses, each once, so that the order it was found in changes nothing.
+static void read_endpoints(struct publishing *s, struct change *c, const char *field)
 {
     lua_State *L = s->L;
     size_t kept = strlen(s->at);
@@ -216,14 +218,15 @@ static struct sld_str read_endpoints(struct publishing *s, const char *field)
         if (i && by_place(&list[i - 1], &list[i]) == 0)
             continue;
         sld_buf_addf(&b, "%s%.*s}", i ? "," : "", SLD_FMT(list[i].text));
+        c->endpoints++;
     }
     sld_buf_addc(&b, ']');
-    struct sld_str text = sld_arena_str(s->a, sld_buf_str(&b));
+    c->hosts = sld_arena_str(s->a, sld_buf_str(&b));
+    c->has_endpoints = true;
     bool full = b.full;
     sld_buf_fini(&b);
     if (full)
         wrong(s, field, "is larger than 4 MiB");
-    return text;
 }
 
 // ---- Upstreams ----
@@ -248,6 +251,7 @@ static struct change *change_of(struct publishing *s, const char *list)
         wrong(s, "", "names of upstreams are made of a-z, 0-9, '-' and '.', at most 200 of them");
     }
     snprintf(s->at, sizeof(s->at), "%s.%.*s", list, SLD_FMT(name));
+    pl_spend(s->L, s->count / STEPS_LOOK);
     for (size_t i = 0; i < s->count; i++) { // those of `upstreams` come first, and in order
         if (sld_str_eq(s->changes[i].name, name))
             return &s->changes[i];
@@ -330,10 +334,8 @@ static void read_upstream(struct publishing *s)
     lua_getfield(L, -1, "spec");
     read_spec(s, c);
     lua_pop(L, 1);
-    if (lua_getfield(L, -1, "endpoints") != LUA_TNIL) {
-        c->hosts = read_endpoints(s, "endpoints");
-        c->has_endpoints = true;
-    }
+    if (lua_getfield(L, -1, "endpoints") != LUA_TNIL)
+        read_endpoints(s, c, "endpoints");
     lua_pop(L, 2);
 }
 
@@ -342,8 +344,7 @@ static void read_more_endpoints(struct publishing *s)
     struct change *c = change_of(s, "endpoints");
     if (c->gone || c->has_endpoints)
         wrong(s, "", c->gone ? "is of an upstream that is taken away" : "is said twice: here, and in upstreams");
-    c->hosts = read_endpoints(s, "");
-    c->has_endpoints = true;
+    read_endpoints(s, c, "");
 }
 
 // READ for each entry of field NAME, by name.
@@ -390,8 +391,10 @@ static void complete(struct publishing *s, struct change *c)
         c->labels = u ? u->labels
                       : sld_arena_fmt(s->a, "{\"" LABEL "\":\"%.*s\"}", SLD_FMT(s->p->plugin));
     }
-    if (!c->has_endpoints)
+    if (!c->has_endpoints) {
         c->hosts = u && s->increment ? u->hosts : SLD_STR("[]");
+        c->endpoints = u && s->increment ? u->endpoints : 0;
+    }
     struct sld_buf b;
     sld_buf_init(&b, TEXT_MAX_BYTES);
     sld_buf_addf(&b, "{\"apiVersion\":\"gloo.solo.io/v1\",\"kind\":\"Upstream\",\"metadata\":{\"name\":\"%.*s\",\"labels\":%.*s},",
@@ -408,6 +411,27 @@ static void complete(struct publishing *s, struct change *c)
     snprintf(s->at, sizeof(s->at), "upstreams.%.*s", SLD_FMT(c->name));
     if (full)
         wrong(s, "", "is larger than 4 MiB");
+}
+
+// The ceilings are of all that will be there: what the call does not name, too.
+static void count_all(struct publishing *s)
+{
+    size_t upstreams = 0, endpoints = 0, at = 0;
+    for (struct sld_map_slot *slot; s->increment && (slot = sld_map_next(&s->p->units, &at));) {
+        upstreams++;
+        endpoints += ((const struct unit *)slot->value)->endpoints;
+    }
+    for (size_t i = 0; i < s->count; i++) {
+        const struct change *c = &s->changes[i];
+        const struct unit *u = s->increment ? sld_map_get(&s->p->units, c->name) : NULL;
+        upstreams = upstreams + !c->gone - (u != NULL);
+        endpoints = endpoints + (c->gone ? 0 : c->endpoints) - (u ? u->endpoints : 0);
+    }
+    s->at[0] = 0;
+    if (upstreams > 2 * SLD_DISCOVER_UPSTREAMS_MAX)
+        wrong(s, "upstreams", "more than 10000 upstreams in all");
+    if (endpoints > SLD_DISCOVER_ENDPOINTS_MAX)
+        wrong(s, "endpoints", "more than 50000 endpoints in all");
 }
 
 static void unit_free(struct unit *u)
@@ -439,6 +463,7 @@ static void put(struct pl_published *p, const struct change *c)
     new->fixed = sld_arena_str(a, c->fixed);
     new->hosts = sld_arena_str(a, c->hosts);
     new->hash = hash;
+    new->endpoints = c->endpoints;
     new->named = true;
     sld_map_set(&p->units, c->name, new);
     unit_free(u);
@@ -499,13 +524,11 @@ void pl_publish(lua_State *L, struct pl_published *p)
     }
     each(&s, "upstreams", read_upstream);
     each(&s, "endpoints", read_more_endpoints);
-    s.at[0] = 0;
-    if (s.count + (s.increment ? sld_map_count(&p->units) : 0) > 2 * SLD_DISCOVER_UPSTREAMS_MAX)
-        wrong(&s, "upstreams", "more than 10000 upstreams in all");
     for (size_t i = 0; i < s.count; i++) {
         if (!s.changes[i].gone)
             complete(&s, &s.changes[i]);
     }
+    count_all(&s);
     apply(&s);
     sld_arena_fini(&p->scratch);
 }

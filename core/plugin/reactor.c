@@ -12,14 +12,20 @@
 
 enum { HTTP_PER_HOST = 64, SERVERS_MAX = 8, SERVER_MAX_BYTES = 256 };
 
+// Of DNS.
+struct server {
+    struct sld_dns *dns; // NULL: free
+    char name[SERVER_MAX_BYTES];
+    unsigned asked; // what it has not told yet
+    uint64_t used;  // which of the reactor's look-ups was its last one
+};
+
 struct real {
     struct sld_reactor reactor; // first
     struct sld_loop *loop;
     struct sld_http_client *http; // NULL: nobody asked yet
-    struct {
-        struct sld_dns *dns;      // NULL: free
-        char server[SERVER_MAX_BYTES]; // "": the system's
-    } dns[SERVERS_MAX];
+    struct server system, servers[SERVERS_MAX];
+    uint64_t lookups; // so far
 };
 
 static uint64_t mono_ms(void *user)
@@ -90,6 +96,7 @@ static void http_end(void *user, void *call)
 
 struct dns {
     struct sld_dns_lookup *lookup; // NULL: it is over
+    struct server *by;
     sld_dns_done *done;
     void *arg;
 };
@@ -97,37 +104,60 @@ struct dns {
 static void on_dns(void *user, const struct sld_dns_answer *a)
 {
     struct dns *d = user;
+    struct server *by = d->by;
     d->lookup = NULL;
-    d->done(d->arg, a);
+    d->done(d->arg, a); // lets go of D, and may ask others: BY is at work until it is back
+    by->asked--;
 }
 
-// Who asks SERVER, made when there is none yet.
-static struct sld_dns *asker(struct real *r, struct sld_str server, struct sld_err *err)
+// The place of server NAME ("": the system's): its own, or else that of the one that was not asked for longest and has nothing to
+// tell; NULL: each has.
+static struct server *place_of(struct real *r, struct sld_str name)
 {
+    struct server *best = NULL;
+    if (!name.n)
+        return &r->system;
     for (size_t i = 0; i < SERVERS_MAX; i++) {
-        if (r->dns[i].dns && sld_str_eq(sld_str_c(r->dns[i].server), server))
-            return r->dns[i].dns;
-        if (r->dns[i].dns)
-            continue;
-        enum sld_rc rc = server.n ? sld_dns_create(r->loop, server, &r->dns[i].dns, err)
-                                  : sld_dns_create_system(r->loop, &r->dns[i].dns, err);
-        if (!rc)
-            snprintf(r->dns[i].server, sizeof(r->dns[i].server), "%.*s", SLD_FMT(server));
-        return rc ? NULL : r->dns[i].dns;
+        struct server *s = &r->servers[i];
+        if (s->dns && sld_str_eq(sld_str_c(s->name), name))
+            return s;
+        if (!s->asked && (!best || s->used < best->used))
+            best = s;
     }
-    sld_err_set(err, SLD_LIMIT, "plugins ask %d DNS servers already", SERVERS_MAX);
-    return NULL;
+    return best;
+}
+
+// Who asks server NAME, made when there is none yet.
+static struct server *asker(struct real *r, struct sld_str name, struct sld_err *err)
+{
+    struct server *s = place_of(r, name);
+    struct sld_dns *made = NULL;
+    if (s && s->dns && sld_str_eq(sld_str_c(s->name), name))
+        return s;
+    if (!s) {
+        sld_err_set(err, SLD_LIMIT, "plugins wait for %d DNS servers already", SERVERS_MAX);
+        return NULL;
+    }
+    if (name.n ? sld_dns_create(r->loop, name, &made, err) : sld_dns_create_system(r->loop, &made, err))
+        return NULL;
+    sld_dns_destroy(s->dns);
+    *s = (struct server){.dns = made};
+    snprintf(s->name, sizeof(s->name), "%.*s", SLD_FMT(name));
+    return s;
 }
 
 static void *dns(void *user, struct sld_str server, enum sld_dns_type type, struct sld_str name, sld_dns_done *done, void *arg,
                  struct sld_err *err)
 {
-    struct sld_dns *by = asker(user, server.p ? server : SLD_STR(""), err);
+    struct real *r = user;
+    struct server *by = asker(r, server.p ? server : SLD_STR(""), err);
     if (!by)
         return NULL;
     struct dns *d = SLD_NEW(struct dns);
-    *d = (struct dns){.done = done, .arg = arg};
-    d->lookup = sld_dns_ask(by, type, name, on_dns, d);
+    *d = (struct dns){.by = by, .done = done, .arg = arg};
+    by->asked++;
+    by->used = ++r->lookups;
+    d->lookup = sld_dns_ask(by->dns, type, name, on_dns, d);
     return d;
 }
 
@@ -135,6 +165,8 @@ static void dns_end(void *user, void *question)
 {
     struct dns *d = question;
     (void)user;
+    if (d->lookup)
+        d->by->asked--;
     sld_dns_cancel(d->lookup);
     sld_xfree(d);
 }
@@ -199,7 +231,8 @@ void sld_reactor_destroy(struct sld_reactor *r)
         return;
     struct real *own = (struct real *)r;
     sld_http_client_destroy(own->http);
+    sld_dns_destroy(own->system.dns);
     for (size_t i = 0; i < SERVERS_MAX; i++)
-        sld_dns_destroy(own->dns[i].dns);
+        sld_dns_destroy(own->servers[i].dns);
     sld_xfree(r);
 }

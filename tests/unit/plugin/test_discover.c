@@ -199,6 +199,50 @@ static void everything_is_checked_before_anything_is_told(void **state)
             "publish: endpoints.a: more than 50000 endpoints in all");
 }
 
+static void ceilings_are_of_all_that_was_published(void **state)
+{
+    struct bench b;
+    (void)state;
+    begin(&b, "local function list(n) local t = {} for i = 1, n do t[i] = '10.0.0.1:' .. i end return t end\n"
+              "d.publish{endpoints = {a = list(30000)}} d.sleep(1)\n"
+              "local _, why = pcall(d.publish, {increment = true, endpoints = {b = list(20001)}}) d.sleep(1)\n"
+              "d.publish{increment = true, endpoints = {b = list(20000)}} d.sleep(1)\n"
+              "d.publish{increment = true, endpoints = {a = list(29999)}, upstreams = {b = {labels = {why = why}}}} d.sleep(1)\n"
+              "d.publish{increment = true, upstreams = {b = false}, endpoints = {c = list(20001)}} d.sleep(1)\n"
+              "d.publish{upstreams = {d = {}}, endpoints = {e = list(50000)}}");
+    told(&b, "+a synced ok ");
+    pl_world_pass(b.world, 1000);
+    told(&b, "");
+    pl_world_pass(b.world, 1000);
+    told(&b, "+b ");
+    pl_world_pass(b.world, 1000);
+    told(&b, "+b +a ");
+    const struct sld_blob *blob = sld_map_get(&b.units, SLD_STR("b"));
+    assert_non_null(strstr(blob->bytes, "publish: endpoints: more than 50000 endpoints in all"));
+    pl_world_pass(b.world, 1000);
+    told(&b, "+c -b ");
+    pl_world_pass(b.world, 1000);
+    told(&b, "+d +e -a -c ");
+    end(&b);
+    // Names: those that are known are not new, and those that go make room.
+    begin(&b, "local function many(c, n) local t = {} for i = 1, n do t[c .. i] = {} end return t end\n"
+              "d.publish{upstreams = many('a', 5000)} d.sleep(1)\n"
+              "d.publish{increment = true, upstreams = many('b', 4999)} d.sleep(1)\n"
+              "d.publish{increment = true, upstreams = many('b', 4999)} d.sleep(1)\n"
+              "d.publish{increment = true, upstreams = {a1 = false, none = false, c1 = {}, c2 = {}}} d.sleep(1)\n"
+              "local _, why = pcall(d.publish, {increment = true, upstreams = {c3 = {}}})\n"
+              "d.publish{increment = true, upstreams = {c1 = {labels = {why = tostring(why)}}}}");
+    pl_world_pass(b.world, 2000);
+    b.log[0] = 0;
+    pl_world_pass(b.world, 1000);
+    told(&b, "+c1 +c2 -a1 ");
+    pl_world_pass(b.world, 1000);
+    told(&b, "+c1 ");
+    blob = sld_map_get(&b.units, SLD_STR("c1"));
+    assert_non_null(strstr(blob->bytes, "publish: upstreams: more than 10000 upstreams in all"));
+    end(&b);
+}
+
 static void a_task_that_fails_is_started_again(void **state)
 {
     struct bench b;
@@ -308,7 +352,8 @@ static void what_is_asked_is_checked(void **state)
 static void on_dns(void *user, enum sld_dns_type type, struct sld_str name, struct sld_dns_answer *out)
 {
     static const struct sld_str addresses[] = {SLD_STR("10.0.0.1"), SLD_STR("10.0.0.2")};
-    static const struct sld_dns_record services[] = {{SLD_STR("x"), 1, 2, 80}}, texts[] = {{.text = SLD_STR("a text")}};
+    static const struct sld_dns_record services[] = {{SLD_STR("x"), 1, 2, 80}}, none[] = {{SLD_STR("."), 0, 0, 0}, {SLD_STR(""), 0, 0, 0}},
+                                       portless[] = {{SLD_STR("y"), 1, 2, 0}}, texts[] = {{.text = SLD_STR("a text")}};
     static struct sld_err err;
     (void)user;
     if (sld_str_eq(name, SLD_STR("down"))) {
@@ -319,6 +364,12 @@ static void on_dns(void *user, enum sld_dns_type type, struct sld_str name, stru
         out->record_count = type == SLD_DNS_SRV || type == SLD_DNS_TXT;
         out->addresses = addresses;
         out->count = type <= SLD_DNS_AAAA ? 2 : 0;
+    }
+    if (sld_str_eq(name, SLD_STR("no-service"))) {
+        out->records = none;
+        out->record_count = 2;
+    } else if (sld_str_eq(name, SLD_STR("portless"))) {
+        out->records = portless;
     }
 }
 
@@ -336,6 +387,14 @@ static void it_asks_for_names(void **state)
     const struct sld_blob *blob = sld_map_get(&b.units, SLD_STR("a"));
     assert_non_null(strstr(blob->bytes, "\"a\":\"10.0.0.1 10.0.0.2\",\"a4\":\"10.0.0.1 10.0.0.2\",\"none\":\"0\",\"srv\":\"x 80 1 2\","
                                         "\"txt\":\"a text\",\"why\":\"no server\""));
+    end(&b);
+    begin(&b, "local srv = d.dns('portless', 'SRV')[1]\n"
+              "d.publish{upstreams = {a = {labels = {no = tostring(#d.dns('no-service', 'SRV')), srv = srv.target .. srv.port}}}}");
+    pl_world_on_dns(b.world, on_dns, NULL);
+    pl_world_pass(b.world, 10);
+    told(&b, "+a synced ok ");
+    blob = sld_map_get(&b.units, SLD_STR("a"));
+    assert_non_null(strstr(blob->bytes, "\"no\":\"0\",\"srv\":\"y0\""));
     end(&b);
     begin(&b, "d.dns('x', 'MX')");
     assert_non_null(strstr(b.log, "bad argument #2 to 'dns' (invalid option 'MX')"));
@@ -451,6 +510,7 @@ int main(void)
         cmocka_unit_test(a_whole_set_takes_the_place_of_the_last),
         cmocka_unit_test(increments_leave_the_rest),
         cmocka_unit_test(everything_is_checked_before_anything_is_told),
+        cmocka_unit_test(ceilings_are_of_all_that_was_published),
         cmocka_unit_test(a_task_that_fails_is_started_again),
         cmocka_unit_test(it_asks_others),
         cmocka_unit_test(what_is_asked_is_checked),

@@ -139,6 +139,9 @@ static void names(void **state)
     until(&b, "+a:127.0.0.1 ");
     set(&b, "b", "local r, why = d.dns('x', 'A', '127.0.0.1:1') show(why)", "/");
     until(&b, "+b:the DNS server 127.0.0.1:1 cannot be asked for x");
+    // Any number of servers, one after the other; the system's is none of them.
+    set(&b, "d", "local why for i = 1, 20 do why = select(2, d.dns('x', 'A', '127.0.0.1:' .. i)) end show(why .. d.dns('localhost', 'A')[1])", "/");
+    until(&b, "+d:the DNS server 127.0.0.1:20 cannot be asked for x");
     set(&b, "c", "d.dns('x', 'A', 'nonsense:x')", "/");
     until(&b, "solder.dns.lookup: \"nonsense:x\" is not HOST:PORT");
     end(&b);
