@@ -21,11 +21,11 @@ static struct sld_str str_of(ProtobufCBinaryData b)
 
 void wk_say_finder(struct wk_link *link, const struct sld_discover_plan *p)
 {
+    if (!link)
+        return;
     struct sld_arena a = {0};
     Solder__Worker__Frame f = SOLDER__WORKER__FRAME__INIT;
     Solder__Worker__Finder *m = SLD_MSG(&a, Solder__Worker__Finder, solder__worker__finder);
-    if (!link)
-        return;
     f.says_case = SOLDER__WORKER__FRAME__SAYS_FINDER;
     f.finder = m;
     m->plugin = wk_plugin_message(&a, p->bundle, &p->limits);

@@ -115,6 +115,10 @@ static void flush(void *user)
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 && errno == EAGAIN) {
+            if (k->sent > k->out.n / 2) { // seldom enough that moving the rest costs less than sending did
+                sld_buf_consume(&k->out, k->sent);
+                k->sent = 0;
+            }
             sld_poll_on_writable(k->poll, flush);
             return;
         }

@@ -19,6 +19,8 @@ struct world {
     uint64_t sum; // of the numbers
     char why[100];
     unsigned stop_after;
+    const Solder__Worker__Frame *again; // sent for each that comes
+    unsigned more;                      // as often as that
 };
 
 static void on_frame(void *user, const Solder__Worker__Frame *f)
@@ -26,6 +28,10 @@ static void on_frame(void *user, const Solder__Worker__Frame *f)
     struct world *w = user;
     w->frames++;
     w->sum += f->says_case == SOLDER__WORKER__FRAME__SAYS_PING ? f->ping : 0;
+    if (w->more) {
+        w->more--;
+        wk_link_send(w->link, w->again);
+    }
     if (w->frames == w->stop_after)
         sld_loop_stop(w->loop);
 }
@@ -135,12 +141,40 @@ static void what_is_sent_is_heard(void **state)
     finish(w);
 }
 
+// What the other side has taken is not kept, though there is always more to be sent.
+static void what_was_taken_makes_room(void **state)
+{
+    (void)state;
+    struct world *w = begin();
+    Solder__Worker__Frame f = SOLDER__WORKER__FRAME__INIT;
+    struct wk_link_events ev = {on_frame, on_end, w};
+    struct wk_link *back = wk_link_create(w->loop, w->other, &ev);
+    Solder__Worker__Conf conf = SOLDER__WORKER__CONF__INIT;
+    f.says_case = SOLDER__WORKER__FRAME__SAYS_CONF;
+    f.conf = &conf;
+    conf.value.len = 8 << 20;
+    conf.value.data = sld_xcalloc(1, conf.value.len);
+    w->again = &f;
+    w->more = WK_PENDING_MAX / (8 << 20);
+    w->stop_after = w->more + 3;
+    for (int i = 0; i < 3; i++)
+        wk_link_send(w->link, &f);
+    sld_loop_run(w->loop);
+    assert_string_equal(w->why, "");
+    assert_int_equal(w->frames, w->stop_after);
+    sld_xfree(conf.value.data);
+    wk_link_destroy(back);
+    w->other = dup(0);
+    finish(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(frames_come_whole),
         cmocka_unit_test(what_is_none_ends_it),
         cmocka_unit_test(what_is_sent_is_heard),
+        cmocka_unit_test(what_was_taken_makes_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
