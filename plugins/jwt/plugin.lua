@@ -6,6 +6,8 @@ local jwt = require "solder.jwt"
 local s = require "solder.schema"
 local time = require "solder.time"
 
+-- Headers that belong to the connection.
+local FIXED = {connection = true, ["content-length"] = true, host = true, ["transfer-encoding"] = true}
 local RETRY = 10 -- seconds between two fetches, so that nobody can have them fetched for each request
 local sets = cache.new{max = 100} -- by URL: {keys, at}, also when they are old: better than none
 local tried = cache.new{max = 100, ttl = RETRY} -- by URL: whether they were fetched just now, or could not be
@@ -69,13 +71,18 @@ return {
     claims = s.map(s.string{min = 1, max = 100}, {default = {["x-jwt-sub"] = "sub"}, max = 20,
       doc = "Headers for upstreams, and the claim each holds. What clients send in them never arrives."}),
     keep = s.duration{default = "10m", min = "10s", max = "24h", doc = "How long keys are used before they are fetched again."},
-    timeout = s.duration{default = "2s", min = "100ms", max = "4s", doc = "How long the issuer may take."},
+    timeout = s.duration{default = "2s", min = "100ms", max = "3s", doc = "How long the issuer may take: less than a request may."},
     leeway = s.integer{default = 30, min = 0, max = 300, doc = "Seconds by which clocks may differ."},
   },
 
   check = function(conf, fail)
     if not conf.jwks:find("^https://") and not conf.jwks:find("^http://127%.0%.0%.1[:/]") and not conf.jwks:find("^http://localhost[:/]") then
       fail("jwks", "keys that were not fetched over https can be anybody's")
+    end
+    for header in pairs(conf.claims) do
+      if not header:find("^[%w!#$%%&'*+.^_`|~-]+$") or FIXED[header:lower()] then
+        fail("claims", ("'%s' is no header that can be set for upstreams"):format(header))
+      end
     end
   end,
 

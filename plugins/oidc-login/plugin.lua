@@ -12,6 +12,9 @@ local session = require "session"
 local time = require "solder.time"
 local url = require "solder.url"
 
+local COOKIE_MAX = 4096 -- bytes; browsers drop larger ones
+-- Headers that belong to the connection.
+local FIXED = {connection = true, ["content-length"] = true, host = true, ["transfer-encoding"] = true}
 local LOGIN = 600 -- seconds that a login may take
 local documents = cache.new{max = 20, ttl = 600} -- of providers, by URL
 
@@ -98,7 +101,7 @@ local function begin(conf, req)
     return cannot(req, words)
   end
   local login = {state = base64.encode_url(random.bytes(24)), nonce = base64.encode_url(random.bytes(24)),
-                 verifier = base64.encode_url(random.bytes(32)), back = "/" .. req.path:gsub("^/+", ""), exp = time.now() + LOGIN}
+                 verifier = base64.encode_url(random.bytes(32)), back = "/" .. req.path:gsub("^[/\\]+", ""), exp = time.now() + LOGIN}
   local to = at.authorization_endpoint .. (at.authorization_endpoint:find("?", 1, true) and "&" or "?") .. url.build_query{
     response_type = "code", client_id = conf.client_id, redirect_uri = conf.redirect_uri, scope = table.concat(conf.scopes, " "),
     state = login.state, nonce = login.nonce, code_challenge = base64.encode_url(hash.sha256(login.verifier)), code_challenge_method = "S256",
@@ -126,7 +129,12 @@ local function finish(conf, req)
     local v = claims[claim]
     kept.claims[claim] = (type(v) == "string" or type(v) == "number" or type(v) == "boolean") and tostring(v) or nil
   end
-  return redirect(req, login.back, {session.cookie(conf, "session", kept, conf.session), session.cookie(conf, "login", nil, 0)})
+  local cookie = session.cookie(conf, "session", kept, conf.session)
+  if #cookie > COOKIE_MAX then
+    print(("login: the cookie would have %d bytes, of which browsers keep %d: name fewer claims"):format(#cookie, COOKIE_MAX))
+    return req:deny{status = 403, body = "what the provider says of you is too long to be kept\n"}
+  end
+  return redirect(req, login.back, {cookie, session.cookie(conf, "login", nil, 0)})
 end
 
 return {
@@ -156,6 +164,11 @@ return {
     for _, field in ipairs{"issuer", "redirect_uri"} do
       if not conf.insecure and not conf[field]:find("^https://") then
         fail(field, "it must begin with https://")
+      end
+    end
+    for header in pairs(conf.claims) do
+      if not header:find("^[%w!#$%%&'*+.^_`|~-]+$") or FIXED[header:lower()] then
+        fail("claims", ("'%s' is no header that can be set for upstreams"):format(header))
       end
     end
   end,

@@ -65,7 +65,7 @@ return {
     url = s.url{required = true, doc = "The rule, in OPA's data API.", example = "http://127.0.0.1:8181/v1/data/gateway/allow"},
     headers = s.list(s.header_name{}, {max = 50, doc = "Headers of the request that OPA gets to see; none by default.",
       example = {"authorization", "x-tenant"}}),
-    timeout = s.duration{default = "500ms", min = "10ms", max = "4s", doc = "How long OPA may take; then the request is refused."},
+    timeout = s.duration{default = "500ms", min = "10ms", max = "3s", doc = "How long OPA may take; then the request is refused."},
     token = s.secret_ref{doc = "A token for OPA, sent as Bearer."},
   },
 

@@ -74,6 +74,27 @@ t.describe("jwt", function()
     t.equal(ask("a b").status, 401)
   end)
 
+  t.it("takes only headers that can be set", function()
+    for _, name in ipairs{"", "x user", ":path", "Host", "content-length", "transfer-encoding", "connection"} do
+      t.expect_finding(([[
+apiVersion: gateway.solo.io/v1
+kind: VirtualService
+metadata: {name: shop, namespace: gloo-system}
+spec:
+  virtualHost:
+    domains: ["*"]
+    options: {extensions: {configs: {jwt: {issuer: i, audiences: [a], jwks: "https://id.example.org/jwks", claims: {"%s": sub}}}}}
+    routes: [{matchers: [{prefix: /}], directResponseAction: {status: 200}}]
+]]):format(name), ("'%s' is no header that can be set for upstreams"):format(name))
+    end
+  end)
+
+  t.it("waits less for the issuer than a request may last", function()
+    local r = request(token(ONE))
+    r.conf.timeout = "4s"
+    t.raises(function() t.exchange(r) end, "timeout")
+  end)
+
   t.it("keeps keys for a while", function()
     for _ = 1, 3 do
       t.equal(ask(token(ONE)).status, 200)

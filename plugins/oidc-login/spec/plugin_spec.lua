@@ -132,6 +132,32 @@ t.describe("oidc-login", function()
   t.it("sends nobody back to another site", function()
     local params, login = begun "//evil.example/x"
     t.equal(finish(params, login).headers.location, "/evil.example/x")
+    for _, path in ipairs{"/\\evil.example/x", "/\\/evil.example/x", "\\\\evil.example/x"} do
+      params, login = begun(path)
+      t.equal(finish(params, login).headers.location, "/evil.example/x")
+    end
+  end)
+
+  t.it("lets nobody in whose cookie no browser would keep", function()
+    local params, login = begun()
+    local r = finish(params, login, {email = ("x"):rep(3000)})
+    t.equal({r.status, r.headers["set-cookie"]}, {403, nil})
+  end)
+
+  t.it("takes only headers that can be set", function()
+    for _, name in ipairs{"", "x user", ":path", "Host", "content-length", "transfer-encoding", "connection"} do
+      t.expect_finding(([[
+apiVersion: gateway.solo.io/v1
+kind: VirtualService
+metadata: {name: shop, namespace: gloo-system}
+spec:
+  virtualHost:
+    domains: ["*"]
+    options: {extensions: {configs: {oidc-login: {issuer: "https://id.example.org", client_id: shop,
+      client_secret: {name: s, key: k}, cookie_key: {name: s, key: k}, redirect_uri: "https://shop.example/back", claims: {"%s": sub}}}}}
+    routes: [{matchers: [{prefix: /}], directResponseAction: {status: 200}}]
+]]):format(name), ("'%s' is no header that can be set for upstreams"):format(name))
+    end
   end)
 
   t.it("lets nobody log in while the provider does not answer", function()
