@@ -5,8 +5,8 @@
 -- set headers of responses while the request is there). LUAJIT is lua/luajit.lua as a function, in Envoy; in specs PLUGIN has
 -- compile(file) and freeze(table) instead.
 local PLUGIN, LUAJIT = ...
-local error, ipairs, next, pairs, pcall, setmetatable, tonumber, tostring, type =
-  error, ipairs, next, pairs, pcall, setmetatable, tonumber, tostring, type
+local error, ipairs, next, pairs, pcall, rawget, setmetatable, tonumber, tostring, type =
+  error, ipairs, next, pairs, pcall, rawget, setmetatable, tonumber, tostring, type
 local byte, char, find, gsub, lower, match, sub = string.byte, string.char, string.find, string.gsub, string.lower, string.match, string.sub
 local concat, sort = table.concat, table.sort
 local floor = math.floor
@@ -113,9 +113,9 @@ end
 -- A state has: handle, over (the call is), edits, decision, spec (of the body), map (the headers, until the code waits), and
 -- what was asked for under its name.
 
--- What SELF stands for, while that lasts.
+-- What SELF stands for, while that lasts. A table of the plugin's own is not asked: it would see the key.
 local function live(self, level)
-  local st = type(self) == "table" and self[STATE]
+  local st = type(self) == "table" and rawget(self, STATE)
   if type(st) ~= "table" then
     error("write req:name(...), with a colon", level + 1)
   end

@@ -178,8 +178,13 @@ local function environment()
   function lua.ipairs(t)
     return ipairs(thawed(t))
   end
+  -- What a handle of edge.lua stands for has a table as its key: nobody is given it.
   function lua.next(t, k)
-    return next(thawed(t), k)
+    local key, v = next(thawed(t), k)
+    if key ~= nil and type(key) ~= "string" and type(key) ~= "number" then
+      error("keys that are no numbers and no strings have no order", 2)
+    end
+    return key, v
   end
   function lua.setmetatable(t, m)
     return setmetatable(own(t), m and thawed(m))

@@ -237,6 +237,8 @@ static void requests(void **state)
         "pseudo = function() req:set_header(':path', '/') end, host = function() req:set_header('Host', 'x') end,\n"
         "kind = function() req:set_header('a', {}) end, many = function() for i = 1, 300 do req:add_header('a', i) end end,\n"
         "dot = function() req.set_header('a', 'b') end, half = function() req:set_header('half', '1') error('then') end,\n"
+        "next = function() return next(req) ~= nil end, mine = function()\n"
+        "  local key req.set_header(setmetatable({}, {__index = function(_, k) key = k return req[k] end}), 'a', 'b') return key end,\n"
         "transform = function() req:set_body('x') end, facts = function()\n"
         "  local all = {} for k, v in pairs(req.headers) do all[#all + 1] = k .. '=' .. v end\n"
         "  for k, v in pairs(req.query) do all[#all + 1] = k .. '=' .. v end\n"
@@ -262,7 +264,8 @@ static void requests(void **state)
         "'/pseudo'}, 'edge.lua:9') fails({path = '/host'}, 'edge.lua:9: .*set_host')\n"
         "  fails({path = '/kind'}, 'edge.lua:10: .*not a table') fails({path = '/many'}, 'edge.lua:10: more than 200 edits') fails({path = "
         "'/dot'}, 'edge.lua:11: .*colon')\n"
-        "  fails({path = '/half'}, 'edge.lua:11: then') fails({path = '/transform'}, 'edge.lua:12: .*set_body') end)\n"
+        "  fails({path = '/next'}, 'edge.lua:12: .*has no order') fails({path = '/mine'}, 'edge.lua:13: .*colon')\n"
+        "  fails({path = '/half'}, 'edge.lua:11: then') fails({path = '/transform'}, 'edge.lua:14: .*set_body') end)\n"
         "t.it('open', function() local a = x{path = '/half', open = true} eq(a.status, 200) eq(a.forwarded.headers.half, nil) "
         "t.matches(a.log[1], 'goes on without') end)\n"
         "t.it('facts', function() local a = x{path = '/facts?q=1&q=%2b+&r', host = 'h', id = 'i', source = '10.0.0.1', sni = 's', route = "
@@ -277,8 +280,8 @@ static void requests(void **state)
         "'78901'}}.status, 413) end)\n"
         "t.it('conf', function() x{path = '/yes', conf = {whom = 'x'}} end)\n"
         "t.it('word', function() x{pth = '/yes'} end)\n",
-        "conf: spec/a_spec.lua:20: conf.whom: unknown field \"whom\"; did you mean \"who\"?\n"
-        "word: spec/a_spec.lua:21: a request has no 'pth'\n22/22");
+        "conf: spec/a_spec.lua:21: conf.whom: unknown field \"whom\"; did you mean \"who\"?\n"
+        "word: spec/a_spec.lua:22: a request has no 'pth'\n24/24");
 }
 
 static void transforms(void **state)
