@@ -66,8 +66,9 @@ end
 
 local freeze
 
+-- Of the plugin's functions alone: what those of the environment hold is no part of it.
 local function freeze_function(f, seen)
-  if seen[f] then
+  if seen[f] or sub(debug.getinfo(f, "S").source, 1, 1) ~= "@" then
     return
   end
   seen[f] = true
@@ -79,7 +80,7 @@ local function freeze_function(f, seen)
     end
     if type(v) == "table" then
       debug.setupvalue(f, i, freeze(v, seen))
-    elseif type(v) == "function" and debug.getinfo(v, "S").what ~= "C" then
+    elseif type(v) == "function" then
       freeze_function(v, seen)
     end
     i = i + 1
@@ -112,7 +113,7 @@ function freeze(t, seen)
   for k, v in next, t do
     if type(v) == "table" then
       v = freeze(v, seen)
-    elseif type(v) == "function" and debug.getinfo(v, "S").what ~= "C" then
+    elseif type(v) == "function" then
       freeze_function(v, seen)
     end
     held[k] = v

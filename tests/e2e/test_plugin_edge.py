@@ -58,7 +58,9 @@ return {
   end,
 }
 """
+# A function that is there for all plugins is not frozen with the local that it is kept in.
 KNOWN = """
+local ipairs = ipairs
 return function(list, name)
   for _, one in ipairs(list) do
     if one == name then return true end
