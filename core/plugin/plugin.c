@@ -32,7 +32,7 @@ static const struct {
     [SLD_NEED_FILES] = {"files", "it reads files that its Plugin document names"},
     [SLD_NEED_HTTP] = {"http", "it sends requests of its own"},
     [SLD_NEED_OBJECTS] = {"objects", "it reads other objects than the one it shapes"},
-    [SLD_NEED_SECRETS] = {"secrets", "its configuration refers to secrets, whose values it may set, but not see"},
+    [SLD_NEED_SECRETS] = {"secrets", "its configuration refers to secrets, whose values its hooks of requests may read"},
 };
 
 const char *sld_need_name(enum sld_need n)

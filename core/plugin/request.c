@@ -12,6 +12,8 @@
 #define QUERY "solder.query"
 #define PEER "solder.peer"
 
+enum { HEADER_NAME_MAX = 256 };
+
 // What a handle is behind, and the call it was lent to.
 struct lent {
     struct sld_exchange *x;
@@ -77,25 +79,25 @@ static void push_joined(lua_State *L, const struct sld_pair *p, size_t n, struct
     luaL_pushresult(&b);
 }
 
-static struct sld_str lower(struct sld_arena *a, struct sld_str s)
+// A header's name, which is not too long, in lower case in ROOM.
+static struct sld_str lower(struct sld_str s, char room[HEADER_NAME_MAX])
 {
-    size_t n = 0;
-    while (n < s.n && !(s.p[n] >= 'A' && s.p[n] <= 'Z'))
-        n++;
-    if (n == s.n)
-        return s;
-    char *c = sld_arena_cstr(a, s);
-    for (; n < s.n; n++)
-        c[n] = (char)(c[n] >= 'A' && c[n] <= 'Z' ? c[n] | 0x20 : c[n]);
-    return sld_str_n(c, s.n);
+    SLD_PRE(s.n <= HEADER_NAME_MAX);
+    for (size_t i = 0; i < s.n; i++)
+        room[i] = (char)(s.p[i] >= 'A' && s.p[i] <= 'Z' ? s.p[i] | 0x20 : s.p[i]);
+    return sld_str_n(room, s.n);
 }
 
 static int headers_index(lua_State *L)
 {
     const struct sld_exchange *x = lent(L, HEADERS);
+    char low[HEADER_NAME_MAX];
     luaL_checkstring(L, 2);
     pl_spend(L, x->header_count / 4);
-    push_joined(L, x->headers, x->header_count, lower(x->arena, pl_str(L, 2)));
+    if (pl_str(L, 2).n > HEADER_NAME_MAX)
+        lua_pushnil(L);
+    else
+        push_joined(L, x->headers, x->header_count, lower(pl_str(L, 2), low));
     return 1;
 }
 
@@ -251,37 +253,56 @@ static int peer_index(lua_State *L)
 
 // ---- Edits ----
 
-// What a script makes of a request stays until its end, so it has a ceiling; to be called behind each piece.
-static void bounded(lua_State *L, const struct sld_exchange *x)
+// How many bytes scripts may still make of X: all of it stays until the request's end.
+static size_t room(const struct sld_exchange *x)
 {
-    if (x->arena->used_bytes - x->start_bytes > SLD_EXCHANGE_BYTES_MAX)
+    size_t made = x->arena->used_bytes - x->start_bytes;
+    return made < SLD_EXCHANGE_BYTES_MAX ? SLD_EXCHANGE_BYTES_MAX - made : 0;
+}
+
+// To be called in front of each copy, of N bytes: who catches the error has made nothing.
+static void bounded(lua_State *L, const struct sld_exchange *x, size_t n)
+{
+    pl_spend(L, n / 8);
+    if (n >= room(x))
         pl_error(L, "more than %d KiB are made of one request", SLD_EXCHANGE_BYTES_MAX >> 10);
+}
+
+static struct sld_str copied(lua_State *L, const struct sld_exchange *x, struct sld_str s)
+{
+    bounded(L, x, s.n);
+    return sld_arena_str(x->arena, s.n ? s : SLD_STR(""));
 }
 
 static bool is_token(struct sld_str s)
 {
+    if (!s.n || s.n > HEADER_NAME_MAX)
+        return false;
     for (size_t i = 0; i < s.n; i++) {
         char c = s.p[i];
         bool word = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
         if (!word && !memchr("!#$%&'*+-.^_`|~", c, 15))
             return false;
     }
-    return s.n > 0 && s.n <= 256;
+    return true;
 }
 
 // The header's name at INDEX, in lower case.
 static struct sld_str check_name(lua_State *L, struct sld_exchange *x, int index)
 {
     static const char *const fixed[] = {"connection", "content-length", "host", "transfer-encoding"};
+    char low[HEADER_NAME_MAX];
     luaL_checkstring(L, index);
-    struct sld_str name = sld_arena_str(x->arena, lower(x->arena, pl_str(L, index)));
+    struct sld_str name = pl_str(L, index);
+    if (name.n <= HEADER_NAME_MAX)
+        name = lower(name, low);
     if (!is_token(name))
         pl_error(L, "'%.*s' is no name of a header", SLD_FMT(sld_str_sub(name, 0, 60)));
     for (size_t i = 0; i < SLD_ARRAY_LEN(fixed); i++) {
         if (sld_str_eq(name, sld_str_c(fixed[i])))
             pl_error(L, "the header %s belongs to the connection, so it cannot be edited", fixed[i]);
     }
-    return name;
+    return copied(L, x, name);
 }
 
 static struct sld_str check_value(lua_State *L, struct sld_exchange *x, int index)
@@ -289,6 +310,8 @@ static struct sld_str check_value(lua_State *L, struct sld_exchange *x, int inde
     luaL_checkstring(L, index);
     size_t n;
     const char *p = lua_tolstring(L, index, &n);
+    if (n > SLD_HEADER_BYTES_MAX)
+        pl_error(L, "the value of a header has %zu bytes; at most %d are sent", n, SLD_HEADER_BYTES_MAX);
     for (size_t i = 0; i < n; i++) {
         unsigned char c = (unsigned char)p[i];
         if ((c < 0x20 && c != '\t') || c == 0x7f)
@@ -296,15 +319,12 @@ static struct sld_str check_value(lua_State *L, struct sld_exchange *x, int inde
     }
     if (!sld_str_utf8(sld_str_n(p, n), NULL))
         pl_error(L, "the value of a header must be UTF-8");
-    if (n > SLD_HEADER_BYTES_MAX)
-        pl_error(L, "the value of a header has %zu bytes; at most %d are sent", n, SLD_HEADER_BYTES_MAX);
-    return sld_arena_str(x->arena, n ? sld_str_n(p, n) : SLD_STR(""));
+    return copied(L, x, sld_str_n(p, n));
 }
 
 static void edit(lua_State *L, struct sld_exchange *x, enum sld_edit_kind kind, struct sld_str name, struct sld_str value)
 {
     struct sld_edit e = {kind, name, value};
-    bounded(L, x);
     for (size_t i = 0; i < x->edit_count && kind != SLD_EDIT_RESPONSE_ADD; i++) {
         if (x->edits[i].kind == kind && sld_str_eq(x->edits[i].name, name)) {
             x->edits[i] = e;
@@ -356,10 +376,13 @@ static int req_add_header(lua_State *L)
     struct sld_exchange *x = lent(L, REQUEST);
     struct sld_str name = check_name(L, x, 2), value = check_value(L, x, 3);
     push_joined(L, x->headers, x->header_count, name);
-    if (!lua_isnil(L, -1))
+    if (!lua_isnil(L, -1)) {
+        size_t n = pl_str(L, -1).n + 1 + value.n;
+        if (n > SLD_HEADER_BYTES_MAX)
+            pl_error(L, "the value of a header has %zu bytes; at most %d are sent", n, SLD_HEADER_BYTES_MAX);
+        bounded(L, x, n);
         value = SLD_ARENA_JOIN(x->arena, pl_str(L, -1), SLD_STR(","), value);
-    if (value.n > SLD_HEADER_BYTES_MAX)
-        pl_error(L, "the value of a header has %zu bytes; at most %d are sent", value.n, SLD_HEADER_BYTES_MAX);
+    }
     set_header(L, x, name, value);
     return 0;
 }
@@ -374,9 +397,12 @@ static int req_remove_header(lua_State *L)
 static int set_query(lua_State *L, struct sld_exchange *x, struct sld_str value)
 {
     luaL_checkstring(L, 2);
-    struct sld_str name = sld_arena_str(x->arena, pl_str(L, 2));
+    struct sld_str name = pl_str(L, 2);
     if (!name.n)
         pl_error(L, "a parameter has a name");
+    if (name.n > SLD_HEADER_BYTES_MAX)
+        pl_error(L, "the name of a parameter has %zu bytes; at most %d are sent", name.n, SLD_HEADER_BYTES_MAX);
+    name = copied(L, x, name);
     parse(L, x);
     edit(L, x, SLD_EDIT_QUERY, name, value);
     pl_spend(L, x->param_count / 4);
@@ -392,7 +418,7 @@ static int req_set_query(lua_State *L)
     const char *p = lua_tolstring(L, 3, &n);
     if (n > SLD_HEADER_BYTES_MAX)
         pl_error(L, "the value of a parameter has %zu bytes; at most %d are sent", n, SLD_HEADER_BYTES_MAX);
-    return set_query(L, x, sld_arena_str(x->arena, n ? sld_str_n(p, n) : SLD_STR("")));
+    return set_query(L, x, copied(L, x, sld_str_n(p, n)));
 }
 
 static int req_remove_query(lua_State *L)
@@ -419,9 +445,9 @@ static int req_set_metadata(lua_State *L)
     struct sld_exchange *x = lent(L, REQUEST);
     luaL_checkstring(L, 2);
     luaL_checkany(L, 3);
-    struct sld_note n = {pl_host_of(L)->bundle->name, sld_arena_str(x->arena, pl_str(L, 2)), pl_to_value(L, 3, x->arena)};
+    struct sld_note n = {.plugin = pl_host_of(L)->bundle->name, .key = copied(L, x, pl_str(L, 2))};
     size_t i = 0;
-    bounded(L, x);
+    n.value = pl_to_value_within(L, 3, x->arena, room(x));
     while (i < x->note_count && !(sld_str_eq(x->notes[i].plugin, n.plugin) && sld_str_eq(x->notes[i].key, n.key)))
         i++;
     if (i == SLD_EDITS_MAX)
@@ -469,8 +495,9 @@ static void read_deny_headers(lua_State *L, struct sld_exchange *x, struct sld_p
     lua_settop(L, t);
 }
 
-static bool is_text(struct sld_str s)
+static bool is_text(lua_State *L, struct sld_str s)
 {
+    pl_spend(L, s.n / 8);
     return s.p && sld_str_utf8(s, NULL) && !(s.n && memchr(s.p, 0, s.n));
 }
 
@@ -494,15 +521,14 @@ static int req_deny(lua_State *L)
                 read_deny_headers(L, x, &headers, &header_count);
             else if (sld_str_eq(key, SLD_STR("headers")))
                 pl_error(L, "deny: 'headers' must be a table of names and values");
-            else if (sld_str_eq(key, SLD_STR("body")) && is_text(pl_str(L, 4)))
-                body = sld_arena_str(x->arena, pl_str(L, 4));
+            else if (sld_str_eq(key, SLD_STR("body")) && is_text(L, pl_str(L, 4)))
+                body = copied(L, x, pl_str(L, 4));
             else if (sld_str_eq(key, SLD_STR("body")))
                 pl_error(L, "deny: 'body' must be a string of UTF-8 without zeroes");
             else
                 pl_error(L, "deny has status, headers and body, not '%.*s'", SLD_FMT(sld_str_sub(key, 0, 60)));
         }
     }
-    bounded(L, x);
     if (!x->denied) {
         x->denied = true;
         x->status = (unsigned)status;

@@ -7,10 +7,25 @@ enum { DEPTH_MAX = 32 };
 
 // ---- From Lua ----
 
-static Google__Protobuf__Value *from(lua_State *L, int index, struct sld_arena *a, unsigned depth);
+// An arena, and how many bytes of it may be used when all is done.
+struct sink {
+    struct sld_arena *a;
+    size_t end;
+};
 
-static void from_table(lua_State *L, int index, struct sld_arena *a, unsigned depth, Google__Protobuf__Value *v)
+static Google__Protobuf__Value *from(lua_State *L, int index, const struct sink *to, unsigned depth);
+
+// To be called in front of N bytes.
+static void check_room(lua_State *L, const struct sink *to, size_t n)
 {
+    pl_spend(L, n / 8);
+    if (n > to->end || to->a->used_bytes > to->end - n)
+        pl_error(L, "a value is larger than there is room for here; make it smaller");
+}
+
+static void from_table(lua_State *L, int index, const struct sink *to, unsigned depth, Google__Protobuf__Value *v)
+{
+    struct sld_arena *a = to->a;
     lua_Integer n = (lua_Integer)lua_rawlen(L, index);
     size_t keys = 0;
     for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1))
@@ -21,7 +36,7 @@ static void from_table(lua_State *L, int index, struct sld_arena *a, unsigned de
         v->list_value = SLD_MSG(a, Google__Protobuf__ListValue, google__protobuf__list_value);
         for (lua_Integer i = 1; i <= n; i++) {
             lua_rawgeti(L, index, i);
-            SLD_PUSH(a, v->list_value->values, v->list_value->n_values, from(L, -1, a, depth + 1));
+            SLD_PUSH(a, v->list_value->values, v->list_value->n_values, from(L, -1, to, depth + 1));
             lua_pop(L, 1);
         }
         return;
@@ -36,19 +51,22 @@ static void from_table(lua_State *L, int index, struct sld_arena *a, unsigned de
         struct sld_str key = pl_str(L, -1);
         if (!key.p)
             pl_error(L, "a mapping has a key that is no string");
+        check_room(L, to, key.n);
         e->key = sld_arena_cstr(a, key);
         lua_rawget(L, index);
-        e->value = from(L, -1, a, depth + 1);
+        e->value = from(L, -1, to, depth + 1);
         SLD_PUSH(a, v->struct_value->fields, v->struct_value->n_fields, e);
         lua_pop(L, 1);
     }
     lua_pop(L, 1);
 }
 
-static Google__Protobuf__Value *from(lua_State *L, int index, struct sld_arena *a, unsigned depth)
+static Google__Protobuf__Value *from(lua_State *L, int index, const struct sink *to, unsigned depth)
 {
     index = lua_absindex(L, index);
-    Google__Protobuf__Value *v = SLD_MSG(a, Google__Protobuf__Value, google__protobuf__value);
+    size_t n = lua_type(L, index) == LUA_TSTRING ? lua_rawlen(L, index) : 0;
+    check_room(L, to, sizeof(Google__Protobuf__Value) + n);
+    Google__Protobuf__Value *v = SLD_MSG(to->a, Google__Protobuf__Value, google__protobuf__value);
     luaL_checkstack(L, 10, NULL);
     if (depth > DEPTH_MAX)
         pl_error(L, "a value is nested more than %d deep", DEPTH_MAX);
@@ -66,12 +84,12 @@ static Google__Protobuf__Value *from(lua_State *L, int index, struct sld_arena *
         break;
     case LUA_TSTRING:
         v->kind_case = GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE;
-        v->string_value = sld_arena_cstr(a, pl_str(L, index));
+        v->string_value = sld_arena_cstr(to->a, pl_str(L, index));
         break;
     case LUA_TTABLE:
         if (pl_thawed(L, index))
             lua_replace(L, index);
-        from_table(L, index, a, depth, v);
+        from_table(L, index, to, depth, v);
         break;
     case LUA_TLIGHTUSERDATA: // json.null; scripts have no other
         v->kind_case = GOOGLE__PROTOBUF__VALUE__KIND_NULL_VALUE;
@@ -82,12 +100,18 @@ static Google__Protobuf__Value *from(lua_State *L, int index, struct sld_arena *
     return v;
 }
 
-Google__Protobuf__Value *pl_to_value(lua_State *L, int index, struct sld_arena *a)
+Google__Protobuf__Value *pl_to_value_within(lua_State *L, int index, struct sld_arena *a, size_t room)
 {
+    const struct sink to = {a, a->used_bytes + room};
     lua_pushvalue(L, index); // a frozen table is replaced on the stack
-    Google__Protobuf__Value *v = from(L, -1, a, 0);
+    Google__Protobuf__Value *v = from(L, -1, &to, 0);
     lua_pop(L, 1);
     return v;
+}
+
+Google__Protobuf__Value *pl_to_value(lua_State *L, int index, struct sld_arena *a)
+{
+    return pl_to_value_within(L, index, a, UINT32_MAX);
 }
 
 // ---- To Lua ----

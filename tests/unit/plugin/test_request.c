@@ -218,6 +218,52 @@ static void mistakes(void **state)
     fails("local t, x = {}, ('x'):rep(500000) while true do t[#t + 1] = x .. #t end", "not enough memory");
 }
 
+// Who catches the error, and tries again, makes no more of the request than that.
+static void what_is_made_has_a_ceiling(void **state)
+{
+    (void)state;
+    static const char *const tries[] = {"return req.headers[long]",
+                                        "req:set_header(long, 'v')",
+                                        "req:set_header('a', v)",
+                                        "req:set_header('a' .. i, v)",
+                                        "req:add_header('accept', v)",
+                                        "req:set_response_header('a', v)",
+                                        "req:set_query(long, 'v')",
+                                        "req:set_query('a', v)",
+                                        "req:remove_query(long)",
+                                        "req:remove_query(v)",
+                                        "req:set_metadata(long, true)",
+                                        "req:set_metadata('a', many)",
+                                        "req:set_metadata('a', deep)",
+                                        "req:set_metadata('a', {[long] = 1})",
+                                        "req:deny{headers = {a = v}}",
+                                        "req:deny{headers = {a = {v, v, v}}}",
+                                        "req:deny{body = long}"};
+    for (size_t i = 0; i < SLD_ARRAY_LEN(tries); i++) {
+        struct world w;
+        char body[600];
+        snprintf(body, sizeof(body),
+                 "local long, v, many, deep = ('X'):rep(200000), ('x'):rep(15000), {}, 1\n"
+                 "for i = 1, 1000 do many[i] = long end for i = 1, 16 do deep = {deep, deep} end\n"
+                 "for i = 1, 300 do pcall(function() %s end) end return true",
+                 tries[i]);
+        load(&w, "", body);
+        enum sld_rc rc = call(&w); // SLD_LIMIT: the copies took all steps
+        if (rc && rc != SLD_LIMIT)
+            fail_msg("%s: %s", tries[i], w.words);
+        if (w.arena.used_bytes - w.x.start_bytes > 2 * SLD_EXCHANGE_BYTES_MAX)
+            fail_msg("%s: %u bytes", tries[i], w.arena.used_bytes - w.x.start_bytes);
+        unload(&w);
+    }
+    fails("local v = ('x'):rep(16000) for i = 1, 4000 do pcall(req.set_query, req, 'a', v) end", "more than 5000000 steps");
+    fails("req:set_header(('a'):rep(257), '1')", "is no name of a header");
+    fails("req:set_query(('a'):rep(20000), '1')", "the name of a parameter has 20000 bytes; at most 16384");
+    fails("local t = ('x'):rep(600000) req:set_metadata('a', {t, t})", "plugin.lua:4: a value is larger than there is room for here");
+    fails("local t = ('x'):rep(600000) req:set_metadata('a', t) req:deny{body = t}", "more than 1024 KiB are made of one request");
+    struct world w = run("req:set_header(('A'):rep(256), '1') assert(req.headers[('a'):rep(256)] == '1' and not req.headers[('A'):rep(257)])");
+    unload(&w);
+}
+
 // A handle that was kept, by a coroutine that outlives its call, is of no use.
 static void handles_end_with_their_call(void **state)
 {
@@ -299,6 +345,7 @@ int main(void)
         cmocka_unit_test(edits_are_seen_by_who_comes_after),
         cmocka_unit_test(decisions),
         cmocka_unit_test(mistakes),
+        cmocka_unit_test(what_is_made_has_a_ceiling),
         cmocka_unit_test(handles_end_with_their_call),
         cmocka_unit_test(waiting),
         cmocka_unit_test(what_failed_is_undone),
