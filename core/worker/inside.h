@@ -36,7 +36,7 @@ struct wk_link_events {
 struct wk_link *wk_link_create(struct sld_loop *l, int fd, const struct wk_link_events *ev);
 // NULL is fine.
 void wk_link_destroy(struct wk_link *k);
-// Frames that do not fit are not sent, and end the link.
+// One that is larger than a frame may be is not sent, which is logged. More than the other side may leave lying ends the link.
 void wk_link_send(struct wk_link *k, const Solder__Worker__Frame *f);
 
 // ---- Plugins in frames ---- (supervise.c, process.c)
@@ -81,6 +81,7 @@ struct wk_loop;
 // What a loop tells the process's first thread; on that one.
 struct wk_loop_events {
     void (*on_number)(void *user, struct wk_loop *l, uint64_t number); // as of wk_loop_number
+    void (*on_pong)(void *user, struct wk_loop *l, uint64_t ping); // as of wk_loop_ping
     void (*on_report)(void *user, struct wk_loop *l, struct sld_arena_obj *report); // root: Solder__Worker__Stats; taken over
     void *user;
 };
@@ -97,6 +98,9 @@ void wk_loop_plugin(struct wk_loop *l, struct sld_str name, struct sld_plugin *p
 void wk_loop_conf(struct wk_loop *l, struct sld_str id, struct sld_blob *value);
 // on_number tells that all before has been done.
 void wk_loop_number(struct wk_loop *l, uint64_t number);
+// on_pong tells that L gets on, ahead of whatever waits: after the hook at work. PING is another number than before, and not 0;
+// one that is not answered yet is forgotten.
+void wk_loop_ping(struct wk_loop *l, uint64_t ping);
 // on_report follows.
 void wk_loop_ask(struct wk_loop *l);
 

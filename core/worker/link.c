@@ -131,6 +131,31 @@ static void flush(void *user)
     sld_poll_on_writable(k->poll, NULL);
 }
 
+// Of which plugin F is; empty: of none.
+static const char *plugin_of(const Solder__Worker__Frame *f)
+{
+    switch (f->says_case) {
+    case SOLDER__WORKER__FRAME__SAYS_PLUGIN:
+        return f->plugin->name;
+    case SOLDER__WORKER__FRAME__SAYS_CONF:
+        return f->conf->plugin;
+    case SOLDER__WORKER__FRAME__SAYS_FINDER:
+        return f->finder->plugin->name;
+    case SOLDER__WORKER__FRAME__SAYS_FOUND:
+        return f->found->plugin;
+    default:
+        return "";
+    }
+}
+
+static void log_too_large(const Solder__Worker__Frame *f, size_t bytes)
+{
+    const ProtobufCFieldDescriptor *says = protobuf_c_message_descriptor_get_field(&solder__worker__frame__descriptor, f->says_case);
+    bool conf = f->says_case == SOLDER__WORKER__FRAME__SAYS_CONF;
+    SLD_LOG(SLD_LOG_ERROR, "worker", "frame_too_large", SLD_KC("frame", says->name), SLD_KC("plugin", plugin_of(f)),
+            SLD_KC("id", conf ? f->conf->id : ""), SLD_KI("bytes", bytes), SLD_KI("most", WK_FRAME_MAX));
+}
+
 void wk_link_send(struct wk_link *k, const Solder__Worker__Frame *f)
 {
     struct sld_arena a = {0};
@@ -139,11 +164,15 @@ void wk_link_send(struct wk_link *k, const Solder__Worker__Frame *f)
     struct sld_str s = sld_msg_encode(&a, &f->base);
     const char head[HEAD] = {(char)(s.n & 0xff), (char)(s.n >> 8 & 0xff), (char)(s.n >> 16 & 0xff), (char)(s.n >> 24 & 0xff)};
     bool idle = k->out.n == 0;
+    if (s.n > WK_FRAME_MAX) {
+        log_too_large(f, s.n);
+        sld_arena_fini_secret(&a);
+        return;
+    }
     sld_buf_add(&k->out, sld_str_n(head, HEAD));
     sld_buf_add(&k->out, s);
-    bool fits = s.n <= WK_FRAME_MAX && !k->out.full;
     sld_arena_fini_secret(&a);
-    if (!fits)
+    if (k->out.full)
         end(k, "more is to be said than the connection takes");
     else if (idle)
         flush(k);

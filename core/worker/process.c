@@ -18,16 +18,11 @@ struct process {
     struct sld_timer *timer;
     unsigned stats_ms;
     size_t reports_due;
-    struct sld_umap numbers; // number -> loops that have not told it yet
-    uint64_t number;         // the last
-    struct sld_umap says;    // number -> what it means: struct meaning
+    struct sld_map counters; // struct sld_plugin_counters, own references, of each plugin
+    struct sld_umap numbers; // of synchronisations -> loops that have not told it yet
+    uint64_t ping;           // the last
+    size_t pongs_due;        // of loops
     int exit_code;
-};
-
-// A number that loops tell stands for one of these.
-struct meaning {
-    bool ping;
-    uint64_t seq;
 };
 
 static void say(struct process *p, Solder__Worker__Frame__SaysCase kind, uint64_t seq)
@@ -55,10 +50,16 @@ static void on_number(void *user, struct wk_loop *l, uint64_t number)
         sld_umap_set(&p->numbers, number, (void *)left); // a number, not an address
         return;
     }
-    struct meaning *m = sld_umap_remove(&p->says, number);
     sld_umap_remove(&p->numbers, number);
-    say(p, m->ping ? SOLDER__WORKER__FRAME__SAYS_PONG : SOLDER__WORKER__FRAME__SAYS_SYNCED, m->seq);
-    sld_xfree(m);
+    say(p, SOLDER__WORKER__FRAME__SAYS_SYNCED, number);
+}
+
+static void on_pong(void *user, struct wk_loop *l, uint64_t ping)
+{
+    (void)l;
+    struct process *p = user;
+    if (ping == p->ping && --p->pongs_due == 0)
+        say(p, SOLDER__WORKER__FRAME__SAYS_PONG, ping);
 }
 
 static void tell_stats(struct process *p)
@@ -98,15 +99,20 @@ static void on_timer(void *user)
 }
 
 // All loops are to tell that they are this far.
-static void ask_number(struct process *p, bool ping, uint64_t seq)
+static void ask_number(struct process *p, uint64_t number)
 {
-    struct meaning *m = SLD_NEW(struct meaning);
-    *m = (struct meaning){ping, seq};
-    uint64_t number = ++p->number;
     sld_umap_set(&p->numbers, number, (void *)(uintptr_t)p->loop_count);
-    sld_umap_set(&p->says, number, m);
     for (size_t i = 0; i < p->loop_count; i++)
         wk_loop_number(p->loops[i], number);
+}
+
+// All loops are to tell that they get on.
+static void ask_pong(struct process *p, uint64_t ping)
+{
+    p->ping = ping;
+    p->pongs_due = p->loop_count;
+    for (size_t i = 0; i < p->loop_count; i++)
+        wk_loop_ping(p->loops[i], ping);
 }
 
 // ---- What the server says ----
@@ -115,7 +121,7 @@ static void start(struct process *p, const Solder__Worker__Start *s)
 {
     Solder__Worker__Frame f = SOLDER__WORKER__FRAME__INIT;
     Solder__Worker__Started started = SOLDER__WORKER__STARTED__INIT;
-    struct wk_loop_events ev = {.on_number = on_number, .on_report = on_report, .user = p};
+    struct wk_loop_events ev = {.on_number = on_number, .on_pong = on_pong, .on_report = on_report, .user = p};
     struct sld_grpc_tls tls = {0};
     struct sld_err err = {0};
     enum sld_level level = SLD_INFO;
@@ -171,6 +177,17 @@ struct sld_plugin_bundle *wk_plugin_read(const Solder__Worker__Plugin *m, struct
     return b;
 }
 
+// What the states of plugin NAME count with, whatever its version.
+static struct sld_plugin_counters *counters_of(struct process *p, struct sld_str name)
+{
+    struct sld_plugin_counters *c = sld_map_get(&p->counters, name);
+    if (!c) {
+        c = sld_plugin_counters_create();
+        sld_map_set(&p->counters, name, c);
+    }
+    return c;
+}
+
 static void take_plugin(struct process *p, const Solder__Worker__Plugin *m)
 {
     Solder__Worker__Frame f = SOLDER__WORKER__FRAME__INIT;
@@ -183,10 +200,12 @@ static void take_plugin(struct process *p, const Solder__Worker__Plugin *m)
     for (size_t i = 0; i < p->loop_count && !rc; i++)
         rc = sld_plugin_load(b, &limits, &states[i], &err);
     for (size_t i = 0; i < p->loop_count; i++) {
-        if (rc)
+        if (rc) {
             SLD_UNREF(states[i]);
-        else
-            wk_loop_plugin(p->loops[i], sld_str_c(m->name), states[i], m->open);
+            continue;
+        }
+        sld_plugin_counters_share(states[i], counters_of(p, sld_str_c(m->name)));
+        wk_loop_plugin(p->loops[i], sld_str_c(m->name), states[i], m->open);
     }
     SLD_UNREF(b);
     loaded.name = m->name;
@@ -195,6 +214,14 @@ static void take_plugin(struct process *p, const Solder__Worker__Plugin *m)
     f.says_case = SOLDER__WORKER__FRAME__SAYS_LOADED;
     f.loaded = &loaded;
     wk_link_send(p->link, &f);
+}
+
+static void drop_plugin(struct process *p, struct sld_str name)
+{
+    struct sld_plugin_counters *c = sld_map_remove(&p->counters, name);
+    SLD_UNREF(c);
+    for (size_t i = 0; i < p->loop_count; i++)
+        wk_loop_plugin(p->loops[i], name, NULL, false);
 }
 
 static void take_conf(struct process *p, const Solder__Worker__Conf *c)
@@ -219,8 +246,7 @@ static void on_frame(void *user, const Solder__Worker__Frame *f)
         take_plugin(p, f->plugin);
         break;
     case SOLDER__WORKER__FRAME__SAYS_PLUGIN_GONE:
-        for (size_t i = 0; i < p->loop_count; i++)
-            wk_loop_plugin(p->loops[i], sld_str_c(f->plugin_gone), NULL, false);
+        drop_plugin(p, sld_str_c(f->plugin_gone));
         break;
     case SOLDER__WORKER__FRAME__SAYS_CONF:
         take_conf(p, f->conf);
@@ -237,10 +263,10 @@ static void on_frame(void *user, const Solder__Worker__Frame *f)
             sld_found_thread_remove(p->found, sld_str_c(f->finder_gone));
         break;
     case SOLDER__WORKER__FRAME__SAYS_SYNC:
-        ask_number(p, false, f->sync);
+        ask_number(p, f->sync);
         break;
     case SOLDER__WORKER__FRAME__SAYS_PING:
-        ask_number(p, true, f->ping);
+        ask_pong(p, f->ping);
         break;
     default:
         SLD_LOG(SLD_WARN, "worker", "frame_unknown", SLD_KI("kind", f->says_case));
@@ -273,9 +299,9 @@ int sld_worker_main(void)
     sld_timer_destroy(p.timer);
     sld_loop_destroy(p.main);
     size_t at = 0;
-    for (struct sld_umap_slot *s; (s = sld_umap_next(&p.says, &at));)
-        sld_xfree(s->value);
-    sld_umap_fini(&p.says);
+    for (struct sld_map_slot *s; (s = sld_map_next(&p.counters, &at));)
+        SLD_UNREF(s->value);
+    sld_map_fini(&p.counters);
     sld_umap_fini(&p.numbers);
     for (size_t i = 0; i < p.loop_count; i++) {
         SLD_UNREF(p.reports[i]);

@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 
 #define METHOD_CHECK "/envoy.service.auth.v3.Authorization/Check"
@@ -16,6 +17,7 @@ enum {
     BREACHES = 5,           // in a row: then a plugin rests
     REST_MS = 5000,         // doubled each time it breaches again
     REST_DOUBLINGS = 4,
+    TURN_MS = 10,           // of hooks, before the loop looks what else there is
     SPARE_CALLS = 64,       // kept for those to come
     DEADLINE_MS = 4000,     // of a request; Envoy gives up after 5 s
     // of grpc/status.h
@@ -46,7 +48,7 @@ struct conf {
 };
 
 struct call {
-    struct sld_list link; // of the loop's waiting, or spare
+    struct sld_list link; // of the loop's waiting, ready, or spare
     struct wk_loop *l;
     struct sld_grpc_stream *stream;
     struct sld_arena arena;
@@ -55,7 +57,7 @@ struct call {
     struct plugin *plugin;     // whose hook that is
     size_t at;                 // of the check's uses: the next one
     uint64_t began_ns;
-    bool waits;                // for what has not come
+    bool waits;                // for what has not come, or for its turn
     bool asked;                // the question came
     bool starting, ended;      // while a hook is started: it is over already
     enum sld_rc rc;            // and how
@@ -70,7 +72,11 @@ struct wk_loop {
     struct sld_timer *timer;
     bool ending;
     struct sld_map plugins, confs; // struct plugin, struct conf
-    struct sld_list waiting, spare;
+    struct sld_list waiting, ready, spare;
+    struct sld_message turn; // those that are ready get theirs
+    bool turning;            // it is posted
+    atomic_uint_fast64_t ping;
+    uint64_t ponged; // the ping that was answered last
     unsigned spare_count, in_flight;
     uint64_t versions;
     uint64_t checks, shed, unknown;
@@ -155,6 +161,7 @@ static bool go_on(struct call *c, const struct plugin *p, const struct sld_err *
 }
 
 static void run(struct call *c);
+static void pong(struct wk_loop *l);
 
 static void on_done(void *user, enum sld_rc rc, const struct sld_err *err)
 {
@@ -163,6 +170,7 @@ static void on_done(void *user, enum sld_rc rc, const struct sld_err *err)
     c->plugin = NULL;
     judge(p, rc, err);
     p->denied += c->check.x.denied;
+    pong(c->l);
     bool goes_on = !rc || go_on(c, p, err);
     if (c->starting) {
         c->ended = true;
@@ -248,6 +256,40 @@ static void run(struct call *c)
     answer(c);
 }
 
+// ---- Turns ----
+
+// Hooks run between what comes, not while it is heard: so a call that is over is known to be before its turn, and the first
+// thread has its answer however many wait.
+static void on_turn(struct sld_message *m)
+{
+    struct wk_loop *l = SLD_CONTAINER_OF(m, struct wk_loop, turn);
+    uint64_t until = sld_mono_ns() + (uint64_t)TURN_MS * 1000000;
+    l->turning = false;
+    while (!sld_list_empty(&l->ready)) {
+        struct call *c = SLD_CONTAINER_OF(l->ready.next, struct call, link);
+        sld_list_remove(&c->link);
+        c->waits = false;
+        run(c);
+        if (!sld_list_empty(&l->ready) && sld_mono_ns() >= until) {
+            l->turning = true;
+            sld_loop_post(l->loop, &l->turn);
+            return;
+        }
+    }
+}
+
+// What C needs is there.
+static void make_ready(struct call *c)
+{
+    struct wk_loop *l = c->l;
+    c->waits = true;
+    sld_list_push(&l->ready, &c->link);
+    if (l->turning)
+        return;
+    l->turning = true;
+    sld_loop_post(l->loop, &l->turn);
+}
+
 // ---- Waiting ----
 
 static void on_timer(void *user)
@@ -288,8 +330,7 @@ static void look_at_waiting(struct wk_loop *l)
         if (!there(l, &c->check))
             continue;
         sld_list_remove(&c->link);
-        c->waits = false;
-        run(c);
+        make_ready(c);
     }
 }
 
@@ -321,11 +362,23 @@ static void *on_call(void *user, struct sld_grpc_stream *stream, struct sld_str 
     return c;
 }
 
+// Nothing is done for C any more.
+static void let_be(struct call *c)
+{
+    if (c->waits)
+        sld_list_remove(&c->link);
+    if (c->plugin)
+        sld_plugin_authorize_cancel(&c->hook);
+    c->waits = false;
+    c->plugin = NULL;
+}
+
 static void on_message(void *call, struct sld_str bytes)
 {
     struct call *c = call;
     struct sld_err err = {0};
     if (c->asked) {
+        let_be(c);
         refuse(c, INVALID_ARGUMENT, "a second question in one call");
         return;
     }
@@ -336,7 +389,7 @@ static void on_message(void *call, struct sld_str bytes)
     if (wk_check_read(&c->check, bytes, &err))
         refuse(c, INVALID_ARGUMENT, err.msg);
     else if (there(c->l, &c->check))
-        run(c);
+        make_ready(c);
     else
         wait(c);
 }
@@ -345,10 +398,7 @@ static void on_closed(void *call)
 {
     struct call *c = call;
     struct wk_loop *l = c->l;
-    if (c->waits)
-        sld_list_remove(&c->link);
-    if (c->plugin)
-        sld_plugin_authorize_cancel(&c->hook);
+    let_be(c);
     l->in_flight--;
     if (l->spare_count == SPARE_CALLS) {
         sld_arena_fini(&c->arena);
@@ -365,7 +415,7 @@ static void on_closed(void *call)
 
 // ---- What the first thread says ----
 
-enum order_kind { PLUGIN, CONF, NUMBER, ASK, STOP };
+enum order_kind { PLUGIN, CONF, NUMBER, ASK, PING, STOP };
 
 struct order {
     struct sld_message msg;
@@ -526,6 +576,8 @@ static void told_run(struct sld_message *m)
     struct wk_loop *l = o->l;
     if (!l->stopped && o->kind == NUMBER)
         l->ev.on_number(l->ev.user, l, o->number);
+    if (!l->stopped && o->kind == PING)
+        l->ev.on_pong(l->ev.user, l, o->number);
     if (!l->stopped && o->kind == ASK) {
         l->ev.on_report(l->ev.user, l, o->report);
         o->report = NULL;
@@ -558,6 +610,9 @@ static void order_run(struct sld_message *m)
     case STOP:
         sld_grpc_server_stop(l->grpc, on_stopped, l);
         break;
+    case PING:
+        pong(l);
+        break;
     case ASK:
     case NUMBER:
         if (o->kind == ASK)
@@ -577,6 +632,18 @@ static struct order *order(struct wk_loop *l, enum order_kind kind, struct sld_s
     o->kind = kind;
     o->name = sld_arena_str(&o->arena, name);
     return o;
+}
+
+// Answers the last ping, unless it is answered.
+static void pong(struct wk_loop *l)
+{
+    uint64_t ping = atomic_load(&l->ping);
+    if (ping == l->ponged)
+        return;
+    struct order *o = order(l, PING, SLD_STR(""));
+    o->msg.run = told_run;
+    o->number = l->ponged = ping;
+    sld_loop_post(l->main, &o->msg);
 }
 
 void wk_loop_plugin(struct wk_loop *l, struct sld_str name, struct sld_plugin *p, bool open)
@@ -599,6 +666,12 @@ void wk_loop_number(struct wk_loop *l, uint64_t number)
     struct order *o = order(l, NUMBER, SLD_STR(""));
     o->number = number;
     sld_loop_post(l->loop, &o->msg);
+}
+
+void wk_loop_ping(struct wk_loop *l, uint64_t ping)
+{
+    atomic_store(&l->ping, ping);
+    sld_loop_post(l->loop, &order(l, PING, SLD_STR(""))->msg); // where it has nothing to do
 }
 
 void wk_loop_ask(struct wk_loop *l)
@@ -653,6 +726,8 @@ enum sld_rc wk_loop_start(struct sld_loop *main, struct sld_str address, const s
     l->ev = *ev;
     l->loop = sld_loop_create("hooks");
     sld_list_init(&l->waiting);
+    sld_list_init(&l->ready);
+    l->turn.run = on_turn;
     sld_list_init(&l->spare);
     l->timer = sld_timer_create(l->loop, on_timer, l);
     l->reactor = sld_reactor_create(l->loop);

@@ -253,6 +253,25 @@ def test_a_call_that_waits_lets_others_pass(site):
     p.assert_clean()
 
 
+def test_counters_are_those_of_all_loops_and_versions(site):
+    text = 'local counters = require "solder.counters"\n' + small("policy", 'req:set_header("x-count", tostring(counters.add("asked")))')
+    start(site, ("policy", text), policy={})
+
+    def counts(n):
+        return [int(ask(site).json["headers"]["x-count"][0]) for _ in range(n)]
+    assert counts(20) == list(range(1, 21))
+    plugin(site.dir / "plugins", text.replace('"x-count"', '"x-new", "1") req:set_header("x-count"'))
+    asked = 20
+
+    def new():
+        nonlocal asked
+        asked += 1
+        return "x-new" in ask(site).json["headers"]
+    eventually(new)
+    # The first answer of the new version may have come from one loop alone.
+    assert counts(20) == list(range(asked + 1, asked + 21))
+
+
 def test_open_goes_on_without_it(site):
     site.write("plugin.yaml", {"apiVersion": "solder.dev/v1", "kind": "Plugin",
                                "metadata": {"name": "policy", "namespace": "gloo-system"},

@@ -130,11 +130,17 @@ static void what_is_sent_is_heard(void **state)
     w->stop_after = 3;
     sld_loop_run(w->loop);
     assert_int_equal(w->frames, 3);
-    // One that is too large is not sent.
+    // One that is too large is not sent, and costs nothing else.
     conf.value.len = WK_FRAME_MAX;
     conf.value.data = sld_xrealloc(conf.value.data, conf.value.len);
     wk_link_send(w->link, &f);
-    assert_string_equal(w->why, "more is to be said than the connection takes");
+    f.says_case = SOLDER__WORKER__FRAME__SAYS_PING;
+    f.ping = 9;
+    wk_link_send(w->link, &f);
+    w->stop_after = 4;
+    sld_loop_run(w->loop);
+    assert_int_equal(w->sum, 9);
+    assert_string_equal(w->why, "");
     sld_xfree(conf.value.data);
     wk_link_destroy(back);
     w->other = dup(0);
