@@ -20,9 +20,8 @@ end
 -- The records that count.
 local function usable(conf, records)
   local out, weighted = {}, false
-  for _, r in ipairs(records) do -- those to be used first are in front; one without a port is a text
-    local counts = type(r) == "table" and r.target ~= "" and r.target ~= "."
-    if counts and (conf.priorities == "all" or not out[1] or r.priority == out[1].priority) then
+  for _, r in ipairs(records) do -- those to be used first are in front
+    if r.port > 0 and (conf.priorities == "all" or not out[1] or r.priority == out[1].priority) then
       out[#out + 1] = r
       weighted = weighted or r.weight > 0
     end

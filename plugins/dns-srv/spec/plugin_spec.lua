@@ -33,7 +33,7 @@ t.describe("dns-srv", function()
     for _, case in ipairs{{"first", {"10.0.0.1:80"}}, {"all", {"10.0.0.1:80", "10.0.0.1:81"}}} do
       w = t.world()
       w:dns("a.test", "addresses", {"10.0.0.1"})
-      w:dns("s2.test", "SRV", {"portless.test", srv(".", 1, 0, 0), srv("a.test", 80, 0, 1), srv("a.test", 81, 0, 2)})
+      w:dns("s2.test", "SRV", {srv("portless.test", 0, 0, 0), srv(".", 1, 0, 0), srv("a.test", 80, 0, 1), srv("a.test", 81, 0, 2)})
       w:discover{services = {ranks = "s2.test"}, priorities = case[1]}
       w:pass "100ms"
       t.equal(w:endpoints "ranks", case[2])
