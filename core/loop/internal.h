@@ -15,6 +15,10 @@ struct sld_loop {
     struct sld_message *inbox;   // oldest first
     struct sld_message **inbox_tail;
     struct sld_message *batch;   // taken out of the inbox, not run yet; owner only
+    struct sld_message *later;   // for the end of this turn, oldest first; owner only
+    struct sld_message **later_tail;
+    uv_check_t check;            // runs while there is something for the end of the turn: that end
+    uv_idle_t hurry;             // the same: keeps the loop from waiting
     atomic_bool stop;            // sld_loop_stop was called and not obeyed yet
     atomic_uintptr_t owner;      // pthread_t of the owner
     void (*idle)(void *user);

@@ -14,6 +14,7 @@ enum {
 static void on_wake(uv_async_t *a);
 static void take_inbox(struct sld_loop *l);
 static void run_batch(struct sld_loop *l);
+static void on_turn_end(uv_check_t *c);
 static void drop_messages(struct sld_message *m);
 
 struct sld_loop *sld_loop_create(const char *name)
@@ -25,7 +26,10 @@ struct sld_loop *sld_loop_create(const char *name)
     sld_loop_uv_check(uv_mutex_init(&l->lock), "uv_mutex_init");
     sld_loop_uv_check(uv_async_init(&l->uv, &l->wake, on_wake), "uv_async_init");
     l->uv.data = l;
+    sld_loop_uv_check(uv_check_init(&l->uv, &l->check), "uv_check_init");
+    sld_loop_uv_check(uv_idle_init(&l->uv, &l->hurry), "uv_idle_init");
     l->inbox_tail = &l->inbox;
+    l->later_tail = &l->later;
     sld_list_init(&l->forgotten);
     atomic_store(&l->owner, (uintptr_t)pthread_self());
     return l;
@@ -38,6 +42,8 @@ void sld_loop_destroy(struct sld_loop *l)
     // Whoever destroys a loop has joined its thread, and is its owner from here on.
     atomic_store(&l->owner, (uintptr_t)pthread_self());
     uv_close((uv_handle_t *)&l->wake, NULL);
+    uv_close((uv_handle_t *)&l->check, NULL);
+    uv_close((uv_handle_t *)&l->hurry, NULL);
     sld_loop_close_forgotten(l);
     // A stop that came after the last run must not end this one early.
     while (uv_run(&l->uv, UV_RUN_DEFAULT) != 0)
@@ -45,6 +51,7 @@ void sld_loop_destroy(struct sld_loop *l)
     sld_loop_uv_check(uv_loop_close(&l->uv), "uv_loop_close: a handle is still open");
     drop_messages(l->batch);
     drop_messages(l->inbox);
+    drop_messages(l->later);
     uv_mutex_destroy(&l->lock);
     sld_xfree(l);
 }
@@ -82,6 +89,40 @@ void sld_loop_post(struct sld_loop *l, struct sld_message *m)
     l->inbox_tail = &m->next;
     uv_mutex_unlock(&l->lock);
     uv_async_send(&l->wake);
+}
+
+// ---- The end of a turn ----
+
+static void on_hurry(uv_idle_t *i)
+{
+    (void)i; // that it is there is all
+}
+
+void sld_loop_defer(struct sld_loop *l, struct sld_message *m)
+{
+    sld_loop_assert_owner(l);
+    m->next = NULL;
+    *l->later_tail = m;
+    l->later_tail = &m->next;
+    uv_check_start(&l->check, on_turn_end);
+    uv_idle_start(&l->hurry, on_hurry);
+}
+
+static void on_turn_end(uv_check_t *c)
+{
+    struct sld_loop *l = c->loop->data;
+    for (int i = 0; i < BATCH_MAX && l->later; i++) {
+        struct sld_message *m = l->later;
+        l->later = m->next;
+        if (!l->later)
+            l->later_tail = &l->later;
+        m->next = NULL;
+        m->run(m);
+    }
+    if (l->later)
+        return;
+    uv_check_stop(&l->check);
+    uv_idle_stop(&l->hurry);
 }
 
 void sld_loop_on_idle(struct sld_loop *l, void (*fn)(void *user), void *user)

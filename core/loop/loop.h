@@ -34,6 +34,9 @@ struct sld_message {
 };
 // Posts M to L. Order of one sender is kept. [any]
 void sld_loop_post(struct sld_loop *l, struct sld_message *m);
+// Runs M at the end of the loop's present turn, behind all that came in it and before the loop waits again; what is
+// deferred meanwhile, too. Costs no lock and no system call. [owner]
+void sld_loop_defer(struct sld_loop *l, struct sld_message *m);
 // Called on the owner thread after each batch of messages was run and there is none left, or when messages kept coming
 // for 100 ms: the place where the model thread runs a round. One per loop.
 void sld_loop_on_idle(struct sld_loop *l, void (*fn)(void *user), void *user);

@@ -1,6 +1,5 @@
-// net/grpc: gRPC streams and calls by gRPC core's C API, behind one small interface so that it could be
-// replaced. One pump thread blocks in the completion queue and posts to the io loop; everything else here is
-// called, and calls back, on the io thread.
+// net/grpc: gRPC streams and calls on the server, by gRPC core, or ("lean") by nghttp2 on the loop's own thread, behind one
+// small interface. Everything here is called, and calls back, on the thread of the server's loop.
 #pragma once
 
 #include "base/base.h"
@@ -29,7 +28,8 @@ struct sld_grpc_tls {
 struct sld_grpc_options {
     size_t max_message_bytes;   // inbound ceiling per message; 64 MiB
     unsigned max_calls;         // calls served at once; further ones get RESOURCE_EXHAUSTED; 10000
-    uint64_t max_connection_age_ms; // ask clients to connect anew after so long (+-10 %); 0 = never
+    bool lean;                  // without gRPC core: no thread but the loop's, and less to do for a call
+    uint64_t max_connection_age_ms; // of gRPC core alone: ask clients to connect anew after so long (+-10 %); 0 = never
 };
 
 // Nothing listens yet. O may be NULL and its zeroes mean the defaults named above. [io]
@@ -44,12 +44,16 @@ SLD_NODISCARD enum sld_rc sld_grpc_server_listen(struct sld_grpc_server *s, stru
 // Replaces certificate and client CA of the TLS listeners: asked for at each new handshake. Check the pair before: gRPC
 // goes on with the old one and logs when it cannot use the new.
 void sld_grpc_server_set_tls(struct sld_grpc_server *s, const struct sld_grpc_tls *tls);
-// Starts serving and the pump thread.
+// Starts serving.
 void sld_grpc_server_start(struct sld_grpc_server *s);
-// Stops accepting, cancels every call; DONE is called on the io thread when all on_closed were given.
+// Stops accepting, cancels every call; DONE is called when all on_closed were given. Not from within a callback.
 void sld_grpc_server_stop(struct sld_grpc_server *s, void (*done)(void *user), void *user);
 // After DONE, or without a start. Waits for gRPC's own threads. NULL is fine.
 void sld_grpc_server_destroy(struct sld_grpc_server *s);
+
+// A lean server sends what is answered in a turn of the loop at that turn's end: this does it now, for who works long in one turn.
+// on_sent and on_closed come from within. Not from within a callback.
+void sld_grpc_server_flush(struct sld_grpc_server *s);
 
 // Sends one message: the concatenation of N slices; those with an owner are referenced, not copied, but for small ones
 // (OWNERS may be NULL: none has one). One at a time: the next only after on_sent; none after sld_grpc_close.

@@ -8,14 +8,14 @@
 
 #include "loop/loop.h"
 #include "net/address.h"
-#include "net/grpc.h"
+#include "net/grpc_door.h"
 
 // What a completion is about. gRPC gives back the tag's address; the pump only carries it, io looks
 // inside.
 enum sld_grpc_event {
     SLD_GRPC_ACCEPTED, // owner: struct sld_grpc_slot
-    SLD_GRPC_DOWN,     // owner: struct sld_grpc_server; the server's shutdown is complete
-    SLD_GRPC_INITIAL,  // owner of the rest: struct sld_grpc_stream
+    SLD_GRPC_DOWN,     // owner: struct sld_core_server; the server's shutdown is complete
+    SLD_GRPC_INITIAL,  // owner of the rest: struct sld_core_stream
     SLD_GRPC_RECEIVED,
     SLD_GRPC_SENT,
     SLD_GRPC_STATUS,
@@ -36,7 +36,8 @@ struct sld_grpc_slot {
 
 enum { SLD_GRPC_SLOTS = 16 };
 
-struct sld_grpc_server {
+struct sld_core_server {
+    struct sld_grpc_server door;
     struct sld_loop *io;
     struct sld_grpc_handlers handlers;
     struct sld_grpc_options options;
@@ -48,7 +49,7 @@ struct sld_grpc_server {
     bool down;                   // the shutdown completed
     unsigned slots_armed;
     struct sld_grpc_slot slots[SLD_GRPC_SLOTS];
-    struct sld_list streams;     // of struct sld_grpc_stream
+    struct sld_list streams;     // of struct sld_core_stream
     unsigned live;               // length of streams
     unsigned serving;            // those of them that were not refused
     struct sld_list listeners;   // of struct listener, see grpc_server.c
@@ -56,9 +57,10 @@ struct sld_grpc_server {
     void *done_user;
 };
 
-struct sld_grpc_stream {
+struct sld_core_stream {
+    struct sld_grpc_stream door;
     struct sld_list link;        // in server->streams
-    struct sld_grpc_server *server;
+    struct sld_core_server *server;
     grpc_call *call;
     void *user;                  // what on_call returned; NULL = refused, no callbacks
     struct sld_grpc_tag initial, receive, send, status, closed;
@@ -72,12 +74,17 @@ struct sld_grpc_stream {
     struct sld_timer *guard;     // cancels a close that the client's flow control holds up
 };
 
+// Of struct sld_grpc_ops.
+void sld_core_send(struct sld_grpc_stream *st, const struct sld_str *slices, struct sld_obj *const *owners, size_t n);
+void sld_core_close(struct sld_grpc_stream *st, int status, struct sld_str message);
+extern const struct sld_grpc_ops sld_core_ops;
+
 // Begins to serve the call of SLOT; LIMIT = refuse it for want of room. [io]
-void sld_grpc_stream_accept(struct sld_grpc_server *s, struct sld_grpc_slot *slot, bool limit);
+void sld_grpc_stream_accept(struct sld_core_server *s, struct sld_grpc_slot *slot, bool limit);
 // A completion of one of ST's operations. ST may be gone afterwards. [io]
-void sld_grpc_stream_event(struct sld_grpc_stream *st, enum sld_grpc_event ev, bool ok);
+void sld_grpc_stream_event(struct sld_core_stream *st, enum sld_grpc_event ev, bool ok);
 // Ends the stop when nothing is left; called whenever something went. [io]
-void sld_grpc_server_settle(struct sld_grpc_server *s);
+void sld_grpc_server_settle(struct sld_core_server *s);
 
 // Certificates of one TLS listener: gRPC asks for them at every handshake, on a thread of its own.
 struct sld_grpc_certs;

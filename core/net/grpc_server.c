@@ -27,7 +27,7 @@ struct listener {
 // Completions on their way from the pump to io.
 struct events {
     struct sld_message msg;
-    struct sld_grpc_server *server;
+    struct sld_core_server *server;
     bool drained;                      // the queue is shut down and empty: the pump has ended
     unsigned n;
     struct {
@@ -48,11 +48,10 @@ static grpc_arg int_arg(const char *key, int value)
     return (grpc_arg){.type = GRPC_ARG_INTEGER, .key = k.out, .value.integer = value};
 }
 
-struct sld_grpc_server *sld_grpc_server_create(struct sld_loop *io,
-                                               const struct sld_grpc_handlers *h,
-                                               const struct sld_grpc_options *o)
+struct sld_grpc_server *sld_grpc_core_create(struct sld_loop *io, const struct sld_grpc_handlers *h, const struct sld_grpc_options *o)
 {
-    struct sld_grpc_server *s = SLD_NEW(struct sld_grpc_server);
+    struct sld_core_server *s = SLD_NEW(struct sld_core_server);
+    s->door.ops = &sld_core_ops;
     s->io = io;
     s->handlers = *h;
     if (o)
@@ -88,7 +87,7 @@ struct sld_grpc_server *sld_grpc_server_create(struct sld_loop *io,
     s->server = grpc_server_create(&list, NULL);
     s->cq = grpc_completion_queue_create_for_next(NULL);
     grpc_server_register_completion_queue(s->server, s->cq, NULL);
-    return s;
+    return &s->door;
 }
 
 // ---- Listeners ----
@@ -101,7 +100,7 @@ static void listener_destroy(struct listener *l)
     sld_xfree(l);
 }
 
-static enum sld_rc bind_listener(struct sld_grpc_server *s, struct listener *l,
+static enum sld_rc bind_listener(struct sld_core_server *s, struct listener *l,
                                  const struct sld_net_address *a, int *port, struct sld_err *err)
 {
     char text[sizeof(a->path) + 8];
@@ -124,16 +123,15 @@ static enum sld_rc bind_listener(struct sld_grpc_server *s, struct listener *l,
     return SLD_OK;
 }
 
-enum sld_rc sld_grpc_server_listen(struct sld_grpc_server *s, struct sld_str address,
-                                   const struct sld_grpc_tls *tls, int *port, struct sld_err *err)
+static enum sld_rc core_listen(struct sld_grpc_server *door, struct sld_str address,
+                               const struct sld_grpc_tls *tls, int *port, struct sld_err *err)
 {
+    struct sld_core_server *s = (struct sld_core_server *)door;
     SLD_PRE(s->state == SLD_GRPC_IDLE);
     struct sld_net_address a;
     enum sld_rc rc = sld_net_address_parse(address, &a, err);
     if (rc != SLD_OK)
         return rc;
-    if (tls && (!tls->cert_chain_pem.n || !tls->key_pem.n || !tls->client_ca_pem.n))
-        return sld_err_set(err, SLD_INVALID, "TLS needs certificate, key and client CA");
     struct listener *l = SLD_NEW(struct listener);
     l->claim.lock_fd = -1;
     sld_list_init(&l->link);
@@ -149,8 +147,9 @@ enum sld_rc sld_grpc_server_listen(struct sld_grpc_server *s, struct sld_str add
     return rc;
 }
 
-void sld_grpc_server_set_tls(struct sld_grpc_server *s, const struct sld_grpc_tls *tls)
+static void core_set_tls(struct sld_grpc_server *door, const struct sld_grpc_tls *tls)
 {
+    struct sld_core_server *s = (struct sld_core_server *)door;
     SLD_LIST_EACH(it, &s->listeners) {
         struct listener *l = SLD_CONTAINER_OF(it, struct listener, link);
         if (l->certs)
@@ -160,7 +159,7 @@ void sld_grpc_server_set_tls(struct sld_grpc_server *s, const struct sld_grpc_tl
 
 // ---- Start, stop ----
 
-static void arm(struct sld_grpc_server *s, struct sld_grpc_slot *slot)
+static void arm(struct sld_core_server *s, struct sld_grpc_slot *slot)
 {
     slot->tag = (struct sld_grpc_tag){SLD_GRPC_ACCEPTED, slot};
     slot->call = NULL;
@@ -172,8 +171,9 @@ static void arm(struct sld_grpc_server *s, struct sld_grpc_slot *slot)
     s->slots_armed++;
 }
 
-void sld_grpc_server_start(struct sld_grpc_server *s)
+static void core_start(struct sld_grpc_server *door)
 {
+    struct sld_core_server *s = (struct sld_core_server *)door;
     sld_loop_assert_owner(s->io);
     SLD_PRE(s->state == SLD_GRPC_IDLE);
     s->state = SLD_GRPC_SERVING;
@@ -184,8 +184,9 @@ void sld_grpc_server_start(struct sld_grpc_server *s)
     SLD_INV(rc == 0);
 }
 
-void sld_grpc_server_stop(struct sld_grpc_server *s, void (*done)(void *user), void *user)
+static void core_stop(struct sld_grpc_server *door, void (*done)(void *user), void *user)
 {
+    struct sld_core_server *s = (struct sld_core_server *)door;
     sld_loop_assert_owner(s->io);
     SLD_PRE(s->state == SLD_GRPC_SERVING);
     s->state = SLD_GRPC_STOPPING;
@@ -195,7 +196,7 @@ void sld_grpc_server_stop(struct sld_grpc_server *s, void (*done)(void *user), v
     grpc_server_cancel_all_calls(s->server); // streams would keep it open for ever
 }
 
-void sld_grpc_server_settle(struct sld_grpc_server *s)
+void sld_grpc_server_settle(struct sld_core_server *s)
 {
     if (s->state != SLD_GRPC_STOPPING || !s->down || s->slots_armed > 0 || s->live > 0)
         return;
@@ -204,7 +205,7 @@ void sld_grpc_server_settle(struct sld_grpc_server *s)
 }
 
 // A server that never served: its shutdown is waited for here, as there is no pump.
-static void stop_unstarted(struct sld_grpc_server *s)
+static void stop_unstarted(struct sld_core_server *s)
 {
     grpc_server_shutdown_and_notify(s->server, s->cq, &s->down_tag);
     grpc_event ev = grpc_completion_queue_next(s->cq, gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
@@ -214,10 +215,9 @@ static void stop_unstarted(struct sld_grpc_server *s)
     SLD_INV(ev.type == GRPC_QUEUE_SHUTDOWN);
 }
 
-void sld_grpc_server_destroy(struct sld_grpc_server *s)
+static void core_destroy(struct sld_grpc_server *door)
 {
-    if (!s)
-        return;
+    struct sld_core_server *s = (struct sld_core_server *)door;
     SLD_PRE(s->state == SLD_GRPC_IDLE || s->state == SLD_GRPC_STOPPED);
     if (s->state == SLD_GRPC_IDLE)
         stop_unstarted(s);
@@ -231,9 +231,19 @@ void sld_grpc_server_destroy(struct sld_grpc_server *s)
     sld_xfree(s);
 }
 
+const struct sld_grpc_ops sld_core_ops = {
+    .listen = core_listen,
+    .set_tls = core_set_tls,
+    .start = core_start,
+    .stop = core_stop,
+    .destroy = core_destroy,
+    .send = sld_core_send,
+    .close = sld_core_close,
+};
+
 // ---- The pump ----
 
-static void on_accepted(struct sld_grpc_server *s, struct sld_grpc_slot *slot, bool ok)
+static void on_accepted(struct sld_core_server *s, struct sld_grpc_slot *slot, bool ok)
 {
     s->slots_armed--;
     if (ok)
@@ -249,7 +259,7 @@ static void on_accepted(struct sld_grpc_server *s, struct sld_grpc_slot *slot, b
 static void events_run(struct sld_message *m)
 {
     struct events *e = (struct events *)m;
-    struct sld_grpc_server *s = e->server;
+    struct sld_core_server *s = e->server;
     sld_loop_assert_owner(s->io);
     for (unsigned i = 0; i < e->n; i++) {
         struct sld_grpc_tag *tag = e->items[i].tag;
@@ -280,7 +290,7 @@ static void events_drop(struct sld_message *m)
 // Waits for one completion, then takes what is there without waiting.
 static void *pump(void *arg)
 {
-    struct sld_grpc_server *s = arg;
+    struct sld_core_server *s = arg;
     bool drained = false;
     pthread_setname_np(pthread_self(), "sld-grpc");
     while (!drained) {

@@ -18,10 +18,10 @@ enum {
     SLICES_INLINE = 64,
 };
 
-static void start(struct sld_grpc_stream *st, const grpc_op *op, struct sld_grpc_tag *tag);
-static void start_receive(struct sld_grpc_stream *st);
-static void start_status(struct sld_grpc_stream *st, int status, struct sld_str message);
-static void finish(struct sld_grpc_stream *st);
+static void start(struct sld_core_stream *st, const grpc_op *op, struct sld_grpc_tag *tag);
+static void start_receive(struct sld_core_stream *st);
+static void start_status(struct sld_core_stream *st, int status, struct sld_str message);
+static void finish(struct sld_core_stream *st);
 
 // gRPC's peer is a URI: "ipv4:127.0.0.1:80", "ipv6:%5B::1%5D:80", "unix:...".
 static void peer_text(grpc_call *call, char *out, size_t size)
@@ -51,9 +51,10 @@ static struct sld_str slice_str(const grpc_slice *s)
     return (struct sld_str){(const char *)GRPC_SLICE_START_PTR(*s), GRPC_SLICE_LENGTH(*s)};
 }
 
-void sld_grpc_stream_accept(struct sld_grpc_server *s, struct sld_grpc_slot *slot, bool limit)
+void sld_grpc_stream_accept(struct sld_core_server *s, struct sld_grpc_slot *slot, bool limit)
 {
-    struct sld_grpc_stream *st = SLD_NEW(struct sld_grpc_stream);
+    struct sld_core_stream *st = SLD_NEW(struct sld_core_stream);
+    st->door.ops = &sld_core_ops;
     st->server = s;
     st->call = slot->call;
     st->initial = (struct sld_grpc_tag){SLD_GRPC_INITIAL, st};
@@ -76,7 +77,7 @@ void sld_grpc_stream_accept(struct sld_grpc_server *s, struct sld_grpc_slot *slo
     char peer[SLD_NET_TEXT_MAX];
     peer_text(st->call, peer, sizeof(peer));
     if (s->state == SLD_GRPC_SERVING)
-        st->user = s->handlers.on_call(s->handlers.user, st, slice_str(&slot->details.method),
+        st->user = s->handlers.on_call(s->handlers.user, &st->door, slice_str(&slot->details.method),
                                        sld_str_c(peer));
     if (!st->user) {
         if (!st->closing)
@@ -130,9 +131,10 @@ static size_t gather(const struct sld_str *slices, struct sld_obj *const *owners
     return count;
 }
 
-void sld_grpc_send(struct sld_grpc_stream *st, const struct sld_str *slices,
+void sld_core_send(struct sld_grpc_stream *door, const struct sld_str *slices,
                    struct sld_obj *const *owners, size_t n)
 {
+    struct sld_core_stream *st = (struct sld_core_stream *)door;
     sld_loop_assert_owner(st->server->io);
     SLD_PRE(!st->sending);
     SLD_PRE(!st->closing);
@@ -152,19 +154,20 @@ void sld_grpc_send(struct sld_grpc_stream *st, const struct sld_str *slices,
 
 static void guard_fired(void *user)
 {
-    struct sld_grpc_stream *st = user;
+    struct sld_core_stream *st = user;
     grpc_call_cancel(st->call, NULL);
 }
 
-void sld_grpc_close(struct sld_grpc_stream *st, int status, struct sld_str message)
+void sld_core_close(struct sld_grpc_stream *door, int status, struct sld_str message)
 {
+    struct sld_core_stream *st = (struct sld_core_stream *)door;
     sld_loop_assert_owner(st->server->io);
     SLD_PRE(status >= 0 && status <= GRPC_STATUS_UNAUTHENTICATED);
     if (!st->closing)
         start_status(st, status, message);
 }
 
-static void start_status(struct sld_grpc_stream *st, int status, struct sld_str message)
+static void start_status(struct sld_core_stream *st, int status, struct sld_str message)
 {
     st->closing = true;
     st->status_text = grpc_slice_from_copied_buffer(message.p ? message.p : "", message.n);
@@ -178,9 +181,9 @@ static void start_status(struct sld_grpc_stream *st, int status, struct sld_str 
     }
 }
 
-static void finish(struct sld_grpc_stream *st)
+static void finish(struct sld_core_stream *st)
 {
-    struct sld_grpc_server *s = st->server;
+    struct sld_core_server *s = st->server;
     if (st->user) {
         s->serving--;
         s->handlers.on_closed(st->user);
@@ -196,21 +199,21 @@ static void finish(struct sld_grpc_stream *st)
 
 // ---- Completions ----
 
-static void start(struct sld_grpc_stream *st, const grpc_op *op, struct sld_grpc_tag *tag)
+static void start(struct sld_core_stream *st, const grpc_op *op, struct sld_grpc_tag *tag)
 {
     grpc_call_error e = grpc_call_start_batch(st->call, op, 1, tag, NULL);
     SLD_INV(e == GRPC_CALL_OK);
     st->pending++;
 }
 
-static void start_receive(struct sld_grpc_stream *st)
+static void start_receive(struct sld_core_stream *st)
 {
     const grpc_op op = {.op = GRPC_OP_RECV_MESSAGE,
                         .data.recv_message.recv_message = &st->received};
     start(st, &op, &st->receive);
 }
 
-static void deliver(struct sld_grpc_stream *st, grpc_byte_buffer *bb)
+static void deliver(struct sld_core_stream *st, grpc_byte_buffer *bb)
 {
     grpc_byte_buffer_reader reader;
     int rc = grpc_byte_buffer_reader_init(&reader, bb);
@@ -223,7 +226,7 @@ static void deliver(struct sld_grpc_stream *st, grpc_byte_buffer *bb)
     grpc_byte_buffer_reader_destroy(&reader);
 }
 
-static void on_received(struct sld_grpc_stream *st, bool ok)
+static void on_received(struct sld_core_stream *st, bool ok)
 {
     const struct sld_grpc_handlers *h = &st->server->handlers;
     grpc_byte_buffer *bb = st->received;
@@ -239,7 +242,7 @@ static void on_received(struct sld_grpc_stream *st, bool ok)
         grpc_byte_buffer_destroy(bb);
 }
 
-void sld_grpc_stream_event(struct sld_grpc_stream *st, enum sld_grpc_event ev, bool ok)
+void sld_grpc_stream_event(struct sld_core_stream *st, enum sld_grpc_event ev, bool ok)
 {
     SLD_INV(st->pending > 0);
     st->pending--;

@@ -77,6 +77,7 @@ struct wk_loop {
     bool turning;            // it is posted
     atomic_uint_fast64_t ping;
     uint64_t ponged; // the ping that was answered last
+    uint64_t flushed_ns; // when what woken calls answered was sent last
     unsigned spare_count, in_flight;
     uint64_t versions;
     uint64_t checks, shed, unknown;
@@ -175,9 +176,17 @@ static void on_done(void *user, enum sld_rc rc, const struct sld_err *err)
     if (c->starting) {
         c->ended = true;
         c->rc = goes_on ? SLD_OK : SLD_DENIED;
-    } else if (goes_on) {
-        run(c);
+        return;
     }
+    struct wk_loop *l = c->l;
+    if (goes_on)
+        run(c);
+    // Those that wake together, one after the other, do not hold up each other's answers.
+    uint64_t now = sld_mono_ns();
+    if (now - l->flushed_ns < (uint64_t)TURN_MS * 1000000)
+        return;
+    l->flushed_ns = now;
+    sld_grpc_server_flush(l->grpc);
 }
 
 // Whether the body of C may be seen by what INFO tells of; else C is denied.
@@ -287,7 +296,7 @@ static void make_ready(struct call *c)
     if (l->turning)
         return;
     l->turning = true;
-    sld_loop_post(l->loop, &l->turn);
+    sld_loop_defer(l->loop, &l->turn);
 }
 
 // ---- Waiting ----
@@ -721,7 +730,7 @@ enum sld_rc wk_loop_start(struct sld_loop *main, struct sld_str address, const s
 {
     struct wk_loop *l = SLD_NEW(struct wk_loop);
     struct sld_grpc_handlers h = {.on_call = on_call, .on_message = on_message, .on_closed = on_closed, .user = l};
-    struct sld_grpc_options o = {.max_message_bytes = MESSAGE_MAX, .max_calls = 2 * CALLS_MAX};
+    struct sld_grpc_options o = {.max_message_bytes = MESSAGE_MAX, .max_calls = 2 * CALLS_MAX, .lean = true};
     l->main = main;
     l->ev = *ev;
     l->loop = sld_loop_create("hooks");

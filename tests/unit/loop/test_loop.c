@@ -145,6 +145,76 @@ static void test_queued_messages_are_dropped(void **state)
     assert_true(!b.dropped && !b.ran);
 }
 
+// ---- The end of a turn ----
+
+struct later_test {
+    struct sld_loop *loop;
+    struct sld_message first, second, third, posted, dropped;
+    char order[8];
+    int drops;
+};
+
+static void note(struct later_test *t, char c)
+{
+    t->order[strlen(t->order)] = c;
+}
+
+static void second_run(struct sld_message *m)
+{
+    note(SLD_CONTAINER_OF(m, struct later_test, second), '2');
+}
+
+static void third_run(struct sld_message *m)
+{
+    struct later_test *t = SLD_CONTAINER_OF(m, struct later_test, third);
+    note(t, '3');
+    sld_loop_stop(t->loop);
+}
+
+// Defers another one behind the second: of the same turn, before what was posted.
+static void first_run(struct sld_message *m)
+{
+    struct later_test *t = SLD_CONTAINER_OF(m, struct later_test, first);
+    note(t, '1');
+    sld_loop_defer(t->loop, &t->third);
+}
+
+static void posted_run(struct sld_message *m)
+{
+    note(SLD_CONTAINER_OF(m, struct later_test, posted), 'p');
+}
+
+static void later_drop(struct sld_message *m)
+{
+    SLD_CONTAINER_OF(m, struct later_test, dropped)->drops++;
+}
+
+static void defer_two(void *user)
+{
+    struct later_test *t = user;
+    sld_loop_defer(t->loop, &t->first);
+    sld_loop_defer(t->loop, &t->second);
+    sld_loop_post(t->loop, &t->posted);
+    note(t, 't');
+}
+
+static void test_deferred_runs_at_the_end_of_the_turn(void **state)
+{
+    (void)state;
+    struct later_test t = {.first.run = first_run, .second.run = second_run, .third.run = third_run, .posted.run = posted_run,
+                           .dropped.drop = later_drop};
+    t.loop = sld_loop_create("later");
+    struct sld_timer *timer = sld_timer_create(t.loop, defer_two, &t);
+    sld_timer_start(timer, 0);
+    sld_loop_run(t.loop);
+    // Timers come before messages of other threads in a turn.
+    assert_true(strcmp(t.order, "tp123") == 0 || strcmp(t.order, "t123") == 0);
+    sld_timer_destroy(timer);
+    sld_loop_defer(t.loop, &t.dropped);
+    sld_loop_destroy(t.loop);
+    assert_int_equal(t.drops, 1);
+}
+
 static void test_stop_before_run_ends_it(void **state)
 {
     (void)state;
@@ -343,6 +413,7 @@ int main(void)
         cmocka_unit_test(test_messages_keep_order_and_idle_follows),
         cmocka_unit_test(test_idle_is_not_starved),
         cmocka_unit_test(test_queued_messages_are_dropped),
+        cmocka_unit_test(test_deferred_runs_at_the_end_of_the_turn),
         cmocka_unit_test(test_stop_before_run_ends_it),
         cmocka_unit_test(test_timers),
         cmocka_unit_test(test_signal),

@@ -1,4 +1,4 @@
-// The gRPC server against a client of gRPC core in the same process.
+// Both gRPC servers against a client of gRPC core in the same process: that of gRPC core, and the lean one.
 #include "net/grpc.h"
 
 #include <errno.h>
@@ -17,6 +17,8 @@
 // ---- The server under test: echo, and a sink that sends one big message ----
 
 enum { BIG_BYTES = 20 * 1024 * 1024 };
+
+static bool lean; // which of them
 
 struct server {
     struct io_thread io;
@@ -130,6 +132,7 @@ static void open_on_io(void *arg)
     const struct sld_grpc_handlers h = {.on_call = on_call, .on_message = on_message,
                                         .on_half_close = on_half_close, .on_sent = on_sent,
                                         .on_closed = on_closed, .user = s};
+    s->options.lean = lean;
     s->s = sld_grpc_server_create(s->io.loop, &h, &s->options);
     s->rc = sld_grpc_server_listen(s->s, sld_str_c(s->address), s->tls, &s->port, &s->err);
     if (s->rc == SLD_OK && s->start)
@@ -316,7 +319,7 @@ static void test_send_waits_for_a_slow_reader(void **state)
     echo_once(target, NULL); // others are served meanwhile
     wait_for(&s.closed);
     assert_int_equal(sem_trywait(&s.sent), -1);
-    // Referenced by us and by gRPC: not copied.
+    // Referenced by us and by the server: not copied.
     assert_true(atomic_load(&s.blob->obj.refs) >= 2);
     struct sld_blob *got = client_recv(&c);
     assert_non_null(got);
@@ -351,7 +354,7 @@ static void test_close_cuts_off_a_client_that_never_reads(void **state)
     struct sld_blob *mine = sld_obj_ref(s.blob);
     client_close(&c, false);
     server_close(&s);
-    assert_int_equal(atomic_load(&mine->obj.refs), 1); // gRPC has let go of it
+    assert_int_equal(atomic_load(&mine->obj.refs), 1); // the server has let go of it
     SLD_UNREF(mine);
 }
 
@@ -620,5 +623,7 @@ int main(void)
         cmocka_unit_test(test_destroy_without_start),
         cmocka_unit_test(test_mutual_tls_and_reload),
     };
-    return cmocka_run_group_tests(tests, group_setup, group_teardown);
+    int failed = cmocka_run_group_tests_name("core", tests, group_setup, group_teardown);
+    lean = true;
+    return failed + cmocka_run_group_tests_name("lean", tests, group_setup, group_teardown);
 }
