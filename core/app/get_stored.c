@@ -44,7 +44,7 @@ static struct sld_node *tree_of(struct sld_arena *a, const struct sld_store_doc 
         return NULL;
     struct sld_node *root = sld_node_map(a), *spec = sld_node_map(a), *meta = NULL;
     for (size_t i = 0; i < docs[0].root->count; i++) {
-        const struct sld_pair *p = &docs[0].root->pairs[i];
+        const struct sld_node_pair *p = &docs[0].root->pairs[i];
         if (sld_str_eq(p->key->text, SLD_STR("metadata")))
             meta = p->value;
         else

@@ -44,8 +44,8 @@ struct sld_node *read_node(struct reader *r, enum sld_node_type type, int line, 
 
 static int pair_cmp(const void *a, const void *b)
 {
-    const struct sld_pair *x = *(const struct sld_pair *const *)a,
-                          *y = *(const struct sld_pair *const *)b;
+    const struct sld_node_pair *x = *(const struct sld_node_pair *const *)a,
+                          *y = *(const struct sld_node_pair *const *)b;
     int c = sld_str_cmp(x->key->text, y->key->text);
     return c ? c : (x > y) - (x < y);
 }
@@ -70,7 +70,7 @@ bool read_distinct(struct reader *r, const struct sld_node *map)
         }
         return true;
     }
-    const struct sld_pair **sorted = sld_xalloc(n * sizeof(struct sld_pair *));
+    const struct sld_node_pair **sorted = sld_xalloc(n * sizeof(struct sld_node_pair *));
     for (size_t i = 0; i < n; i++)
         sorted[i] = &map->pairs[i];
     qsort(sorted, n, sizeof(*sorted), pair_cmp);
@@ -190,9 +190,9 @@ void sld_node_set(struct sld_arena *a, struct sld_node *map, struct sld_str key,
         }
     }
     // The array may have been made by a reader at its exact size, so it is copied to grow.
-    struct sld_pair *pairs = SLD_ARENA_ARRAY(a, struct sld_pair, map->count + 1);
+    struct sld_node_pair *pairs = SLD_ARENA_ARRAY(a, struct sld_node_pair, map->count + 1);
     if (map->count)
         memcpy(pairs, map->pairs, map->count * sizeof(*pairs));
-    pairs[map->count++] = (struct sld_pair){sld_node_scalar(a, key, true), value};
+    pairs[map->count++] = (struct sld_node_pair){sld_node_scalar(a, key, true), value};
     map->pairs = pairs;
 }

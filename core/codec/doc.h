@@ -11,7 +11,7 @@
 enum sld_node_type { SLD_NODE_NULL, SLD_NODE_SCALAR, SLD_NODE_SEQ, SLD_NODE_MAP };
 
 struct sld_node;
-struct sld_pair {
+struct sld_node_pair {
     struct sld_node *key; // always a scalar
     struct sld_node *value;
 };
@@ -24,7 +24,7 @@ struct sld_node {
     int line, column;   // from 1; 0 = unknown (JSON read fast)
     struct sld_str text;      // scalar
     struct sld_node **items;  // sequence
-    struct sld_pair *pairs;   // mapping, in document order, keys distinct
+    struct sld_node_pair *pairs;   // mapping, in document order, keys distinct
     size_t count;             // items or pairs
 };
 

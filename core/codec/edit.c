@@ -115,7 +115,7 @@ static ProtobufCMessage *decoded(struct sld_arena *a, const ProtobufCMessage *m,
 {
     struct sld_str name = sld_str_c(sld_msg_info(m->descriptor)->fields[field].json_name);
     struct sld_node key = {.type = SLD_NODE_SCALAR, .text = name}, value = *node;
-    struct sld_pair pair = {&key, &value};
+    struct sld_node_pair pair = {&key, &value};
     struct sld_node map = {.type = SLD_NODE_MAP, .pairs = &pair, .count = 1};
     size_t errors = r->errors;
     ProtobufCMessage *out = sld_doc_decode(a, m->descriptor, &map, false, r);
@@ -180,7 +180,7 @@ bool sld_msg_map_set(struct sld_arena *a, ProtobufCMessage *m, unsigned field, s
         return true;
     }
     struct sld_node name = {.type = SLD_NODE_SCALAR, .text = key, .quoted = true}, value = *node;
-    struct sld_pair pair = {&name, &value};
+    struct sld_node_pair pair = {&name, &value};
     struct sld_node map = {.type = SLD_NODE_MAP, .pairs = &pair, .count = 1};
     ProtobufCMessage *one = decoded(a, m, field, &map, r);
     if (!one)

@@ -192,7 +192,7 @@ static bool read_object(struct json *j, struct sld_node *n)
         return true;
     }
     for (bool more = true; more;) {
-        struct sld_pair pair;
+        struct sld_node_pair pair;
         skip_space(j);
         if (!at(j, '"'))
             return syntax(j, "expected a key in quotes");

@@ -39,7 +39,7 @@ static struct sld_node *container(struct tree *t, enum sld_node_type type, size_
     if (type == SLD_NODE_SEQ)
         n->items = SLD_ARENA_ARRAY(t->a, struct sld_node *, capacity);
     else if (type == SLD_NODE_MAP)
-        n->pairs = SLD_ARENA_ARRAY(t->a, struct sld_pair, capacity);
+        n->pairs = SLD_ARENA_ARRAY(t->a, struct sld_node_pair, capacity);
     return n;
 }
 
@@ -47,7 +47,7 @@ static struct sld_node *container(struct tree *t, enum sld_node_type type, size_
 static void add_pair(struct tree *t, struct sld_node *map, struct sld_str key,
                      struct sld_node *value)
 {
-    map->pairs[map->count++] = (struct sld_pair){scalar(t, key, true), value};
+    map->pairs[map->count++] = (struct sld_node_pair){scalar(t, key, true), value};
 }
 
 // The shortest decimal form that reads back as V.

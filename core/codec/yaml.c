@@ -158,7 +158,7 @@ static bool apply_merge(struct yaml *y, struct sld_node *n, const struct merge *
     bool ok = true;
     for (size_t k = 0; k < m->n && ok; k++) {
         for (size_t i = 0; i < m->from[k]->count && ok; i++) {
-            struct sld_pair pair = m->from[k]->pairs[i];
+            struct sld_node_pair pair = m->from[k]->pairs[i];
             if (sld_map_has(&have, pair.key->text))
                 continue;
             sld_map_set(&have, pair.key->text, n);
@@ -182,7 +182,7 @@ static bool read_map(struct yaml *y, struct sld_node **out)
             return false;
         if (y->event.type == YAML_MAPPING_END_EVENT)
             break;
-        struct sld_pair pair;
+        struct sld_node_pair pair;
         if (!read_value(y, &pair.key))
             return false;
         if (pair.key->type != SLD_NODE_SCALAR && pair.key->type != SLD_NODE_NULL)

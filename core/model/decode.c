@@ -31,19 +31,19 @@ static bool listed(const char *const *list, size_t n, struct sld_str s)
 void doc_add(struct sld_arena *a, struct sld_node *map, struct sld_node *key,
              struct sld_node *value)
 {
-    struct sld_pair pair = {key, value};
+    struct sld_node_pair pair = {key, value};
     SLD_PUSH(a, map->pairs, map->count, pair);
 }
 
 // Adds KEY with a text of ours, at the place of PAIR (NULL: none).
 static void add_text(struct sld_arena *a, struct sld_node *map, struct sld_str key,
-                     struct sld_str value, const struct sld_pair *pair)
+                     struct sld_str value, const struct sld_node_pair *pair)
 {
     doc_add(a, map, pair ? pair->key : sld_node_scalar(a, key, true),
             sld_node_scalar(a, value, true));
 }
 
-static const struct sld_pair *pair_of(const struct sld_node *map, struct sld_str key)
+static const struct sld_node_pair *pair_of(const struct sld_node *map, struct sld_str key)
 {
     for (size_t i = 0; map && map->type == SLD_NODE_MAP && i < map->count; i++) {
         if (sld_str_eq(map->pairs[i].key->text, key))
@@ -156,7 +156,7 @@ struct sld_node *doc_flatten(struct sld_arena *a, struct sld_ident id, const str
     struct sld_node *flat = sld_node_map(a);
     flat->line = root->line;
     flat->column = root->column;
-    const struct sld_pair *meta = pair_of(root, SLD_STR("metadata"));
+    const struct sld_node_pair *meta = pair_of(root, SLD_STR("metadata"));
     doc_add(a, flat, meta ? meta->key : sld_node_scalar(a, SLD_STR("metadata"), true),
             metadata_flatten(a, id, meta ? meta->value : NULL, r));
     if (root->type != SLD_NODE_MAP)

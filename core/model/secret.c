@@ -60,7 +60,7 @@ static void fail_value(struct kube *k, struct sld_str path, struct sld_str key, 
 }
 
 // Decodes the value of PAIR, which is base64 unless PLAIN. False with a finding at PATH.
-static bool value_read(struct kube *k, const struct sld_pair *pair, bool plain, struct sld_str path,
+static bool value_read(struct kube *k, const struct sld_node_pair *pair, bool plain, struct sld_str path,
                        struct value *out)
 {
     const struct sld_node *node = pair->value;
@@ -79,7 +79,7 @@ static bool value_read(struct kube *k, const struct sld_pair *pair, bool plain, 
     return false;
 }
 
-static const struct sld_pair *find(const struct sld_node *map, struct sld_str key)
+static const struct sld_node_pair *find(const struct sld_node *map, struct sld_str key)
 {
     for (size_t i = 0; map && map->type == SLD_NODE_MAP && i < map->count; i++) {
         if (sld_str_eq(map->pairs[i].key->text, key))
@@ -91,8 +91,8 @@ static const struct sld_pair *find(const struct sld_node *map, struct sld_str ke
 // The value of KEY; false when it is not there or cannot be read.
 static bool value_of(struct kube *k, struct sld_str key, struct sld_str path, struct value *out)
 {
-    const struct sld_pair *plain = find(k->string_data, key);
-    const struct sld_pair *pair = plain ? plain : find(k->data, key);
+    const struct sld_node_pair *plain = find(k->string_data, key);
+    const struct sld_node_pair *pair = plain ? plain : find(k->data, key);
     return pair && value_read(k, pair, plain != NULL, path, out);
 }
 
@@ -151,7 +151,7 @@ static void each_value(struct kube *k, struct sld_str in,
     struct sld_map seen = {0};
     for (size_t i = 0; i < SLD_ARRAY_LEN(both); i++) {
         for (size_t n = 0; both[i] && both[i]->type == SLD_NODE_MAP && n < both[i]->count; n++) {
-            const struct sld_pair *pair = &both[i]->pairs[n];
+            const struct sld_node_pair *pair = &both[i]->pairs[n];
             struct sld_str path = sld_arena_fmt(k->a, "%.*s[\"%.*s\"]", SLD_FMT(in),
                                                 SLD_FMT(sld_str_sub(pair->key->text, 0, KEY_MAX)));
             struct value v;
