@@ -125,6 +125,11 @@ end
 
 local compile
 
+-- What reads as T and cannot be written: what a call left there would be there for the next one, or for a neighbour's.
+local function read_only(t)
+  return setmetatable({}, {__index = t, __newindex = function() error("the table is read-only", 2) end, __metatable = false})
+end
+
 -- What the sandbox of solder has too, as it is there.
 local function environment()
   local lua, text = {}, {}
@@ -230,7 +235,10 @@ local function environment()
   end
   lua._VERSION = "Lua 5.1"
   getmetatable("").__index = text
-  return lua
+  for name, t in pairs{string = text, math = lua.math, table = lua.table} do
+    lua[name] = read_only(t)
+  end
+  return read_only(lua)
 end
 
 -- ---- Ceilings ----

@@ -43,6 +43,12 @@ return {
       return next({a = "b"}) == "a" and next(conf.tenants) == 1 and next({}) == nil and req:deny{status = 404}
     elseif req.path == "/body" then
       return req.body == "let me in"
+    elseif req.path == "/env" then
+      string.find = nil
+    elseif req.path == "/env/math" then
+      math.pi = 3
+    elseif req.path == "/env/read" then
+      return ("x"):find("x") == 1 and math.pi < 4 and string.find("x", "x") == 1 and table.concat({"a", "b"}) == "ab" and req:deny{status = 404}
     end
     if not known(conf.tenants, req.headers["X-Tenant"]) then
       return req:deny{status = 401}
@@ -138,11 +144,12 @@ def test_errors_are_answered_and_neighbours_do_not_notice(gate):
     gate.write("open.yaml", open_)
     start(gate, vs("shop", "*", [route("/open", to("echo"), use({}, "open")), route("/", to("echo"), use({}))]))
     with Poller(gate.port, path="/fine", headers=ACME) as p:
-        for path in ("/loop", "/grow", "/field", "/conf", "/next", "/next/headers"):
+        for path in ("/loop", "/grow", "/field", "/conf", "/next", "/next/headers", "/env", "/env/math"):
             a = gate.ask(path, headers=ACME)
             assert (a.status, a.text) == (503, "a plugin failed\n"), path
         assert gate.ask("/open").status == 200
         assert gate.ask("/next/own").status == 404
+        assert gate.ask("/env/read").status == 404
         assert gate.ask("/", headers={"x-tenant": "other"}).status == 401  # nobody's configuration changed
         p.more(20)
     p.assert_clean()
@@ -153,6 +160,7 @@ def test_errors_are_answered_and_neighbours_do_not_notice(gate):
     assert "edge.lua:18: the table is read-only" in said
     assert "edge.lua:20: keys that are no numbers and no strings have no order" in said
     assert "edge.lua:23: keys that are no numbers and no strings have no order" in said
+    assert "edge.lua:29: the table is read-only" in said and "edge.lua:31: the table is read-only" in said
     assert "plugin open: authorize: edge.lua:1: of open; it goes on without the plugin" in said
 
 
