@@ -20,13 +20,22 @@ local documents = cache.new{max = 20, ttl = 600} -- of providers, by URL
 
 -- ---- The provider ----
 
+-- What the provider answers, or nil and words. All its answers to one of our requests come before TILL.
+local function ask(options, till)
+  options.timeout = till - time.monotonic()
+  if options.timeout <= 0 then
+    return nil, options.url .. ": the provider took too long"
+  end
+  return http.request(options)
+end
+
 -- The document at ADDRESS as a table; or nil and words. Requests that come meanwhile wait for the same answer.
-local function fetch(conf, address, anew)
+local function fetch(address, till, anew)
   if anew then
     documents:delete(address)
   end
   return documents:get_or(address, function()
-    local answer, words = http.request{url = address, timeout = conf.timeout, headers = {accept = "application/json"}}
+    local answer, words = ask({url = address, headers = {accept = "application/json"}}, till)
     local document = answer and answer.status == 200 and json.decode(answer.body)
     if type(document) ~= "table" then
       return nil, ("%s: %s"):format(address, words or "status " .. answer.status .. ", or no JSON object")
@@ -35,19 +44,19 @@ local function fetch(conf, address, anew)
   end)
 end
 
-local function provider(conf)
-  local document, words = fetch(conf, conf.issuer:gsub("/$", "") .. "/.well-known/openid-configuration")
+local function provider(conf, till)
+  local document, words = fetch(conf.issuer:gsub("/$", "") .. "/.well-known/openid-configuration", till)
   if document and document.issuer ~= conf.issuer then
     return nil, "the provider says that it is another issuer"
   end
   return document, words
 end
 
-local function verify(conf, at, token, nonce)
+local function verify(conf, at, token, nonce, till)
   local options = {issuer = conf.issuer, audience = conf.client_id, require = {"exp", "iat", "sub"},
                    algorithms = {"RS256", "PS256", "ES256", "EdDSA"}}
   for _, anew in ipairs{false, true} do -- its keys may have changed
-    local set, words = fetch(conf, at.jwks_uri, anew)
+    local set, words = fetch(at.jwks_uri, till, anew)
     local keys
     if set then
       keys, words = jwt.keys(set)
@@ -65,20 +74,20 @@ local function verify(conf, at, token, nonce)
 end
 
 -- What the provider says of who logged in with CODE; or nil and words.
-local function redeem(conf, at, code, login)
-  local answer, words = http.request{
-    url = at.token_endpoint, method = "POST", timeout = conf.timeout,
+local function redeem(conf, at, code, login, till)
+  local answer, words = ask({
+    url = at.token_endpoint, method = "POST",
     headers = {
       ["content-type"] = "application/x-www-form-urlencoded",
       authorization = "Basic " .. base64.encode(url.encode(conf.client_id) .. ":" .. url.encode(conf.client_secret:value())),
     },
     body = url.build_query{grant_type = "authorization_code", code = code, redirect_uri = conf.redirect_uri, code_verifier = login.verifier},
-  }
+  }, till)
   local document = answer and answer.status == 200 and json.decode(answer.body)
   if type(document) ~= "table" or type(document.id_token) ~= "string" then
     return nil, words or "the provider gives no token: status " .. answer.status
   end
-  return verify(conf, at, document.id_token, login.nonce)
+  return verify(conf, at, document.id_token, login.nonce, till)
 end
 
 -- ---- Answers ----
@@ -96,7 +105,7 @@ local function begin(conf, req)
   if req.method ~= "GET" and req.method ~= "HEAD" then
     return req:deny{status = 401, body = "log in first\n"}
   end
-  local at, words = provider(conf)
+  local at, words = provider(conf, time.monotonic() + conf.timeout)
   if not at then
     return cannot(req, words)
   end
@@ -116,10 +125,11 @@ local function finish(conf, req)
   elseif not req.query.code then
     return req:deny{status = 403, body = "the provider did not let you in\n"}
   end
-  local at, words = provider(conf)
+  local till = time.monotonic() + conf.timeout
+  local at, words = provider(conf, till)
   local claims
   if at then
-    claims, words = redeem(conf, at, req.query.code, login)
+    claims, words = redeem(conf, at, req.query.code, login, till)
   end
   if not claims then
     return cannot(req, words)
@@ -157,7 +167,8 @@ return {
     session = s.duration{default = "8h", min = "1m", max = "720h", doc = "How long a login lasts."},
     logout_path = s.string{default = "/oidc/logout", pattern = "/[!-~]*", max = 200, doc = "Who asks for it is logged out here, not at the provider."},
     insecure = s.boolean{default = false, doc = "true: cookies go over plain HTTP too. For tests."},
-    timeout = s.duration{default = "2s", min = "100ms", max = "2s", doc = "How long the provider may take for each answer."},
+    timeout = s.duration{default = "3s", min = "100ms", max = "25s",
+      doc = "How long the provider may take for all its answers to a request; less than requestTime of the Plugin document, which is 4s."},
   },
 
   check = function(conf, fail)
