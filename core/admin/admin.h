@@ -40,6 +40,8 @@ struct sld_admin_model {
 
 // Answers Q. Pure reading. [model]
 void sld_admin_answer(const struct sld_admin_model *m, struct sld_admin_query *q);
+// LINES (may be empty) are what `record` was asked for: ends Q. Also good after the admin was destroyed. [io]
+void sld_admin_recorded(struct sld_admin_query *q, struct sld_str lines);
 // Takes Q back, answered or not (a model thread that is gone), and answers the client. Also good
 // after the admin was destroyed, as long as it is the same thread. [io]
 void sld_admin_query_done(struct sld_admin_query *q);
@@ -92,6 +94,9 @@ struct sld_admin_host {
     // Calls FN for each fact of each source.
     void (*facts)(void (*fn)(struct sld_str source, const struct sld_source_fact *f, void *arg),
                   void *arg, void *user);
+    // Records up to COUNT requests of PLUGIN for MS, then calls sld_admin_recorded, once, also when the host ends before. SLD_NOT_FOUND:
+    // there is no such plugin; SLD_AGAIN: another recording is there; then it is not called.
+    enum sld_rc (*record)(struct sld_admin_query *q, struct sld_str plugin, unsigned count, unsigned ms, void *user);
     // Numbers that sources count.
     size_t (*metrics)(struct sld_source_metric *out, size_t max, void *user);
     void *user;

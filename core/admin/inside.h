@@ -22,6 +22,7 @@ enum {
     CONNECTIONS_MAX = 160,             // per listener
     PATIENCE_MS = 30 * 1000,           // how long the model thread may take to answer
     METRICS_PATIENCE_MS = 3 * 1000,
+    REQUESTS_PATIENCE_MS = 40 * 1000,
     FILES_LOOK_MS = 30 * 1000,
     TOKEN_FILE_MAX_BYTES = 64 * 1024,
     TOKEN_MIN_BYTES = 16,
@@ -257,6 +258,7 @@ void v1_secrets(struct sld_admin *a, const struct call *c, struct answer *out);
 // Unix time at which the certificate of the secret of KEY expires; 0: it has none. (counts.c)
 int64_t secret_expiry(const struct sld_admin_model *m, struct sld_str key);
 void v1_xds(struct job *j);
+void v1_requests(struct job *j); // record.c
 void health_live(struct sld_admin *a, const struct call *c, struct answer *out);
 void health_ready(struct sld_admin *a, const struct call *c, struct answer *out);
 void health_check(struct sld_admin *a, const struct call *c, struct answer *out);

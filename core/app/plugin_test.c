@@ -195,6 +195,11 @@ static int run(struct sld_args *args)
     };
     struct sld_err err = {0};
     int code;
+    if (sld_args_has(args, "replay")) {
+        code = sld_plugin_cli_replay(t.folder, sld_args_get(args, "replay"), sld_args_get(args, "output"));
+        sld_xfree(whole);
+        return code;
+    }
     sld_buf_init(&t.junit, 64U << 20);
     enum sld_rc rc = sld_plugin_test(t.folder, &r, &err);
     if (rc) {
@@ -214,6 +219,8 @@ static const struct sld_flag flags[] = {
     {.name = "coverage", .help = "tell which lines of the plugin did not run"},
     {.name = "filter", .arg = "WORDS", .help = "only tests whose name has WORDS"},
     {.name = "junit", .arg = "FILE", .help = "write the results as JUnit's XML too"},
+    {.name = "output", .letter = 'o', .arg = "FORMAT", .help = "of --replay: table (what differs; default) or json (all)"},
+    {.name = "replay", .arg = "FILE", .help = "ask the plugin about the requests in FILE instead, as of solder plugin record"},
     {.name = "update", .help = "take snapshots anew where they differ or are not there"},
 };
 
@@ -230,7 +237,9 @@ const struct sld_command sld_cmd_plugin_test = {
             "  t.expect_xds(documents, \"rds\", {...})      documents become a resource of which {...} is a part\n"
             "  t.expect_finding(documents, words)         t.expect_no_findings(documents)\n"
             "  t.translate(documents)       all that comes of them: {xds = {...}, findings = {...}}\n\n"
-            "Exit code 0: all passed; 1: some failed, or the plugin does not load; 2: could not run.",
+            "With --replay the plugin decides anew about recorded requests, and those are shown that it decides otherwise. Nobody answers\n"
+            "what it asks others, and what was hidden is ***: NOTES tell where that may be the reason.\n\n"
+            "Exit code 0: all passed; 1: some failed or differ, or the plugin does not load; 2: could not run.",
     .flags = flags,
     .flag_count = SLD_ARRAY_LEN(flags),
     .max_pos = 1,

@@ -229,6 +229,7 @@ struct sld_admin_host server_admin_host(struct server *s)
                                    .sources = sources,
                                    .edge = edge_state,
                                    .facts = facts,
+                                   .record = server_worker_record,
                                    .metrics = metrics,
                                    .user = s};
 }

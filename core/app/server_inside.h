@@ -71,6 +71,12 @@ struct server {
     struct sld_str worker_addresses[SERVER_LOOPS_MAX];
     size_t worker_loops;
     bool worker_had;             // it had all that it was sent, once
+    struct {
+        struct sld_admin_query *query; // NULL: there is none
+        struct sld_timer *timer;
+        struct sld_buf lines;
+        unsigned left;
+    } record;                    // of requests, at work
     struct sld_map forgotten;    // configurations that no route names any more -> when they go
     struct sld_list sources;
     size_t source_count;
@@ -175,6 +181,8 @@ void server_worker_look(struct server *s);
 // Why requests cannot be answered yet; absent: they can.
 struct sld_str server_worker_reason(struct server *s);
 void server_worker_close(struct server *s);
+// As of struct sld_admin_host.
+enum sld_rc server_worker_record(struct sld_admin_query *q, struct sld_str plugin, unsigned count, unsigned ms, void *server);
 
 // What admin asks of the server. (server_admin.c)
 struct sld_admin_host server_admin_host(struct server *s);

@@ -8,6 +8,7 @@ enum {
     // An Envoy that has not got its new routes yet may ask by old names.
     FORGET_MS = 10 * 60 * 1000,
     FORGOTTEN_MAX = 10000,
+    RECORD_MAX_BYTES = 16 << 20,
 };
 
 enum sld_rc server_worker_find(struct server *s, struct sld_err *err)
@@ -91,8 +92,56 @@ struct sld_str server_worker_reason(struct server *s)
     return s->worker_had || idle ? SLD_STR_NONE : SLD_STR("the worker has not got its plugins yet");
 }
 
+// ---- Records ----
+
+static void record_end(void *user)
+{
+    struct server *s = user;
+    struct sld_admin_query *q = s->record.query;
+    if (!q)
+        return;
+    sld_worker_record_end(s->worker);
+    s->record.query = NULL;
+    sld_timer_stop(s->record.timer);
+    sld_admin_recorded(q, sld_buf_str(&s->record.lines));
+    sld_buf_fini(&s->record.lines);
+}
+
+static void on_record(void *user, struct sld_str line)
+{
+    struct server *s = user;
+    if (s->record.lines.n + line.n > RECORD_MAX_BYTES)
+        s->record.left = 1;
+    else
+        sld_buf_add(&s->record.lines, line);
+    if (--s->record.left == 0)
+        record_end(s);
+}
+
+enum sld_rc server_worker_record(struct sld_admin_query *q, struct sld_str plugin, unsigned count, unsigned ms, void *server)
+{
+    struct server *s = server;
+    struct sld_worker_info *i = sld_worker_info(s->worker);
+    bool there = sld_worker_stats(i, plugin) != NULL;
+    SLD_UNREF(i);
+    if (!there)
+        return SLD_NOT_FOUND;
+    if (s->record.query)
+        return SLD_AGAIN;
+    s->record.query = q;
+    s->record.left = count;
+    sld_buf_init_secret(&s->record.lines, RECORD_MAX_BYTES);
+    if (!s->record.timer)
+        s->record.timer = sld_timer_create(s->io, record_end, s);
+    sld_timer_start(s->record.timer, ms);
+    sld_worker_record(s->worker, plugin, count, on_record, s);
+    return SLD_OK;
+}
+
 void server_worker_close(struct server *s)
 {
+    record_end(s);
+    sld_timer_destroy(s->record.timer);
     sld_worker_destroy(s->worker);
     s->worker = NULL;
     sld_map_fini(&s->forgotten);

@@ -130,6 +130,18 @@ struct sld_hash pl_declared_hash(const struct sld_translate *t, const Gloo__Plug
 
 // ---- Loading ----
 
+static void set_waiting_limits(struct sld_plugin_limits *l, const Gloo__Plugin__Limits *from)
+{
+    if (from->waiting_calls)
+        l->waiting = from->waiting_calls;
+    if (from->outbound_calls)
+        l->outbound = from->outbound_calls;
+    if (from->outbound_calls_a_minute)
+        l->outbound_a_minute = from->outbound_calls_a_minute;
+    if (from->request_time)
+        l->request_ms = (unsigned)sld_duration_ms(from->request_time);
+}
+
 static void set_limits(struct sld_plugin_limits *l, const Gloo__Plugin__Limits *from)
 {
     *l = sld_plugin_limits_default;
@@ -145,6 +157,15 @@ static void set_limits(struct sld_plugin_limits *l, const Gloo__Plugin__Limits *
         l->load_ms = (unsigned)sld_duration_ms(from->load_time);
     if (from->call_time)
         l->call_ms = (unsigned)sld_duration_ms(from->call_time);
+    if (from->string_kib)
+        l->string_bytes = (size_t)from->string_kib << 10;
+    if (from->pattern_text_kib)
+        l->subject_bytes = (size_t)from->pattern_text_kib << 10;
+    if (from->coroutines)
+        l->coroutines = from->coroutines;
+    if (from->log_lines)
+        l->log_lines = from->log_lines;
+    set_waiting_limits(l, from);
 }
 
 static enum sld_rc check_needs(const Gloo__Plugin *p, const struct sld_plugin *plugin, struct sld_err *err)

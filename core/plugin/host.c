@@ -21,6 +21,7 @@ const struct sld_plugin_limits sld_plugin_limits_default = {
     .waiting = 1000,
     .outbound = 50,
     .outbound_a_minute = 600,
+    .request_ms = 4000,
 };
 
 struct pl_host *pl_host_of(lua_State *L)

@@ -19,6 +19,7 @@ struct sld_plugin {
     struct sld_conf conf;
     struct pl_edge edge;
     struct sld_plugin_calls calls[SLD_HOOK_COUNT];
+    uint64_t ran_ns;                                   // the call that ended last
     unsigned breaches;                                 // as of struct sld_plugin_stats
     unsigned round_breaches;                           // since it was watched last, whatever went well
     struct sld_plugin_error errors[SLD_PLUGIN_ERRORS]; // newest first
@@ -41,6 +42,8 @@ SLD_NODISCARD enum sld_rc pl_conf_filled(struct sld_plugin *p, const Google__Pro
 struct sld_exchange;
 // Pushes a handle on X, for this call. (request.c)
 void pl_push_request(lua_State *L, struct sld_exchange *x);
+// Reads the certificate of X's peer, which is not done for requests that do not ask. (request.c)
+void pl_peer_read(struct sld_exchange *x);
 void pl_push_hook(lua_State *L, enum sld_hook hook);
 // What pl_call_hook does behind a call: a call of HOOK ended with RC (and ERR, which gets the plugin's name) after NS.
 void pl_count_call(struct sld_plugin *p, enum sld_hook hook, enum sld_rc rc, uint64_t ns, struct sld_err *err);

@@ -361,6 +361,11 @@ void sld_plugin_grant_files(struct sld_plugin *p, const struct sld_str *paths, s
     p->host->file_count = n;
 }
 
+uint64_t sld_plugin_ran_ns(const struct sld_plugin *p)
+{
+    return p->ran_ns;
+}
+
 void sld_plugin_stats(const struct sld_plugin *p, struct sld_plugin_stats *out)
 {
     memcpy(out->hooks, p->calls, sizeof(out->hooks));
@@ -394,6 +399,7 @@ static void keep_error(struct sld_plugin *p, enum sld_hook hook, const struct sl
 
 void pl_count_call(struct sld_plugin *p, enum sld_hook hook, enum sld_rc rc, uint64_t ns, struct sld_err *err)
 {
+    p->ran_ns = ns;
     struct sld_plugin_calls *c = &p->calls[hook];
     c->calls++;
     c->errors += rc != SLD_OK;

@@ -59,6 +59,7 @@ struct sld_plugin_limits {
     unsigned waiting;           // at a time, of all calls that may wait
     unsigned outbound;          // of one call for a request: what it asks others for
     unsigned outbound_a_minute; // of a task
+    unsigned request_ms;        // of one call for a request from start to end, waiting included
 };
 extern const struct sld_plugin_limits sld_plugin_limits_default;
 
@@ -172,6 +173,8 @@ struct sld_plugin_counters *sld_plugin_counters_create(void);
 // P counts with C (a reference is taken) from now on; without this with its own.
 void sld_plugin_counters_share(struct sld_plugin *p, struct sld_plugin_counters *c);
 void sld_plugin_stats(const struct sld_plugin *p, struct sld_plugin_stats *out);
+// How long the call ran that ended last, without what it waited.
+uint64_t sld_plugin_ran_ns(const struct sld_plugin *p);
 // Checks configuration VALUE (NULL: nothing is set): by the schema, then by the plugin's own `check`.
 // Findings with paths below R's prefix.
 void sld_plugin_check(struct sld_plugin *p, struct sld_report *r, const Google__Protobuf__Value *value);

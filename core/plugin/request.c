@@ -219,14 +219,12 @@ static void push_list(lua_State *L, const struct sld_str *s, size_t n)
     }
 }
 
-// Reading a certificate is not done for requests that do not ask.
-static void read_peer(lua_State *L, struct sld_exchange *x)
+void pl_peer_read(struct sld_exchange *x)
 {
     struct sld_cert_facts f = {0};
     if (x->peer_read)
         return;
     x->peer_read = true;
-    pl_spend(L, 2000);
     if (sld_cert_read(x->arena, decoded(x->arena, x->peer->cert), &f, NULL))
         return;
     x->subject = f.subject;
@@ -238,7 +236,9 @@ static int peer_index(lua_State *L)
 {
     struct sld_exchange *x = lent(L, PEER);
     luaL_checkstring(L, 2);
-    read_peer(L, x);
+    if (!x->peer_read)
+        pl_spend(L, 2000);
+    pl_peer_read(x);
     struct sld_str key = pl_str(L, 2);
     if (sld_str_eq(key, SLD_STR("subject")))
         push_or_nil(L, x->subject);

@@ -11,7 +11,7 @@
 
 enum {
     CONF_MAX = 1 << 20, // as of code in Envoy
-    ASK_MS = 5000,       // until Envoy gives an answer up; the worker gives up before
+    PATIENCE_MS = 1000,  // Envoy gives an answer up after the worker does
     CONNECT_MS = 1000,
     REQUESTS_MAX = 10000, // of one Envoy, waiting for the worker
     UNAVAILABLE = 503,
@@ -58,6 +58,7 @@ static void set_text(struct sld_arena *a, value *v, struct sld_str name, struct 
 // A walk over the references to secrets in a configuration.
 struct walk {
     struct tr *tr;
+    struct sld_arena *arena;
     struct sld_str ns;  // of references that name none
     bool texts;         // they get their texts; else their namespaces
     struct sld_err err; // why one has none
@@ -91,14 +92,14 @@ static bool walk(struct walk *w, const struct sld_conf *c, value *v)
             return true;
         if (!w->texts) {
             if (!text_of(v, SLD_STR("namespace")).n)
-                set_text(w->tr->arena, v, SLD_STR("namespace"), w->ns);
-            set_text(w->tr->arena, v, SLD_STR(SLD_CONF_SECRET_TEXT), SLD_STR(""));
+                set_text(w->arena, v, SLD_STR("namespace"), w->ns);
+            set_text(w->arena, v, SLD_STR(SLD_CONF_SECRET_TEXT), SLD_STR(""));
             return true;
         }
         if (!pl_secret_of(w->tr, text_of(v, SLD_STR("namespace")), text_of(v, SLD_STR("name")), text_of(v, SLD_STR("key")), &text,
                           &w->err))
             return false;
-        set_text(w->tr->arena, v, SLD_STR(SLD_CONF_SECRET_TEXT), text);
+        set_text(w->arena, v, SLD_STR(SLD_CONF_SECRET_TEXT), text);
         return true;
     default:
         return true;
@@ -118,9 +119,9 @@ static void conf_free(struct sld_obj *o)
 static struct sld_request_conf *conf_of(struct tr *tr, const struct sld_plugin_slot *slot, const struct use *u, struct sld_str ns,
                                         struct sld_err *err)
 {
-    struct sld_arena *a = tr->arena;
+    struct sld_arena own = {0}, *a = &own; // with the texts of secrets, which nothing is to keep
     bool tainted = tr->tainted; // no text goes into the row
-    struct walk w = {.tr = tr, .ns = ns};
+    struct walk w = {.tr = tr, .arena = a, .ns = ns};
     value *v = sld_msg_copy(a, &pl_declared_conf(a, slot->declared, &u->conf)->base);
     if (v->kind_case == GOOGLE__PROTOBUF__VALUE__KIND__NOT_SET) {
         v->kind_case = GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE;
@@ -133,12 +134,14 @@ static struct sld_request_conf *conf_of(struct tr *tr, const struct sld_plugin_s
     tr->tainted = tainted;
     if (!ok) {
         *err = w.err;
+        sld_arena_fini_secret(a);
         return NULL;
     }
     struct sld_request_conf *c = SLD_NEW(struct sld_request_conf);
     c->id = sld_arena_fmt(&c->arena, "%016llx%016llx", (unsigned long long)name.hi, (unsigned long long)name.lo);
     c->plugin = sld_arena_str(&c->arena, u->name);
     c->value = sld_blob_create_secret(sld_msg_encode(a, &v->base));
+    sld_arena_fini_secret(a);
     if (c->value->data.n > CONF_MAX) {
         sld_err_set(err, SLD_LIMIT, "its configuration has %zu bytes; at most %d are taken", c->value->data.n, CONF_MAX);
         sld_obj_init(&c->obj, conf_free, name);
@@ -171,6 +174,7 @@ static void filter_route(struct tr_route *r, struct sld_str list, size_t body)
         add_extension(a, per->check_settings, "route", sld_str_c(r->route->name));
     add_extension(a, per->check_settings, "solder", list);
     if (body) {
+        add_extension(a, per->check_settings, "body", SLD_STR("shown"));
         Env__HttpExtAuthz__BufferSettings *b = SLD_MSG(a, Env__HttpExtAuthz__BufferSettings, env__http_ext_authz__buffer_settings);
         b->max_request_bytes = (uint32_t)body;
         b->pack_as_bytes = true;
@@ -219,7 +223,7 @@ void pl_requests_listener(struct tr_listener *l)
     g->target_specifier_case = ENV__CORE__GRPC_SERVICE__TARGET_SPECIFIER_ENVOY_GRPC;
     g->envoy_grpc = SLD_MSG(a, Env__Core__GrpcService__EnvoyGrpc, env__core__grpc_service__envoy_grpc);
     g->envoy_grpc->cluster_name = SLD_MSG_STR(a, SLD_STR(SLD_WORKER_CLUSTER));
-    g->timeout = sld_msg_duration_ms(a, ASK_MS);
+    g->timeout = sld_msg_duration_ms(a, (int64_t)w->request_ms + PATIENCE_MS);
     f->services_case = ENV__HTTP_EXT_AUTHZ__EXT_AUTHZ__SERVICES_GRPC_SERVICE;
     f->grpc_service = g;
     f->transport_api_version = ENV__CORE__API_VERSION__V3;

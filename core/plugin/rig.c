@@ -5,7 +5,7 @@
 #include "plugin/request.h"
 #include "plugin/value.h"
 
-enum { REQUESTS_MAX = 1000, DEADLINE_MS = 5000, FAILED = 503, STACK = 20 };
+enum { REQUESTS_MAX = 1000, FAILED = 503, STACK = 20 };
 
 struct pl_rig {
     struct sld_plugin *p;
@@ -185,7 +185,7 @@ static bool body_fits(struct pl_rig *r, struct one *o)
 static void start(struct pl_rig *r, struct one *o)
 {
     struct sld_err err = {0};
-    o->call = (struct sld_authorize){.x = &o->x, .ref = o->ref, .deadline_ms = DEADLINE_MS, .done = done, .user = o};
+    o->call = (struct sld_authorize){.x = &o->x, .ref = o->ref, .deadline_ms = r->p->host->limits.request_ms, .done = done, .user = o};
     if (!body_fits(r, o)) {
         o->x.denied = o->over = true;
         o->x.status = 413;
@@ -203,7 +203,7 @@ static void run(struct pl_rig *r, struct one *all, size_t n)
     for (size_t i = 0; i < n; i++)
         start(r, &all[i]);
     for (size_t i = 0; i < n; i++) {
-        while (!all[i].over && pl_world_step(r->world, DEADLINE_MS))
+        while (!all[i].over && pl_world_step(r->world, r->p->host->limits.request_ms))
             continue;
         SLD_INV(all[i].over);
     }

@@ -321,15 +321,17 @@ static void describe_worker(struct sld_plugin_set *s)
     size_t at = 0;
     for (struct sld_map_slot *e; (e = sld_map_next(&s->names, &at));) {
         const struct sld_plugin_slot *slot = ((struct named *)e->value)->slot;
-        if (slot && slot->plugin)
-            w->worker_hooks |= sld_plugin_worker_hooks(slot->plugin);
+        unsigned hooks = slot && slot->plugin ? sld_plugin_worker_hooks(slot->plugin) : 0;
+        w->worker_hooks |= hooks;
+        if (hooks && sld_plugin_limits(slot->plugin)->request_ms > w->request_ms)
+            w->request_ms = sld_plugin_limits(slot->plugin)->request_ms;
     }
     for (size_t i = 0; i < s->address_count || i == 0; i++) {
         struct sld_str one = s->address_count ? s->addresses[i] : standard;
         SLD_PUSH(&w->arena, w->addresses, w->address_count, sld_arena_str(&w->arena, one));
         w->obj.hash = sld_hash_mix(w->obj.hash, sld_hash_bytes(one));
     }
-    w->obj.hash = w->worker_hooks ? sld_hash_mix(w->obj.hash, (struct sld_hash){w->worker_hooks, 0}) : (struct sld_hash){0};
+    w->obj.hash = w->worker_hooks ? sld_hash_mix(w->obj.hash, (struct sld_hash){w->worker_hooks, w->request_ms}) : (struct sld_hash){0};
     if (!sld_hash_eq(s->worker, w->obj.hash))
         sld_translate_set_plugin(s->t, SLD_PLUGIN_WORKER, w->worker_hooks ? w : NULL);
     s->worker = w->obj.hash;

@@ -22,6 +22,7 @@ struct sld_plugin_slot {
     struct sld_plugin_slot **members;    // own references, of a list of plugins: by name
     size_t member_count;
     unsigned worker_hooks;               // of SLD_PLUGIN_WORKER: the hooks that plugins have there
+    unsigned request_ms;                 // of it: the longest time that one of them may take for a request
     struct sld_str *addresses;           // of SLD_PLUGIN_WORKER: where Envoys reach it
     size_t address_count;
 };

@@ -83,6 +83,8 @@ enum sld_rc wk_check_read(struct wk_check *c, struct sld_str bytes, struct sld_e
             list = value;
         else if (sld_str_eq(key, SLD_STR("route")))
             x->route = value;
+        else if (sld_str_eq(key, SLD_STR("body")))
+            c->body_shown = true;
     }
     if (at->source && at->source->address && at->source->address->socket_address)
         x->source = text_or_none(at->source->address->socket_address->address);

@@ -4,6 +4,7 @@
 //   link.c       frames on a socket, on both sides
 //   process.c    the process's first thread: loads plugins, carries what is said
 //   serve.c      an event loop: what it has, and the requests of Envoys
+//   rest.c       who costs a loop too much rests
 //   check.c      Envoy's messages to an exchange and back
 //   report.c     what was done, in frames and out of them
 //   found.c      plugins that discover, in frames and out of them;  found_thread.c  the thread they run in
@@ -12,8 +13,9 @@
 #include "loop/loop.h"
 #include "net/grpc.h"
 #include "plugin/reactor.h"
-#include "plugin/request.h"
+#include "plugin/record.h"
 #include "worker/found_thread.h"
+#include "worker/rest.h"
 #include "worker/worker.h"
 
 #include "worker.pb-c.h"
@@ -65,6 +67,7 @@ struct wk_check {
     struct sld_exchange x;
     struct sld_req_peer peer;
     struct sld_str body; // of those plugins that ask for it
+    bool body_shown;     // the route says that it is there; an empty one, if it is empty
     struct {
         struct sld_str plugin, conf;
     } uses[WK_PLUGINS_MAX];
@@ -83,6 +86,7 @@ struct wk_loop_events {
     void (*on_number)(void *user, struct wk_loop *l, uint64_t number); // as of wk_loop_number
     void (*on_pong)(void *user, struct wk_loop *l, uint64_t ping); // as of wk_loop_ping
     void (*on_report)(void *user, struct wk_loop *l, struct sld_arena_obj *report); // root: Solder__Worker__Stats; taken over
+    void (*on_record)(void *user, struct wk_loop *l, uint64_t number, struct sld_str line); // as of wk_loop_record; LINE is borrowed
     void *user;
 };
 // A thread that listens at ADDRESS. MAIN: the loop of the caller.
@@ -101,6 +105,8 @@ void wk_loop_number(struct wk_loop *l, uint64_t number);
 // on_pong tells that L gets on, ahead of whatever waits: after the hook at work. PING is another number than before, and not 0;
 // one that is not answered yet is forgotten.
 void wk_loop_ping(struct wk_loop *l, uint64_t ping);
+// on_record tells of the next COUNT calls of PLUGIN; with 0 of no more, if the recording is NUMBER.
+void wk_loop_record(struct wk_loop *l, struct sld_str plugin, unsigned count, uint64_t number);
 // on_report follows.
 void wk_loop_ask(struct wk_loop *l);
 

@@ -90,6 +90,23 @@ static void on_report(void *user, struct wk_loop *l, struct sld_arena_obj *repor
     sld_timer_start(p->timer, p->stats_ms);
 }
 
+static void on_record(void *user, struct wk_loop *l, uint64_t number, struct sld_str line)
+{
+    (void)l;
+    struct process *p = user;
+    union {
+        const char *frozen;
+        uint8_t *own;
+    } u = {line.p}; // read only
+    Solder__Worker__Frame f = SOLDER__WORKER__FRAME__INIT;
+    Solder__Worker__Recorded m = SOLDER__WORKER__RECORDED__INIT;
+    f.says_case = SOLDER__WORKER__FRAME__SAYS_RECORDED;
+    f.recorded = &m;
+    m.number = number;
+    m.line = (ProtobufCBinaryData){line.n, u.own};
+    wk_link_send(p->link, &f);
+}
+
 static void on_timer(void *user)
 {
     struct process *p = user;
@@ -121,7 +138,7 @@ static void start(struct process *p, const Solder__Worker__Start *s)
 {
     Solder__Worker__Frame f = SOLDER__WORKER__FRAME__INIT;
     Solder__Worker__Started started = SOLDER__WORKER__STARTED__INIT;
-    struct wk_loop_events ev = {.on_number = on_number, .on_pong = on_pong, .on_report = on_report, .user = p};
+    struct wk_loop_events ev = {.on_number = on_number, .on_pong = on_pong, .on_report = on_report, .on_record = on_record, .user = p};
     struct sld_grpc_tls tls = {0};
     struct sld_err err = {0};
     enum sld_level level = SLD_INFO;
@@ -160,6 +177,7 @@ static struct sld_plugin_limits limits_of(const Solder__Worker__Limits *l)
         .waiting = l->waiting,
         .outbound = l->outbound,
         .outbound_a_minute = l->outbound_a_minute,
+        .request_ms = l->request_ms,
     };
 }
 
@@ -261,6 +279,10 @@ static void on_frame(void *user, const Solder__Worker__Frame *f)
     case SOLDER__WORKER__FRAME__SAYS_FINDER_GONE:
         if (p->found)
             sld_found_thread_remove(p->found, sld_str_c(f->finder_gone));
+        break;
+    case SOLDER__WORKER__FRAME__SAYS_RECORD:
+        for (size_t i = 0; i < p->loop_count; i++)
+            wk_loop_record(p->loops[i], sld_str_c(f->record->plugin), f->record->count, f->record->number);
         break;
     case SOLDER__WORKER__FRAME__SAYS_SYNC:
         ask_number(p, f->sync);

@@ -14,12 +14,8 @@ enum {
     CALLS_MAX = 1000,       // at once, of a loop
     MESSAGE_MAX = 8 << 20,  // bytes of a question: a body, and 1 MiB of headers
     WAIT_MS = 1000,         // for a configuration that has not come
-    BREACHES = 5,           // in a row: then a plugin rests
-    REST_MS = 5000,         // doubled each time it breaches again
-    REST_DOUBLINGS = 4,
     TURN_MS = 10,           // of hooks, before the loop looks what else there is
     SPARE_CALLS = 64,       // kept for those to come
-    DEADLINE_MS = 4000,     // of a request; Envoy gives up after 5 s
     // of grpc/status.h
     INVALID_ARGUMENT = 3,
     RESOURCE_EXHAUSTED = 8,
@@ -32,10 +28,9 @@ struct plugin {
     struct sld_plugin *p; // own reference; NULL: it is gone
     bool open;
     uint64_t version;      // of the loop: never the same again
-    unsigned breaches;     // in a row
-    unsigned rests;        // in a row
-    uint64_t rested_ns;    // until then it is not called
     uint64_t denied;
+    unsigned recorded;     // calls that are to be told, still
+    uint64_t recording;    // the number of that
     struct sld_plugin_calls past[SLD_HOOK_COUNT]; // of versions before
     struct sld_arena arena;
 };
@@ -44,6 +39,7 @@ struct conf {
     struct sld_blob *value; // own reference
     uint64_t version;       // of the plugin that REF is in; 0: none
     int ref;
+    struct wk_rest rest;   // of that plugin with this
     char error[SLD_ERR_MAX]; // why that version cannot use it; empty: it can
 };
 
@@ -55,6 +51,9 @@ struct call {
     struct wk_check check;
     struct sld_authorize hook; // at work
     struct plugin *plugin;     // whose hook that is
+    struct sld_str conf;       // what it is called with: its name
+    struct sld_record record;  // of that
+    uint64_t recording;        // its number; 0: it is not told
     size_t at;                 // of the check's uses: the next one
     uint64_t began_ns;
     bool waits;                // for what has not come, or for its turn
@@ -110,6 +109,7 @@ static enum sld_rc ready(struct plugin *p, struct conf *c, struct sld_err *err)
         const Google__Protobuf__Value *v =
             sld_msg_decode(&a, &google__protobuf__value__descriptor, c->value->data, 100, &why);
         c->version = p->version;
+        c->rest = (struct wk_rest){0};
         c->error[0] = 0;
         if (!v || sld_plugin_keep_conf(p->p, v, &c->ref, &why))
             snprintf(c->error, sizeof(c->error), "%s", why.msg);
@@ -137,19 +137,43 @@ static bool there(const struct wk_loop *l, const struct wk_check *c)
     return true;
 }
 
-// A hook of P breached its ceilings, or did not.
-static void judge(struct plugin *p, enum sld_rc rc, const struct sld_err *err)
+// A hook of P ended for C.
+static void judge(const struct call *c, const struct plugin *p, enum sld_rc rc, const struct sld_err *err)
 {
-    if (rc == SLD_LIMIT && ++p->breaches >= BREACHES) {
-        unsigned doublings = p->rests < REST_DOUBLINGS ? p->rests : REST_DOUBLINGS;
-        p->breaches = 0;
-        p->rests++;
-        p->rested_ns = sld_mono_ns() + ((uint64_t)REST_MS << doublings) * 1000000;
-        SLD_LOG(SLD_WARN, "worker", "plugin_rests", SLD_KS("plugin", p->name), SLD_KC("msg", err->msg));
-    } else if (rc == SLD_OK) {
-        p->breaches = p->rests = 0;
-        p->rested_ns = 0;
-    }
+    struct conf *conf = rc == SLD_LIMIT ? sld_map_get(&c->l->confs, c->conf) : NULL;
+    if (conf && p->p && wk_rest_breach(&conf->rest, sld_mono_ns(), sld_plugin_ran_ns(p->p)))
+        SLD_LOG(SLD_WARN, "worker", "plugin_rests", SLD_KS("plugin", p->name), SLD_KS("configuration", c->conf),
+                SLD_KI("ms", (conf->rest.until_ns - sld_mono_ns()) / 1000000), SLD_KC("msg", err->msg));
+}
+
+// ---- Records ----
+
+static void post_record(struct wk_loop *l, uint64_t number, struct sld_str line);
+
+// What is told of the call of P that begins, with CONF.
+static void record(struct call *c, struct plugin *p, const struct conf *conf)
+{
+    struct sld_arena a = {0};
+    struct sld_err err = {0};
+    c->recording = 0;
+    if (!p->recorded)
+        return;
+    p->recorded--;
+    c->recording = p->recording;
+    const Google__Protobuf__Value *v = sld_msg_decode(&a, &google__protobuf__value__descriptor, conf->value->data, 100, &err);
+    sld_record_fini(&c->record);
+    sld_record_begin(&c->record, p->p, &c->check.x, v, sld_wall_ms());
+    sld_arena_fini_secret(&a);
+}
+
+static void tell_record(struct call *c, enum sld_rc rc, const struct sld_err *err)
+{
+    if (!c->recording)
+        return;
+    struct sld_str line = sld_record_end(&c->record, &c->check.x, rc, err);
+    if (line.p)
+        post_record(c->l, c->recording, line);
+    c->recording = 0;
 }
 
 // The hook of P failed for C. False: so did the request.
@@ -169,7 +193,8 @@ static void on_done(void *user, enum sld_rc rc, const struct sld_err *err)
     struct call *c = user;
     struct plugin *p = c->plugin;
     c->plugin = NULL;
-    judge(p, rc, err);
+    judge(c, p, rc, err);
+    tell_record(c, rc, err);
     p->denied += c->check.x.denied;
     pong(c->l);
     bool goes_on = !rc || go_on(c, p, err);
@@ -209,14 +234,17 @@ static bool call_plugin(struct call *c, struct plugin *p, struct conf *conf, boo
     const struct sld_plugin_info *info = sld_plugin_info(p->p);
     struct sld_err err = {0};
     uint64_t now = sld_mono_ns(), spent = (now - c->began_ns) / 1000000;
+    unsigned most = sld_plugin_limits(p->p)->request_ms;
     enum sld_rc rc = SLD_OK;
     *ended = true;
-    if (p->rested_ns && now < p->rested_ns)
-        rc = sld_err_set(&err, SLD_LIMIT, "it reached its ceilings too often, and rests");
+    if (conf->version == p->version && wk_rest_is(&conf->rest, now))
+        rc = sld_err_set(&err, SLD_LIMIT, "with this configuration it reached its ceilings too often, and rests");
+    else if (info->request_body.mode == SLD_BODY_BUFFERED && !c->check.body_shown) // Envoy has the route of a version before
+        rc = sld_err_set(&err, SLD_INVALID, "it reads bodies, and the request came by a route that shows none yet");
     else if (!(info->hooks & (1U << SLD_HOOK_AUTHORIZE)))
         rc = sld_err_set(&err, SLD_INVALID, "it has no hook authorize any more");
-    else if (spent >= DEADLINE_MS)
-        rc = sld_err_set(&err, SLD_AGAIN, "longer than %d ms in all, waiting included", DEADLINE_MS);
+    else if (spent >= most)
+        rc = sld_err_set(&err, SLD_AGAIN, "longer than %u ms in all, waiting included", most);
     else
         rc = ready(p, conf, &err);
     if (rc)
@@ -227,10 +255,12 @@ static bool call_plugin(struct call *c, struct plugin *p, struct conf *conf, boo
     c->hook = (struct sld_authorize){.x = &c->check.x,
                                      .ref = conf->ref,
                                      .undo = p->open,
-                                     .deadline_ms = DEADLINE_MS - spent,
+                                     .deadline_ms = most - spent,
                                      .done = on_done,
                                      .user = c};
     c->plugin = p;
+    c->conf = c->check.uses[c->at - 1].conf;
+    record(c, p, conf);
     c->starting = true;
     c->ended = false;
     rc = sld_plugin_authorize(p->p, l->reactor, &c->hook, &err);
@@ -408,6 +438,7 @@ static void on_closed(void *call)
     struct call *c = call;
     struct wk_loop *l = c->l;
     let_be(c);
+    sld_record_fini(&c->record);
     l->in_flight--;
     if (l->spare_count == SPARE_CALLS) {
         sld_arena_fini(&c->arena);
@@ -424,7 +455,7 @@ static void on_closed(void *call)
 
 // ---- What the first thread says ----
 
-enum order_kind { PLUGIN, CONF, NUMBER, ASK, PING, STOP };
+enum order_kind { PLUGIN, CONF, NUMBER, ASK, PING, RECORD, RECORDED, STOP };
 
 struct order {
     struct sld_message msg;
@@ -436,6 +467,7 @@ struct order {
     struct sld_blob *value;    // own reference
     bool open;
     uint64_t number;
+    unsigned count;
     struct sld_arena_obj *report;
 };
 
@@ -482,8 +514,6 @@ static void take_plugin(struct wk_loop *l, struct order *o)
     o->plugin = NULL;
     p->open = o->open;
     p->version = ++l->versions;
-    p->breaches = p->rests = 0;
-    p->rested_ns = 0;
 }
 
 static void conf_free(struct conf *c)
@@ -524,7 +554,19 @@ static void take_conf(struct wk_loop *l, struct order *o)
     o->value = NULL;
 }
 
-static Solder__Worker__PluginStats *stats_of(struct sld_arena *a, const struct plugin *p)
+// Whether P rests with some configuration.
+static bool rests(const struct wk_loop *l, const struct plugin *p)
+{
+    size_t at = 0;
+    for (struct sld_map_slot *s; (s = sld_map_next(&l->confs, &at));) {
+        const struct conf *c = s->value;
+        if (c->version == p->version && wk_rest_is(&c->rest, sld_mono_ns()))
+            return true;
+    }
+    return false;
+}
+
+static Solder__Worker__PluginStats *stats_of(struct sld_arena *a, const struct wk_loop *l, const struct plugin *p)
 {
     Solder__Worker__PluginStats *out = SLD_MSG(a, Solder__Worker__PluginStats, solder__worker__plugin_stats);
     struct sld_plugin_calls sum[SLD_HOOK_COUNT];
@@ -550,7 +592,7 @@ static Solder__Worker__PluginStats *stats_of(struct sld_arena *a, const struct p
     }
     out->used_bytes = st.used_bytes;
     out->peak_bytes = st.peak_bytes;
-    out->suspended = p->rested_ns && sld_mono_ns() < p->rested_ns;
+    out->suspended = rests(l, p);
     for (size_t i = 0; i < st.error_count; i++) {
         Solder__Worker__Failure *f = SLD_MSG(a, Solder__Worker__Failure, solder__worker__failure);
         f->wall_ms = st.errors[i].wall_ms;
@@ -574,9 +616,18 @@ static struct sld_arena_obj *report(struct wk_loop *l)
     s->in_flight = l->in_flight;
     struct sld_str *names = sld_map_sorted_keys(&l->plugins, &n);
     for (size_t i = 0; i < n; i++)
-        SLD_PUSH(&o->arena, s->plugins, s->n_plugins, stats_of(&o->arena, sld_map_get(&l->plugins, names[i])));
+        SLD_PUSH(&o->arena, s->plugins, s->n_plugins, stats_of(&o->arena, l, sld_map_get(&l->plugins, names[i])));
     sld_xfree(names);
     return o;
+}
+
+static void take_record(struct wk_loop *l, const struct order *o)
+{
+    struct plugin *p = sld_map_get(&l->plugins, o->name);
+    if (!p || (!o->count && p->recording != o->number))
+        return;
+    p->recorded = o->count;
+    p->recording = o->number;
 }
 
 static void told_run(struct sld_message *m)
@@ -591,6 +642,8 @@ static void told_run(struct sld_message *m)
         l->ev.on_report(l->ev.user, l, o->report);
         o->report = NULL;
     }
+    if (!l->stopped && o->kind == RECORDED)
+        l->ev.on_record(l->ev.user, l, o->number, o->name);
     order_free(o);
 }
 
@@ -622,6 +675,11 @@ static void order_run(struct sld_message *m)
     case PING:
         pong(l);
         break;
+    case RECORD:
+        take_record(l, o);
+        break;
+    case RECORDED:
+        SLD_UNREACHABLE(); // goes to the first thread
     case ASK:
     case NUMBER:
         if (o->kind == ASK)
@@ -653,6 +711,22 @@ static void pong(struct wk_loop *l)
     o->msg.run = told_run;
     o->number = l->ponged = ping;
     sld_loop_post(l->main, &o->msg);
+}
+
+static void post_record(struct wk_loop *l, uint64_t number, struct sld_str line)
+{
+    struct order *o = order(l, RECORDED, line);
+    o->msg.run = told_run;
+    o->number = number;
+    sld_loop_post(l->main, &o->msg);
+}
+
+void wk_loop_record(struct wk_loop *l, struct sld_str plugin, unsigned count, uint64_t number)
+{
+    struct order *o = order(l, RECORD, plugin);
+    o->count = count;
+    o->number = number;
+    sld_loop_post(l->loop, &o->msg);
 }
 
 void wk_loop_plugin(struct wk_loop *l, struct sld_str name, struct sld_plugin *p, bool open)

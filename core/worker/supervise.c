@@ -47,6 +47,13 @@ struct sld_worker {
     unsigned restarts, ends; // ends: in a row
     char last[256];
     struct sld_arena_obj *stats; // what it told last: Solder__Worker__Stats
+    struct {
+        uint64_t number; // of all that there were
+        char plugin[64]; // empty: there is none
+        unsigned left;
+        void (*fn)(void *user, struct sld_str line);
+        void *user;
+    } record;
 };
 
 static void changed(struct sld_worker *w)
@@ -110,6 +117,7 @@ Solder__Worker__Plugin *wk_plugin_message(struct sld_arena *a, const struct sld_
     m->limits->waiting = l->waiting;
     m->limits->outbound = l->outbound;
     m->limits->outbound_a_minute = l->outbound_a_minute;
+    m->limits->request_ms = l->request_ms;
     return m;
 }
 
@@ -165,6 +173,19 @@ static void say_start(struct sld_worker *w)
     sld_arena_fini(&a);
 }
 
+static void say_record(struct sld_worker *w, unsigned count)
+{
+    Solder__Worker__Frame f = SOLDER__WORKER__FRAME__INIT;
+    Solder__Worker__Record m = SOLDER__WORKER__RECORD__INIT;
+    f.says_case = SOLDER__WORKER__FRAME__SAYS_RECORD;
+    f.record = &m;
+    m.plugin = w->record.plugin;
+    m.count = count;
+    m.number = w->record.number;
+    if (w->link && w->record.plugin[0])
+        wk_link_send(w->link, &f);
+}
+
 // Everything there is, to a process that has nothing.
 static void say_all(struct sld_worker *w)
 {
@@ -180,6 +201,7 @@ static void say_all(struct sld_worker *w)
     at = 0;
     for (struct sld_map_slot *s; (s = sld_map_next(&w->finders, &at));)
         wk_say_finder(w->link, s->value);
+    say_record(w, w->record.left);
     say_number(w, SOLDER__WORKER__FRAME__SAYS_SYNC, w->sync);
 }
 
@@ -254,6 +276,14 @@ static void on_loaded(struct sld_worker *w, const Solder__Worker__Loaded *l)
         SLD_LOG(SLD_LOG_ERROR, "worker", "plugin_refused", SLD_KC("plugin", l->name), SLD_KC("error", l->error));
 }
 
+static void on_recorded(struct sld_worker *w, const Solder__Worker__Recorded *r)
+{
+    if (r->number != w->record.number || !w->record.left)
+        return; // it is over
+    w->record.left--;
+    w->record.fn(w->record.user, sld_str_n((const char *)r->line.data, r->line.len));
+}
+
 static void on_frame(void *user, const Solder__Worker__Frame *f)
 {
     struct sld_worker *w = user;
@@ -270,6 +300,9 @@ static void on_frame(void *user, const Solder__Worker__Frame *f)
         break;
     case SOLDER__WORKER__FRAME__SAYS_LOADED:
         on_loaded(w, f->loaded);
+        break;
+    case SOLDER__WORKER__FRAME__SAYS_RECORDED:
+        on_recorded(w, f->recorded);
         break;
     case SOLDER__WORKER__FRAME__SAYS_FOUND:
         wk_take_found(&w->o.found, f->found);
@@ -418,7 +451,7 @@ static struct sld_hash hash_of(const struct sld_worker_plugin *p)
     const struct sld_plugin_limits *l = &p->limits;
     const uint64_t words[] = {l->memory_bytes, l->load_steps,    l->call_steps, l->load_ms,   l->call_ms,
                               l->string_bytes, l->subject_bytes, l->coroutines, l->log_lines, l->waiting,
-                              l->outbound,     l->outbound_a_minute, p->open};
+                              l->outbound,     l->outbound_a_minute, l->request_ms, p->open};
     return sld_hash_mix(p->bundle->obj.hash, sld_hash_bytes(sld_str_n((const char *)words, sizeof(words))));
 }
 
@@ -501,6 +534,25 @@ void sld_worker_remove_finder(struct sld_worker *w, struct sld_str plugin)
 void sld_worker_sync(struct sld_worker *w)
 {
     say_number(w, SOLDER__WORKER__FRAME__SAYS_SYNC, ++w->sync);
+}
+
+void sld_worker_record(struct sld_worker *w, struct sld_str plugin, unsigned count, void (*fn)(void *user, struct sld_str line),
+                       void *user)
+{
+    SLD_PRE(!w->record.plugin[0] && count && plugin.n < sizeof(w->record.plugin));
+    snprintf(w->record.plugin, sizeof(w->record.plugin), "%.*s", SLD_FMT(plugin));
+    w->record.number++;
+    w->record.left = count;
+    w->record.fn = fn;
+    w->record.user = user;
+    say_record(w, count);
+}
+
+void sld_worker_record_end(struct sld_worker *w)
+{
+    say_record(w, 0);
+    w->record.plugin[0] = 0;
+    w->record.left = 0;
 }
 
 // ---- What is known of it ----

@@ -39,6 +39,12 @@ void sld_worker_set_conf(struct sld_worker *w, struct sld_str id, struct sld_str
 // events `found`; when the process begins anew, so do its tasks. [io]
 void sld_worker_set_finder(struct sld_worker *w, struct sld_discover_plan *p);
 void sld_worker_remove_finder(struct sld_worker *w, struct sld_str plugin);
+// Tells of the next COUNT calls of PLUGIN's hook authorize by FN, lines as of plugin/record.h, borrowed: requests without what tells who
+// somebody is. One recording is there at a time; a worker that begins anew goes on with it. FN may end it. [io]
+void sld_worker_record(struct sld_worker *w, struct sld_str plugin, unsigned count, void (*fn)(void *user, struct sld_str line),
+                       void *user);
+// Ends it. Without one nothing happens. [io]
+void sld_worker_record_end(struct sld_worker *w);
 // The worker is to tell when it has all that was set so far. [io]
 void sld_worker_sync(struct sld_worker *w);
 

@@ -1,9 +1,13 @@
 """Hooks of requests that run in the worker: what a policy can say, and what its faults cost."""
 
+import json
 import os
 import signal
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from subprocess import PIPE, Popen
 
-from harness import Poller, alive, cli, eventually, gateway, route, says, to, vs
+from harness import SOLDER, Poller, alive, cli, eventually, gateway, route, says, to, vs
 
 POLICY = """
 local s = require "solder.schema"
@@ -106,12 +110,15 @@ def test_a_policy_decides_and_edits(site):
 def test_faults_of_one_cost_its_requests_alone(site):
     start(site, ("policy", POLICY), ("other", small("other", "return true")), policy={"token": "good"})
     site.write("other.yaml", vs("other", "other.example", [route("/", to("echo"), uses(other={}))]))
+    site.write("apart.yaml", vs("apart", "apart.example", [route("/", to("echo"), uses(policy={"token": "good", "who": "bob"}))]))
     site.wait_answer(200, host="other.example")
+    site.wait_answer(200, host="apart.example", headers={"x-token": "good"})
     pid = worker(site)["pid"]
     with Poller(site.port, host="other.example") as neighbours:
-        # It rests in the end, on both loops, instead of taking all the time of these.
+        # It rests in the end, on both loops, instead of taking all the time of these; but not with the configuration of others.
         eventually(lambda: [ask(site, "/loop").status for _ in range(12)] == [503] * 12 and
                    [ask(site).status for _ in range(4)] == [503] * 4)
+        assert [ask(site, host="apart.example").status for _ in range(8)] == [200] * 8
         site.write("new.yaml", vs("new", "new.example", [route("/", says(200, "new"))]))
         site.wait_answer(200, host="new.example")
         neighbours.more(50)
@@ -244,13 +251,19 @@ return {api = 1, name = "policy", needs = {"secrets"}, schema = s.record{key = s
 
 
 def test_a_call_that_waits_lets_others_pass(site):
-    waits = 'if req.path == "/wait" then require("solder.time").sleep("600ms") end req:set_header("x-was", "1")'
-    text = 'local time = require "solder.time"\n' + small("policy", waits.replace('require("solder.time")', "time"))
-    start(site, ("policy", text), policy={})
-    with Poller(site.port) as p:
-        a = site.ask("/wait")
+    """It waits for somebody who answers when others were let pass, on both loops."""
+    with socket.create_server(("127.0.0.1", 0)) as other, ThreadPoolExecutor(1) as pool:
+        url = f"http://127.0.0.1:{other.getsockname()[1]}/"
+        body = f'if req.path == "/wait" then assert(http.request{{url = "{url}"}}) end req:set_header("x-was", "1")'
+        start(site, ("policy", 'local http = require "solder.http"\n' + small("policy", body, 'needs = {"http"},')), policy={})
+        waits = pool.submit(site.ask, "/wait")
+        with other.accept()[0] as asker:
+            assert [site.ask().status for _ in range(20)] == [200] * 20
+            assert not waits.done()
+            asker.recv(65536)
+            asker.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+        a = waits.result(30)
         assert a.status == 200 and a.json["headers"]["x-was"] == ["1"]
-    p.assert_clean()
 
 
 def test_counters_are_those_of_all_loops_and_versions(site):
@@ -270,6 +283,68 @@ def test_counters_are_those_of_all_loops_and_versions(site):
     eventually(new)
     # The first answer of the new version may have come from one loop alone.
     assert counts(20) == list(range(asked + 1, asked + 21))
+
+
+def test_a_document_sets_all_ceilings(site):
+    """Each limit of the document is in force in the worker."""
+    bodies = {
+        "string": ('("x"):rep(2000)', {"stringKib": 1}, "longer than 1024 bytes"),
+        "pattern": ('("x"):rep(2000):find("a.*b")', {"patternTextKib": 1}, "at most 1024"),
+        "coroutines": ('for i = 1, 4 do coroutine.create(print) end', {"coroutines": 3}, "more than 3 coroutines"),
+        "outbound": ('local h = http.request{url = "http://127.0.0.1:1"} h = http.request{url = "http://127.0.0.1:1"}', {"outboundCalls": 1},
+                     "more than 1 calls to others in one call"),
+        "time": ('time.sleep("1m")', {"requestTime": "50ms"}, "longer than 50 ms in all"),
+        "steps": ('while true do end', {"callSteps": 3000}, "more than 3000 steps"),
+    }
+    docs, routes = [], []
+    for name, (body, limits, _) in bodies.items():
+        text = (f'local http, time = require "solder.http", require "solder.time" return {{api = 1, name = "{name}", needs = {{"http"}}, '
+                f'authorize = function(conf, req) local x {body if "=" in body or " " in body else "= " + body} end}}')
+        docs.append({"apiVersion": "solder.dev/v1", "kind": "Plugin", "metadata": {"name": name, "namespace": "gloo-system"},
+                     "spec": {"inline": text, "limits": limits, "needs": ["http"]}})
+        routes.append(route(f"/{name}", to("echo"), uses(**{name: {}})))
+    site.upstream()
+    site.write("plugins.yaml", *docs)
+    site.write("vs.yaml", vs("shop", "*", [*routes, route("/", to("echo"))]))
+    site.start("--worker-threads", "1")
+    site.wait_answer(200)
+    for name, (_, _, words) in bodies.items():
+        assert site.ask(f"/{name}").status == 503, name
+        eventually(lambda: words in cli("describe", "plugin", name, "--admin", f"unix:{site.admin}").stdout)
+
+
+def test_requests_are_recorded_and_replayed(site):
+    """What a policy decided is told without secrets; another version is shown to decide otherwise."""
+    start(site, ("policy", POLICY), policy={"token": "good", "who": "alice"})
+    admin = ("--admin", f"unix:{site.admin}")
+    with Popen([SOLDER, "plugin", "record", "policy", "--count", "12", *admin], stdout=PIPE, stderr=PIPE, text=True) as recorder:
+        while recorder.poll() is None:
+            for path in "/a?session=hidden-1", "/forbidden", "/raise":
+                ask(site, path, headers={"authorization": "hidden-2"})
+        lines, said = recorder.communicate()
+    assert recorder.returncode == 0 and said == "12 requests\n", said
+    # One of each.
+    lines = "".join({json.loads(line)["request"]["path"]: line + "\n" for line in lines.splitlines()}.values())
+    records = [json.loads(line) for line in lines.splitlines()]
+    assert sorted(r["decision"]["result"] for r in records) == ["allow", "deny", "error"]
+    assert "hidden" not in lines and '"authorization","***"' in lines
+    allowed = next(r for r in records if r["decision"]["result"] == "allow")
+    assert allowed["request"]["path"] == "/a?session=***" and allowed["conf"]["who"] == "alice"
+    assert "set x-who: alice" in allowed["decision"]["edits"]
+    file = site.dir / "requests.jsonl"
+    # Requests are told with their headers but for those that are hidden, and x-token is called like a secret.
+    file.write_text(lines.replace('"x-token","***"', '"x-token","good"'))
+    script = site.dir / "plugins" / "policy.lua"
+    same = cli("plugin", "test", script, "--replay", file)
+    assert same.returncode == 0 and same.stdout == "3 requests: 3 decided as before, 0 differ\n", same
+    plugin(site.dir / "plugins", POLICY.replace('"/forbidden"', '"/a"'))
+    differs = cli("plugin", "test", script, "--replay", file)
+    assert differs.returncode == 1 and "3 requests: 1 decided as before, 2 differ" in differs.stdout, differs
+    assert "GET /forbidden       deny 403 -> allow" in differs.stdout and "authorization is hidden" in differs.stdout
+    whole = json.loads(cli("plugin", "test", script, "--replay", file, "-o", "json").stdout)
+    assert whole["differ"] == 2 and {r["differs"].split(",")[0] for r in whole["requests"]} == {"", "result"}
+    assert cli("plugin", "record", "nobody", *admin).returncode == 1
+    assert cli("plugin", "test", script, "--replay", site.dir / "gone").returncode == 2
 
 
 def test_open_goes_on_without_it(site):

@@ -30,6 +30,7 @@ struct fixture {
     struct sld_admin_edge edge;
     struct sld_source_fact facts[4];
     size_t fact_count;
+    uint64_t recorded; // 100000 times the count and the milliseconds that were asked for last
     // Queries are kept here instead of being answered. [io]
     bool hold;
     struct sld_admin_query *held[64];
@@ -118,6 +119,19 @@ static inline void host_facts(void (*fn)(struct sld_str source, const struct sld
     struct fixture *f = user;
     for (size_t i = 0; i < f->fact_count; i++)
         fn(SLD_STR("vault:"), &f->facts[i], arg);
+}
+
+// Plugin "gate" was asked about one request, "busy" is recorded for somebody else.
+static inline enum sld_rc host_record(struct sld_admin_query *q, struct sld_str plugin, unsigned count, unsigned ms, void *user)
+{
+    struct fixture *f = user;
+    f->recorded = (uint64_t)count * 100000 + ms;
+    if (sld_str_eq(plugin, SLD_STR("busy")))
+        return SLD_AGAIN;
+    if (!sld_str_eq(plugin, SLD_STR("gate")))
+        return SLD_NOT_FOUND;
+    sld_admin_recorded(q, SLD_STR("{\"a\":1}\n"));
+    return SLD_OK;
 }
 
 // ---- The model ----
@@ -210,7 +224,7 @@ static inline void open_on_io(void *arg)
     const struct sld_admin_options o = {
         .io = f->io.loop,
         .xds = f->xds,
-        .host = {host_query, host_checks, host_sources, host_edge, host_facts, host_metrics, f},
+        .host = {host_query, host_checks, host_sources, host_edge, host_facts, host_record, host_metrics, f},
         .version = SLD_STR("1.2.3"),
         .commit = SLD_STR("abc\"def"),
     };

@@ -270,10 +270,38 @@ static void test_convergence(void **state)
     expect_metric(d, "solder_config_convergence_seconds_count 0\n");
 }
 
+// Requests of a plugin: lines, or why there are none.
+static void test_recorded(void **state)
+{
+    struct dump *d = *state;
+    static const struct {
+        const char *target;
+        int status;
+        const char *words;
+    } asked[] = {
+        {"/v1/plugins/gate/requests?for=1.5s&limit=7", 200, "{\"a\":1}\n\n"},
+        {"/v1/plugins/gate/requests", 200, "{\"a\":1}"},
+        {"/v1/plugins/busy/requests", 503, "recorded for somebody else"},
+        {"/v1/plugins/gone/requests", 404, "there is no plugin gone"},
+        {"/v1/plugins/gate/requests?for=30s", 400, "below 30 s"},
+        {"/v1/plugins/gate/requests?limit=0", 400, "limit"},
+    };
+    for (size_t i = 0; i < SLD_ARRAY_LEN(asked); i++) {
+        struct response r = get(&d->f, asked[i].target);
+        assert_int_equal(r.status, asked[i].status);
+        assert_non_null(strstr(r.body, asked[i].words));
+        assert_true(strstr(r.head, "application/x-ndjson") != NULL || r.status != 200);
+        if (i < 2)
+            assert_int_equal(d->f.recorded, i ? 10002000 : 701500);
+        response_free(&r);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_list, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_recorded, setup, teardown),
         cmocka_unit_test_setup_teardown(test_secrets, setup, teardown),
         cmocka_unit_test_setup_teardown(test_envoys, setup, teardown),
         cmocka_unit_test_setup_teardown(test_convergence, setup, teardown),

@@ -25,6 +25,7 @@ static const struct sld_plugin_limits small = {
     .waiting = 20,
     .outbound = 3,
     .outbound_a_minute = 50,
+    .request_ms = 1000,
 };
 
 struct try {

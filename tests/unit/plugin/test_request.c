@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "loop/loop.h"
+#include "plugin/library.h"
 #include "plugin/reactor.h"
 #include "plugin/request.h"
 #include "plugin/schema.h"
@@ -110,6 +111,30 @@ static void fails(const char *body, const char *want)
     if (!strstr(w.words, want))
         fail_msg("%s instead of %s", w.words, want);
     unload(&w);
+}
+
+// What the manual and editors are told of a request is there.
+static void what_is_told_is_there(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < pl_handles.binding_count; i++) {
+        char text[200];
+        const struct pl_binding *b = &pl_handles.bindings[i];
+        if (strcmp(b->of, "plugin.Request") != 0)
+            continue;
+        snprintf(text, sizeof(text), "assert(type(req.%s) == 'function') return true", b->name);
+        struct world w = run(text);
+        unload(&w);
+    }
+    for (size_t i = 0; i < pl_handles.class_count; i++) {
+        const struct pl_class *c = &pl_handles.classes[i];
+        for (size_t k = 0; strcmp(c->name, "plugin.Request") == 0 && k < c->field_count; k++) {
+            char text[200];
+            snprintf(text, sizeof(text), "local seen = req.%.*s return true", SLD_FMT(pl_bare(c->fields[k].name)));
+            struct world w = run(text);
+            unload(&w);
+        }
+    }
 }
 
 static void what_is_seen(void **state)
@@ -342,6 +367,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_seen),
+        cmocka_unit_test(what_is_told_is_there),
         cmocka_unit_test(edits_are_seen_by_who_comes_after),
         cmocka_unit_test(decisions),
         cmocka_unit_test(mistakes),

@@ -52,15 +52,20 @@ static void on_pong(void *user, struct wk_loop *l, uint64_t ping)
     sld_loop_stop(w->main);
 }
 
-static void add_plugin(const struct world *w, const char *name, const char *script)
+static void add_limited(const struct world *w, const char *name, const char *script, const struct sld_plugin_limits *l)
 {
     struct sld_plugin_bundle *b = sld_plugin_bundle_create(sld_str_c(name), sld_str_c(name), sld_str_c(script));
     struct sld_plugin *p;
     struct sld_err err = {0};
-    if (sld_plugin_load(b, &sld_plugin_limits_default, &p, &err))
+    if (sld_plugin_load(b, l, &p, &err))
         fail_msg("%s", err.msg);
     SLD_UNREF(b);
     wk_loop_plugin(w->loop, sld_str_c(name), p, false);
+}
+
+static void add_plugin(const struct world *w, const char *name, const char *script)
+{
+    add_limited(w, name, script, &sld_plugin_limits_default);
 }
 
 // Configuration ID is there from now on: an empty one.
@@ -111,7 +116,7 @@ static void ask(struct world *w)
         sld_loop_run(w->main);
 }
 
-static void question(struct client *c, const char *uses)
+static void question_of(struct client *c, const char *uses, bool body)
 {
     struct sld_arena a = {0};
     Env__Auth__CheckRequest *q = SLD_MSG(&a, Env__Auth__CheckRequest, env__auth__check_request);
@@ -126,8 +131,19 @@ static void question(struct client *c, const char *uses)
     e->key = SLD_MSG_STR(&a, SLD_STR("solder"));
     e->value = SLD_MSG_STR(&a, sld_str_c(uses));
     SLD_PUSH(&a, at->context_extensions, at->n_context_extensions, e);
+    if (body) {
+        e = SLD_MSG(&a, Env__Auth__AttributeContext__ContextExtensionsEntry, env__auth__attribute_context__context_extensions_entry);
+        e->key = SLD_MSG_STR(&a, SLD_STR("body"));
+        e->value = SLD_MSG_STR(&a, SLD_STR("shown"));
+        SLD_PUSH(&a, at->context_extensions, at->n_context_extensions, e);
+    }
     client_send(c, sld_msg_encode(&a, &q->base));
     sld_arena_fini(&a);
+}
+
+static void question(struct client *c, const char *uses)
+{
+    question_of(c, uses, false);
 }
 
 // CALLERS questions that wait for a configuration.
@@ -236,12 +252,57 @@ static void a_ping_is_answered_between_hooks(void **state)
     finish(&w);
 }
 
+// What becomes of one question.
+static grpc_status_code status_of(struct world *w, const char *uses, bool body)
+{
+    struct client c;
+    client_open(&c, w->address, NULL, METHOD);
+    question_of(&c, uses, body);
+    struct sld_blob *b = client_recv(&c);
+    SLD_UNREF(b);
+    grpc_status_code status = client_status(&c);
+    client_close(&c, true);
+    return status;
+}
+
+// A new version that reads bodies is not asked about requests of routes that do not show them yet; they are refused.
+static void bodies_that_are_not_shown(void **state)
+{
+    (void)state;
+    struct world w;
+    begin(&w);
+    add_plugin(&w, "reader", "return {api = 1, name = 'reader', authorize = function(conf, req) assert(not req.body) return true end}");
+    add_conf(&w, "go");
+    assert_int_equal(status_of(&w, "reader@go", false), GRPC_STATUS_OK);
+    add_plugin(&w, "reader", "return {api = 1, name = 'reader', request_body = {mode = 'buffered'},\n"
+                             "authorize = function(conf, req) return req.body == nil or req.body == '' end}");
+    assert_int_equal(status_of(&w, "reader@go", false), GRPC_STATUS_INTERNAL);
+    assert_int_equal(status_of(&w, "reader@go", true), GRPC_STATUS_OK);
+    finish(&w);
+}
+
+static void a_request_has_its_time(void **state)
+{
+    (void)state;
+    struct world w;
+    struct sld_plugin_limits l = sld_plugin_limits_default;
+    begin(&w);
+    add_conf(&w, "go");
+    l.request_ms = 20;
+    add_limited(&w, "slow", "local time = require 'solder.time'\n"
+                            "return {api = 1, name = 'slow', authorize = function(conf, req) time.sleep('1s') return true end}", &l);
+    assert_int_equal(status_of(&w, "slow@go", false), GRPC_STATUS_INTERNAL);
+    finish(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_second_question_ends_the_call),
         cmocka_unit_test(questions_wait_for_their_turn),
         cmocka_unit_test(a_ping_is_answered_between_hooks),
+        cmocka_unit_test(bodies_that_are_not_shown),
+        cmocka_unit_test(a_request_has_its_time),
     };
     grpc_init(); // the clients' own use of it
     int rc = cmocka_run_group_tests(tests, NULL, NULL);
