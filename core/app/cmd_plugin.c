@@ -1,16 +1,18 @@
-// solder plugin: what authors of plugins need; nothing of it asks a server.
+// solder plugin: what authors of plugins need; only record asks a server.
 #include "app/plugin.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "app/builtin.h"
+#include "app/commands.h"
 #include "plugin/author.h"
 
 static const struct sld_command *const subs[] = {
     &sld_cmd_plugin_check,
     &sld_cmd_plugin_doc,
     &sld_cmd_plugin_new,
+    &sld_cmd_plugin_record,
     &sld_cmd_plugin_run,
     &sld_cmd_plugin_test,
 };
@@ -110,7 +112,9 @@ static int run_doc(struct sld_args *a)
     if (luals)
         return sld_plugin_cli_luals(luals, true);
     if (sld_args_has(a, "library"))
-        return sld_plugin_cli_library();
+        return sld_plugin_cli_library(sld_args_has(a, "html"));
+    if (sld_args_has(a, "html"))
+        return sld_usage("--html is a form of --library");
     struct sld_err err = {0};
     int code = sld_plugin_cli_read(path, &b);
     if (code)
@@ -136,15 +140,16 @@ static int run_doc(struct sld_args *a)
 }
 
 static const struct sld_flag doc_flags[] = {
-    {.name = "library", .help = "the manual of solder.*, which plugins require, instead"},
-    {.name = "luals", .arg = "DIR", .help = "write definitions of solder.* for editors with LuaLS into this folder instead"},
+    {.name = "html", .help = "with --library: as a page of HTML"},
+    {.name = "library", .help = "the manual of plugins, their hooks, ceilings and solder.*, instead"},
+    {.name = "luals", .arg = "DIR", .help = "write definitions of plugins, Envoy's messages and solder.* for editors with LuaLS into this folder instead"},
     {.name = "schema", .help = "the JSON Schema of the configuration instead, for editors"},
 };
 
 const struct sld_command sld_cmd_plugin_doc = {
     .name = "plugin doc",
     .args = "[DIR]",
-    .help = "Prints a plugin's manual in Markdown, made of its schema; or that of the library.",
+    .help = "Prints a plugin's manual in Markdown, made of its schema; or that of all plugins.",
     .flags = doc_flags,
     .flag_count = SLD_ARRAY_LEN(doc_flags),
     .max_pos = 1,

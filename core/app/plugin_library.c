@@ -9,13 +9,16 @@
 #include "app/plugin.h"
 #include "plugin/author.h"
 
-enum { TEXT_MAX = 1 << 20 };
+enum { TEXT_MAX = 4 << 20 };
 
-int sld_plugin_cli_library(void)
+int sld_plugin_cli_library(bool html)
 {
     struct sld_buf out;
     sld_buf_init(&out, TEXT_MAX);
-    sld_library_print_manual(&out);
+    if (html)
+        sld_library_print_html(&out);
+    else
+        sld_library_print_manual(&out);
     fwrite(out.p, 1, out.n, stdout);
     sld_buf_fini(&out);
     return SLD_EXIT_OK;

@@ -28,7 +28,7 @@ static const char plugin_text[] =
     "  shape_route = function(conf, route)\n"
     "    table.insert(route.request_headers_to_add, {header = {key = conf.header, value = conf.value}})\n"
     "  end,\n"
-    "}\n";
+    "} --[[@as solder.Plugin]]\n";
 
 static const char spec_text[] =
     "-- Run by solder plugin test.\n"

@@ -35,11 +35,12 @@ void sld_plugin_print_schema(struct sld_buf *out, const struct sld_plugin *p);
 
 // ---- The library ----
 
-// How many modules solder.* the library has, and the name of number I.
+// How many files of definitions there are: of each module solder.*, and of what plugins are; and the name of number I.
 size_t sld_library_count(void);
 const char *sld_library_name(size_t i);
-// The manual of all of them as Markdown.
+// The manual of plugins and of all of them, as Markdown, and as a page of HTML that needs nothing else.
 void sld_library_print_manual(struct sld_buf *out);
+void sld_library_print_html(struct sld_buf *out);
 // The definitions of number I for LuaLS, the language server of editors: the text of solder/<name>.lua.
 void sld_library_print_luals(struct sld_buf *out, size_t i);
 
@@ -86,3 +87,27 @@ struct sld_spec_run {
 // SLD_INVALID: the plugin does not load; SLD_NOT_FOUND: there is no spec; else as sld_plugin_bundle_read. Failed
 // tests are no error.
 SLD_NODISCARD enum sld_rc sld_plugin_test(struct sld_str path, const struct sld_spec_run *run, struct sld_err *err);
+
+// ---- Replays ----
+
+// What became of one line of records.
+struct sld_replay_result {
+    size_t line;                // its number, from 1
+    struct sld_str method, path;
+    struct sld_str was, is;     // "allow", "deny 403", "error"
+    struct sld_str differs;     // which parts of the decision do, with ", " between; empty: none
+    struct sld_str before, now; // the decisions as JSON
+    struct sld_str notes;       // why that may be no fault of the plugin: what is hidden, that others were asked
+};
+
+struct sld_replay_run {
+    const struct sld_plugin_limits *limits;
+    void (*on_result)(void *user, const struct sld_replay_result *r); // strings are borrowed
+    void *user;
+    size_t same, differ, others; // counted; OTHERS: lines of other plugins
+};
+
+// Asks the plugin in PATH anew about each request in RECORDS, lines as of plugin/record.h, one after another in one state. The clock
+// shows the time of the record; others that the plugin asks do not answer. SLD_INVALID: the plugin does not load or has no hook for
+// requests in Solder, or RECORDS cannot be read; SLD_NOT_FOUND: they are of other plugins; else as sld_plugin_bundle_read.
+SLD_NODISCARD enum sld_rc sld_plugin_replay(struct sld_str path, struct sld_str records, struct sld_replay_run *run, struct sld_err *err);

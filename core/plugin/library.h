@@ -4,7 +4,8 @@
 //
 //   library.c        the list; how a module is made of its table; what the functions share
 //   phase.c          which of them may be called when
-//   library_print.c  the manual, the definitions for editors
+//   library_hooks.c  what hooks are, and what they are given; ceilings: for people and editors
+//   library_print.c  the manual;  library_luals.c  the definitions for editors
 //   lib_<name>.c     the modules
 #pragma once
 
@@ -69,6 +70,38 @@ extern const struct pl_module pl_aes, pl_base64, pl_cache, pl_cidr, pl_counters,
 // All of them, by name.
 extern const struct pl_module *const pl_library[];
 extern const size_t pl_library_count;
+
+// ---- What hooks are, and what they are given ---- (library_hooks.c)
+
+struct pl_hook_doc {
+    enum sld_hook hook;
+    const char *params, *type; // "conf, req"; as a function in LuaLS's words
+    const char *doc;
+    const char *example; // a plugin called "example"
+    const char *spec;    // of it
+};
+extern const struct pl_hook_doc pl_hook_docs[];
+extern const size_t pl_hook_doc_count;
+// The plugin's table (values) and the objects that hooks are given, whose functions are elsewhere.
+extern const struct pl_module pl_handles;
+
+enum pl_unit { PL_NUMBER, PL_STEPS_64, PL_MEBIBYTES, PL_KIBIBYTES, PL_MILLISECONDS };
+struct pl_ceiling {
+    const char *name, *doc; // as of Plugin.Limits
+    enum pl_unit unit;
+    size_t offset; // in struct sld_plugin_limits
+};
+extern const struct pl_ceiling pl_ceilings[];
+extern const size_t pl_ceiling_count;
+
+// NAME without the ? behind what may be left out.
+struct sld_str pl_bare(const char *name);
+// How many of VALUES, at most MAX, there are.
+size_t pl_value_count(const struct pl_value *values, size_t max);
+// When B may be called, if not always.
+const char *pl_phases_text(const struct pl_binding *b);
+// The definitions of M for LuaLS. (library_luals.c)
+void pl_luals_print(struct sld_buf *out, const struct pl_module *m);
 
 // The module of the library called "solder.<name>", or NULL.
 const struct pl_module *pl_library_find(struct sld_str name);

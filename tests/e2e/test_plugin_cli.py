@@ -1,6 +1,8 @@
 """What an author of plugins does at a shell, with no server and no container."""
 
+import html.parser
 import json
+import re
 
 import pytest
 
@@ -89,7 +91,12 @@ def test_library_has_a_manual_and_definitions(tmp_path):
     assert "json" in names and "jwt" in names
     # Definitions for editors: one file a module, beside a new plugin too, where no plugin is seen in them.
     done = cli("plugin", "doc", "--luals", "defs", cwd=tmp_path)
-    assert (done.returncode, done.stdout.split()) == (0, [f"defs/solder/{n}.lua" for n in names])
+    assert (done.returncode, done.stdout.split()) == (0, [f"defs/solder/{n}.lua" for n in [*names, "plugin"]])
+    of_plugins = (tmp_path / "defs/solder/plugin.lua").read_text()
+    for line in ("---@field authorize? fun(conf: table, req: solder.plugin.Request): boolean?", "---@class envoy.config.route.v3.Route",
+                 "---@field request_headers_to_add (envoy.config.core.v3.HeaderValueOption)[]", "function Request:deny(answer) end",
+                 "---@field timeout? string|number"):
+        assert f"\n{line}\n" in of_plugins, line
     assert cli("plugin", "new", "tenant", cwd=tmp_path).returncode == 0
     for name in names:
         text = (tmp_path / f"defs/solder/{name}.lua").read_text()
@@ -101,6 +108,69 @@ def test_library_has_a_manual_and_definitions(tmp_path):
     (tmp_path / "file").write_text("")
     done = cli("plugin", "doc", "--luals", "file", cwd=tmp_path)
     assert done.returncode == 1 and "file/solder" in done.stderr
+
+
+def test_the_manual_is_true(tmp_path):
+    """Each hook's example is a plugin without mistakes, whose spec in the manual passes."""
+    manual = cli("plugin", "doc", "--library", cwd=tmp_path).stdout
+    hooks = re.findall(r"^### (\w+)\(conf[^\n]*\n\n.*?```lua\n(.*?)\n```.*?```lua\n(.*?)\n```", manual[manual.index("## Hooks"):], re.M | re.S)
+    known = {"authorize", "check", "discover", "shape_destination", "shape_listener", "shape_route", "shape_upstream", "shape_virtual_host",
+             "transform_request", "transform_response"}
+    assert {name for name, *_ in hooks} >= known
+    for name, text, spec in hooks:
+        folder = tmp_path / name / "example"
+        (folder / "spec").mkdir(parents=True)
+        (folder / "plugin.lua").write_text(text + "\n")
+        (folder / "spec/plugin_spec.lua").write_text(spec + "\n")
+        assert f"{name} = function(" in text
+        done = cli("plugin", "check", folder)
+        assert done.returncode == 0, (name, done.stdout, done.stderr)
+        done = cli("plugin", "test", folder)
+        assert done.returncode == 0 and "1 passed, 0 failed" in done.stdout, (name, done.stdout, done.stderr)
+    # Ceilings are those of documents.
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \|", manual[manual.index("## Ceilings"):], re.M)
+    assert len(rows) > 10
+    spec = {"inline": "return {api = 1, name = 'x'}", "limits": {name: int(v) if v.isdigit() else v for name, v in rows}}
+    (tmp_path / "doc.json").write_text(json.dumps({"apiVersion": "solder.dev/v1", "kind": "Plugin", "metadata": {"name": "x"}, "spec": spec}))
+    done = cli("check", tmp_path / "doc.json")
+    assert done.returncode == 0, (done.stdout, done.stderr)
+
+
+def test_the_manual_in_html(tmp_path):
+    """One page that needs nothing else, with all that the other form says."""
+    class Page(html.parser.HTMLParser):
+        def __init__(self):
+            super().__init__()
+            self.open, self.text, self.ids, self.links, self.codes = [], [], set(), set(), []
+
+        def handle_starttag(self, tag, attrs):
+            attrs = dict(attrs)
+            if tag != "meta":
+                self.open.append(tag)
+            self.ids |= {attrs["id"]} if "id" in attrs else set()
+            self.links |= {attrs["href"]} if "href" in attrs else set()
+            assert not {"src", "onclick"} & set(attrs) and tag not in ("script", "link", "img"), tag
+            if tag == "pre":
+                self.codes.append("")
+
+        def handle_endtag(self, tag):
+            assert self.open.pop() == tag
+
+        def handle_data(self, data):
+            self.text.append(data)
+            if "pre" in self.open:
+                self.codes[-1] += data
+
+    page = Page()
+    page.feed(cli("plugin", "doc", "--library", "--html").stdout)
+    assert page.open == []
+    manual = cli("plugin", "doc", "--library").stdout
+    codes = re.findall(r"```lua\n(.*?)\n```", manual, re.S)
+    assert len(codes) > 80 and all(c in page.codes for c in codes)
+    titles = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", manual, flags=re.S), re.M)
+    assert len(titles) > 100 and all(t in page.text for t in titles)
+    assert page.links == {f"#{i}" for i in page.ids} and "#solder.jwt" in page.links
+    assert cli("plugin", "doc", "--html").returncode == 2
 
 
 def test_check_knows_the_library(made):

@@ -1,6 +1,8 @@
 // The library for authors: its table is whole, every example of the manual runs, phases are kept, arguments are looked at.
 #include "plugin/support.h"
 
+#include <dirent.h>
+
 #include "plugin/author.h"
 #include "plugin/library.h"
 
@@ -67,13 +69,53 @@ static int load_text(lua_State *L)
     return 0;
 }
 
+static int run_text(lua_State *L)
+{
+    const struct sld_str *s = lua_touserdata(L, 1);
+    pl_compile(L, *s, "@luals.lua");
+    lua_call(L, 0, 0);
+    return 0;
+}
+
+// What hooks are given is defined too: each method that there is, and what may be called where it is not says so.
+static void definitions_of_handles_are_lua(void **state)
+{
+    (void)state;
+    struct try t;
+    struct sld_buf out;
+    struct sld_plugin_limits l = small;
+    l.memory_bytes = 8U << 20;
+    assert_int_equal(try_begin(&t, &l, "return function() end"), SLD_OK);
+    sld_buf_init(&out, 1U << 20);
+    sld_library_print_luals(&out, pl_library_count);
+    struct sld_str text = sld_buf_str(&out);
+    assert_string_equal(sld_library_name(pl_library_count), "plugin");
+    if (pl_run(t.h, PL_LOAD, run_text, &text, &t.err))
+        fail_msg("%s", t.err.msg);
+    for (size_t k = 0; k < pl_handles.binding_count; k++) {
+        char name[80];
+        const struct pl_binding *b = &pl_handles.bindings[k];
+        snprintf(name, sizeof(name), "function %s:%s(", strchr(b->of, '.') + 1, b->name);
+        assert_true(sld_str_find(text, sld_str_c(name)) > 0);
+    }
+    // Each hook that a plugin may have.
+    for (int h = 0; h < SLD_HOOK_COUNT; h++) {
+        char name[80];
+        snprintf(name, sizeof(name), "---@field %s? fun(conf: ", sld_hook_name((enum sld_hook)h));
+        if (sld_str_find(text, sld_str_c(name)) < 0)
+            fail_msg("%s is not told", name);
+    }
+    sld_buf_fini(&out);
+    try_end(&t);
+}
+
 // What editors read is Lua, and defines every function.
 static void definitions_are_lua(void **state)
 {
     (void)state;
     struct try t;
     assert_int_equal(try_begin(&t, &small, "return function() end"), SLD_OK);
-    assert_int_equal(sld_library_count(), pl_library_count);
+    assert_int_equal(sld_library_count(), pl_library_count + 1);
     for (size_t i = 0; i < pl_library_count; i++) {
         struct sld_buf out;
         sld_buf_init(&out, 1U << 20);
@@ -178,13 +220,46 @@ static void ceilings(void **state)
         "'kept'", "kept");
 }
 
+// What a plugin costs that does nothing, in each state that it has: at most 150 KB, for each of those that come with Solder too.
+static void idle_states_are_small(void **state)
+{
+    (void)state;
+    enum { IDLE_MAX = 150 * 1000 };
+    DIR *d = opendir(SLD_SOURCE_DIR "/plugins");
+    unsigned seen = 0;
+    assert_non_null(d);
+    for (const struct dirent *e; (e = readdir(d));) {
+        char path[400];
+        struct sld_plugin_bundle *b;
+        struct sld_plugin *p;
+        struct sld_plugin_stats st;
+        struct sld_err err = {0};
+        snprintf(path, sizeof(path), SLD_SOURCE_DIR "/plugins/%s", e->d_name);
+        if (e->d_name[0] == '.' || sld_plugin_bundle_read(sld_str_c(path), &b, &err))
+            continue;
+        if (sld_plugin_load(b, &sld_plugin_limits_default, &p, &err))
+            fail_msg("%s", err.msg);
+        sld_plugin_stats(p, &st);
+        print_message("%s: %zu KB\n", e->d_name, st.used_bytes / 1000);
+        if (st.used_bytes > IDLE_MAX)
+            fail_msg("%s: %zu bytes", e->d_name, st.used_bytes);
+        SLD_UNREF(p);
+        SLD_UNREF(b);
+        seen++;
+    }
+    closedir(d);
+    assert_true(seen >= 14);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_table_is_whole),
         cmocka_unit_test(every_example_runs),
         cmocka_unit_test(the_manual_has_every_example),
+        cmocka_unit_test(idle_states_are_small),
         cmocka_unit_test(definitions_are_lua),
+        cmocka_unit_test(definitions_of_handles_are_lua),
         cmocka_unit_test(phases_are_kept),
         cmocka_unit_test(modules_cannot_be_changed),
         cmocka_unit_test(wrong_arguments_say_where),
