@@ -13,12 +13,14 @@ enum {
     RESTART_MS = 100, // doubled each time
     RESTART_DOUBLINGS = 7,
     STEADY_MS = 60000, // after that ends before are forgotten
+    GONE_MS = 10000,   // Envoys that have not got their new routes yet still ask for a plugin that is gone
 };
 
 struct wanted {
     struct sld_plugin_bundle *bundle; // own reference
     struct sld_plugin_limits limits;
     bool open, seen;
+    uint64_t gone_ns;          // since when it is not to be there any more; 0: it is
     struct sld_hash hash;      // of all of it
     char refused[SLD_ERR_MAX]; // why the process cannot load it
 };
@@ -329,10 +331,34 @@ static void on_link_end(void *user, const char *why)
         give_up(w, words);
 }
 
+static void wanted_free(struct wanted *p)
+{
+    SLD_UNREF(p->bundle);
+    sld_xfree(p);
+}
+
+// Plugins that are gone for long enough.
+static void drop_gone(struct sld_worker *w)
+{
+    size_t count;
+    uint64_t now = sld_mono_ns();
+    struct sld_str *keys = sld_map_sorted_keys(&w->plugins, &count);
+    for (size_t i = 0; i < count; i++) {
+        struct wanted *p = sld_map_get(&w->plugins, keys[i]);
+        if (!p->gone_ns || now - p->gone_ns < (uint64_t)w->o.gone_ms * 1000000)
+            continue;
+        say_gone(w, SOLDER__WORKER__FRAME__SAYS_PLUGIN_GONE, keys[i]);
+        sld_map_remove(&w->plugins, keys[i]);
+        wanted_free(p);
+    }
+    sld_xfree(keys);
+}
+
 static void on_ping(void *user)
 {
     struct sld_worker *w = user;
     uint64_t now = sld_mono_ns(), hang = w->o.hang_ms;
+    drop_gone(w);
     // Loading is done between hearing and answering.
     size_t at = 0;
     for (struct sld_map_slot *s; w->loading && (s = sld_map_next(&w->plugins, &at));)
@@ -399,15 +425,10 @@ struct sld_worker *sld_worker_create(struct sld_loop *io, const struct sld_worke
     w->o.key_pem = sld_arena_str(&w->arena, o->key_pem);
     w->o.client_ca_pem = sld_arena_str(&w->arena, o->client_ca_pem);
     w->o.hang_ms = o->hang_ms ? o->hang_ms : HANG_MS;
+    w->o.gone_ms = o->gone_ms ? o->gone_ms : GONE_MS;
     w->restart = sld_timer_create(io, begin, w);
     w->ping = sld_timer_create(io, on_ping, w);
     return w;
-}
-
-static void wanted_free(struct wanted *p)
-{
-    SLD_UNREF(p->bundle);
-    sld_xfree(p);
 }
 
 static void conf_free(struct conf *c)
@@ -461,6 +482,7 @@ static void set_plugin(struct sld_worker *w, const struct sld_worker_plugin *p)
     struct sld_hash hash = hash_of(p);
     if (had && sld_hash_eq(had->hash, hash)) {
         had->seen = true;
+        had->gone_ns = 0;
         return;
     }
     if (!had) {
@@ -484,11 +506,8 @@ void sld_worker_set_plugins(struct sld_worker *w, const struct sld_worker_plugin
     keys = sld_map_sorted_keys(&w->plugins, &count);
     for (size_t i = 0; i < count; i++) {
         struct wanted *had = sld_map_get(&w->plugins, keys[i]);
-        if (had->seen)
-            continue;
-        say_gone(w, SOLDER__WORKER__FRAME__SAYS_PLUGIN_GONE, keys[i]);
-        sld_map_remove(&w->plugins, keys[i]);
-        wanted_free(had);
+        if (!had->seen && !had->gone_ns)
+            had->gone_ns = sld_mono_ns();
     }
     sld_xfree(keys);
     if (n && w->state == SLD_WORKER_IDLE)

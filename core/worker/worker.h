@@ -14,6 +14,7 @@ struct sld_worker_options {
     // PEM; absent: plain text
     struct sld_str cert_chain_pem, key_pem, client_ca_pem;
     unsigned hang_ms;  // it is killed when it has not answered for so long; 0: 10 s
+    unsigned gone_ms;  // how long it keeps a plugin that is not to be there any more, for requests on their way; 0: 10 s
     unsigned stats_ms; // how often it tells what it did; 0: 1 s
     struct sld_finders_events found; // what plugins find
     void (*on_change)(void *user); // it is up, or down, or has what it was sent

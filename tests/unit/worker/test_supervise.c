@@ -14,7 +14,7 @@
 
 #include "worker/inside.h"
 
-enum { LOOK_MS = 2, PATIENCE_MS = 30000, HANG_MS = 200, LOG_MAX = 20000 };
+enum { LOOK_MS = 2, PATIENCE_MS = 30000, HANG_MS = 200, GONE_MS = 300, LOG_MAX = 20000 };
 
 // ---- The child ----
 
@@ -283,7 +283,7 @@ static void begin(struct world *w, const char *lives)
     fputs(lives, f);
     fclose(f);
     setenv("SLD_SCRIPT", w->dir, 1);
-    const struct sld_worker_options o = {.addresses = addresses, .address_count = 2, .hang_ms = HANG_MS, .on_change = on_change, .user = w,
+    const struct sld_worker_options o = {.addresses = addresses, .address_count = 2, .hang_ms = HANG_MS, .gone_ms = GONE_MS, .on_change = on_change, .user = w,
                                          .found = {.on_problem = on_problem, .user = w}};
     w->worker = sld_worker_create(w->loop, &o);
     w->look = sld_timer_create(w->loop, on_look, w);
@@ -345,8 +345,14 @@ static void only_what_is_new_is_said(void **state)
     set_plugin(&w, "one", "1", false);
     set_plugin(&w, "two", "2", false);
     sld_worker_sync(w.worker);
-    until(&w, logged, "plugin:two plugin-gone:one sync ");
-    assert_string_equal(log_of(&w), "| start:2 plugin:one:open conf:c1:one sync sync conf-gone:c1 plugin:one plugin:two plugin-gone:one sync ");
+    until(&w, logged, "plugin:two sync plugin-gone:one ");
+    assert_string_equal(log_of(&w), "| start:2 plugin:one:open conf:c1:one sync sync conf-gone:c1 plugin:one plugin:two sync plugin-gone:one ");
+    // One that comes again before that was never gone.
+    set_plugin(&w, "three", "3", false);
+    set_plugin(&w, "two", "2", false);
+    sld_worker_sync(w.worker);
+    until(&w, logged, "plugin:three sync plugin-gone:three ");
+    assert_null(strstr(log_of(&w), "plugin-gone:two"));
     assert_int_equal(restarts(&w), 0);
     finish(&w);
 }
