@@ -41,7 +41,7 @@ static void accept(struct sld_xds_stream *s, struct sld_xds_rec *r, uint64_t now
     SLD_UNREF(r->held);
     r->held = r->sent;
     r->sent = NULL;
-    r->maybe = false;
+    r->maybe = r->before = false;
     SLD_UNREF(r->doubt);
     r->group = 0;
     leave_flight(s, r);

@@ -35,6 +35,18 @@ static void read_held(struct sld_xds_stream *s, enum sld_xds_type t,
     }
 }
 
+// The client holds the assignment without endpoints for E.
+static bool held_empty(struct sld_xds_entry *e, struct sld_str version)
+{
+    char text[17];
+    if (e->type != SLD_XDS_ENDPOINT || !e->current)
+        return false;
+    sld_hash_text(sld_xds_entry_empty(e)->obj.hash, text);
+    if (!e->made)
+        sld_xds_entry_forget_empty(e);
+    return sld_str_eq(version, sld_str_c(text));
+}
+
 // The rest of what it has: old forms are replaced, vanished names taken away.
 static void read_stale(struct sld_xds_stream *s, enum sld_xds_type t,
                        const struct sld_xds_request *q, const struct sld_bits *have, uint64_t now)
@@ -54,7 +66,7 @@ static void read_stale(struct sld_xds_stream *s, enum sld_xds_type t,
             }
             r = sld_xds_rec_get(s, e ? e : sld_xds_entry_get(s->view, t, name), NULL, now);
         }
-        r->maybe = true;
+        r->maybe = r->before = !held_empty(r->e, version); // none is nothing to keep
         sld_xds_rec_settle(s, r);
     }
 }

@@ -176,12 +176,15 @@ static bool removal_waits(struct sld_xds_stream *s, struct sld_xds_rec *r, uint6
         return true;
     case SLD_XDS_ENDPOINT:
         // Taking the endpoints of a cluster that the client has could end the warming of its new form
-        // empty; a cluster that was new and is gone again waits for an answer.
+        // empty, and what Envoy does not do away with would count as gone from it; a cluster that was new and is
+        // gone again waits for an answer.
         c = sld_xds_entry_find(s->view, SLD_XDS_CLUSTER, r->e->name);
+        if ((r->held || r->before) && clusters_to_come(s, now))
+            return true;
         if (asked || !c || !s->subs[SLD_XDS_CLUSTER].wild)
             return false;
         wait = sld_xds_rec_find(s, c);
-        return wait && (wait->held || wait->maybe);
+        return wait && (wait->held || wait->maybe || (wait->state == SLD_REC_FLIGHT && wait->sent && r->held));
     case SLD_XDS_LISTENER: // with the new ones in one response: Envoy then frees the port first
         SLD_LIST_EACH(at, &s->subs[SLD_XDS_LISTENER].dirty)
         {

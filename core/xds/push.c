@@ -156,6 +156,10 @@ static void endpoints_follow(struct sld_xds_stream *s, struct sld_xds_rec *c, ui
     struct sld_xds_entry *e = sld_xds_entry_find(s->view, SLD_XDS_ENDPOINT, c->e->name);
     if (!e || !e->current) // the last good form of a cluster whose present one has no endpoints
         return;
+    struct sld_xds_rec *r = sld_xds_rec_find(s, e);
+    // A new cluster has no endpoints from before. In the state of the world the first response has all as new.
+    if (r && !c->held && !c->maybe && s->subs[SLD_XDS_CLUSTER].pushes > 1)
+        r->before = false;
     if (sld_xds_wanted(sub, e)) {
         c->phase = SLD_PH_WATCHED;
     } else if (c->burst && sub->seen && s->names < s->x->options.max_names) {

@@ -97,12 +97,33 @@ static bool awaited(const struct sld_xds_stream *s, const struct sld_xds_entry *
            (c->phase == SLD_PH_WATCHED || c->phase == SLD_PH_FED);
 }
 
+// TARGET stands for endpoints that nobody knows (their registry is asked for them, or is away) or that were
+// refused. It is for clients that have none.
+static bool made_up(const struct sld_xds_entry *e, const struct sld_xds_resource *target)
+{
+    return target && target == e->empty;
+}
+
+// What R's client was given keeps the place of what would be made up; NULL: it has nothing.
+static struct sld_xds_resource *kept(const struct sld_xds_rec *r)
+{
+    return r && r->held && r->held != r->e->empty ? r->held : NULL;
+}
+
+// The same where the client has endpoints from before this stream. They may well be newer than what an earlier
+// process left.
+static bool keeps(const struct sld_xds_rec *r, const struct sld_xds_resource *target)
+{
+    return r->before && (r->e->past || made_up(r->e, target));
+}
+
 struct sld_xds_resource *sld_xds_target(const struct sld_xds_stream *s, struct sld_xds_entry *e)
 {
     struct sld_xds_resource *r = sld_xds_entry_target(s->view, e, s->build);
     if (!r && !e->current && e->type == SLD_XDS_ENDPOINT && awaited(s, e))
-        return sld_xds_entry_empty(e);
-    return r;
+        r = sld_xds_entry_empty(e);
+    struct sld_xds_resource *own = made_up(e, r) ? kept(sld_xds_rec_find(s, e)) : NULL;
+    return own ? own : r;
 }
 
 struct sld_xds_resource *sld_xds_holds(const struct sld_xds_stream *s, struct sld_xds_entry *e)
@@ -147,10 +168,16 @@ void sld_xds_rec_settle(struct sld_xds_stream *s, struct sld_xds_rec *r)
     r->due = false;
     r->due_ns = 0;
     // Refused by this very client, or by its build with nothing older to fall back on: it keeps what it has.
-    if (!target || sld_hash_eq(r->refused, target->obj.hash))
+    if (!target || sld_hash_eq(r->refused, target->obj.hash)) {
         sld_xds_rec_move(s, r, SLD_REC_IDLE);
-    else if (r->held && sld_hash_eq(r->held->obj.hash, target->obj.hash) && !r->force &&
-             !r->answer && !r->maybe)
+        return;
+    }
+    bool has = r->held && sld_hash_eq(r->held->obj.hash, target->obj.hash) && !r->force &&
+               !r->answer && !r->maybe;
+    bool stays = has && made_up(r->e, sld_xds_entry_target(s->view, r->e, s->build));
+    if (keeps(r, target) || stays)
+        sld_xds_rec_move(s, r, SLD_REC_IDLE);
+    else if (has)
         sld_xds_rec_free(s, r);
     else
         sld_xds_rec_move(s, r, SLD_REC_DIRTY);
@@ -253,7 +280,7 @@ bool sld_xds_subscribe(struct sld_xds_stream *s, enum sld_xds_type t, struct sld
         sld_bits_set(&sub->named, e->ix);
         sld_xds_entry_ref(e);
     }
-    bool held_already = have && sld_bits_has(have, e->ix);
+    bool held_already = have && sld_bits_has(have, e->ix), has = held_already;
     if (t == SLD_XDS_ENDPOINT) {
         if (watched(s, e))
             return true;
@@ -262,7 +289,7 @@ bool sld_xds_subscribe(struct sld_xds_stream *s, enum sld_xds_type t, struct sld
     }
     if (held_already)
         return true;
-    struct sld_xds_rec *r = sld_xds_rec_get(s, e, held, now);
+    struct sld_xds_rec *r = sld_xds_rec_get(s, e, has ? sld_xds_target(s, e) : held, now);
     r->answer = true;
     sld_xds_rec_settle(s, r);
     return true;

@@ -5,11 +5,11 @@
 
 // Field numbers of the two request messages; 0 = the message has no such field.
 struct layout {
-    uint32_t node, type_url, nonce, error, names, unsubscribe, versions;
+    uint32_t node, type_url, nonce, error, names, unsubscribe, versions, version;
 };
 static const struct layout layouts[] = {
-    [SLD_XDS_DELTA_ADS] = {1, 2, 6, 7, 3, 4, 5},
-    [SLD_XDS_SOTW_ADS] = {2, 4, 5, 6, 3, 0, 0},
+    [SLD_XDS_DELTA_ADS] = {1, 2, 6, 7, 3, 4, 5, 0},
+    [SLD_XDS_SOTW_ADS] = {2, 4, 5, 6, 3, 0, 0, 1},
 };
 
 static bool text_ok(struct sld_str s)
@@ -71,6 +71,8 @@ static bool take(struct sld_xds_request *r, const struct layout *l, const struct
     } else if (f->number == l->unsubscribe) {
         r->unsubscribes++;
         return text_ok(f->bytes);
+    } else if (f->number == l->version) {
+        r->took = f->bytes.n > 0;
     } else if (f->number == l->versions) {
         r->versions++;
         return read_pair(f->bytes, &key, &value);

@@ -23,6 +23,7 @@ struct sld_xds_request {
     struct sld_str words;   // its message, cut to SLD_XDS_WORDS_MAX
     size_t names;           // resource_names, resource_names_subscribe
     size_t unsubscribes, versions;
+    bool took;              // state of the world: it has a version, so it took a response before
 };
 
 // Reads BYTES into *R; false when it is no such message, a text is not UTF-8 or a name too long.

@@ -22,8 +22,10 @@ static void set_names(struct sld_xds_stream *s, enum sld_xds_type t,
                 goto out;
             e = sld_xds_entry_find(s->view, t, name);
             struct sld_xds_rec *r = held ? sld_xds_rec_find(s, e) : NULL;
-            if (r)
-                r->maybe = true;
+            if (r) {
+                r->maybe = r->before = true;
+                sld_xds_rec_settle(s, r);
+            }
         }
         sld_bits_set(&listed, e->ix);
     }
@@ -56,7 +58,8 @@ void sld_xds_sotw_request(struct sld_xds_stream *s, enum sld_xds_type t,
     if (first)
         sub->hello = t == SLD_XDS_CLUSTER || t == SLD_XDS_LISTENER;
     // A client that just started knows no route table before it got listeners.
-    bool held = first && t == SLD_XDS_ROUTE && s->envoy && !s->subs[SLD_XDS_LISTENER].pushes;
+    bool held = first && ((t == SLD_XDS_ROUTE && s->envoy && !s->subs[SLD_XDS_LISTENER].pushes) ||
+                          (t == SLD_XDS_ENDPOINT && q->took));
     if (newest)
         set_names(s, t, q, held, now);
 }

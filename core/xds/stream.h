@@ -34,6 +34,7 @@ struct sld_xds_rec {
     uint32_t wait_at;              // clusters before this one of the target were found ready
     uint8_t state, phase;
     bool maybe;    // the client may hold a form we do not know
+    bool before;   // so it said itself: it came to this stream with one
     bool answer;   // the client asked: an answer is due, even about an absent name
     bool force;    // send again although it is held: its parent was replaced
     bool due;      // removal: may be sent

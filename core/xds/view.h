@@ -22,6 +22,7 @@ struct sld_xds_entry {
     uint8_t good_count;
     bool own;     // the view has its own, not a shared one
     bool made;    // endpoints: `current` is the empty assignment of a cluster nobody gave endpoints for
+    bool past;    // `current` is what an earlier process knew
     bool refused; // some build refused `current`
     char text[];  // the name
 };

@@ -90,12 +90,24 @@ static void fed(struct sld_xds_view *v, const struct sld_xds_entry *e)
         sld_umap_fini(&v->unfed);
 }
 
+// What E is meant to be stays, but somebody said so now.
+static void confirmed(struct sld_xds_view *v, struct sld_xds_entry *e, uint64_t now)
+{
+    SLD_LIST_EACH(at, &v->streams)
+    {
+        struct sld_xds_stream *s = SLD_CONTAINER_OF(at, struct sld_xds_stream, view_link);
+        if (sld_xds_rec_find(s, e))
+            sld_xds_stream_after(s, e, now);
+    }
+}
+
 // Makes R (NULL = absent) what E is meant to be, with every stream knowing before and after.
 static void change(struct sld_xds_view *v, struct sld_xds_entry *e, struct sld_xds_resource *r,
                    uint64_t now)
 {
-    bool was_made = e->made;
+    bool was_made = e->made, was_past = e->past;
     e->made = false;
+    e->past = r && r->past;
     if (e->type == SLD_XDS_ENDPOINT && !r) {
         struct sld_xds_entry *c = sld_xds_entry_find(v, SLD_XDS_CLUSTER, e->name);
         e->made = c && c->current && c->current->eds;
@@ -105,8 +117,13 @@ static void change(struct sld_xds_view *v, struct sld_xds_entry *e, struct sld_x
         sld_umap_set(&v->unfed, e->ix, (void *)(uintptr_t)now); // a time, not an address
     else if (was_made && !e->made)
         fed(v, e);
-    if (r == e->current || (r && e->current && sld_hash_eq(r->obj.hash, e->current->obj.hash)))
+    if (r == e->current || (r && e->current && sld_hash_eq(r->obj.hash, e->current->obj.hash))) {
+        if (was_made && !e->made)
+            sld_xds_entry_set(v, e, r);
+        if ((was_past && !e->past) || (was_made && !e->made))
+            confirmed(v, e, now);
         return;
+    }
     SLD_LIST_EACH(at, &v->streams)
     {
         sld_xds_stream_before(SLD_CONTAINER_OF(at, struct sld_xds_stream, view_link), e, now);

@@ -31,6 +31,8 @@ struct sld_xds_resource {
     bool secret;               // bytes hold private keys: never printed, wiped when freed
     bool gated;                // cluster: ready only by its CDS ACK (health checks, SDS, DNS, not EDS)
     bool eds;                  // cluster: takes its endpoints from the EDS resource of the same name
+    bool past;                 // endpoints: an earlier process knew them, and nobody said anything of them since; a
+                               // client that comes with others keeps those
     struct sld_str name;
     struct sld_str bytes;      // the message, encoded (the value of the Any); absent: packed
     struct sld_packed *packed; // KEEP's, or NULL

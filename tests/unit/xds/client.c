@@ -54,6 +54,7 @@ struct sld_xds_resource *make_resource(const struct make *m)
         r->bytes = SLD_STR_NONE;
     }
     r->gated = m->gated;
+    r->past = m->past;
     r->eds = m->type == SLD_XDS_CLUSTER && !m->no_eds;
     if (m->type == SLD_XDS_CLUSTER)
         r->shape = (struct sld_hash){(uint64_t)(m->shape ? m->shape : 1), 7};
@@ -377,6 +378,8 @@ void fake_send(struct fake *f, const struct fake_request *q)
         put_node(f, &b, delta ? 1 : 2);
     f->first = false;
     sld_wire_put_str(&b, delta ? 2 : 4, q->url ? sld_str_c(q->url) : sld_xds_type_url(q->type));
+    if (!delta && q->version)
+        sld_wire_put_str(&b, 1, sld_str_c(q->version));
     put_list(&b, 3, q->names);
     if (delta)
         put_list(&b, 4, q->unsubscribe);
@@ -623,10 +626,28 @@ static void remove_cluster(struct fake *f, struct sld_str name)
     unwatch(f, SLD_XDS_ENDPOINT, name);
 }
 
+// Endpoints without any: the assignment that the server makes.
+static bool none(struct sld_str bytes)
+{
+    return bytes.n && bytes.p[0] == '\n';
+}
+
+// It has the cluster NAME, with endpoints.
+static bool has_some(struct fake *f, struct sld_str name)
+{
+    const struct fake_cluster *c = sld_map_get(&f->clusters, name);
+    const struct sld_blob *b = sld_map_get(&f->held[SLD_XDS_ENDPOINT], name);
+    return c && c->warm && b && !none(b->data);
+}
+
 static void apply_one(struct fake *f, enum sld_xds_type t, const struct fake_resource *r, int step)
 {
     if (t == SLD_XDS_ROUTE && !sld_map_has(&f->watches[t], r->name))
         return; // asked for when it was sent, not any more
+    // In the state of the world nobody can follow what a client has of a cluster that was away for a while.
+    if (t == SLD_XDS_ENDPOINT && f->kind == SLD_XDS_DELTA_ADS && !f->emptied && none(r->bytes) &&
+        has_some(f, r->name))
+        FAIL("the endpoints of %.*s were taken from it\n", SLD_FMT(r->name));
     set_blob(&f->held[t], r->name, r->bytes);
     if (t == SLD_XDS_ROUTE) {
         take_route(f, r, step);
@@ -830,7 +851,8 @@ static void declare(struct fake *f, enum sld_xds_type t)
     sld_buf_init(&versions, SIZE_MAX / 2);
     join_keys(&names, &f->watches[t], false);
     join_keys(&versions, &f->versions[t], true);
-    FAKE_SEND(f, .type = t, .names = wild ? NULL : names.p, .versions = versions.p);
+    FAKE_SEND(f, .type = t, .names = wild ? NULL : names.p, .versions = versions.p,
+              .version = sld_map_count(&f->held[t]) ? "1" : NULL);
     sld_buf_fini(&names);
     sld_buf_fini(&versions);
 }
@@ -887,6 +909,16 @@ void fake_warm(struct fake *f, const char *cluster)
     struct fake_cluster *c = sld_map_get(&f->clusters, sld_str_c(cluster));
     assert_non_null(c);
     c->warm = true;
+}
+
+void fake_give_up(struct fake *f)
+{
+    size_t at = 0;
+    for (struct sld_map_slot *s; (s = sld_map_next(&f->clusters, &at));) {
+        struct fake_cluster *c = s->value;
+        c->let_down = c->let_down || (!c->warm && !c->gated);
+        c->warm = c->warm || !c->gated;
+    }
 }
 
 bool fake_holds(struct fake *f, enum sld_xds_type t, const char *name, const char *bytes)

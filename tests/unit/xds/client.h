@@ -54,6 +54,7 @@ struct fake {
     bool owes_sent;             // the server waits for sld_xds_stream_sent
     uint64_t sent_ns;           // when that was
     bool mute;                  // takes nothing off the wire
+    bool emptied;               // somebody gives endpoints without any
     int status;                 // gRPC status the server closed with, -1 = open
     char why[128];
     bool clusters_later;        // it has still to ask for clusters
@@ -93,6 +94,7 @@ struct fake_request {
     enum sld_xds_type type;
     const char *url; // instead of TYPE
     const char *names, *unsubscribe, *versions, *nonce, *error;
+    const char *version; // state of the world
     bool again; // the nonce was answered before
 };
 void fake_send(struct fake *f, const struct fake_request *q);
@@ -124,13 +126,15 @@ void fake_settle(struct fake *f);
 bool fake_answer(struct fake *f);
 // A gated cluster has become healthy.
 void fake_warm(struct fake *f, const char *cluster);
+// Envoy waits for endpoints no longer than 15 s: what still warms goes on without.
+void fake_give_up(struct fake *f);
 bool fake_holds(struct fake *f, enum sld_xds_type t, const char *name, const char *bytes);
 
 // Makes a resource; CLUSTERS and ROUTES (comma-separated) are what it lists and needs.
 struct make {
     enum sld_xds_type type;
     const char *name, *bytes, *clusters, *routes, *secrets;
-    bool gated, no_eds;
+    bool gated, no_eds, past;
     int shape; // 0 = 1
 };
 struct sld_xds_resource *make_resource(const struct make *m);

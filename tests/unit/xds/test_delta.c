@@ -110,8 +110,10 @@ static void test_endpoints_of_known_cluster_are_never_absent(void **state)
     assert_true(fake_removed(m, "c"));
     FAKE_SEND(w->f, .type = SLD_XDS_ENDPOINT, .nonce = "1");
     fake_free(m);
-    // To empty a cluster is to send it an empty assignment.
+    // To empty a cluster is to send it an empty assignment, and somebody has to give that.
     del(w, SLD_XDS_ENDPOINT, "a");
+    fake_expect_nothing(w->f);
+    PUT(w, E("a", "\x0a\x01" "a"));
     fake_expect(w->f, SLD_XDS_ENDPOINT, "a", true);
     PUT(w, E("b", "E 1"));
     fake_expect(w->f, SLD_XDS_ENDPOINT, "b", true);
@@ -198,6 +200,91 @@ static void test_reconnect_with_everything_is_silent(void **state)
     fake_open(w->f);
     fake_start(w->f);
     fake_expect(w->f, SLD_XDS_CLUSTER, "a", true);
+    fake_expect(w->f, SLD_XDS_ENDPOINT, "a", true);
+    fake_expect_nothing(w->f);
+}
+
+#define NONE "\x0a\x01" "a" // the assignment of cluster a without endpoints
+
+// The registry has not told yet, or is away: what an Envoy has is not taken from it.
+static void test_endpoints_that_nobody_knows_yet_stay(void **state)
+{
+    struct world *w = *state;
+    settled(w);
+    restart(w);
+    PUT(w, C("a", "C 1"), R("r", "R 1 a", "a"), L("l", "L 1 r", "r"));
+    fake_open(w->f);
+    fake_start(w->f);
+    fake_expect_nothing(w->f);
+    sld_xds_clients(w->x, take_info, NULL);
+    assert_true(info.converged);
+    w->now += 100 * SECOND;
+    sld_xds_tick(w->x, w->now);
+    fake_expect_nothing(w->f);
+    PUT(w, E("a", "E 2"));
+    fake_expect(w->f, SLD_XDS_ENDPOINT, "a", true);
+    fake_expect_nothing(w->f);
+    // The same while the process lives. A new form of the cluster gets what it had.
+    del(w, SLD_XDS_ENDPOINT, "a");
+    fake_expect_nothing(w->f);
+    PUT(w, C("a", "C 2"));
+    fake_expect(w->f, SLD_XDS_CLUSTER, "a", true);
+    struct fake_msg *m = fake_next(w->f);
+    assert_true(m && sld_str_eq(fake_find(m, "a")->bytes, SLD_STR("E 2")));
+    fake_free(m);
+    FAKE_SEND(w->f, .type = SLD_XDS_ENDPOINT, .nonce = "3");
+    fake_expect_nothing(w->f);
+    // Somebody knows that there are none.
+    PUT(w, E("a", NONE));
+    fake_expect(w->f, SLD_XDS_ENDPOINT, "a", true);
+    fake_expect_nothing(w->f);
+}
+
+// Also when it is told before any other was known.
+static void test_that_there_are_none_is_told(void **state)
+{
+    struct world *w = *state;
+    settled(w);
+    restart(w);
+    PUT(w, C("a", "C 1"), R("r", "R 1 a", "a"), L("l", "L 1 r", "r"));
+    fake_open(w->f);
+    fake_start(w->f);
+    fake_expect_nothing(w->f);
+    PUT(w, E("a", NONE));
+    fake_expect(w->f, SLD_XDS_ENDPOINT, "a", true);
+    fake_expect_nothing(w->f);
+}
+
+// What the last process left may be older than what an Envoy got from it.
+static void test_endpoints_of_the_past_wait_for_a_word(void **state)
+{
+    struct world *w = *state;
+    struct make past = E("a", "E 0");
+    past.past = true;
+    settled(w);
+    restart(w);
+    PUT(w, C("a", "C 1"), R("r", "R 1 a", "a"), L("l", "L 1 r", "r"), past);
+    fake_open(w->f);
+    fake_start(w->f);
+    fake_expect_nothing(w->f);
+    // Who has none gets them.
+    struct fake *g = fake_create(w->x, SLD_XDS_DELTA_ADS, "gw", 40, &w->now, NULL);
+    fake_open(g);
+    fake_start(g);
+    fake_settle(g);
+    assert_true(fake_holds(g, SLD_XDS_ENDPOINT, "a", "E 0"));
+    fake_destroy(g);
+    PUT(w, E("a", "E 0"));
+    fake_expect(w->f, SLD_XDS_ENDPOINT, "a", true);
+    fake_expect_nothing(w->f);
+    // An Envoy that came with none, too.
+    w->f->emptied = true;
+    PUT(w, E("a", NONE));
+    fake_settle(w->f);
+    restart(w);
+    PUT(w, C("a", "C 1"), R("r", "R 1 a", "a"), L("l", "L 1 r", "r"), past);
+    fake_open(w->f);
+    fake_start(w->f);
     fake_expect(w->f, SLD_XDS_ENDPOINT, "a", true);
     fake_expect_nothing(w->f);
 }
@@ -654,6 +741,9 @@ int main(void)
         T(test_stale_nonce_still_subscribes),
         T(test_reconnect_sends_the_difference),
         T(test_reconnect_with_everything_is_silent),
+        T(test_endpoints_that_nobody_knows_yet_stay),
+        T(test_that_there_are_none_is_told),
+        T(test_endpoints_of_the_past_wait_for_a_word),
         T(test_first_shape_takes_the_proof),
         T(test_known_shape_goes_in_one_burst),
         T(test_no_burst_while_endpoints_are_unanswered),

@@ -262,13 +262,15 @@ static void test_one_resource_among_removals_is_the_culprit(void **state)
 {
     struct world *w = *state;
     PUT(w, E("a", "E 1"), E("b", "E 1"));
+    FAKE_SEND(w->f, .type = SLD_XDS_CLUSTER);
+    fake_expect(w->f, SLD_XDS_CLUSTER, "", true);
     FAKE_SEND(w->f, .type = SLD_XDS_ENDPOINT, .names = "a,b");
     fake_expect(w->f, SLD_XDS_ENDPOINT, "a,b", false);
     PUT(w, E("a", "E BAD"));
     del(w, SLD_XDS_ENDPOINT, "b");
-    FAKE_SEND(w->f, .type = SLD_XDS_ENDPOINT, .nonce = "1");
+    FAKE_SEND(w->f, .type = SLD_XDS_ENDPOINT, .nonce = "2");
     fake_expect(w->f, SLD_XDS_ENDPOINT, "a,-b", false);
-    FAKE_SEND(w->f, .type = SLD_XDS_ENDPOINT, .nonce = "2", .error = "no good");
+    FAKE_SEND(w->f, .type = SLD_XDS_ENDPOINT, .nonce = "3", .error = "no good");
     assert_int_equal(w->refused, 1);
     assert_string_equal(w->refused_name, "a");
     fake_expect(w->f, SLD_XDS_ENDPOINT, "-b", true);

@@ -123,6 +123,26 @@ static void test_first_listeners_are_whole(void **state)
     fake_expect(w->f, SLD_XDS_LISTENER, "L m,L r", true);
 }
 
+// A version tells that the client took endpoints before.
+static void test_endpoints_that_nobody_knows_yet_stay(void **state)
+{
+    struct world *w = *state;
+    PUT(w, C("a", "Ca"));
+    FAKE_SEND(w->f, .type = SLD_XDS_CLUSTER, .version = "1");
+    FAKE_SEND(w->f, .type = SLD_XDS_ENDPOINT, .names = "a", .version = "1");
+    fake_expect(w->f, SLD_XDS_CLUSTER, "Ca", true);
+    fake_expect_nothing(w->f);
+    PUT(w, E("a", "Ea"));
+    fake_expect(w->f, SLD_XDS_ENDPOINT, "Ea", true);
+    fake_close(w->f);
+    del(w, SLD_XDS_ENDPOINT, "a");
+    fake_open(w->f);
+    FAKE_SEND(w->f, .type = SLD_XDS_CLUSTER);
+    FAKE_SEND(w->f, .type = SLD_XDS_ENDPOINT, .names = "a");
+    fake_expect(w->f, SLD_XDS_CLUSTER, "Ca", true);
+    fake_expect(w->f, SLD_XDS_ENDPOINT, "a", true); // the empty assignment
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -133,6 +153,7 @@ int main(void)
         T(test_nack_is_told_by_error_detail),
         T(test_grpc_resolves_top_down),
         T(test_first_listeners_are_whole),
+        T(test_endpoints_that_nobody_knows_yet_stay),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,8 @@
 // What the test programs share besides the client: one server, one Envoy of role "gw", short ways to edit.
 #include "client.c"
 
+#include "xds/inside.h"
+
 struct world {
     struct sld_xds *x;
     uint64_t now;
@@ -88,6 +90,17 @@ void del(struct world *w, enum sld_xds_type t, const char *name)
 #define R(n, bytes_, cl) {.type = SLD_XDS_ROUTE, .name = n, .bytes = bytes_, .clusters = cl}
 #define L(n, bytes_, rt) {.type = SLD_XDS_LISTENER, .name = n, .bytes = bytes_, .routes = rt}
 #define S(n, bytes_) {.type = SLD_XDS_SECRET, .name = n, .bytes = bytes_}
+
+// The server is another process now, which knows nothing yet; the client comes again.
+void restart(struct world *w)
+{
+    struct sld_xds_options o = w->x->options;
+    struct sld_xds_events ev = w->x->events;
+    fake_close(w->f);
+    sld_xds_destroy(w->x);
+    w->x = w->f->x = sld_xds_create(&o, &ev);
+    sld_xds_serve(w->x, w->now);
+}
 
 struct sld_xds_client_info info;
 void take_info(const struct sld_xds_client_info *c, void *arg)
