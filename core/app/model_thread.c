@@ -554,12 +554,20 @@ static void letter_drop(struct sld_message *msg)
     letter_free(SLD_CONTAINER_OF(msg, struct letter, msg));
 }
 
-// SOURCE is to tell of its registry's catalog, or did, or will not for now.
-static void await(struct sld_model_thread *m, struct sld_str source, bool to_come)
+// What SOURCE says of its registry's catalog.
+static void catalog(struct sld_model_thread *m, struct sld_str source, enum sld_catalog c)
 {
     const struct known *k = sld_map_get(&m->sources, source);
     if (k && k->registry)
-        sld_translate_await_services(m->translate, sld_str_c(k->registry), to_come);
+        sld_translate_catalog(m->translate, sld_str_c(k->registry), c);
+}
+
+// SOURCE cannot be asked.
+static void source_down(struct sld_model_thread *m, struct sld_str source)
+{
+    const struct known *k = sld_map_get(&m->sources, source);
+    if (k && !k->synced)
+        catalog(m, source, SLD_CATALOG_UNHEARD);
 }
 
 static void source_synced(struct sld_model_thread *m, struct sld_str source)
@@ -567,7 +575,7 @@ static void source_synced(struct sld_model_thread *m, struct sld_str source)
     struct known *k = sld_map_get(&m->sources, source);
     SLD_PRE(k);
     k->synced = true;
-    await(m, source, false);
+    catalog(m, source, SLD_CATALOG_TOLD);
     sld_intake_synced(m->intake, source, sld_mono_ns());
 }
 
@@ -590,7 +598,7 @@ static void source_told(struct sld_model_thread *m, struct sld_str source,
     sld_map_set(&m->sources, source, k);
     look_at_demand(m);
     k->registry = about->registry;
-    await(m, source, true);
+    catalog(m, source, SLD_CATALOG_AWAITED);
     sld_intake_source(m->intake, source, about->order);
     if (about->only != SLD_KIND_COUNT)
         sld_intake_source_only(m->intake, source, about->only);
@@ -602,7 +610,7 @@ static void source_told(struct sld_model_thread *m, struct sld_str source,
 
 static void source_gone(struct sld_model_thread *m, struct sld_str source)
 {
-    await(m, source, false);
+    catalog(m, source, SLD_CATALOG_TOLD);
     sld_xfree(sld_map_remove(&m->sources, source));
     sld_map_remove(&m->places.keepers, source);
     look_at_demand(m);
@@ -666,7 +674,7 @@ static void letter_run(struct sld_message *msg)
         break;
     case PROBLEM:
         if (!path.n && text.n)
-            await(m, source, false);
+            source_down(m, source);
         sld_intake_problem(m->intake, source, path, l->code, text, now);
         break;
     case SERVICE:

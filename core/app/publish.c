@@ -43,6 +43,7 @@ static struct sld_xds_resource *resource(struct sld_out *o)
         r->needs[r->need_count++] = (struct sld_xds_ref){sld_publish_xds_type(o->needs[i].type), o->needs[i].name};
     r->gated = o->gated;
     r->eds = o->eds;
+    r->past = o->past;
     r->shape = o->shape;
     sld_xds_resource_seal(r);
     return r;

@@ -470,9 +470,18 @@ void sld_instances_seal(struct sld_instances *s)
     if (p.room)
         pack_all(&p, m->items, s->count);
     s->obj.hash = hash_of(m->items, s->count);
+    s->obj.hash.hi ^= s->past;
     s->obj.free = sealed_free;
     s->own = p.room;
     making_free(m);
+}
+
+bool sld_instances_same(const struct sld_instances *a, const struct sld_instances *b)
+{
+    struct sld_hash x = a->obj.hash, y = b->obj.hash;
+    x.hi ^= a->past;
+    y.hi ^= b->past;
+    return sld_hash_eq(x, y);
 }
 
 // ---- From a file ----

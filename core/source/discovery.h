@@ -45,7 +45,8 @@ struct sld_instance {
 // All instances of a service: immutable, shared. There are tens of thousands of instances, so they are
 // kept packed and are read by sld_instances_items.
 struct sld_instances {
-    struct sld_obj obj; // hash of all items
+    struct sld_obj obj; // hash of all items and `past`
+    bool past;          // an earlier process was told so, and nobody said anything since
     size_t count;
     size_t bytes; // that the packed items take
     void *own;    // private to discovery.c
@@ -57,6 +58,8 @@ struct sld_instances *sld_instances_create(void);
 // usable address or port, and is left out.
 bool sld_instances_add(struct sld_instances *s, const struct sld_instance *item);
 void sld_instances_seal(struct sld_instances *s);
+// Whether A and B, both sealed, have the same items.
+bool sld_instances_same(const struct sld_instances *a, const struct sld_instances *b);
 // The items of S, which is sealed, sorted by address, port and id. The array is A's, its texts are
 // S's: valid as long as both.
 const struct sld_instance *sld_instances_items(struct sld_arena *a, const struct sld_instances *s);
@@ -69,7 +72,7 @@ bool sld_instances_have_node(const struct sld_instances *s, struct sld_str node)
 // ---- What is kept over restarts ---- [io]
 
 // Services that somebody wants, with their instances as they were told last: file
-// services.<registry> of the state directory, which is written some seconds after a change.
+// services.<registry> of the state directory, which is written soon after a change.
 struct sld_discovery_memory;
 // Reads what the last process kept. DIR is there, and nobody else's. A file that cannot be used is
 // logged and counts as none.
@@ -77,7 +80,7 @@ struct sld_discovery_memory *sld_discovery_memory_open(struct sld_loop *io, stru
                                                        const char *registry);
 // Writes what is not written yet; or, FORGET, removes the file. NULL is fine.
 void sld_discovery_memory_close(struct sld_discovery_memory *m, bool forget);
-// Calls FN for each service that is kept; FN keeps M as it is.
+// Calls FN for each service that is kept; FN keeps M as it is. The instances of the last process are `past`.
 typedef void sld_discovery_memory_fn(void *user, struct sld_service *service,
                                      struct sld_instances *instances);
 void sld_discovery_memory_each(struct sld_discovery_memory *m, sld_discovery_memory_fn *fn,

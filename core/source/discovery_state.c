@@ -18,11 +18,11 @@
 
 enum {
     VERSION = 1,
-    WRITE_MS = 5000, // least time between writes
-    BATCH_MS = 500,  // changes come in bursts
-    BURST = 256,     // so many in that time go on, as at a start: it is waited for again,
-    BURST_WAITS = 3, // but not for ever
-    SPARE = 20,      // a write that takes long is followed by this many times as much rest
+    WRITE_MS = 1000,  // least time between writes
+    BATCH_MS = 50,    // changes come in bursts
+    BURST = 32,       // so many in that time go on, as at a start: it is waited for again,
+    BURST_WAITS = 30, // but not for ever
+    SPARE = 20,       // a write that takes long is followed by this many times as much rest
     CHUNK = 256 * 1024,
     LINE_MAX_BYTES = 64 * 1024 * 1024,
     LOG_MS = 60000,
@@ -462,6 +462,7 @@ static void read_service(struct sld_discovery_memory *m, struct sld_arena *a, st
             sld_scan_skip(&s);
         }
     }
+    set->past = true;
     sld_instances_seal(set);
     if (!sld_scan_end(&s) || !name.n || sld_map_has(&m->items, name)) {
         SLD_UNREF(set);
@@ -609,7 +610,7 @@ void sld_discovery_memory_set(struct sld_discovery_memory *m, struct sld_service
     }
     k->old = false;
     if (k->service && sld_hash_eq(k->service->obj.hash, service->obj.hash) &&
-        sld_hash_eq(k->instances->obj.hash, instances->obj.hash))
+        sld_instances_same(k->instances, instances))
         return;
     sld_obj_ref(service);
     sld_obj_ref(instances);

@@ -82,7 +82,9 @@ static struct target resolve(struct tr_build *b, struct sld_report *r, const Glo
         tr_clusters_add(b->tr, &b->clusters, t.cluster);
         return t;
     }
-    if (b->replace) {
+    if (fits && dest.unheard) {
+        tr_clusters_add(b->tr, &b->clusters, t.cluster);
+    } else if (b->replace) {
         t.cluster = SLD_STR(TR_FALLBACK_CLUSTER);
         tr_clusters_add(b->tr, &b->clusters, t.cluster);
         replaced(r, "");

@@ -3,6 +3,7 @@
 #include "translate/service.h"
 
 #define WANT_ALL_KEY "upstreams/*"
+#define UNHEARD "unheard"
 
 // ---- Services ----
 
@@ -119,16 +120,25 @@ sld_id tr_service_key(const struct sld_translate *t, struct sld_str registry, st
     return sld_flow_keyf(t->flow, "%.*s\n%.*s", SLD_FMT(registry), SLD_FMT(name));
 }
 
-bool tr_services_awaited(struct tr *tr, struct sld_str registry)
+enum sld_catalog tr_catalog(struct tr *tr, struct sld_str registry)
 {
-    return sld_ctx_has(tr->ctx, tr->t->awaited, sld_flow_key(tr->t->flow, registry));
+    const struct sld_blob *b =
+        sld_ctx_get(tr->ctx, tr->t->catalogs, sld_flow_key(tr->t->flow, registry));
+    return !b ? SLD_CATALOG_TOLD
+           : sld_str_eq(b->data, SLD_STR(UNHEARD)) ? SLD_CATALOG_UNHEARD
+                                                   : SLD_CATALOG_AWAITED;
 }
 
-void sld_translate_await_services(struct sld_translate *t, struct sld_str registry, bool awaited)
+void sld_translate_catalog(struct sld_translate *t, struct sld_str registry, enum sld_catalog c)
 {
     sld_id key = sld_flow_key(t->flow, registry);
-    if (awaited != (sld_flow_get(t->awaited, key) != NULL))
-        set_wanted(t->awaited, key, awaited);
+    if (c == SLD_CATALOG_TOLD) {
+        sld_flow_delete(t->catalogs, key);
+        return;
+    }
+    struct sld_blob *b = sld_blob_create(c == SLD_CATALOG_UNHEARD ? SLD_STR(UNHEARD) : SLD_STR("awaited"));
+    sld_flow_set(t->catalogs, key, b);
+    SLD_UNREF(b);
 }
 
 void sld_translate_set_service(struct sld_translate *t, struct sld_str registry,

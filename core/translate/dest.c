@@ -26,6 +26,7 @@ static void to_upstream(struct tr *tr, const Gloo__ResourceRef *ref, struct sld_
     out->upstream = tr_upstream(tr, ns, name);
     out->cluster = out->upstream ? out->upstream->cluster : tr_cluster_name(tr->arena, ns, name);
     out->served = out->upstream && out->upstream->served;
+    out->unheard = !out->upstream && tr_may_be_found(tr, ns);
     if (!out->upstream)
         sld_report_add(r, SLD_WARNING, SLD_REF_UPSTREAM, SLD_STR("upstream"),
                        "%s Warning: InvalidDestinationWarning. Reason: *v1.Upstream { %.*s.%.*s } "
@@ -46,6 +47,8 @@ static const char *why_no_service(struct tr *tr, struct sld_str service)
     if (sld_ctx_has(tr->ctx, tr->t->services, tr_service_key(tr->t, TR_CONSUL, service)))
         return "Consul has the service, but consulDiscovery in Settings leaves it out or gives it another "
                "name: with TLS tagging -tls is added; correct the name, or the Settings";
+    if (tr_catalog(tr, TR_CONSUL) == SLD_CATALOG_UNHEARD)
+        return "Consul cannot be asked, and what it said before the start is not known; see solder get sources";
     return "Consul has no such service; register it, or correct the name";
 }
 
@@ -95,7 +98,9 @@ static void to_consul(struct tr *tr, const Gloo__ConsulServiceDestination *d, st
     out->upstream = tr_upstream(tr, SLD_STR(TR_CONSUL_NS), name);
     out->cluster = tr_cluster_name(tr->arena, SLD_STR(TR_CONSUL_NS), name);
     out->served = out->upstream && out->upstream->served;
-    if (!out->upstream && tr_services_awaited(tr, TR_CONSUL))
+    enum sld_catalog catalog = out->upstream ? SLD_CATALOG_TOLD : tr_catalog(tr, TR_CONSUL);
+    out->unheard = catalog != SLD_CATALOG_TOLD;
+    if (catalog == SLD_CATALOG_AWAITED)
         return;
     if (!out->upstream) {
         sld_report_add(r, SLD_WARNING, SLD_REF_SERVICE, SLD_STR("consul"),

@@ -142,7 +142,7 @@ static const struct sld_instances *instances(struct tr *tr, const Gloo__Upstream
         sld_report_add(r, SLD_WARNING, SLD_REF_SERVICE, SLD_STR("consul"),
                        "Settings do not ask for services of Consul, so it has no endpoints and "
                        "requests get 503; set consul.serviceDiscovery: {} in Settings");
-    else if (!sld_ctx_has(tr->ctx, tr->t->services, key) && !tr_services_awaited(tr, TR_CONSUL))
+    else if (!sld_ctx_has(tr->ctx, tr->t->services, key) && tr_catalog(tr, TR_CONSUL) != SLD_CATALOG_AWAITED)
         sld_report_add(r, SLD_WARNING, SLD_REF_SERVICE, SLD_STR("consul.serviceName"),
                        "Consul has no service %s, so there are no endpoints and requests get 503; "
                        "register it, or correct the name", service);
@@ -162,13 +162,14 @@ void tr_step_out_endpoints(struct sld_ctx *ctx, sld_id key, const void *in, void
     struct sld_report *r = tr_report(&tr, owner);
     struct sld_str name = tr_cluster_name(tr.arena, o->id.ns, o->id.name);
     Env__Endpoint__ClusterLoadAssignment *m = NULL;
+    struct sld_out proto = {.type = SLD_OUT_ENDPOINT, .name = name};
     if (u->upstream_type_case == GLOO__UPSTREAM__UPSTREAM_TYPE_CONSUL) {
         const struct sld_instances *set = instances(&tr, u, r);
         m = set ? tr_service_assignment(&tr, u, name, set) : NULL;
+        proto.past = set && set->past;
     } else {
         m = tr_static_assignment(&tr, u, name);
     }
-    struct sld_out proto = {.type = SLD_OUT_ENDPOINT, .name = name};
     sld_id id = sld_flow_key(tr.t->flow, tr_out_key(tr.arena, SLD_OUT_ENDPOINT, SLD_STR(""), name));
     tr_emit_out(&tr, id, m ? &m->base : NULL, &proto, r);
 }

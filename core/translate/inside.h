@@ -246,7 +246,7 @@ struct sld_translate {
     struct sld_table *plugins; // struct sld_plugin_slot
     const struct sld_feature **features; // opt.features in the order they run in
     struct sld_table *services, *instances; // struct sld_service, struct sld_instances
-    struct sld_table *awaited; // registries whose catalog is to come
+    struct sld_table *catalogs; // registries whose catalog was not told yet: struct sld_blob
     struct sld_table *wanted; // keys of upstreams without a document that somebody refers to
     struct sld_table *all_wanted; // one row while a route leaves the choice to the request
     struct sld_table *refers;     // while secrets come on demand: which ones a document means
@@ -397,6 +397,7 @@ bool tr_gateway_live(struct tr *tr, sld_id key);
 struct tr_dest {
     struct sld_str cluster;
     bool served;
+    bool unheard; // not served, but nobody knows yet whether it is there: an Envoy that has the cluster keeps it
     const struct tr_upstream *upstream; // NULL when there is none
     bool chosen;                        // by tags or data centers of Consul, instead of a subset
     struct Env__Core__Metadata *match;  // which of its endpoints; NULL = any

@@ -97,7 +97,7 @@ static struct sld_hash hash_of(const struct sld_out *o)
     struct sld_hasher h;
     sld_hasher_init(&h);
     sld_hasher_add_u64(&h, (uint64_t)o->type | (uint64_t)o->gated << 8 | (uint64_t)o->eds << 9 |
-                               (uint64_t)o->secret << 10);
+                               (uint64_t)o->secret << 10 | (uint64_t)o->past << 11);
     sld_hasher_add(&h, o->view);
     sld_hasher_add_u64(&h, o->content.lo);
     sld_hasher_add_u64(&h, o->content.hi);
@@ -131,6 +131,7 @@ struct sld_out *tr_out_create(const struct sld_out *proto, size_t bytes, size_t 
                           .secret = proto->secret,
                           .gated = proto->gated,
                           .eds = proto->eds,
+                          .past = proto->past,
                           .shape = proto->shape};
     struct sld_arena *a = &o->arena;
     sld_obj_init(&o->obj, out_free, (struct sld_hash){0});

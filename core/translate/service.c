@@ -71,6 +71,12 @@ static bool uds_on(const Gloo__Settings *s)
     return tr_consul_on(s) && (!u || !u->enabled || u->enabled->value);
 }
 
+bool tr_may_be_found(struct tr *tr, struct sld_str ns)
+{
+    return uds_on(tr_settings(tr)) && sld_str_eq(ns, tr_write_ns(tr)) &&
+           tr_catalog(tr, TR_CONSUL) != SLD_CATALOG_TOLD;
+}
+
 static struct rules rules_of(const Gloo__Settings *s)
 {
     static const Gloo__ConsulUpstreamDiscoveryConfiguration none =

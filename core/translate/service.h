@@ -11,8 +11,10 @@
 #define TR_CONSUL SLD_STR("consul")
 // The key of service NAME in the tables `services` and `instances`: "<registry>\n<service>". (demand.c)
 sld_id tr_service_key(const struct sld_translate *t, struct sld_str registry, struct sld_str name);
-// Whether the catalog of REGISTRY is to come, so that no service is missing yet. Recorded. (demand.c)
-bool tr_services_awaited(struct tr *tr, struct sld_str registry);
+// What is known of the catalog of REGISTRY. Recorded. (demand.c)
+enum sld_catalog tr_catalog(struct tr *tr, struct sld_str registry);
+// Whether an upstream without a document in namespace NS may be one of a catalog that was not told yet. Recorded.
+bool tr_may_be_found(struct tr *tr, struct sld_str ns);
 // Whether a route leaves the choice of the cluster to the request, so that all services are wanted.
 // Recorded. (demand.c)
 bool tr_all_wanted(struct tr *tr);

@@ -20,7 +20,7 @@ static struct tr_dest lead_to(struct host *h, const Gloo__Destination *d, struct
     struct tr *tr = h->l->tr;
     struct tr_dest dest = {0};
     tr_destination(tr, d, owner_ns, h->l->report, &dest);
-    if (dest.served)
+    if (dest.served || dest.unheard)
         tr_clusters_add(tr, &h->deps->clusters, dest.cluster);
     return dest;
 }

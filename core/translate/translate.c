@@ -100,7 +100,7 @@ static void declare_sources(struct sld_translate *t)
     t->services = sld_flow_source(t->flow, "services");
     t->services_by_name = index_of(t, "services_by_name", t->services, tr_index_services);
     t->instances = sld_flow_source(t->flow, "instances");
-    t->awaited = sld_flow_source(t->flow, "awaited");
+    t->catalogs = sld_flow_source(t->flow, "catalogs");
     t->wanted = sld_flow_source(t->flow, "wanted");
     t->all_wanted = sld_flow_source(t->flow, "all_wanted");
     t->refers = sld_flow_source(t->flow, "refers");

@@ -56,9 +56,11 @@ void sld_translate_settings_in_use(struct sld_translate *t, struct sld_str key);
 // there.
 void sld_translate_set_service(struct sld_translate *t, struct sld_str registry, struct sld_str name,
                                struct sld_service *s);
-// While the catalog of REGISTRY is AWAITED, no service counts as missing: a destination that has none yet
-// is no finding.
-void sld_translate_await_services(struct sld_translate *t, struct sld_str registry, bool awaited);
+// What is known of the catalog of a registry. While it is awaited no service counts as missing: a destination
+// that has none yet is no finding. While it is unheard of, because its registry is away since before the start, one
+// is; but in both cases Envoys that have a cluster for it keep that.
+enum sld_catalog { SLD_CATALOG_TOLD, SLD_CATALOG_AWAITED, SLD_CATALOG_UNHEARD };
+void sld_translate_catalog(struct sld_translate *t, struct sld_str registry, enum sld_catalog c);
 // Plugin NAME as the plugin room keeps it (a struct sld_plugin_slot; a reference is taken); NULL: there is
 // none. Documents that name it are checked anew.
 void sld_translate_set_plugin(struct sld_translate *t, struct sld_str name, struct sld_plugin_slot *plugin);
@@ -111,6 +113,7 @@ struct sld_out {
     enum sld_out_type type;
     bool secret;         // bytes hold secrets: printed as ***, wiped when freed
     bool gated, eds;     // cluster: see xds.h
+    bool past;           // endpoints: see xds.h
     struct sld_str view; // node role "<write namespace>~<proxy>"; empty = every view
     struct sld_str name;
     struct sld_str bytes;     // the encoded message; absent: packed

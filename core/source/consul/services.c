@@ -234,6 +234,7 @@ static struct sld_instances *instances_of(const struct svc_name *n)
         const struct sld_instance *items = set ? sld_instances_items(&a, set) : NULL;
         for (size_t i = 0; items && i < set->count; i++)
             sld_instances_add(all, &items[i]);
+        all->past |= set && set->past;
     }
     sld_arena_fini(&a);
     sld_instances_seal(all);

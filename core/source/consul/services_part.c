@@ -609,6 +609,7 @@ static void restore(struct svc_part *p)
         if (sld_str_eq(items[i].datacenter, p->entry->dc->name))
             sld_instances_add(p->set, &items[i]);
     }
+    p->set->past = true;
     sld_instances_seal(p->set);
     sld_arena_fini(&a);
     p->registered = p->set->count;

@@ -272,17 +272,39 @@ static void test_nothing_is_missing_in_a_catalog_to_come(void **state)
 {
     struct world *w = *state;
     const char *vs = "virtualservices/gloo-system/vs", *up = "upstreams/gloo-system/up";
-    sld_translate_await_services(w->t, CONSUL, true);
+    sld_translate_catalog(w->t, CONSUL, SLD_CATALOG_AWAITED);
     give(w, ROUTE_TO("consul: {serviceName: web}"));
     give(w, UPSTREAM("up", "consul: {serviceName: web}\n"));
     told(w);
     assert_clean(w, vs);
     assert_clean(w, up);
-    sld_translate_await_services(w->t, CONSUL, false);
+    sld_translate_catalog(w->t, CONSUL, SLD_CATALOG_TOLD);
     told(w);
     assert_finding(w, vs, SLD_REF_SERVICE, SLD_WARNING,
                    "virtualHost.routes[0].routeAction.single.consul");
     assert_finding(w, up, SLD_REF_SERVICE, SLD_WARNING, "consul.serviceName");
+}
+
+// Of a registry that is away since before the start nobody knows what it has: a finding tells so, and what Envoys
+// have of it stays in use.
+static void test_a_catalog_unheard_of_takes_nothing_away(void **state)
+{
+    struct world *w = *state;
+    const char *vs = "virtualservices/gloo-system/vs", *in = "virtualHost.routes[0].routeAction.single";
+    char path[128];
+    sld_translate_catalog(w->t, CONSUL, SLD_CATALOG_UNHEARD);
+    give(w, ROUTE_TO("consul: {serviceName: web}"));
+    told(w);
+    snprintf(path, sizeof(path), "%s.consul", in);
+    assert_finding(w, vs, SLD_REF_SERVICE, SLD_WARNING, path);
+    assert_int_equal(out(w, SLD_OUT_ROUTE, TABLE)->cluster_count, 1);
+    assert_true(sld_str_eq(out(w, SLD_OUT_ROUTE, TABLE)->clusters[0], SLD_STR("consul-svc:web_gloo-system")));
+    give(w, ROUTE_TO("upstream: {name: web, namespace: gloo-system}"));
+    told(w);
+    assert_int_equal(out(w, SLD_OUT_ROUTE, TABLE)->cluster_count, 1);
+    sld_translate_catalog(w->t, CONSUL, SLD_CATALOG_TOLD);
+    told(w);
+    assert_int_equal(out(w, SLD_OUT_ROUTE, TABLE)->cluster_count, 0);
 }
 
 static void test_all_are_wanted(void **state)
@@ -563,6 +585,7 @@ int main(void)
         CASE(test_only_what_is_referred_to),
         CASE(test_service_comes_and_goes),
         CASE(test_nothing_is_missing_in_a_catalog_to_come),
+        CASE(test_a_catalog_unheard_of_takes_nothing_away),
         CASE(test_all_are_wanted),
         CASE(test_how_services_are_asked),
         CASE(test_wanted_secrets),
