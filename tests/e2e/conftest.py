@@ -28,6 +28,8 @@ def pytest_runtest_makereport(item, call):
     if report.failed:
         for site in harness.live:
             report.sections.append((f"log of {site.dir}", site.log_text()[-12000:]))
+            if isinstance(site, harness.Site):
+                site.keep()
 
 
 @pytest.fixture

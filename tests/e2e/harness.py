@@ -17,6 +17,7 @@ import socket
 import socketserver
 import ssl
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -394,11 +395,12 @@ class TcpEcho:
 class Poller:
     """Asks without pause and keeps what CHECK objects to: a text for a wrong answer, else None.
 
-    Connections are kept and, every tenth request, made anew: both kinds of client exist.
+    Connections are kept and, every tenth request, made anew: both kinds of client exist. SITE: at the first wrong
+    answer its Envoy is asked what it has (Site.look).
     """
 
-    def __init__(self, port, check=None, every=0.004, threads=1, **ask):
-        self.port, self.every, self.ask = port, every, ask
+    def __init__(self, port, check=None, every=0.004, threads=1, site=None, **ask):
+        self.port, self.every, self.ask, self.site = port, every, ask, site
         self.check = check or (lambda a: None if a.status == 200 else f"{a.status} {a.text[:200]}")
         self.count, self.wrong, self.ended = 0, [], threading.Event()
         self.tls, self.sni = ask.pop("tls", None), ask.pop("sni", None)
@@ -444,6 +446,8 @@ class Poller:
             self.count += 1
             if wrong:
                 self.wrong.append((time.time(), wrong))
+                if self.site:
+                    self.site.look(wrong)
 
     def assert_clean(self):
         assert self.count > 0 and not self.wrong, \
@@ -590,7 +594,7 @@ class Site:
         self.config.mkdir()
         self.admin = self.dir / "admin.sock"
         self.log = self.dir / "solder.log"
-        self.proc, self.upstreams, self.others = None, [], []
+        self.proc, self.upstreams, self.others, self.seen = None, [], [], {}
         self.port, self.marks = free_port(), 0
         if gateway_:
             self.write("gateway.yaml", gateway("gateway-proxy", self.port))
@@ -667,7 +671,39 @@ class Site:
     def envoy_pid(self):
         return eventually(lambda: self.api("/v1/envoys")["supervised"]["pid"])
 
+    def look(self, why):
+        """Keeps, once, what Envoy has at this moment, for the report of a failed test."""
+        if self.seen:
+            return
+        self.seen["why"] = f"{time.time()}: {why}"
+        for name, path in (("clusters", "/clusters"), ("config_dump", "/config_dump?include_eds"),
+                           ("stats", "/stats?usedonly")):
+            try:
+                self.seen[name] = request(self.state / "envoy" / "admin.sock", path, timeout=2).text
+            except (OSError, http.client.HTTPException) as e:
+                self.seen[name] = repr(e)
+
+    def keep(self):
+        """Writes what explains a failure beside the build: the whole log, what `look` saw, the state on disk."""
+        test = os.environ.get("PYTEST_CURRENT_TEST", "test").split("::")[-1].split(" ")[0]
+        folder = BUILD / "failed" / test / self.dir.name
+        folder.mkdir(parents=True, exist_ok=True)
+        print(f"kept: {folder}")
+        (folder / "solder.log").write_text(self.log_text())
+        for name, text in self.seen.items():
+            (folder / name).write_text(text)
+        for file in self.state.iterdir():
+            if file.is_file() and file.name != "lock":
+                shutil.copy(file, folder)
+
+    def log_envoy(self):
+        """Has Envoy's clusters and configuration log all they do; only a failed test shows it."""
+        a = request(self.state / "envoy" / "admin.sock", "/logging?paths=upstream:debug,config:debug", method="POST")
+        assert a.status == 200, a
+
     def close(self):
+        if sys.exc_info()[0]:  # a test that ends it by itself fails
+            self.keep()
         if self in live:
             live.remove(self)
         if self.proc and self.proc.poll() is None:
