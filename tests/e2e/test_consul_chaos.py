@@ -98,7 +98,8 @@ def test_killed_in_random_order():
         del said[:-2]
     try:
         world.start()
-        with Poller(world.port, text_right, path="/text") as text, Poller(world.port, echo_right, path="/echo") as echo:
+        with Poller(world.port, text_right, path="/text", site=world.site) as text, \
+                Poller(world.port, echo_right, path="/echo", site=world.site) as echo:
             for n in range(ROUNDS):
                 killer.step()
                 if "consul" not in killer.down:
@@ -136,7 +137,8 @@ def test_solder_is_new_and_both_are_away():
     tls = pki.client(world.site.dir, world.authority.pem)
     try:
         world.start()
-        with Poller(world.port, path="/text") as text, Poller(world.port, path="/echo") as echo, \
+        with Poller(world.port, path="/text", site=world.site) as text, \
+                Poller(world.port, path="/echo", site=world.site) as echo, \
                 Poller(world.tls_port, tls=tls, sni=DOMAIN, host=DOMAIN) as secure:
             began = time.time()
             world.consul.kill()
@@ -147,6 +149,9 @@ def test_solder_is_new_and_both_are_away():
                 assert world.wait_stale(part, began)
             for p in (text, echo, secure):
                 p.more(40)
+            # Envoy has all endpoints, so it is told of none: a moment without any is a moment of 503.
+            assert world.site.metric("solder_xds_converged_proxies") == 1
+            assert world.site.metric("solder_xds_pushes_total", type="eds") == 0
         for p in (text, echo, secure):
             p.assert_clean()
         assert world.served_certificate() == "first"
@@ -157,7 +162,8 @@ def test_solder_is_new_and_both_are_away():
         world.site.wait_answer(200, "/echo")
         for part in ("keys", "services", "vault"):
             assert world.wait_stale(part, began)
-        with Poller(world.port, path="/text") as text, Poller(world.port, path="/echo") as echo:
+        with Poller(world.port, path="/text", site=world.site) as text, \
+                Poller(world.port, path="/echo", site=world.site) as echo:
             world.consul.start()
             world.vault.unseal()
             world.plain("back")
@@ -170,6 +176,42 @@ def test_solder_is_new_and_both_are_away():
         text.assert_clean()
         echo.assert_clean()
     finally:
+        world.close()
+
+
+def test_solder_knows_less_than_envoy():
+    """Solder is killed before it wrote down what services it learnt of, or which instances they have now, and starts
+    without Consul. An Envoy that lived on has newer endpoints, and keeps them until Consul says more."""
+    world = World(vault=False, persistent=True, solder={"linger": "1s"})
+    file = world.site.state / "services.consul"
+    dead = world.site.upstreams[0].port
+    new = world.site.upstream("other", publish=False)
+
+    def without_consul(do):
+        with Poller(world.port, path="/echo", site=world.site) as echo:
+            world.consul.kill()
+            world.site.kill()
+            do()
+            world.start(wait=False)
+            world.site.wait_ready(60)
+            eventually(lambda: world.stale("services"))
+            echo.more(100)  # longer than a cluster lingers
+            world.consul.start()
+            world.wait_healed("services")
+            echo.more(40)
+        echo.assert_clean()
+    try:
+        world.start()
+        old = eventually(lambda: file.read_text() if f'"port":{dead}' in file.read_text() else None)
+        world.consul.register("echo", new.port, id="echo-1")
+        world.site.wait_answer(lambda a: a.json["name"] == "other", "/echo")
+        eventually(lambda: f'"port":{new.port}' in file.read_text())
+        world.site.upstreams[0].close()
+        without_consul(lambda: file.write_text(old))
+        without_consul(file.unlink)
+        assert world.site.ask("/echo").json["name"] == "other"
+    finally:
+        world.site.upstreams = [new]
         world.close()
 
 
