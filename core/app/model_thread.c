@@ -14,6 +14,7 @@
 #include "app/trim.h"
 #include "plugin/discover.h"
 #include "plugin/shape.h"
+#include "source/ahead.h"
 
 // Everything that goes from io to model, in one kind of message: small, and the order of one sender
 // is kept.
@@ -44,6 +45,7 @@ struct letter {
     enum letter_kind kind;
     char *source, *path, *text, *build; // own
     struct sld_obj *object;             // reference: raw or blob
+    struct sld_ahead_text *ahead;       // the blob's, or NULL
     struct sld_model_source about;
     uint64_t version;
     bool flag; // settled, taken
@@ -77,6 +79,7 @@ struct sld_model_thread {
     struct sld_loop *io, *loop;
     pthread_t thread;
     struct sld_intake *intake;
+    struct sld_ahead *ahead;
     struct sld_translate *translate;
     struct sld_plugin_set *plugins;
     struct sld_discover_plans *plans; // as told last
@@ -545,6 +548,7 @@ static void letter_free(struct letter *l)
     sld_xfree(l->path);
     sld_xfree(l->text);
     sld_xfree(l->build);
+    sld_ahead_drop(l->ahead);
     SLD_UNREF(l->object);
     sld_xfree(l);
 }
@@ -664,7 +668,7 @@ static void letter_run(struct sld_message *msg)
         sld_intake_synced(m->intake, source, now);
         break;
     case PUT:
-        sld_intake_put(m->intake, source, path, (struct sld_blob *)l->object, l->flag, now);
+        sld_intake_put_ahead(m->intake, source, path, (struct sld_blob *)l->object, l->ahead, l->flag, now);
         break;
     case GONE:
         sld_intake_gone(m->intake, source, path, now);
@@ -800,6 +804,7 @@ void sld_model_thread_put(struct sld_model_thread *m, struct sld_str source, str
     struct letter *l = letter(m, PUT, source);
     l->path = own(path);
     l->object = sld_obj_ref(bytes);
+    l->ahead = sld_ahead_add(m->ahead, bytes);
     l->flag = settled;
     post(l);
 }
@@ -923,6 +928,7 @@ struct sld_model_thread *sld_model_thread_start(struct sld_loop *io,
                                    .on_second_look = on_second_look,
                                    .user = m};
     m->intake = sld_intake_create(&in, &ev);
+    m->ahead = sld_ahead_create();
     m->settings_dirty = true;
     m->tick = sld_timer_create(m->loop, on_idle, m);
     m->clock = sld_timer_create(m->loop, on_clock, m);
@@ -941,6 +947,7 @@ void sld_model_thread_stop(struct sld_model_thread *m)
     sld_loop_stop(m->loop);
     pthread_join(m->thread, NULL);
     sld_loop_destroy(m->loop);
+    sld_ahead_destroy(m->ahead);
     sld_intake_destroy(m->intake);
     sld_translate_destroy(m->translate);
     sld_plugin_set_destroy(m->plugins);

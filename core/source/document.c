@@ -5,6 +5,8 @@
 // times.
 #include "source/intake.h"
 
+#include "source/ahead.h"
+
 // Lists that cannot be cut keep their whole text with each item up to this sum; beyond it items are
 // printed anew and lose their place in the file.
 enum { WHOLE_LISTS_BYTES = 4 * 1024 * 1024, ITEM_MAX_BYTES = 64 * 1024 * 1024 };
@@ -280,7 +282,7 @@ static bool reading_by_parts(struct reading *r, const struct unit *u, struct sld
 
 // ---- All of a unit ----
 
-void reading_init(struct reading *r, const struct unit *u, struct sld_str bytes, bool anew)
+void reading_init(struct reading *r, const struct unit *u, struct sld_str bytes, struct sld_ahead_text *text, bool anew)
 {
     *r = (struct reading){.relative = u->bytes != NULL};
     r->blank = sld_str_trim(bytes).n == 0;
@@ -289,17 +291,19 @@ void reading_init(struct reading *r, const struct unit *u, struct sld_str bytes,
         return;
     // All of it, then, from the beginning.
     remarks_clear(&r->remarks);
-    *r = (struct reading){.arena = r->arena, .unterminated = r->unterminated};
-    struct sld_document *docs = NULL;
-    size_t n = 0;
-    enum sld_code code = SLD_YAML_SYNTAX;
-    struct sld_err err = {0};
-    if (sld_doc_read(&r->arena, bytes, &sld_doc_limits_default, &docs, &n, &code, &err) != SLD_OK) {
+    sld_arena_fini_secret(&r->arena);
+    struct sld_ahead_docs all;
+    if (text)
+        sld_ahead_take(text, &all);
+    else
+        sld_ahead_read(bytes, &all);
+    *r = (struct reading){.arena = all.arena, .unterminated = r->unterminated};
+    if (all.rc) {
         r->failed = true;
-        remarks_add(&r->remarks, SLD_ERROR, code, err.line, err.column, "%s", err.msg);
+        remarks_add(&r->remarks, SLD_ERROR, all.code, all.err->line, all.err->column, "%s", all.err->msg);
         return;
     }
-    documents_add(r, u, docs, n);
+    documents_add(r, u, all.docs, all.count);
 }
 
 void reading_fini(struct reading *r)

@@ -18,7 +18,7 @@ static void unit_apply(struct unit *u, struct reading *r, uint64_t now);
 static void unit_regain(struct unit *u);
 static void unit_free(struct unit *u);
 static enum cut reading_cut(struct unit *u, const struct reading *r);
-static void unit_read(struct unit *u, struct sld_blob *bytes, bool anew, uint64_t now);
+static void unit_read(struct unit *u, struct sld_blob *bytes, struct sld_ahead_text *text, bool anew, uint64_t now);
 static uint64_t origin_tick(struct origin *s, uint64_t now);
 static uint64_t closing_tick(struct origin *s, uint64_t now);
 
@@ -189,6 +189,12 @@ static void unit_free(struct unit *u)
 void sld_intake_put(struct sld_intake *in, struct sld_str source, struct sld_str path,
                     struct sld_blob *bytes, bool settled, uint64_t now)
 {
+    sld_intake_put_ahead(in, source, path, bytes, NULL, settled, now);
+}
+
+void sld_intake_put_ahead(struct sld_intake *in, struct sld_str source, struct sld_str path, struct sld_blob *bytes,
+                          struct sld_ahead_text *text, bool settled, uint64_t now)
+{
     struct origin *s = origin_get(in, source);
     struct unit *u = unit_get(s, path);
     bool same = !u->gone && sld_hash_eq(u->hash, bytes->obj.hash);
@@ -201,15 +207,15 @@ void sld_intake_put(struct sld_intake *in, struct sld_str source, struct sld_str
         return;
     if (!same)
         s->changed_ns = now;
-    unit_read(u, bytes, sld_hash_zero(u->hash), now);
+    unit_read(u, bytes, text, sld_hash_zero(u->hash), now);
 }
 
 // ANEW: the same bytes may say something else now.
-static void unit_read(struct unit *u, struct sld_blob *bytes, bool anew, uint64_t now)
+static void unit_read(struct unit *u, struct sld_blob *bytes, struct sld_ahead_text *text, bool anew, uint64_t now)
 {
     u->hash = bytes->obj.hash;
     struct reading r;
-    reading_init(&r, u, bytes->data, anew);
+    reading_init(&r, u, bytes->data, text, anew);
     enum cut cut = r.failed ? WHOLE : reading_cut(u, &r);
     if (cut == CUT)
         remarks_add(&r.remarks, SLD_ERROR, SLD_YAML_SYNTAX, 0, 0,
@@ -655,7 +661,7 @@ void sld_intake_set_default_ns(struct sld_intake *in, struct sld_str ns, uint64_
             }
             struct sld_blob *bytes = sld_obj_ref(u->bytes);
             if (bytes)
-                unit_read(u, bytes, true, now);
+                unit_read(u, bytes, NULL, true, now);
             SLD_UNREF(bytes);
         }
     }

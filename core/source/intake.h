@@ -153,8 +153,8 @@ struct reading {
     bool unterminated;  // the last line has no end
     struct remarks remarks;
 };
-// ANEW: what the unit said before is no help.
-void reading_init(struct reading *r, const struct unit *u, struct sld_str bytes, bool anew);
+// ANEW: what the unit said before is no help. TEXT: BYTES, possibly read ahead, or NULL.
+void reading_init(struct reading *r, const struct unit *u, struct sld_str bytes, struct sld_ahead_text *text, bool anew);
 void reading_fini(struct reading *r);
 
 // problem.c

@@ -36,6 +36,7 @@ struct sld_source {
 
 struct Gloo__Settings;
 struct sld_store_ops; // store.h
+struct sld_ahead_text; // ahead.h
 
 // One secret, token, lease or watch that a source holds; never a value. Strings are valid until the
 // next turn of the loop.
@@ -153,6 +154,9 @@ void sld_intake_source_keyed(struct sld_intake *in, struct sld_str source);
 void sld_intake_restore(struct sld_intake *in, struct sld_str source, struct sld_raw *raw);
 void sld_intake_put(struct sld_intake *in, struct sld_str source, struct sld_str path,
                     struct sld_blob *bytes, bool settled, uint64_t now);
+// The same of bytes that may have been read ahead: TEXT (NULL: they were not), which stays the caller's.
+void sld_intake_put_ahead(struct sld_intake *in, struct sld_str source, struct sld_str path, struct sld_blob *bytes,
+                          struct sld_ahead_text *text, bool settled, uint64_t now);
 void sld_intake_gone(struct sld_intake *in, struct sld_str source, struct sld_str path,
                      uint64_t now);
 void sld_intake_synced(struct sld_intake *in, struct sld_str source, uint64_t now);

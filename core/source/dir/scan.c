@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SLICE_RESULTS = 512, SLICE_BYTES = 8 * 1024 * 1024, MESSAGE_MAX = 400 };
+enum { SLICE_RESULTS = 512, SLICE_BYTES = 8 * 1024 * 1024, MESSAGE_MAX = 400, BUFFER_BYTES = 64 * 1024 };
 
 // A file system's clock may tick this coarsely: a file that changed less than this before it was
 // read may change again without its signature telling.
@@ -67,6 +67,16 @@ void sld_dir_scan_reset(struct sld_dir_scan *s)
     s->new_files = 0; // the known files have them now
 }
 
+// Lets go of the buffer, which may have held secrets.
+static void buffer_free(struct sld_dir_scan *s)
+{
+    if (s->buffer)
+        sld_wipe(s->buffer, s->buffer_used);
+    sld_xfree(s->buffer);
+    s->buffer = NULL;
+    s->buffer_size = s->buffer_used = 0;
+}
+
 void sld_dir_scan_fini(struct sld_dir_scan *s)
 {
     sld_dir_scan_reset(s);
@@ -78,9 +88,7 @@ void sld_dir_scan_fini(struct sld_dir_scan *s)
     sld_dir_paths_fini(&s->links);
     sld_dir_paths_fini(&s->files);
     sld_map_fini(&s->visited);
-    if (s->buffer)
-        sld_wipe(s->buffer, s->buffer_used); // it may have held secrets
-    sld_xfree(s->buffer);
+    buffer_free(s);
     *s = (struct sld_dir_scan){0};
 }
 
@@ -164,15 +172,32 @@ static const char *type_name(mode_t mode)
                                             : "not a regular file";
 }
 
+// Makes the buffer larger than N bytes, of which it holds the first KEPT.
+static void buffer_reserve(struct sld_dir_scan *s, size_t n, size_t kept)
+{
+    if (s->buffer_size > n)
+        return;
+    size_t size = n < BUFFER_BYTES / 2 ? BUFFER_BYTES : 2 * n;
+    if (size > SLD_DIR_MAX_FILE_BYTES + 1)
+        size = SLD_DIR_MAX_FILE_BYTES + 1;
+    char *bigger = sld_xalloc(size);
+    if (kept)
+        memcpy(bigger, s->buffer, kept);
+    buffer_free(s);
+    s->buffer = bigger;
+    s->buffer_size = size;
+    s->buffer_used = kept;
+}
+
 // Reads FD, a file of SIZE bytes, into the buffer; the count, -1 on an error, or more than the
 // ceiling when there is too much.
 static ssize_t read_all(struct sld_dir_scan *s, int fd, size_t size)
 {
-    if (!s->buffer)
-        s->buffer = sld_xalloc(SLD_DIR_MAX_FILE_BYTES + 1);
     size_t n = 0;
+    buffer_reserve(s, size, 0);
     while (n <= SLD_DIR_MAX_FILE_BYTES) {
-        ssize_t got = read(fd, s->buffer + n, SLD_DIR_MAX_FILE_BYTES + 1 - n);
+        buffer_reserve(s, n, n);
+        ssize_t got = read(fd, s->buffer + n, s->buffer_size - n);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)

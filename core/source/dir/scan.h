@@ -81,6 +81,7 @@ struct sld_dir_scan {
     size_t new_files;
     bool over;          // the ceiling of files was reached and told
     char *buffer;       // a file's bytes while they are read
+    size_t buffer_size;
     size_t buffer_used; // how much of it was ever used
     size_t slice_bytes;
 };

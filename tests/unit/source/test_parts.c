@@ -156,8 +156,8 @@ static void play(struct sld_intake *in)
             struct reading by_parts, whole;
             blank->origin = u->origin;
             sld_list_init(&blank->claims);
-            reading_init(&by_parts, u, sld_buf_str(&b), false);
-            reading_init(&whole, blank, sld_buf_str(&b), false);
+            reading_init(&by_parts, u, sld_buf_str(&b), NULL, false);
+            reading_init(&whole, blank, sld_buf_str(&b), NULL, false);
             assert_same(&by_parts, &whole);
             reading_fini(&by_parts);
             reading_fini(&whole);
@@ -209,7 +209,7 @@ static void test_only_what_changed_is_read(void **state)
     SLD_UNREF(bytes);
     snprintf(text, sizeof(text), "%s{name: d}\n", head);
     struct reading r;
-    reading_init(&r, unit_of(in), sld_str_c(text), false);
+    reading_init(&r, unit_of(in), sld_str_c(text), NULL, false);
     assert_int_equal(r.count, 3);
     assert_null(r.items[0].node);
     assert_null(r.items[1].node);
