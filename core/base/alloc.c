@@ -17,7 +17,7 @@ struct sld_arena_chunk {
     char data[];
 };
 
-enum { CHUNK_MIN = 256, CHUNK_MAX = 256 * 1024, ALIGN = 8, FMT_MAX = 256, CAP_MAX = 0x7fffffff };
+enum { CHUNK_MIN = 256, CHUNK_MAX = 256 * 1024, ALIGN = 8, FMT_MAX = 256, CAP_MAX = 0x7fffffff, OWN_MAX = 1024 };
 
 // Bytes before a chunk's data, so that those are aligned.
 #define HEADER ((offsetof(struct sld_arena_chunk, data) + ALIGN - 1) & ~(size_t)(ALIGN - 1))
@@ -72,6 +72,9 @@ void *sld_xalloc(size_t n)
 
 void *sld_xcalloc(size_t count, size_t size)
 {
+    // libc's calloc takes the heap's lock each time, its malloc mostly finds a small block of the thread's own.
+    if (count <= OWN_MAX && size <= OWN_MAX && count * size <= OWN_MAX)
+        return memset(sld_xalloc(count * size), 0, count * size);
     void *p = calloc(count ? count : 1, size ? size : 1);
     if (!p)
         out_of_memory(count * size);
@@ -172,6 +175,12 @@ static struct sld_arena_chunk *chunk_add(struct sld_arena *a, size_t n)
         a->head = c;
     }
     return c;
+}
+
+void sld_arena_reserve(struct sld_arena *a, size_t n)
+{
+    SLD_PRE(!a->head && n <= CAP_MAX);
+    (void)chunk_add(a, n);
 }
 
 // N bytes from an offset that is a multiple of TO; not cleared.

@@ -49,6 +49,8 @@ void sld_arena_fini(struct sld_arena *a);
 void sld_arena_fini_secret(struct sld_arena *a);
 // Empties it, but keeps a chunk of common size for what comes next. Not for secrets: nothing is overwritten.
 void sld_arena_reset(struct sld_arena *a);
+// Gives an empty arena room for N bytes in one piece.
+void sld_arena_reserve(struct sld_arena *a, size_t n);
 // Sets the ceiling, below 2 GiB: from then on sld_arena_try_alloc returns NULL above it.
 void sld_arena_limit(struct sld_arena *a, size_t limit_bytes);
 // N zeroed bytes aligned to 8. Never NULL; the ceiling does not apply.

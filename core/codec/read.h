@@ -24,3 +24,13 @@ bool read_distinct(struct reader *r, const struct sld_node *map);
 bool read_json(struct reader *r, struct sld_str text, struct sld_node **root);
 // A YAML stream.
 bool read_yaml(struct reader *r, struct sld_str text, struct sld_document **docs, size_t *n);
+
+// yaml_memory.c: between these libyaml takes its memory, on this thread, from the pool; all of what it took is given back
+// before. Pools are kept for the next text.
+struct yaml_pool *yaml_pool_enter(void);
+void yaml_pool_leave(struct yaml_pool *p);
+// What libyaml has for malloc, free, realloc and strdup.
+void *yaml_pool_malloc(size_t n);
+void yaml_pool_free(void *p);
+void *yaml_pool_realloc(void *p, size_t n);
+char *yaml_pool_strdup(const char *s);

@@ -313,8 +313,11 @@ bool read_yaml(struct reader *r, struct sld_str text, struct sld_document **docs
 {
     struct yaml y = {.r = r};
     struct lines l = {text, 0, 1};
-    if (!yaml_parser_initialize(&y.parser))
+    struct yaml_pool *pool = yaml_pool_enter();
+    if (!yaml_parser_initialize(&y.parser)) {
+        yaml_pool_leave(pool);
         return read_fail(r, SLD_DOC_LIMIT, 1, 1, "out of memory");
+    }
     yaml_parser_set_encoding(&y.parser, YAML_UTF8_ENCODING);
     yaml_parser_set_input_string(&y.parser, (const unsigned char *)text.p, text.n);
     bool ok = true;
@@ -325,6 +328,7 @@ bool read_yaml(struct reader *r, struct sld_str text, struct sld_document **docs
     } while (ok && y.event.type != YAML_STREAM_END_EVENT);
     drop_event(&y);
     yaml_parser_delete(&y.parser);
+    yaml_pool_leave(pool);
     sld_map_fini(&y.anchors);
     return ok;
 }

@@ -9,6 +9,8 @@
 // Trees are many times as large as their text, so there are never many of them. Below MANY, reading is done
 // sooner than another thread awakes.
 enum { MANY = 8, AHEAD_MAX = 96, AHEAD_BYTES = 256 * 1024, THREADS_MAX = 2 };
+// The size of a tree as a multiple of its text, roughly: room that is taken from the heap at once.
+enum { TREE_TIMES = 12, TREE_MIN = 512, TREE_MAX = 1024 * 1024 };
 
 enum stage { WAITING, READING, READ, TAKEN };
 
@@ -71,6 +73,7 @@ void sld_ahead_read(struct sld_str text, struct sld_ahead_docs *out)
     struct sld_err err = {0};
     struct sld_ahead_docs *d = out;
     *d = (struct sld_ahead_docs){.code = SLD_YAML_SYNTAX};
+    sld_arena_reserve(&d->arena, text.n < TREE_MAX / TREE_TIMES ? TREE_MIN + text.n * TREE_TIMES : TREE_MAX);
     d->rc = sld_doc_read(&d->arena, text, &sld_doc_limits_default, &d->docs, &d->count, &d->code, &err);
     if (d->rc) {
         d->err = SLD_ARENA_NEW(&d->arena, struct sld_err);
