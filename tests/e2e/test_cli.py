@@ -1,6 +1,7 @@
 """The command line."""
 
 import json
+import os
 import re
 import subprocess
 
@@ -8,7 +9,7 @@ import pytest
 import yaml
 
 import pki
-from harness import NS, cli, doc, dump, opaque_secret, ref, route, says, table, tls_secret, to, upstream, vs
+from harness import NS, SOLDER, cli, doc, dump, opaque_secret, ref, route, says, table, tls_secret, to, upstream, vs
 
 COMMANDS = ["apply", "bootstrap", "check", "completion", "delete", "describe", "diff", "get", "run", "translate",
             "version"]
@@ -67,21 +68,54 @@ def test_version():
     assert re.fullmatch(r"solder \d+\.\d+\.\d+\n", cli("version").stdout)
 
 
-def test_completion():
-    """bash completion: a script that bash understands, which knows commands, flags and kinds."""
-    script = cli("completion", "bash").stdout
-    test = """
-        eval "$1"
-        try() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=(); _solder; echo "${COMPREPLY[*]}"; }
-        try solder tr; try solder check --n; try solder get virt; try solder ''; try solder delete upstreamg
-    """
-    done = subprocess.run(["bash", "-c", test, "bash", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          text=True)
-    assert done.stderr == ""
-    lines = done.stdout.splitlines()
-    assert lines[0].split()[0] == "translate" and "--notes" in lines[1] and "virtualservices" in lines[2]
-    assert set(COMMANDS) <= set(lines[3].split())
-    assert "upstreamgroups" in lines[4]
+# How a shell asks for completions of the last of the words; zsh as its bashcompinit does.
+ASK = """
+[ -z "$ZSH_VERSION" ] || { compdef() { :; }; autoload -Uz bashcompinit; bashcompinit; }
+eval "$1"; shift
+[ -z "$ZSH_VERSION" ] || setopt shwordsplit
+ask() { [ -z "$ZSH_VERSION" ] || emulate -L sh; COMP_WORDS=(); for w; do COMP_WORDS+=("${w#@}"); done; COMP_CWORD=$(($# - 1)); _solder; echo "${COMPREPLY[*]}"; }
+for line in "$@"; do IFS=,; set -- $line; unset IFS; ask "$@"; done
+"""
+
+
+def completions(shell, folder, env, *lines):
+    """What SHELL offers for the last word of each of LINES (words), as sets."""
+    script = cli("completion", shell).stdout
+    argv = [*{"bash": ["bash"], "zsh": ["zsh", "-f"]}[shell], "-c", ASK, shell, script, *[",".join(w or "@" for w in line) for line in lines]]
+    done = subprocess.run(argv, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          env={**os.environ, **env})
+    assert done.stderr == "", done.stderr
+    # zsh itself takes those of them that begin with what is there.
+    return [{w for w in offered.split() if w.startswith(line[-1])} for line, offered in zip(lines, done.stdout.splitlines())]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_completion(shell, running, tmp_path):
+    """Completion: a script that the shell understands; commands, flags, kinds and names of a running server where these
+    are wanted, and files and folders nowhere but where one is."""
+    (tmp_path / "vs.yaml").write_text("")
+    (tmp_path / "config").mkdir()
+    here, folders = {"vs.yaml", "config"}, {"config"}
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/solder").symlink_to(SOLDER)
+    env = {"SOLDER_ADMIN": f"unix:{running.admin}", "PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}
+    (all_commands, tr, flag, kind, also_kind, name, also_name, file, flag_file, folder, settings, admin, none, new,
+     plugins, plugin_flags, shells, last) = completions(
+        shell, tmp_path, env, ["solder", ""], ["solder", "tr"], ["solder", "check", "--n"], ["solder", "get", "virt"],
+        ["solder", "delete", "-n", "team", "upstreamg"], ["solder", "get", "vs", "g"],
+        ["solder", "describe", "--admin", "x", "upstreams", ""], ["solder", "check", ""], ["solder", "apply", "-f", "v"],
+        ["solder", "run", "--config", ""], ["solder", "run", "--settings", "v"], ["solder", "run", "--admin", ""],
+        ["solder", "version", ""], ["solder", "plugin", "new", ""], ["solder", "plugin", "n"],
+        ["solder", "plugin", "run", "--o"], ["solder", "completion", ""], ["solder", "check", "config", "v"])
+    assert set(COMMANDS) <= all_commands and not all_commands & here
+    assert tr == {"translate"} and "--notes" in flag and all(f.startswith("--n") for f in flag)
+    assert kind == {"virtualhostoptions", "virtualservices"}
+    assert also_kind == {"upstreamgroups"} and name == {"good"} and also_name == {"echo"}
+    here.add("bin")
+    folders.add("bin")
+    assert file == here and flag_file == {"vs.yaml"} and folder == folders and settings == {"vs.yaml"}
+    assert not admin and not none & here and not new and plugins == {"new"} and "--output" in plugin_flags
+    assert shells == {"bash", "zsh"} and last == {"vs.yaml"}
 
 
 # ---- check ----

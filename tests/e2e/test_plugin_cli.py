@@ -232,5 +232,5 @@ def test_help_and_completion_know_the_commands():
     assert done.returncode == 2 and "there is no command plugin nwe" in done.stderr
     done = cli("plugin", "new")
     assert done.returncode == 2 and "usage: solder plugin new" in done.stderr
-    line = next(l for l in cli("completion", "bash").stdout.splitlines() if l.strip().startswith("plugin)"))
-    assert " new" in line and " --output" in line
+    lines = {l.split('"')[1]: l for l in cli("completion", "bash").stdout.splitlines() if l.strip().startswith('"plugin')}
+    assert " new" in lines["plugin"] and " --output" in lines["plugin run"]
