@@ -41,6 +41,33 @@ static void print_object(const struct sld_node *object)
     sld_buf_fini(&b);
 }
 
+// What was made of it, and why, as /v1/explain has it.
+static void print_explained(const struct sld_node *root)
+{
+    const struct sld_node *outs = sld_node_get(root, SLD_STR("resources")),
+                          *steps = sld_node_get(root, SLD_STR("steps"));
+    puts("For Envoys:");
+    for (size_t i = 0; outs && i < outs->count; i++) {
+        const struct sld_node *o = outs->items[i];
+        printf("  %.*s %.*s%s%.*s\n", SLD_FMT(text(o, "type")), SLD_FMT(text(o, "name")), text(o, "view").n ? " of " : "",
+               SLD_FMT(text(o, "view")));
+    }
+    if (!outs || !outs->count)
+        puts("  nothing");
+    puts("Made by:");
+    for (size_t i = 0; steps && i < steps->count; i++) {
+        const struct sld_node *s = steps->items[i], *why = sld_node_get(s, SLD_STR("because"));
+        const struct sld_node *read = sld_node_get(s, SLD_STR("read"));
+        printf("  %.*s of %.*s\n", SLD_FMT(text(s, "table")), SLD_FMT(text(s, "row")));
+        if (why)
+            printf("    ran last in round %.*s, because of %.*s %.*s\n", SLD_FMT(text(why, "round")),
+                   SLD_FMT(text(why, "table")), SLD_FMT(text(why, "key")));
+        for (size_t k = 0; read && k < read->count; k++)
+            printf("    read %.*s %.*s %.*s\n", SLD_FMT(text(read->items[k], "kind")), SLD_FMT(text(read->items[k], "of")),
+                   SLD_FMT(text(read->items[k], "key")));
+    }
+}
+
 static void print(const struct sld_kind_info *k, struct sld_str ns, const char *name,
                   const struct sld_node *root)
 {
@@ -73,16 +100,19 @@ static int run(struct sld_args *args)
     struct sld_arena a = {0};
     struct sld_err err = {0};
     struct sld_node *root;
-    struct sld_str path =
-        sld_arena_fmt(&a, "/v1/objects/%s/%.*s/%.*s", k->plural, SLD_FMT(sld_client_escape(&a, ns)),
-                      SLD_FMT(sld_client_escape(&a, sld_str_c(args->pos[1]))));
-    int code = SLD_EXIT_OK;
-    if (sld_client_get_json(&a, args, path, &root, &err)) {
-        fprintf(stderr, "solder describe: %s\n", err.msg);
-        code = SLD_EXIT_FINDINGS;
-    } else {
+    struct sld_str who = sld_arena_fmt(&a, "%s/%.*s/%.*s", k->plural, SLD_FMT(sld_client_escape(&a, ns)),
+                                       SLD_FMT(sld_client_escape(&a, sld_str_c(args->pos[1]))));
+    bool explain = sld_args_has(args, "explain");
+    enum sld_rc rc = sld_client_get_json(&a, args, SLD_ARENA_JOIN(&a, SLD_STR("/v1/objects/"), who), &root, &err);
+    if (!rc)
         print(k, ns, args->pos[1], root);
-    }
+    if (!rc && explain)
+        rc = sld_client_get_json(&a, args, SLD_ARENA_JOIN(&a, SLD_STR("/v1/explain/"), who), &root, &err);
+    if (!rc && explain)
+        print_explained(root);
+    if (rc)
+        fprintf(stderr, "solder describe: %s\n", err.msg);
+    int code = rc ? SLD_EXIT_FINDINGS : SLD_EXIT_OK;
     sld_arena_fini(&a);
     return code;
 }
@@ -94,6 +124,8 @@ static const struct sld_flag flags[] = {
      .arg = "NS",
      .env = "SOLDER_NAMESPACE",
      .help = "namespace; default gloo-system"},
+    {.name = "explain",
+     .help = "also what is made of it for Envoys, by which steps, what they read and why they ran last"},
 };
 
 const struct sld_command sld_cmd_describe = {

@@ -44,6 +44,117 @@ void sld_flow_reads(const struct sld_table *t, sld_id parent_key, sld_read_fn *f
         read_tell(t->flow, &flow_task_reads(task)[i], fn, arg);
 }
 
+// ---- Tracing ----
+
+struct place {
+    uint16_t table;
+    sld_id key;
+};
+
+struct trace {
+    const struct sld_flow *f;
+    struct place rows[SLD_TRACE_MAX]; // whose steps are looked for
+    size_t row_count;
+    size_t told;
+    sld_trace_fn *fn;
+    void *arg;
+};
+
+static void trace_row(struct trace *tr, uint16_t table, sld_id key)
+{
+    if (tr->row_count < SLD_TRACE_MAX)
+        tr->rows[tr->row_count++] = (struct place){table, key};
+}
+
+static void cause_find(const struct sld_flow *f, const struct sld_table *t, sld_id key, struct sld_trace *out)
+{
+    size_t n = f->causes_n < FLOW_CAUSES ? f->causes_n : FLOW_CAUSES;
+    for (size_t i = 1; i <= n; i++) {
+        const struct cause *c = &f->causes[(f->causes_n - i) % FLOW_CAUSES];
+        if (c->table != t->rank || c->key != key)
+            continue;
+        out->round = c->round;
+        out->cause_table = f->tables[c->cause_table]->name;
+        out->cause_key = c->cause_key;
+        return;
+    }
+}
+
+// The rows of T that the task of parent row KEY owns; false: there is no such task.
+static bool made_by(const struct sld_table *t, sld_id key, struct ids *out)
+{
+    out->n = 0;
+    const struct single *own = t->single ? flow_idtab_get(&t->nodes, key) : NULL;
+    const struct claimant *ct = t->single ? NULL : flow_idtab_get(&t->tasks, key);
+    if (own && own->node.value) {
+        FLOW_GROW(out->v, out->n, out->cap);
+        out->v[out->n++] = key;
+    }
+    for (const struct claim *c = ct ? ct->claims : NULL; c; c = c->next) {
+        if (flow_claim_first(c->node) != c)
+            continue;
+        FLOW_GROW(out->v, out->n, out->cap);
+        out->v[out->n++] = c->node->key;
+    }
+    return own ? own->node.tasked : ct != NULL;
+}
+
+static bool drives(const struct sld_table *t, uint16_t parent)
+{
+    for (size_t i = 0; i < t->parents_n; i++) {
+        if (t->parents[i]->rank == parent)
+            return true;
+    }
+    return false;
+}
+
+// Row AT of TR was told of as a parent row of T before: a join has several parents.
+static bool told_before(const struct trace *tr, const struct sld_table *t, size_t at)
+{
+    for (size_t i = 0; i < at; i++) {
+        if (tr->rows[i].key == tr->rows[at].key && drives(t, tr->rows[i].table))
+            return true;
+    }
+    return false;
+}
+
+static void trace_table(struct trace *tr, struct sld_table *t)
+{
+    struct ids made = {0};
+    size_t n = tr->row_count; // what T makes are no parents of it
+    for (size_t i = 0; i < n && tr->told < SLD_TRACE_MAX; i++) {
+        sld_id key = tr->rows[i].key;
+        if (!drives(t, tr->rows[i].table) || told_before(tr, t, i) || !made_by(t, key, &made))
+            continue;
+        struct sld_trace s = {.table = t, .parent = key, .made = made.v, .made_count = made.n};
+        cause_find(tr->f, t, key, &s);
+        tr->fn(&s, tr->arg);
+        tr->told++;
+        for (size_t k = 0; k < made.n; k++)
+            trace_row(tr, t->rank, made.v[k]);
+    }
+    sld_xfree(made.v);
+}
+
+void sld_flow_trace(const struct sld_flow *f, sld_id key, sld_trace_fn *fn, void *arg)
+{
+    SLD_PRE(!f->ctx.task);
+    struct trace *tr = SLD_NEW(struct trace);
+    tr->f = f;
+    tr->fn = fn;
+    tr->arg = arg;
+    for (size_t i = 0; i < f->tables_n; i++) {
+        const struct node *n = flow_idtab_get(&f->tables[i]->nodes, key);
+        if (!f->tables[i]->step && n && n->value)
+            trace_row(tr, f->tables[i]->rank, key);
+    }
+    for (size_t i = 0; i < f->tables_n; i++) {
+        if (f->tables[i]->step)
+            trace_table(tr, f->tables[i]);
+    }
+    sld_xfree(tr);
+}
+
 size_t sld_flow_stats(const struct sld_flow *f, struct sld_table_stats *out, size_t max)
 {
     for (size_t i = 0; i < f->tables_n && i < max; i++) {

@@ -170,6 +170,22 @@ typedef void sld_read_fn(enum sld_read_kind kind, const char *table_or_index, sl
                          void *arg);
 void sld_flow_reads(const struct sld_table *t, sld_id parent_key, sld_read_fn *fn, void *arg);
 
+// One step that ran for a row: what it made, and why it ran last.
+struct sld_trace {
+    struct sld_table *table; // whose step it is
+    sld_id parent;           // the parent row
+    const sld_id *made;      // rows of TABLE that are its own; borrowed
+    size_t made_count;
+    uint64_t round;          // it ran last in this round because of a change of row CAUSE_KEY of CAUSE_TABLE; 0: too
+    const char *cause_table; // many others ran since
+    sld_id cause_key;
+};
+// Calls FN for the steps that ran for rows of key KEY of source tables, for what these made of them and so on, in
+// rank order; the first SLD_TRACE_MAX. What a step read (sld_flow_reads) is not followed. Outside of steps.
+enum { SLD_TRACE_MAX = 512 };
+typedef void sld_trace_fn(const struct sld_trace *s, void *arg);
+void sld_flow_trace(const struct sld_flow *f, sld_id key, sld_trace_fn *fn, void *arg);
+
 // Per-table counters, for metrics and `solder graph`.
 struct sld_table_stats {
     const char *name;

@@ -198,6 +198,14 @@ struct sld_ctx {
     struct sld_arena scratch;
 };
 
+// Why a task was to run: row CAUSE_KEY of the table of rank CAUSE_TABLE changed.
+struct cause {
+    uint32_t round;
+    sld_id key, cause_key;
+    uint16_t table, cause_table;
+};
+enum { FLOW_CAUSES = 2048 }; // of the last so many tasks
+
 struct ids {
     sld_id *v;
     size_t n, cap;
@@ -217,6 +225,9 @@ struct sld_flow {
     size_t pending;            // touched source rows
     struct ids ids_old, ids_new; // reused by hits.c
     struct sld_ctx ctx;
+    const struct node *moved;  // whose change marks tasks
+    struct cause causes[FLOW_CAUSES];
+    size_t causes_n;           // ever written; they are a ring
     uint64_t rounds;
     bool running;
 };

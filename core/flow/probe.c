@@ -141,6 +141,8 @@ void flow_task_mark(struct sld_flow *f, struct task *task)
     if (task->dirty)
         return;
     task->dirty = true;
+    f->causes[f->causes_n++ % FLOW_CAUSES] =
+        (struct cause){(uint32_t)f->rounds, task->key, f->moved->key, task->table, f->moved->table};
     FLOW_GROW(t->dirty, t->dirty_n, t->dirty_cap);
     t->dirty[t->dirty_n++] = task;
 }

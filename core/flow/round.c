@@ -34,6 +34,7 @@ static void node_change(struct sld_table *t, struct node *n, struct sld_obj *new
     FLOW_GROW(f->changes, f->changes_n, f->changes_cap);
     f->changes[f->changes_n++] = (struct change){n, old};
     n->value = sld_obj_ref(new_value);
+    f->moved = n;
     flow_probe_wake(f, &n->probe, old && new_value);
     flow_index_change(t, n, old, new_value);
     for (struct child *c = t->children; c; c = c->next) {

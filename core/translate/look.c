@@ -73,18 +73,30 @@ static bool uses(const struct tr_row *row, sld_id key)
     return false;
 }
 
-static void views_of_vhosts(const struct sld_translate *t, struct views *v, struct sld_str key)
+void sld_translate_vhosts(const struct sld_translate *t, struct sld_str key,
+                          void (*fn)(struct sld_str gateway, struct sld_str vs, void *arg), void *arg)
 {
     size_t at = 0;
     sld_id id, used = sld_flow_key(t->flow, key);
     for (const void *row; sld_flow_next(t->vhosts, &at, &id, &row);) {
         const struct tr_vhost_row *h = row;
-        if (!uses(&h->row, used))
-            continue;
-        const struct tr_gateway *g = sld_flow_get(t->gateways, h->gateway);
-        if (g)
-            views_of_gateway(v, g);
+        if (h->vs == used || uses(&h->row, used))
+            fn(sld_flow_key_str(t->flow, h->gateway), sld_flow_key_str(t->flow, h->vs), arg);
     }
+}
+
+struct views_of {
+    const struct sld_translate *t;
+    struct views *v;
+};
+
+static void views_of_vhost(struct sld_str gateway, struct sld_str vs, void *arg)
+{
+    (void)vs;
+    const struct views_of *of = arg;
+    const struct tr_gateway *g = sld_flow_get(of->t->gateways, sld_flow_key(of->t->flow, gateway));
+    if (g)
+        views_of_gateway(of->v, g);
 }
 
 void sld_translate_proxies(const struct sld_translate *t, struct sld_str key, bool scan,
@@ -106,7 +118,7 @@ void sld_translate_proxies(const struct sld_translate *t, struct sld_str key, bo
             views_of_gateway(&v, g);
     }
     if (id.kind == SLD_KIND_ROUTE_TABLE && scan)
-        views_of_vhosts(t, &v, key);
+        sld_translate_vhosts(t, key, views_of_vhost, &(struct views_of){t, &v});
     sld_map_fini(&v.seen);
 }
 

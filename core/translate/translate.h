@@ -262,6 +262,9 @@ void sld_translate_each(const struct sld_translate *t, enum sld_kind k,
 // Calls FN for each resource, by type, view and name.
 void sld_translate_outs(const struct sld_translate *t,
                         void (*fn)(const struct sld_out *o, void *arg), void *arg);
+// Calls FN for each virtual host that the object of KEY is part of: of which gateway, and whose it is (keys).
+void sld_translate_vhosts(const struct sld_translate *t, struct sld_str key,
+                          void (*fn)(struct sld_str gateway, struct sld_str vs, void *arg), void *arg);
 // The resource as text, secrets as ***.
 void sld_out_print(struct sld_buf *out, const struct sld_out *o, enum sld_text_style style);
 // The namespace roles begin with and statuses are reported by; valid until Settings change.

@@ -12,7 +12,7 @@ import pytest
 
 import pki
 from harness import (CACHE, NS, ROLE, Connection, cli, eventually, free_port, opaque_secret, request, route,
-                     says, to, vs)
+                     says, to, upstream, vs)
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +138,27 @@ def test_explain(running):
     a = running.api(f"/v1/explain/gateways/{NS}/gateway-proxy")
     assert {r["type"] for r in a["resources"]} == {"lds", "rds"}
     a = running.api(f"/v1/explain/us/{NS}/echo")
-    assert {r["type"] for r in a["resources"]} == {"cds", "eds"}
+    assert {r["type"]: r.get("virtualHostsOf") for r in a["resources"]} == {
+        "cds": None, "eds": None, "rds": [f"virtualservices/{NS}/good"]}
+
+
+def test_explain_a_virtual_service(running):
+    """The route table it is in, the steps that made it, what they read, and which change made them run last."""
+    running.write("told.yaml", vs("told", "told.test", [route("/", to("later"))]))
+    running.wait_state("VirtualService", "told", "Warning")
+
+    def host():
+        return next(s for s in running.api(f"/v1/explain/vs/{NS}/told")["steps"] if s["table"] == "vhosts")
+    a = running.api(f"/v1/explain/vs/{NS}/told")
+    assert [(r["type"], r["virtualHostsOf"]) for r in a["resources"]] == [("rds", [f"virtualservices/{NS}/told"])]
+    assert f"upstreams/{NS}/later" in {r.get("key") for r in host()["read"]}
+    running.write("later.yaml", upstream("later", running.upstreams[0].port))
+    running.wait_state("VirtualService", "told", "Accepted")
+    assert host()["because"]["key"] == f"upstreams/{NS}/later"
+    text = cli("describe", "--admin", f"unix:{running.admin}", "vs", "told", "--explain").stdout
+    assert "For Envoys:" in text and f" of {ROLE}\n" in text and f"because of {host()['because']['table']} upstreams/{NS}/later\n" in text
+    running.remove("told.yaml")
+    running.remove("later.yaml")
 
 
 def test_no_secret_anywhere(running):

@@ -303,6 +303,25 @@ static void test_graph(void **state)
     expect(n, "resources.0.name", "web_gloo-system");
     (void)get_json(f, &a, "/v1/explain/upstreams/gloo-system/nobody", 404);
     n = get_json(f, &a, "/v1/views", 200);
+    n = get_json(f, &a, "/v1/explain/virtualservices/gloo-system/web", 200);
+    expect_count(n, "resources", 1);
+    expect(n, "resources.0.type", "rds");
+    expect(n, "resources.0.virtualHostsOf.0", "virtualservices/gloo-system/web");
+    bool host = false;
+    for (size_t i = 0; i < at(n, "steps")->count; i++) {
+        const struct sld_node *s = at(n, "steps")->items[i];
+        if (!sld_str_eq(text_at(s, "table"), SLD_STR("vhosts")))
+            continue;
+        host = true;
+        expect(s, "row", "gateways/gloo-system/gateway-proxy virtualservices/gloo-system/web");
+        expect(s, "made.0", "gateways/gloo-system/gateway-proxy virtualservices/gloo-system/web");
+        expect(s, "because.table", "attach");
+        bool upstream_read = false;
+        for (size_t k = 0; k < at(s, "read")->count; k++)
+            upstream_read |= sld_str_eq(text_at(at(s, "read")->items[k], "key"), SLD_STR("upstreams/gloo-system/gone"));
+        assert_true(upstream_read);
+    }
+    assert_true(host);
     assert_true(at(n, "views")->count > 0);
     sld_arena_fini(&a);
 }

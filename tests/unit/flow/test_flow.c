@@ -247,6 +247,58 @@ static void count_read(enum sld_read_kind kind, const char *name, sld_id key, vo
     ((unsigned *)arg)[kind]++;
 }
 
+static char traced[512];
+
+static void list_step(const struct sld_trace *s, void *arg)
+{
+    (void)arg;
+    size_t n = strlen(traced);
+    struct sld_str parent = sld_flow_key_str(x.f, s->parent);
+    snprintf(traced + n, sizeof(traced) - n, "%s(%.*s) made %zu", sld_table_name(s->table), SLD_FMT(parent), s->made_count);
+    n = strlen(traced);
+    if (s->round)
+        snprintf(traced + n, sizeof(traced) - n, " in %d by %s %.*s", (int)s->round, s->cause_table,
+                 SLD_FMT(sld_flow_key_str(x.f, s->cause_key)));
+    snprintf(traced + strlen(traced), sizeof(traced) - strlen(traced), "; ");
+}
+
+static void assert_trace(sld_id key, const char *want)
+{
+    traced[0] = 0;
+    sld_flow_trace(x.f, key, list_step, NULL);
+    assert_string_equal(traced, want);
+}
+
+// What was made of a row, of that and so on, and which change made each step run last.
+static void test_trace(void **state)
+{
+    (void)state;
+    make(has_k2);
+    struct sld_table *next = sld_flow_derive(x.f, "next", x.out, copy, NULL);
+    sld_flow_single(next);
+    put(x.a, x.k1, "existence");
+    put(x.a, x.k3, "content");
+    sld_flow_run(x.f);
+    assert_trace(x.k1, "out(k1) made 1 in 1 by a k1; next(k1) made 1 in 1 by out k1; ");
+    put(x.b, x.k2, "v1");
+    sld_flow_run(x.f);
+    assert_trace(x.k1, "out(k1) made 1 in 2 by b k2; next(k1) made 1 in 2 by out k1; ");
+    put(x.b, x.k2, "v2");
+    sld_flow_run(x.f); // read by k3 alone, whose row stays as it was
+    assert_trace(x.k1, "out(k1) made 1 in 2 by b k2; next(k1) made 1 in 2 by out k1; ");
+    assert_trace(x.k3, "out(k3) made 1 in 3 by b k2; next(k3) made 1 in 2 by out k3; ");
+    assert_trace(x.k2, ""); // rows of b are read, and no step's parents
+    sld_flow_delete(x.a, x.k1);
+    sld_flow_run(x.f);
+    assert_trace(x.k1, "");
+    for (unsigned i = 0; i < 2000; i++) {
+        put(x.a, sld_flow_keyf(x.f, "other%u", i), "x");
+        sld_flow_run(x.f);
+    }
+    assert_trace(x.k3, "out(k3) made 1; next(k3) made 1; ");
+    sld_flow_destroy(x.f);
+}
+
 static void test_existence(void **state)
 {
     (void)state;
@@ -680,6 +732,7 @@ int main(void)
         cmocka_unit_test(test_filter),
         cmocka_unit_test(test_absence_and_forgotten_reads),
         cmocka_unit_test(test_existence),
+        cmocka_unit_test(test_trace),
         cmocka_unit_test(test_index),
         cmocka_unit_test(test_index_of_two_tables),
         cmocka_unit_test(test_whole_table),
