@@ -68,6 +68,8 @@ struct sld_admin_source {
     int64_t stale_since_ms; // Unix time since when it cannot be read; 0 = it can
     struct sld_str problem; // why it cannot be read; absent when it can
     struct sld_source_writer writer; // of statuses; without a lock: several Solders need not agree there
+    bool counted;                    // it counts, and COUNTS says what
+    struct sld_source_counts counts;
 };
 
 // The supervised Envoy.

@@ -98,6 +98,10 @@ void v1_sources(struct sld_admin *a, const struct call *c, struct answer *out)
         put_str(&j, "problem", s[i].problem);
         if (s[i].writer.lock.p)
             put_writer(&j, &s[i].writer);
+        if (s[i].counted) {
+            put_int(&j, "objects", s[i].counts.objects);
+            put_int(&j, "decoded", s[i].counts.decoded);
+        }
         sld_json_end(&j, '}');
     }
     sld_json_end(&j, ']');

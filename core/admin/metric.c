@@ -183,6 +183,13 @@ static void put_sources(struct sld_buf *b, const struct sld_admin *a)
             metric_put(b, "solder_source_status_writer", &(struct metric_label){"source", s[i].name}, 1,
                        s[i].writer.ours);
     }
+    metric_family(b, "solder_source_decoded_total", "counter",
+                  "Values of a source that were decoded; one that did not change is not decoded again.");
+    for (size_t i = 0; i < n; i++) {
+        if (s[i].counted)
+            metric_put(b, "solder_source_decoded_total", &(struct metric_label){"source", s[i].name}, 1,
+                       (double)s[i].counts.decoded);
+    }
     metric_family(b, "solder_state_directory_up", "gauge", "Whether the state directory can be written.");
     for (size_t i = 0; i < n; i++) {
         if (is_state(&s[i]))

@@ -41,7 +41,7 @@ static void add(struct list *l, struct sld_named_source n)
 
 static struct sld_str consul(struct sld_arena *a, const Gloo__ConsulKv *kv)
 {
-    return sld_arena_fmt(a, "consul:///%s", kv->root_key[0] ? kv->root_key : "gloo");
+    return sld_arena_fmt(a, "%.*s%s", SLD_FMT(SLD_NAMED_CONSUL), kv->root_key[0] ? kv->root_key : "gloo");
 }
 
 static void add_config(struct list *l, const Gloo__Settings *s)

@@ -12,9 +12,13 @@ enum sld_source_role {
     SLD_ROLE_SECRETS,   // Secrets alone; a secret store
     SLD_ROLE_SERVICES,  // no documents: services and their instances
     SLD_ROLE_FOUND,     // Upstreams that a plugin finds
+    SLD_ROLE_COUNT,
 };
 // "configuration", ...
 const char *sld_source_role_name(enum sld_source_role r);
+
+// How the addresses of keys of Consul begin that Settings name; their root follows.
+#define SLD_NAMED_CONSUL SLD_STR("consul:///")
 
 struct sld_named_source {
     struct sld_str address; // as --config or --secrets would have it

@@ -275,7 +275,7 @@ static enum sld_rc open_state(struct server *s, struct sld_err *err)
 static void on_restored(struct sld_str source, struct sld_raw *raw, void *arg)
 {
     struct server *s = arg;
-    struct source *c = server_source_find(s, source);
+    struct source *c = server_source_of(s, source, raw->kind);
     if (!c)
         return;
     c->restored++;

@@ -138,9 +138,15 @@ static size_t sources(struct sld_admin_source *out, size_t max, void *user)
         struct sld_source_writer writer = {0};
         if (!c->source || !c->ops->writer || !c->ops->writer(c->source, &writer))
             writer = (struct sld_source_writer){0};
+        struct sld_source_counts counts = {0};
+        bool counted = c->source && c->ops->counts;
+        if (counted)
+            c->ops->counts(c->source, &counts);
         out[n++] = (struct sld_admin_source){
             .name = sld_str_c(c->name),
             .writer = writer,
+            .counted = counted,
+            .counts = counts,
             .type = c->discovery_ops ? c->discovery_ops->name
                     : c->ops         ? c->ops->name
                                      : "unknown",

@@ -46,7 +46,7 @@ struct source {
     bool flat;         // as of sld_named_source
     unsigned order;
     bool synced, up;
-    size_t restored; // objects that the state directory gave
+    size_t restored; // objects that the state directory gave, or a source whose place it takes had
     int64_t last_sync_ms, stale_since_ms; // Unix time; 0 = never, it is not
     char problem[256];                    // while it is not up
 };
@@ -141,6 +141,9 @@ void server_source_drop(struct source *c);
 // The source of that name, or NULL.
 struct source *server_source_find(struct server *s, struct sld_str name);
 
+// The source that an object of KIND belongs to which the state directory has of the source NAME: of that name,
+// or the keys of Consul that Settings name now, when they named others then. NULL: none.
+struct source *server_source_of(struct server *s, struct sld_str name, enum sld_kind kind);
 // ---- What they tell and are told ---- (server_tell.c)
 
 struct sld_source_events server_source_events(struct source *c);

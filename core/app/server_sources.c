@@ -214,6 +214,26 @@ struct source *server_source_find(struct server *s, struct sld_str name)
     return NULL;
 }
 
+// The source of keys of Consul that Settings name for ROLE, or NULL.
+static struct source *named_keys(struct server *s, enum sld_source_role role)
+{
+    SLD_LIST_EACH (it, &s->sources) {
+        struct source *c = SLD_CONTAINER_OF(it, struct source, link);
+        if (c->named && c->role == role && sld_str_starts(sld_str_c(c->address), SLD_NAMED_CONSUL))
+            return c;
+    }
+    return NULL;
+}
+
+struct source *server_source_of(struct server *s, struct sld_str name, enum sld_kind kind)
+{
+    struct source *c = server_source_find(s, name);
+    if (c || !sld_str_starts(name, SLD_NAMED_CONSUL))
+        return c;
+    c = kind == SLD_KIND_ARTIFACT ? named_keys(s, SLD_ROLE_ARTIFACTS) : NULL;
+    return c ? c : named_keys(s, SLD_ROLE_CONFIG);
+}
+
 // The name of N for people and the intake: its address, unless somebody has that. Only secrets in
 // "<namespace>/..." of a directory that is read in another layout too are told apart so.
 static struct sld_str name_of(struct server *s, struct sld_arena *a,
@@ -247,9 +267,10 @@ static bool covered(struct server *s, const struct sld_named_source *n, const st
     return !n->flat && identity_taken(s, n->address, n->role, own);
 }
 
-// Adds what NAMED names and is not there yet; RUNNING: opens it too.
+// Adds what NAMED names and is not there yet. EXPECTED, by role: how many objects the one held whose place
+// it takes; NULL: not yet opened.
 static void add_named(struct server *s, const struct sld_named_source *named, size_t n,
-                      bool running)
+                      const size_t *expected)
 {
     for (size_t i = 0; i < n; i++) {
         struct sld_arena a = {0};
@@ -262,7 +283,8 @@ static void add_named(struct server *s, const struct sld_named_source *named, si
             c->flat = named[i].flat;
             SLD_LOG(SLD_INFO, "app", "source_named", SLD_KC("source", c->name),
                     SLD_KC("setting", c->named));
-            if (running) {
+            if (expected) {
+                c->restored = expected[c->role];
                 source_tell(c);
                 source_try(c);
             }
@@ -298,7 +320,9 @@ void server_source_drop(struct source *c)
         server_sources_answered(s);
 }
 
-static void drop_unnamed(struct server *s, const struct sld_named_source *named, size_t n)
+// Adds to EXPECTED, by role, how many objects those had.
+static void drop_unnamed(struct server *s, const struct sld_named_source *named, size_t n,
+                         size_t *expected)
 {
     SLD_LIST_EACH (it, &s->sources) {
         struct source *c = SLD_CONTAINER_OF(it, struct source, link);
@@ -306,6 +330,10 @@ static void drop_unnamed(struct server *s, const struct sld_named_source *named,
                                       : still_named(s, c, named, n);
         if (!c->named || stays)
             continue;
+        struct sld_source_counts held = {.objects = c->restored}; // it could not be opened
+        if (c->source && c->ops->counts)
+            c->ops->counts(c->source, &held);
+        expected[c->role] += held.objects;
         server_source_drop(c);
     }
 }
@@ -346,7 +374,7 @@ void server_sources_name(struct server *s)
     struct sld_arena a = {0};
     struct sld_named_source named[SLD_NAMED_MAX];
     size_t n = sld_named_sources(&a, s->settings->root, named);
-    add_named(s, named, n, false);
+    add_named(s, named, n, NULL);
     add_discoveries(s, false);
     sld_arena_fini(&a);
 }
@@ -356,7 +384,8 @@ void server_sources_configure(struct server *s)
     struct sld_arena a = {0};
     struct sld_named_source named[SLD_NAMED_MAX];
     size_t n = sld_named_sources(&a, s->settings->root, named);
-    drop_unnamed(s, named, n);
+    size_t expected[SLD_ROLE_COUNT] = {0};
+    drop_unnamed(s, named, n, expected);
     SLD_LIST_EACH (it, &s->sources) {
         struct source *c = SLD_CONTAINER_OF(it, struct source, link);
         if (server_source_is_open(c))
@@ -364,7 +393,7 @@ void server_sources_configure(struct server *s)
         else
             source_try(c);
     }
-    add_named(s, named, n, true);
+    add_named(s, named, n, expected);
     add_discoveries(s, true);
     sld_arena_fini(&a);
 }

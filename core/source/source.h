@@ -25,8 +25,8 @@ struct sld_source_events {
     // cannot be used. Once for each time it is wanted. Only of sources with `want`.
     void (*on_answered)(void *user, struct sld_str key);
     void *user;
-    // How many objects of this source the state directory gave: with some, an empty first reading is no
-    // proof that there are none.
+    // How many objects the state directory gave of this source, or the one held whose place it takes: with
+    // some, an empty first reading is no proof that there are none.
     size_t restored;
 };
 
@@ -62,6 +62,12 @@ struct sld_source_writer {
     struct sld_str holder; // who has it, for people: "host (pid 4711)"; absent: nobody, or it is not known
 };
 
+// How much a source holds and did.
+struct sld_source_counts {
+    size_t objects;   // what it told of, or what the state directory gave as long as that is expected of it
+    uint64_t decoded; // values that were decoded since it was opened: one that did not change is not again
+};
+
 struct sld_source_ops {
     const char *name; // "directory"
     const char *help; // one line for --help
@@ -87,6 +93,9 @@ struct sld_source_ops {
                    struct sld_status *status, struct sld_str reporter_ns);
     // Who writes statuses there. False: nobody, or whoever likes to. NULL: the same. [io]
     bool (*writer)(struct sld_source *s, struct sld_source_writer *out);
+    // How much it holds: another one that Settings name in its place is expected to have as much. NULL: it
+    // does not count. [io]
+    void (*counts)(const struct sld_source *s, struct sld_source_counts *out);
     // Fills up to MAX entries of OUT and returns how many. NULL: none. [io]
     size_t (*facts)(struct sld_source *s, struct sld_source_fact *out, size_t max);
     // Reads everything again and tells it, changed or not (SIGHUP). [io]

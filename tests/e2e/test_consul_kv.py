@@ -258,6 +258,70 @@ def test_another_consul_by_settings(make_site, make_consul):
     p.assert_clean()
 
 
+def test_another_root_by_settings(make_site, make_consul):
+    """consulKvSource.rootKey names other keys: an empty root may be a mistake, so nothing goes until it is filled, also
+    over a restart."""
+    site, consul = make_site(gateway_=False), make_consul()
+    settings = site.dir / "settings.yaml"
+
+    def say(root):
+        settings.write_text(yaml.safe_dump({"consul": {"httpAddress": f"127.0.0.1:{consul.port}"},
+                                            "consulKvSource": {"rootKey": root}}))
+
+    def source():
+        return next(s for s in site.api("/v1/sources")["sources"] if s["type"] == "consul")
+
+    def answers(text):
+        site.wait_answer(lambda a: a.status == 200 and a.text == text, host="one.test")
+
+    def doubted(root):
+        eventually(lambda: source()["name"] == f"consul:///{root}" and
+                   "Consul has none of the 2 objects that were there" in (source().get("problem") or ""))
+    for root, text in (("gloo", "first"), ("second", "second")):
+        consul.write(gateway("gateway-proxy", site.port), host("one", text), root=root)
+    say("gloo")
+    site.start("--settings", settings, configs=[])
+    answers("first")
+    with Poller(site.port, lambda a: None if a.text in ("first", "second", "third") else f"{a.status} {a.text}",
+                host="one.test") as p:
+        say("second")
+        answers("second")
+        say("empty")
+        doubted("empty")
+        say("nothing")
+        doubted("nothing")
+        p.more(50)
+        site.kill()
+        site.start("--settings", settings, configs=[], wait=False)
+        doubted("nothing")
+        p.more(50)
+        consul.write(gateway("gateway-proxy", site.port), host("one", "third"), root="nothing")
+        answers("third")
+        eventually(lambda: not source().get("problem"))
+        say("elsewhere")
+        site.kill()
+        site.start("--settings", settings, configs=[], wait=False)
+        doubted("elsewhere")
+        p.more(50)
+    p.assert_clean()
+    consul.put("elsewhere/solder/sentinel", "trust")
+    eventually(lambda: site.get(f"/v1/objects/virtualservices/{NS}/one").status == 404)
+
+
+def test_only_what_changed_is_decoded(world):
+    """Each answer of Consul has all values of its keys; the source counts those it decodes."""
+    world.consul.write(*[host(f"h{i}", "same") for i in range(40)])
+    world.start()
+    world.says("h39", "same")
+    at = eventually(lambda: (lambda s: s["objects"] == 42 and world.consul.get(SENTINEL) and s["decoded"] >= 43 and
+                             s["decoded"])(world.source()))
+    for i in range(3):
+        world.consul.write(host("h7", f"edit {i}"))
+        world.says("h7", f"edit {i}")
+    assert world.source()["decoded"] == at + 3
+    assert world.site.metric("solder_source_decoded_total", source=address(world.consul)) == at + 3
+
+
 # ---- What is no deletion ----
 
 def test_restart_with_state_kept(world, make_site, make_consul):

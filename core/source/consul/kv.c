@@ -86,6 +86,7 @@ bool kv_key_take(struct kv_part *p, struct sld_str path, const struct consul_ite
     struct sld_str value = SLD_STR("");
     bool ok = !item->value.n || sld_base64_decode(&a, item->value, &value);
     if (ok) {
+        kv->decoded++;
         k->index = item->index;
         kv_part_saw(kv, item->index);
         k->answered = answered;
@@ -242,6 +243,13 @@ static bool kv_writer(struct sld_source *s, struct sld_source_writer *out)
     return sld_consul_status_writer(((struct kv *)s)->status, out);
 }
 
+static void kv_counts(const struct sld_source *s, struct sld_source_counts *out)
+{
+    const struct kv *kv = (const struct kv *)s;
+    out->objects = kv->ev.restored > kv->units ? kv->ev.restored : kv->units;
+    out->decoded = kv->decoded;
+}
+
 static void kv_reread(struct sld_source *s)
 {
     struct kv *kv = (struct kv *)s;
@@ -281,6 +289,7 @@ const struct sld_source_ops sld_consul_source_ops = {
     .configure = kv_configure,
     .status = kv_status,
     .writer = kv_writer,
+    .counts = kv_counts,
     .reread = kv_reread,
     .close = kv_close,
     .store = &sld_consul_store_ops,

@@ -87,6 +87,7 @@ struct kv {
     enum sld_consul_consistency consistency;
     struct sld_set keys; // struct kv_key
     size_t units;        // among them
+    uint64_t decoded;    // values, since the beginning
     uint64_t round;
     bool synced;       // was told since the beginning or the last reread
     bool settings_bad; // was told

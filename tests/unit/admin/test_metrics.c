@@ -13,7 +13,7 @@ static int setup(void **state)
         .last_sync_ms = 1700000000250};
     f->sources[1] = (struct sld_admin_source){
         .name = SLD_STR("/etc/\xff"), .type = "directory", .problem = SLD_STR("gone"),
-        .writer = {.lock = SLD_STR("lock"), .ours = true}};
+        .writer = {.lock = SLD_STR("lock"), .ours = true}, .counted = true, .counts = {.objects = 3, .decoded = 12}};
     f->edge = (struct sld_admin_edge){.supervised = true, .up = true, .restarts = 3, .pid = 7,
                                       .version = SLD_STR("1.40.0"), .state = SLD_STR("running")};
     *state = f;
@@ -195,6 +195,7 @@ static void test_format(void **state)
     expect_sample(&m, "solder_source_up{source=\"/etc/\\\"solder\\\"\\n\\\\x\"}", "1");
     expect_sample(&m, "solder_source_up{source=\"(not UTF-8)\"}", "0");
     expect_sample(&m, "solder_source_status_writer{source=\"(not UTF-8)\"}", "1");
+    expect_sample(&m, "solder_source_decoded_total{source=\"(not UTF-8)\"}", "12");
     expect_sample(&m, "store_reads_total", "7");
     expect_sample(&m, "solder_source_last_sync_timestamp_seconds{source=\"/etc/\\\"solder\\\"\\n\\\\x\"}",
                   "1700000000.25");

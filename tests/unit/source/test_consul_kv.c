@@ -816,6 +816,29 @@ static void what_was_restored_is_waited_for(void **state)
 
 // ---- Many keys ----
 
+// All values come with each answer; those of keys that did not change are left as they are.
+static void only_what_changed_is_decoded(void **state)
+{
+    (void)state;
+    struct fake *f = start_with(200);
+    const struct kv *kv = (const struct kv *)f->s;
+    until(f, no_problem, NULL);
+    put(f, VS "v1", "second");
+    until(f, all_told, NULL);
+    assert_int_equal(number(f, &kv->part_count), 1);
+    size_t before = number(f, &kv->decoded), answers = number(f, &f->answers);
+    put(f, VS "v77", "second");
+    until(f, all_told, NULL);
+    put(f, VS "v78", NULL);
+    until_gones(f, 1);
+    assert_int_equal(number(f, &kv->decoded), before + 1);
+    assert_in_range(number(f, &f->answers), answers + 2, answers + 9);
+    io_do(&f->io, reread_on_io, f); // everything is told again
+    until_puts(f, 200 + 2 + 199);
+    assert_int_equal(number(f, &kv->decoded), before + 1 + 200);
+    stop(f);
+}
+
 static void an_edit_of_many_transfers_its_part(void **state)
 {
     (void)state;
@@ -940,6 +963,7 @@ int main(void)
         cmocka_unit_test(an_empty_store_of_one_kind),
         cmocka_unit_test(what_was_restored_is_expected),
         cmocka_unit_test(what_was_restored_is_waited_for),
+        cmocka_unit_test(only_what_changed_is_decoded),
         cmocka_unit_test(an_edit_of_many_transfers_its_part),
         cmocka_unit_test(a_new_key_is_not_hidden_by_an_edit),
         cmocka_unit_test(nothing_is_lost_at_random),
