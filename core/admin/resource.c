@@ -74,7 +74,9 @@ static struct sld_node *programmed(struct sld_arena *a, const struct sld_status 
     if (!s->served)
         return condition(a, "Programmed", "False", "NotServed",
                          SLD_STR("no form of this object is in force"));
-    return condition(a, "Programmed", "True", "Programmed", SLD_STR(""));
+    // As Gateway API means it: it is on its way. What Envoys take comes and goes with them, which a status does not.
+    return condition(a, "Programmed", "True", "Programmed",
+                     SLD_STR("it is part of what connected Envoys get; /v1/envoys tells which of them have taken it"));
 }
 
 // The proxies that an object is part of, each with a status of its own (gloo-compat 0.3).
