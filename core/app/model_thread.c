@@ -36,6 +36,7 @@ enum letter_kind {
     ANSWERED,
     SERVE_RESTORED,
     VERDICT,
+    BUILDS,
     PLUGINS
 };
 
@@ -397,7 +398,7 @@ static void save(struct sld_model_thread *m, const struct sld_translate_result *
         save_accept(m->opt.state, &r->accepts[i]);
     for (size_t i = 0; m->opt.state && i < r->refusal_count; i++)
         sld_state_refuse(m->opt.state, r->refusals[i].id, r->refusals[i].hash,
-                         r->refusals[i].words);
+                         r->refusals[i].build, r->refusals[i].words);
     // Whoever reads of a refusal may rely on its being remembered.
     if (m->opt.state && r->refusal_count)
         sld_state_sync(m->opt.state, REFUSAL_WAIT_MS);
@@ -640,7 +641,7 @@ static void letter_run(struct sld_message *msg)
     case RESTORE_REFUSAL: {
         struct sld_ident id;
         if (sld_ident_parse(path, &id))
-            sld_translate_restore_refusal(m->translate, id, l->hash, text);
+            sld_translate_restore_refusal(m->translate, id, l->hash, sld_str_c(l->build), text);
         break;
     }
     case RESTORE_CERTIFICATE: {
@@ -704,6 +705,9 @@ static void letter_run(struct sld_message *msg)
             sld_translate_refused(m->translate, l->type, source, path, l->hash, sld_str_c(l->build),
                                   text);
         break;
+    case BUILDS:
+        sld_translate_builds(m->translate, text);
+        break;
     }
     letter_free(l);
 }
@@ -744,12 +748,13 @@ void sld_model_thread_restore(struct sld_model_thread *m, struct sld_str source,
 }
 
 void sld_model_thread_restore_refusal(struct sld_model_thread *m, struct sld_ident id,
-                                      struct sld_hash hash, struct sld_str words)
+                                      struct sld_hash hash, struct sld_str build, struct sld_str words)
 {
     struct sld_arena a = {0};
     struct letter *l = letter(m, RESTORE_REFUSAL, SLD_STR_NONE);
     l->path = own(sld_ident_key(&a, id));
     l->text = own(words);
+    l->build = own(build);
     l->hash = hash;
     sld_arena_fini(&a);
     post(l);
@@ -877,6 +882,13 @@ void sld_model_thread_verdict(struct sld_model_thread *m, bool taken, struct sld
     l->flag = taken;
     l->type = sld_publish_type(r->type);
     l->hash = r->content;
+    post(l);
+}
+
+void sld_model_thread_builds(struct sld_model_thread *m, struct sld_str builds)
+{
+    struct letter *l = letter(m, BUILDS, SLD_STR_NONE);
+    l->text = own(builds);
     post(l);
 }
 

@@ -111,7 +111,7 @@ void sld_model_thread_restore(struct sld_model_thread *m, struct sld_str source,
                               struct sld_raw *raw);
 // What Envoys refused, as the state directory has it.
 void sld_model_thread_restore_refusal(struct sld_model_thread *m, struct sld_ident id,
-                                      struct sld_hash hash, struct sld_str words);
+                                      struct sld_hash hash, struct sld_str build, struct sld_str words);
 // A certificate that was in service, as the state directory has it.
 void sld_model_thread_restore_certificate(struct sld_model_thread *m, struct sld_ident id,
                                           struct sld_hash chain);
@@ -150,6 +150,8 @@ void sld_model_thread_plugins(struct sld_model_thread *m);
 void sld_model_thread_serve_restored(struct sld_model_thread *m);
 // As of sld_translate_secret_answered.
 void sld_model_thread_answered(struct sld_model_thread *m, struct sld_str key);
+// As of sld_translate_builds.
+void sld_model_thread_builds(struct sld_model_thread *m, struct sld_str builds);
 // What Envoys said.
 void sld_model_thread_verdict(struct sld_model_thread *m, bool taken, struct sld_str view,
                               const struct sld_xds_resource *r, struct sld_str build,

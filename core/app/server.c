@@ -101,7 +101,8 @@ static void on_refused(void *user, struct sld_str view, const struct sld_xds_res
 {
     struct server *s = user;
     SLD_LOG(SLD_WARN, "app", "envoy_refused", SLD_KC("type", sld_xds_type_name(r->type)),
-            SLD_KS("name", r->name), SLD_KS("build", build), SLD_KS("words", words));
+            SLD_KS("name", r->name), SLD_KS("build", build),
+            SLD_KS("words", r->secret ? sld_xds_hidden_words : words));
     sld_model_thread_verdict(s->model, false, view, r, build, words);
 }
 
@@ -115,11 +116,44 @@ static void on_accepted(void *user, struct sld_str view, const struct sld_xds_re
     sld_admin_progress(s->admin);
 }
 
+struct builds {
+    struct sld_arena *arena;
+    struct sld_map seen;
+    struct sld_str lines;
+};
+
+static void add_build(const struct sld_xds_client_info *c, void *arg)
+{
+    struct builds *b = arg;
+    if (!c->build.n || sld_map_has(&b->seen, c->build))
+        return;
+    sld_map_set(&b->seen, c->build, b);
+    b->lines = b->lines.n ? SLD_ARENA_JOIN(b->arena, b->lines, SLD_STR("\n"), c->build)
+                          : sld_arena_str(b->arena, c->build);
+}
+
+// Which builds of Envoy are connected now, if that changed.
+static void tell_builds(struct server *s)
+{
+    struct sld_arena a = {0};
+    struct builds b = {.arena = &a, .lines = SLD_STR("")};
+    sld_xds_clients(s->xds, add_build, &b);
+    struct sld_hash hash = sld_hash_bytes(b.lines);
+    if (b.lines.n && !sld_hash_eq(hash, s->builds))
+        sld_model_thread_builds(s->model, b.lines);
+    if (b.lines.n)
+        s->builds = hash;
+    sld_map_fini(&b.seen);
+    sld_arena_fini(&a);
+}
+
 static void on_clients(void *user)
 {
     struct server *s = user;
-    if (!ending(s))
-        sld_admin_progress(s->admin);
+    if (ending(s))
+        return;
+    sld_admin_progress(s->admin);
+    tell_builds(s);
 }
 
 // ---- Stopping ----
@@ -279,7 +313,7 @@ static void on_restored(struct sld_str source, struct sld_raw *raw, void *arg)
     if (!c)
         return;
     c->restored++;
-    sld_model_thread_restore(s->model, source, raw);
+    sld_model_thread_restore(s->model, sld_str_c(c->name), raw);
 }
 
 // The Settings resource of the last run, if it came from a source that is there.
@@ -334,11 +368,11 @@ static void restore_settings(struct server *s)
     server_sources_name(s);
 }
 
-static void on_refusal_restored(struct sld_ident id, struct sld_hash hash, struct sld_str words,
-                                void *arg)
+static void on_refusal_restored(struct sld_ident id, struct sld_hash hash, struct sld_str build,
+                                struct sld_str words, void *arg)
 {
     struct server *s = arg;
-    sld_model_thread_restore_refusal(s->model, id, hash, words);
+    sld_model_thread_restore_refusal(s->model, id, hash, build, words);
 }
 
 static void on_certificate_restored(struct sld_ident id, struct sld_hash chain, void *arg)

@@ -97,6 +97,7 @@ struct server {
     struct timespec settings_time; // of the settings file as read last
     ino_t settings_inode;
     unsigned looks; // of the periodic look
+    struct sld_hash builds; // of the builds of Envoys that the model thread was told of last
     _Atomic uint64_t index;
     uint64_t served_ns; // mono: since when Envoys are served; 0 = not yet
     bool envoy_took;    // the supervised Envoy took a whole configuration once
@@ -140,10 +141,10 @@ void server_source_add_found(struct server *s, struct sld_str name, bool running
 void server_source_drop(struct source *c);
 // The source of that name, or NULL.
 struct source *server_source_find(struct server *s, struct sld_str name);
-
 // The source that an object of KIND belongs to which the state directory has of the source NAME: of that name,
 // or the keys of Consul that Settings name now, when they named others then. NULL: none.
 struct source *server_source_of(struct server *s, struct sld_str name, enum sld_kind kind);
+
 // ---- What they tell and are told ---- (server_tell.c)
 
 struct sld_source_events server_source_events(struct source *c);

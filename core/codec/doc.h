@@ -91,6 +91,8 @@ enum sld_text_style { SLD_TEXT_YAML, SLD_TEXT_JSON, SLD_TEXT_JSON_COMPACT };
 // "***" (as is every string inside a message in a field marked sensitive).
 void sld_doc_print(struct sld_buf *out, const ProtobufCMessage *m, enum sld_text_style style,
                    bool redact);
+// The same as a tree in A.
+struct sld_node *sld_doc_tree(struct sld_arena *a, const ProtobufCMessage *m, bool redact);
 // Prints a tree.
 void sld_doc_print_node(struct sld_buf *out, const struct sld_node *node, enum sld_text_style style);
 

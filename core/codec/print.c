@@ -204,6 +204,11 @@ void sld_doc_print_node(struct sld_buf *out, const struct sld_node *node, enum s
     sld_buf_fini(&line);
 }
 
+struct sld_node *sld_doc_tree(struct sld_arena *a, const ProtobufCMessage *m, bool redact)
+{
+    return tree_message(a, m, redact);
+}
+
 void sld_doc_print(struct sld_buf *out, const ProtobufCMessage *m, enum sld_text_style style,
                    bool redact)
 {

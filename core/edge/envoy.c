@@ -290,6 +290,9 @@ static void on_log(struct sld_str line, void *user)
     struct sld_str component = SLD_STR_NONE;
     struct sld_str message = SLD_STR_NONE;
     edge_log_parse(line, &level, &component, &message);
+    message = edge_log_cut(component, message, &e->log_rejects);
+    if (!message.p)
+        return;
     SLD_LOG(level, "edge", "envoy_log", SLD_KS("logger", component), SLD_KS("msg", message));
     if (level == SLD_LOG_ERROR || sld_str_eq(component, SLD_STR("stderr")))
         snprintf(e->last_error, sizeof(e->last_error), "%.*s", SLD_FMT(message));

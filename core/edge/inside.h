@@ -45,6 +45,9 @@ SLD_NODISCARD enum sld_rc edge_check_start(struct sld_edge *e, struct sld_err *e
 // A line that Envoy did not format (a library's, a crash's) is a warning of component "stderr".
 void edge_log_parse(struct sld_str line, enum sld_level *level, struct sld_str *component,
                     struct sld_str *message);
+// MESSAGE without what Envoy says of configuration that it rejects, which may quote a secret and is told by xds; absent
+// for a line that goes on with that. *WITHIN is kept from line to line, false at first.
+struct sld_str edge_log_cut(struct sld_str component, struct sld_str message, bool *within);
 
 // ---- link.c: the connection to the keeper ----
 
@@ -121,6 +124,7 @@ struct sld_edge {
     int64_t started_ms;
     uint64_t lost;
     char running_version[EDGE_VERSION_MAX];
+    bool log_rejects;     // of edge_log_cut
     char last_error[256]; // the newest line of its log at level error
     char last_exit[EDGE_REASON_MAX];
     struct sld_err error;

@@ -23,6 +23,16 @@ static bool level_of(char letter, enum sld_level *level)
     }
 }
 
+struct sld_str edge_log_cut(struct sld_str component, struct sld_str message, bool *within)
+{
+    const struct sld_str mark = SLD_STR(" rejected: ");
+    if (*within && sld_str_eq(component, SLD_STR("stderr")))
+        return SLD_STR_NONE;
+    ptrdiff_t at = sld_str_eq(component, SLD_STR("config")) ? sld_str_find(message, mark) : -1;
+    *within = at >= 0;
+    return at >= 0 ? sld_str_sub(message, 0, (size_t)at + mark.n - 2) : message;
+}
+
 void edge_log_parse(struct sld_str line, enum sld_level *level, struct sld_str *component,
                     struct sld_str *message)
 {

@@ -227,12 +227,12 @@ void sld_state_set_history(struct sld_state_dir *s, unsigned history);
 // calling thread); the file of all forms follows by fsync and rename, at most once a second. [any]
 void sld_state_accept(struct sld_state_dir *s, struct sld_str source, struct sld_raw *raw);
 void sld_state_forget(struct sld_state_dir *s, struct sld_ident id);
-// Records that the document of ID with content hash HASH was refused with WORDS (cut to 1024 bytes),
+// Records that an Envoy of BUILD refused the document of ID with content hash HASH with WORDS (cut to 1024 bytes),
 // so that it is not tried again after a restart; the last refusal of an object counts. Accepting
 // another form of the object, or forgetting it, forgets the refusal: so tell of the form that takes
 // the refused one's place first, if there is one. Secret kinds are never stored. [any]
 void sld_state_refuse(struct sld_state_dir *s, struct sld_ident id, struct sld_hash hash,
-                      struct sld_str words);
+                      struct sld_str build, struct sld_str words);
 // Records that the certificate chain with content hash CHAIN is in service for the Secret ID, until
 // another is or it is forgotten: all that is kept of a Secret, of what everybody may see. [any]
 void sld_state_certificate(struct sld_state_dir *s, struct sld_ident id, struct sld_hash chain);
@@ -242,9 +242,9 @@ void sld_state_each_certificate(struct sld_state_dir *s,
                                 void *arg);
 // Waits until what the calling thread told of is on disk, at most MS. [any but io]
 void sld_state_sync(struct sld_state_dir *s, unsigned ms);
-// Calls FN per refusal, as sld_state_each. [io]
+// Calls FN per refusal, as sld_state_each; BUILD is empty when an older Solder recorded it. [io]
 void sld_state_each_refusal(struct sld_state_dir *s,
-                            void (*fn)(struct sld_ident id, struct sld_hash hash,
+                            void (*fn)(struct sld_ident id, struct sld_hash hash, struct sld_str build,
                                        struct sld_str words, void *arg),
                             void *arg);
 // NULL, or why the last write failed (disk full, ...); valid until close. [any]

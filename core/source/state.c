@@ -346,7 +346,7 @@ void sld_state_each(struct sld_state_dir *s,
 }
 
 void sld_state_each_refusal(struct sld_state_dir *s,
-                            void (*fn)(struct sld_ident id, struct sld_hash hash,
+                            void (*fn)(struct sld_ident id, struct sld_hash hash, struct sld_str build,
                                        struct sld_str words, void *arg),
                             void *arg)
 {
@@ -354,7 +354,7 @@ void sld_state_each_refusal(struct sld_state_dir *s,
     size_t n;
     struct state_entry **all = entries_sorted(s, has_refusal, &n);
     for (size_t i = 0; i < n; i++)
-        fn(state_entry_id(all[i]), all[i]->refusal->hash, all[i]->refusal->words, arg);
+        fn(state_entry_id(all[i]), all[i]->refusal->hash, all[i]->refusal->build, all[i]->refusal->words, arg);
     sld_xfree(all);
 }
 
@@ -401,7 +401,7 @@ static struct sld_str put(char **at, struct sld_str s)
 static struct change *change_create(const struct state_change *c)
 {
     struct change *own = sld_xcalloc(1, sizeof(*own) + c->id.ns.n + c->id.name.n + c->source.n +
-                                            c->refusal.words.n);
+                                            c->refusal.words.n + c->refusal.build.n);
     char *at = own->text;
     own->c = *c;
     own->c.id.ns = put(&at, c->id.ns);
@@ -409,6 +409,7 @@ static struct change *change_create(const struct state_change *c)
     own->c.source = put(&at, c->source);
     if (c->refusal.words.p)
         own->c.refusal.words = put(&at, c->refusal.words);
+    own->c.refusal.build = put(&at, c->refusal.build);
     if (c->raw)
         sld_obj_ref(c->raw);
     return own;
@@ -451,12 +452,13 @@ void sld_state_certificate(struct sld_state_dir *s, struct sld_ident id, struct 
 }
 
 void sld_state_refuse(struct sld_state_dir *s, struct sld_ident id, struct sld_hash hash,
-                      struct sld_str words)
+                      struct sld_str build, struct sld_str words)
 {
     if (id.kind == SLD_KIND_SECRET)
         return;
     struct sld_str cut = sld_str_utf8_cut(words.p ? words : SLD_STR(""), SLD_STATE_MAX_WORDS);
-    change_push(s, change_create(&(struct state_change){.id = id, .refusal = {hash, cut}}));
+    build = sld_str_utf8_cut(build, SLD_STATE_MAX_BUILD);
+    change_push(s, change_create(&(struct state_change){.id = id, .refusal = {hash, cut, build}}));
 }
 
 static void waiter_free(struct sld_obj *o)
@@ -531,7 +533,7 @@ static bool change_refuse(struct sld_state_dir *s, struct sld_str key, const str
     struct state_entry *old = sld_set_get(&s->entries, key);
     const struct state_refusal *r = &c->refusal;
     if (old && old->refusal && sld_hash_eq(old->refusal->hash, r->hash) &&
-        sld_str_eq(old->refusal->words, r->words))
+        sld_str_eq(old->refusal->words, r->words) && sld_str_eq(old->refusal->build, r->build))
         return false;
     entry_set(s, old,
               state_entry_create(c->id, old ? old->source : SLD_STR(""), old ? old->forms : NULL,

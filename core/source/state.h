@@ -15,8 +15,8 @@ enum {
 // Ceilings: of the file, and of former forms in it.
 #define SLD_STATE_MAX_BYTES (UINT64_C(512) * 1024 * 1024)
 #define SLD_STATE_MAX_HISTORY_BYTES (UINT64_C(64) * 1024 * 1024)
-// Of the journal, and of the words of a refusal.
-enum { SLD_STATE_MAX_JOURNAL_BYTES = 1024 * 1024, SLD_STATE_MAX_WORDS = 1024 };
+// Of the journal, and of the words of a refusal and the build of who said them.
+enum { SLD_STATE_MAX_JOURNAL_BYTES = 1024 * 1024, SLD_STATE_MAX_WORDS = 1024, SLD_STATE_MAX_BUILD = 1024 };
 
 struct state_form {
     struct sld_raw *raw;
@@ -27,6 +27,7 @@ struct state_form {
 struct state_refusal {
     struct sld_hash hash;
     struct sld_str words; // absent: none was refused
+    struct sld_str build; // of the Envoy; empty: not known
 };
 
 // What is known of one object. Immutable, refcounted.

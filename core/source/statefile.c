@@ -30,6 +30,7 @@ enum tag {
     TAG_FORGOTTEN_KIND, // in the journal: there is nothing any more
     TAG_CHAIN_KIND,   // instead of TAG_KIND, of a Secret
     TAG_CHAIN,        // the hash of its certificate chain in service
+    TAG_BUILD,        // of the refusal: of the Envoy
 };
 
 static void entry_free(struct sld_obj *o)
@@ -59,7 +60,8 @@ struct state_entry *state_entry_create(struct sld_ident id, struct sld_str sourc
     struct sld_arena a = {0};
     struct sld_str key = sld_ident_key(&a, id);
     struct sld_str words = sld_str_utf8_cut(refusal.words, SLD_STATE_MAX_WORDS);
-    size_t refused = words.p ? sizeof(refusal) + words.n : 0;
+    struct sld_str build = sld_str_utf8_cut(refusal.build, SLD_STATE_MAX_BUILD);
+    size_t refused = words.p ? sizeof(refusal) + words.n + build.n : 0;
     // Most sources begin the origins of their documents with their own name: told once then.
     struct sld_str origin = n ? forms[0].raw->origin : SLD_STR_NONE;
     bool named = origin.p && sld_str_starts(origin, source);
@@ -75,7 +77,7 @@ struct state_entry *state_entry_create(struct sld_ident id, struct sld_str sourc
     if (words.p) {
         struct state_refusal *r = (struct state_refusal *)(void *)at;
         at += sizeof(*r);
-        *r = (struct state_refusal){refusal.hash, put(&at, words)};
+        *r = (struct state_refusal){refusal.hash, put(&at, words), put(&at, build)};
         e->refusal = r;
     }
     e->key = put(&at, key);
@@ -224,6 +226,8 @@ static void writer_refusal(struct writer *w, const struct state_refusal *r)
     put_hash(field, r->hash);
     memcpy(field + HASH_BYTES, r->words.p, r->words.n);
     writer_field(w, TAG_REFUSAL, sld_str_n(field, HASH_BYTES + r->words.n));
+    if (r->build.n)
+        writer_field(w, TAG_BUILD, r->build);
 }
 
 // A reader that does not know this kind of record passes over it, for it has a form.
@@ -253,6 +257,8 @@ static void writer_entry(struct writer *w, const struct state_entry *e, size_t f
     size_t n = 4 * FIELD_HEAD + e->source.n + kind.n + id.ns.n + id.name.n;
     if (e->refusal)
         n += FIELD_HEAD + HASH_BYTES + e->refusal->words.n;
+    if (e->refusal && e->refusal->build.n)
+        n += FIELD_HEAD + e->refusal->build.n;
     for (size_t i = 0; i < forms; i++)
         n += form_bytes(&e->forms[i]);
     if (!forms)
@@ -456,6 +462,8 @@ static bool record_read(struct sld_arena *a, struct sld_str s, struct record *r)
         } else if (tag == TAG_REFUSAL) {
             if (!refusal_read(v, &r->refusal))
                 return false;
+        } else if (tag == TAG_BUILD) {
+            r->refusal.build = v;
         } else if (tag == TAG_NS) {
             r->ns = v;
         } else if (tag == TAG_NAME) {

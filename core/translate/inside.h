@@ -213,7 +213,15 @@ struct tr_held {
     struct tr_confs confs;
     bool secret;
     bool convicted; // it is known to be the one; else only under suspicion
+    struct sld_str build, words;
+};
+// A document that an Envoy refused: as long as it says the same, it is like one with an error.
+struct barred {
+    struct sld_arena arena;
+    struct sld_hash hash; // of the object without the refusal
+    struct sld_str build; // of the Envoy; empty: not known
     struct sld_str words;
+    bool news; // to be told
 };
 
 // What the steps of the tables by kind get as USER.
@@ -571,11 +579,13 @@ bool tr_tables_sound(const struct tr_tables *t);
 sld_step tr_step_placed; // parent: held
 struct nack *tr_nack_create(struct sld_translate *t);
 void tr_nack_destroy(struct nack *n);
-// Takes the present document of KEY out of force, because an Envoy refused what was made of it:
+// Takes the present document of KEY out of force, because an Envoy of BUILD refused what was made of it:
 // DOC, the form accepted before it (or NULL), comes back. False: the document is DOC, so it is not
 // what was refused. (translate.c) (translate.c) tr_unbar: it is tried again.
 void tr_unbar(struct sld_translate *t, struct sld_str key);
 bool tr_bar(struct sld_translate *t, struct sld_str key, const struct sld_object *doc,
-            struct sld_str words);
+            struct sld_str build, struct sld_str words);
+// redact.c: WORDS of an Envoy about a resource made of secrets, without the texts of any secret.
+struct sld_str tr_redact(const struct sld_translate *t, struct sld_arena *a, struct sld_str words);
 // Watchers of vhosts and placed.
 sld_watch_fn tr_nack_on_vhost, tr_nack_on_placed;

@@ -22,6 +22,7 @@ struct trial {
     struct sld_umap pending; // vhost key -> struct old
     struct group *groups;    // the first is on trial
     struct sld_blob *words;  // of the last refusal
+    struct sld_blob *build;  // whose it was
     struct sld_hash
         judged;     // content of the last verdict on trial: several Envoys may tell the same
     sld_id *barred; // documents barred since the table was last taken, in order; the last is to
@@ -92,6 +93,7 @@ static void trial_free(struct trial *tr)
         group_free(g);
     }
     SLD_UNREF(tr->words);
+    SLD_UNREF(tr->build);
     sld_xfree(tr->barred);
     sld_xfree(tr);
 }
@@ -306,6 +308,7 @@ static void hold(struct sld_translate *t, struct trial *tr, struct sld_str key, 
     h->secret = good && good->secret;
     h->convicted = convicted;
     h->words = sld_arena_str(&h->arena, tr->words ? tr->words->data : SLD_STR(""));
+    h->build = sld_arena_str(&h->arena, tr->build ? tr->build->data : SLD_STR(""));
     struct sld_hash hash = sld_hash_mix(h->refused, sld_hash_bytes(h->bytes));
     sld_obj_init(&h->obj, held_free, sld_hash_mix(hash, (struct sld_hash){convicted, 1}));
     sld_flow_set(t->held, id, h);
@@ -398,7 +401,7 @@ static bool bar_one(struct sld_translate *t, struct trial *tr, struct sld_str ke
     // more.
     for (size_t i = 0; o && i < o->doc_count; i++) {
         if (!tr_bar(t, sld_flow_key_str(t->flow, o->docs[i].key), o->docs[i].object,
-                    tr->words->data))
+                    tr->build->data, tr->words->data))
             continue;
         tr->barred = sld_xrealloc(tr->barred, (tr->barred_count + 1) * sizeof(*tr->barred));
         tr->barred[tr->barred_count++] = o->docs[i].key;
@@ -502,12 +505,13 @@ static sld_id answerable(struct sld_translate *t, const struct sld_out *o, enum 
 }
 
 // The form that Envoys took comes back. False: they never took another one.
-static bool bar_answerable(struct sld_translate *t, const struct sld_out *o, struct sld_str words)
+static bool bar_answerable(struct sld_translate *t, const struct sld_out *o, struct sld_str build,
+                           struct sld_str words)
 {
     enum sld_kind kind;
     sld_id key = answerable(t, o, &kind);
     const struct sld_object *good = key ? sld_umap_get(&t->nack->good, key) : NULL;
-    return good && tr_bar(t, sld_flow_key_str(t->flow, key), good, words);
+    return good && tr_bar(t, sld_flow_key_str(t->flow, key), good, build, words);
 }
 
 static void answerable_taken(struct sld_translate *t, const struct sld_out *o)
@@ -521,11 +525,73 @@ static void answerable_taken(struct sld_translate *t, const struct sld_out *o)
     SLD_UNREF(was);
 }
 
+static bool gone(struct sld_str build, struct sld_str builds)
+{
+    struct sld_str one;
+    if (!build.n)
+        return false; // nobody knows whose refusal it was
+    while (builds.n) {
+        sld_str_cut(&builds, '\n', &one);
+        if (sld_str_eq(one, build))
+            return false;
+    }
+    return true;
+}
+
+void sld_translate_builds(struct sld_translate *t, struct sld_str builds)
+{
+    size_t at = 0, n = 0;
+    sld_id *keys = sld_xcalloc(t->barred.live + sld_flow_count(t->held) + 1, sizeof(*keys)), key;
+    if (builds.n) {
+        for (struct sld_umap_slot *s; (s = sld_umap_next(&t->barred, &at));) {
+            if (gone(((const struct barred *)s->value)->build, builds))
+                keys[n++] = (sld_id)s->key;
+        }
+        for (size_t i = 0; i < n; i++)
+            tr_unbar(t, sld_flow_key_str(t->flow, keys[i]));
+        n = at = 0;
+        for (const void *row; sld_flow_next(t->held, &at, &key, &row);) {
+            const struct tr_held *h = row;
+            if (h->convicted && gone(h->build, builds))
+                keys[n++] = key;
+        }
+        for (size_t i = 0; i < n; i++)
+            sld_flow_delete(t->held, keys[i]);
+    }
+    sld_xfree(keys);
+}
+
 static void refused_free(struct sld_obj *o)
 {
     struct tr_refused *r = (struct tr_refused *)o;
     sld_arena_fini(&r->arena);
     sld_xfree(r);
+}
+
+static void take_refusal(struct sld_translate *t, const struct sld_out *o, sld_id key, struct sld_hash content,
+                         struct sld_str build, struct sld_str words)
+{
+    if (o->type == SLD_OUT_ROUTE) {
+        struct trial *tr = trial_of_table(t, o);
+        if (!tr || sld_hash_eq(tr->judged, content))
+            return;
+        SLD_UNREF(tr->words);
+        SLD_UNREF(tr->build);
+        tr->words = sld_blob_create(words);
+        tr->build = sld_blob_create(build);
+        tr->judged = content;
+        judge_refused(t, tr);
+        return;
+    }
+    if (bar_answerable(t, o, build, words))
+        return;
+    struct tr_refused *r = SLD_NEW(struct tr_refused);
+    r->content = content;
+    r->words = sld_arena_str(&r->arena, words);
+    r->build = sld_arena_str(&r->arena, build);
+    sld_obj_init(&r->obj, refused_free, sld_hash_mix(content, sld_hash_bytes(words)));
+    sld_flow_set(t->refused, key, r);
+    SLD_UNREF(r);
 }
 
 void sld_translate_refused(struct sld_translate *t, enum sld_out_type type, struct sld_str view,
@@ -536,27 +602,11 @@ void sld_translate_refused(struct sld_translate *t, enum sld_out_type type, stru
     const struct sld_out *o = present(t, type, view, name, content, &key);
     if (!o)
         return; // a newer form is on its way
-    if (type == SLD_OUT_ROUTE) {
-        struct trial *tr = trial_of_table(t, o);
-        if (!tr)
-            return;
-        if (sld_hash_eq(tr->judged, content))
-            return;
-        SLD_UNREF(tr->words);
-        tr->words = sld_blob_create(words);
-        tr->judged = content;
-        judge_refused(t, tr);
-        return;
-    }
-    if (bar_answerable(t, o, words))
-        return;
-    struct tr_refused *r = SLD_NEW(struct tr_refused);
-    r->content = content;
-    r->words = sld_arena_str(&r->arena, words);
-    r->build = sld_arena_str(&r->arena, build);
-    sld_obj_init(&r->obj, refused_free, sld_hash_mix(content, sld_hash_bytes(words)));
-    sld_flow_set(t->refused, key, r);
-    SLD_UNREF(r);
+    struct sld_arena a = {0};
+    if (o->secret)
+        words = tr_redact(t, &a, words);
+    take_refusal(t, o, key, content, build, words);
+    sld_arena_fini(&a);
 }
 
 void sld_translate_taken(struct sld_translate *t, enum sld_out_type type, struct sld_str view,

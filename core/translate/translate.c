@@ -423,14 +423,6 @@ struct sld_translate *sld_translate_create(const struct sld_translate_options *o
     return t;
 }
 
-// A document that an Envoy refused: as long as it says the same, it is like one with an error.
-struct barred {
-    struct sld_arena arena;
-    struct sld_hash hash; // of the object without the refusal
-    struct sld_str words;
-    bool news; // to be told
-};
-
 static void barred_free(struct barred *b)
 {
     if (b)
@@ -563,17 +555,18 @@ static struct sld_object *decode_present(struct sld_translate *t, sld_id key, st
 }
 
 static struct barred *barred_set(struct sld_translate *t, sld_id key, struct sld_hash hash,
-                                 struct sld_str words)
+                                 struct sld_str build, struct sld_str words)
 {
     struct barred *b = SLD_NEW(struct barred);
     b->hash = hash;
+    b->build = sld_arena_str(&b->arena, build);
     b->words = sld_arena_str(&b->arena, words);
     barred_free(sld_umap_set(&t->barred, key, b));
     return b;
 }
 
 bool tr_bar(struct sld_translate *t, struct sld_str key, const struct sld_object *doc,
-            struct sld_str words)
+            struct sld_str build, struct sld_str words)
 {
     sld_id id = sld_flow_key(t->flow, key);
     struct sld_ident who;
@@ -583,7 +576,7 @@ bool tr_bar(struct sld_translate *t, struct sld_str key, const struct sld_object
     struct sld_raw *place = tr_place(t, who.kind, id);
     if (!raw || !raw->ok || !place || (doc && sld_hash_eq(doc->obj.hash, raw->obj.hash)))
         return false;
-    struct barred *b = barred_set(t, id, refused_as(raw), words);
+    struct barred *b = barred_set(t, id, refused_as(raw), build, words);
     b->news = true;
     if (doc)
         sld_flow_set(t->accepted[who.kind], id, counted(doc));
@@ -682,9 +675,9 @@ const struct sld_plugin_slot *sld_translate_plugin(const struct sld_translate *t
 }
 
 void sld_translate_restore_refusal(struct sld_translate *t, struct sld_ident id,
-                                   struct sld_hash hash, struct sld_str words)
+                                   struct sld_hash hash, struct sld_str build, struct sld_str words)
 {
-    barred_set(t, key_of(t, id), hash, words);
+    barred_set(t, key_of(t, id), hash, build, words);
 }
 
 void sld_translate_restore_certificate(struct sld_translate *t, struct sld_ident id,
@@ -812,7 +805,7 @@ static void tell_refusals(struct sld_translate *t, struct sld_translate_result *
         struct sld_accept_change c = {.id = own,
                                       .raw = sld_obj_ref(accepted ? accepted->raw : NULL)};
         SLD_PUSH(&r->arena, r->accepts, r->accept_count, c);
-        struct sld_refusal f = {own, b->hash, sld_arena_str(&r->arena, b->words)};
+        struct sld_refusal f = {own, b->hash, sld_arena_str(&r->arena, b->build), sld_arena_str(&r->arena, b->words)};
         SLD_PUSH(&r->arena, r->refusals, r->refusal_count, f);
     }
 }

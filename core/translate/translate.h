@@ -38,10 +38,10 @@ void sld_translate_set(struct sld_translate *t, struct sld_ident id, struct sld_
 // The form of an object that was accepted when the state was saved; before the first round. Ignored
 // when it does not pass the checks of this version.
 void sld_translate_restore(struct sld_translate *t, struct sld_raw *raw);
-// The document of ID with that hash was refused when the state was saved: it is not tried again;
-// before the first round.
+// The document of ID with that hash was refused by an Envoy of BUILD (empty: not known) when the state was saved:
+// it is not tried again until others are connected (sld_translate_builds); before the first round.
 void sld_translate_restore_refusal(struct sld_translate *t, struct sld_ident id,
-                                   struct sld_hash hash, struct sld_str words);
+                                   struct sld_hash hash, struct sld_str build, struct sld_str words);
 // The certificate chain with that hash was in service for the Secret ID when the state was saved: a
 // document that has it counts as accepted though it expired since; before the first round.
 void sld_translate_restore_certificate(struct sld_translate *t, struct sld_ident id,
@@ -153,7 +153,7 @@ struct sld_status_change {
 struct sld_refusal {
     struct sld_ident id;
     struct sld_hash hash; // of the document, for sld_translate_restore_refusal
-    struct sld_str words;
+    struct sld_str build, words;
 };
 
 // An object whose accepted form changed: RAW NULL when it is gone (forget it).
@@ -230,6 +230,9 @@ SLD_NODISCARD enum sld_rc sld_translate_verify(struct sld_translate *t, struct s
 void sld_translate_refused(struct sld_translate *t, enum sld_out_type type, struct sld_str view,
                            struct sld_str name, struct sld_hash content, struct sld_str build,
                            struct sld_str words);
+// BUILDS are those of the Envoys that are connected, a line each, distinct; none: nothing follows. What was refused by
+// builds that are not among them is tried again.
+void sld_translate_builds(struct sld_translate *t, struct sld_str builds);
 void sld_translate_taken(struct sld_translate *t, enum sld_out_type type, struct sld_str view,
                          struct sld_str name, struct sld_hash content, struct sld_str build);
 
@@ -259,12 +262,12 @@ void sld_translate_each(const struct sld_translate *t, enum sld_kind k,
                         void (*fn)(const struct sld_object *o, const struct sld_status *s,
                                    void *arg),
                         void *arg);
-// Calls FN for each resource, by type, view and name.
-void sld_translate_outs(const struct sld_translate *t,
-                        void (*fn)(const struct sld_out *o, void *arg), void *arg);
 // Calls FN for each virtual host that the object of KEY is part of: of which gateway, and whose it is (keys).
 void sld_translate_vhosts(const struct sld_translate *t, struct sld_str key,
                           void (*fn)(struct sld_str gateway, struct sld_str vs, void *arg), void *arg);
+// Calls FN for each resource, by type, view and name.
+void sld_translate_outs(const struct sld_translate *t,
+                        void (*fn)(const struct sld_out *o, void *arg), void *arg);
 // The resource as text, secrets as ***.
 void sld_out_print(struct sld_buf *out, const struct sld_out *o, enum sld_text_style style);
 // The namespace roles begin with and statuses are reported by; valid until Settings change.

@@ -94,7 +94,7 @@ static void blame(struct sld_xds_stream *s, struct sld_xds_resource *res, struct
     struct sld_xds *x = s->x;
     SLD_LOG(SLD_WARN, "xds", "refused", SLD_KS("view", s->view->name), SLD_KS("peer", s->peer),
             SLD_KC("type", sld_xds_type_name(res->type)), SLD_KS("name", res->name),
-            SLD_KS("build", s->build->name), SLD_KS("words", words));
+            SLD_KS("build", s->build->name), SLD_KS("words", res->secret ? sld_xds_hidden_words : words));
     if (sld_xds_refusal_has(&x->builds, res->obj.hash, s->build))
         return;
     (void)sld_xds_refusal_add(&x->builds, res->obj.hash, s->build, words);
@@ -245,6 +245,20 @@ static void nacked(struct sld_xds_stream *s, struct sld_xds_response *resp, stru
         blame(s, only->orphan, words, now);
 }
 
+const struct sld_str sld_xds_hidden_words =
+    SLD_STR_INIT("(they may quote a secret; the status of the object has them without it)");
+
+static bool has_secret(const struct sld_xds_response *resp)
+{
+    for (size_t i = 0; i < resp->count; i++) {
+        const struct sld_xds_item *item = &resp->items[i];
+        const struct sld_xds_resource *res = item->rec ? item->rec->sent : item->orphan;
+        if (res && res->secret)
+            return true;
+    }
+    return false;
+}
+
 static void note_error(struct sld_xds_stream *s, enum sld_xds_type t, struct sld_str words)
 {
     struct sld_xds_sub *sub = &s->subs[t];
@@ -264,7 +278,7 @@ static void finish(struct sld_xds_stream *s, struct sld_xds_response *resp, bool
     sld_list_remove(&resp->link);
     sub->flight_count--;
     if (nack) {
-        note_error(s, (enum sld_xds_type)resp->type, words);
+        note_error(s, (enum sld_xds_type)resp->type, has_secret(resp) ? sld_xds_hidden_words : words);
         sub->again = resp->count > 0;
         nacked(s, resp, words, now);
     } else {

@@ -90,6 +90,7 @@ static void bind(struct sld_xds_stream *s, const struct sld_xds_node *n)
             SLD_KS("role", s->role), SLD_KS("view", s->view->name),
             SLD_KS("build", s->build->name));
     tell_clients(s->x);
+    sld_xds_tell_known(s->view, s->build);
 }
 
 static void keep_early(struct sld_xds_stream *s, struct sld_str bytes)

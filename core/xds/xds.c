@@ -73,13 +73,39 @@ struct sld_xds_view *sld_xds_view_for(struct sld_xds *x, struct sld_str role)
 struct known_refusal {
     struct sld_xds_view *view;
     const struct sld_xds_resource *resource;
+    const struct sld_xds_build *only; // NULL: all that are there
 };
+
+static size_t streams_of(const struct sld_xds_view *v, const struct sld_xds_build *build)
+{
+    size_t n = 0;
+    SLD_LIST_EACH(at, &v->streams)
+    {
+        n += SLD_CONTAINER_OF(at, struct sld_xds_stream, view_link)->build == build;
+    }
+    return n;
+}
 
 static void tell_refused(void *arg, const struct sld_xds_build *build, struct sld_str words)
 {
     const struct known_refusal *k = arg;
     const struct sld_xds_events *ev = &k->view->x->events;
+    // What a build refused that nobody has any more is no reason to keep it from others.
+    if (k->only ? k->only != build : !streams_of(k->view, build))
+        return;
     ev->on_refused(ev->user, k->view->name, k->resource, build->name, words);
+}
+
+void sld_xds_tell_known(struct sld_xds_view *v, const struct sld_xds_build *build)
+{
+    if (!v->x->events.on_refused || streams_of(v, build) > 1)
+        return;
+    SLD_LIST_EACH(at, &v->refused)
+    {
+        const struct sld_xds_entry *e = SLD_CONTAINER_OF(at, struct sld_xds_entry, refused_link);
+        struct known_refusal k = {v, e->current, build};
+        sld_xds_refusal_each(&v->x->builds, e->current->obj.hash, tell_refused, &k);
+    }
 }
 
 // E, which was `made`, has endpoints now. After a start that is so of all.
@@ -137,7 +163,7 @@ static void change(struct sld_xds_view *v, struct sld_xds_entry *e, struct sld_x
     }
     // It is not sent to those who refused it before, so nobody else will tell.
     if (e->refused && v->x->events.on_refused) {
-        struct known_refusal k = {v, r};
+        struct known_refusal k = {v, r, NULL};
         sld_xds_refusal_each(&v->x->builds, r->obj.hash, tell_refused, &k);
     }
 }

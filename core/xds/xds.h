@@ -83,11 +83,14 @@ void sld_xds_batch_destroy(struct sld_xds_batch *b);
 
 struct sld_xds;
 
+// What is shown instead of Envoy's words about a resource made of secrets, which may quote them.
+extern const struct sld_str sld_xds_hidden_words;
+
 // What the room tells the outside; any may be NULL. Called on the io thread, from within the calls below.
 struct sld_xds_events {
     // An Envoy refused exactly this resource (isolated already where a response held several). WORDS are
-    // Envoy's. The same bytes are not sent to that build again; the last acknowledged ones are. Told
-    // again when such bytes come back.
+    // Envoy's, and may quote secrets if it is a secret one. The same bytes are not sent to that build again; the last acknowledged ones are. Told
+    // again when such bytes come back while a client of that build is there, or such a client connects.
     void (*on_refused)(void *user, struct sld_str view, const struct sld_xds_resource *r, struct sld_str build,
                        struct sld_str words);
     // The first ACK of this resource by any Envoy of VIEW.

@@ -7,7 +7,7 @@ are programs of their own.
 
 import pytest
 
-from harness import (NS, Poller, doc, eventually, free_port, gateway, ref, request, route, says, table, to,
+from harness import (NS, Poller, doc, eventually, free_port, gateway, opaque_secret, ref, request, route, says, table, to,
                      upstream, vs)
 
 # CEL expressions in headers are understood by Envoy alone.
@@ -161,6 +161,22 @@ def test_a_refused_secret(started):
         "sslFiles": {"rootCa": "/no/such/folder/ca.pem"}}), vs("us", "us.test", [route("/", to("us"))]))
     assert "/no/such/folder" in words(started, "Upstream", "us")
     started.settled()
+
+
+def test_words_that_may_quote_a_secret(started):
+    """What Envoy says of a table with a secret header is told on the object alone, without texts of secrets."""
+    secret = {"headerManipulation": {"requestHeadersToAdd": [{"headerSecretRef": ref("keys")}]}}
+    started.write("secret.yaml", {**opaque_secret("keys", {"x-key": "hunter2-of-clubs"}), "type": "gloo.solo.io/header"})
+    started.write("keyed.yaml", vs("keyed", "keyed.test", [route("/", to("echo"), secret)]))
+    started.wait_answer(200, host="keyed.test")
+    started.write("bad.yaml", bad_vs())
+    assert "Syntax error" in words(started, "VirtualService", "bad")
+    rds = started.api("/v1/envoys")["envoys"][0]["types"]["rds"]
+    assert rds["nacks"] and "may quote a secret" in rds["lastError"]
+    told = [e["words"] for e in started.events("envoy_refused")]
+    assert told and all("may quote a secret" in t for t in told)
+    assert not [e for e in started.events("envoy_log") if "Syntax error" in e["msg"]]
+    assert [e for e in started.events("envoy_log") if e["msg"].endswith(" rejected")]
 
 
 def test_refusals_are_told_everywhere(started):

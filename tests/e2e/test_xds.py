@@ -9,7 +9,7 @@ import grpc
 import pytest
 
 import pki
-from harness import ROLE, Poller, cli, eventually, free_port, route, says, to, vs
+from harness import ROLE, Poller, cli, eventually, free_port, route, says, to, upstream, vs
 
 TYPES = {"cds": "type.googleapis.com/envoy.config.cluster.v3.Cluster",
          "lds": "type.googleapis.com/envoy.config.listener.v3.Listener",
@@ -57,16 +57,16 @@ def fields(data):
             yield key >> 3, number()
 
 
-def node(role, name="fake"):
+def node(role, name="fake", build=None):
     value = field(3, role)  # Value.string_value
     metadata = field(1, field(1, "role") + field(2, value))  # Struct.fields
-    return field(1, name) + field(3, metadata)
+    return field(1, name) + field(3, metadata) + (field(6, "fake") + field(7, build) if build else b"")
 
 
-def sotw_request(kind, names=(), role=None, version="", nonce="", error=None):
+def sotw_request(kind, names=(), role=None, version="", nonce="", error=None, build=None):
     m = field(1, version) if version else b""
     if role:
-        m += field(2, node(role))
+        m += field(2, node(role, build=build))
     for n in names:
         m += field(3, n)
     m += field(4, TYPES.get(kind, kind))
@@ -157,6 +157,41 @@ def test_state_of_the_world_client(served, channel):
     eventually(lambda: "sotw" in [e["protocol"] for e in served.api("/v1/envoys")["envoys"]])
     s.close()
     eventually(lambda: len(served.api("/v1/envoys")["envoys"]) == 1)
+
+
+def test_a_refusal_is_of_a_build(site):
+    """What one build refused is tried again when only another one is connected, and not while the first one comes back."""
+    port = free_port()
+    site.write("us.yaml", upstream("us", 1001))
+    site.start("--xds", f"127.0.0.1:{port}", envoy=False)
+
+    def connect(channel, build):
+        s = Stream(channel)
+        s.send(sotw_request("cds", role=ROLE, build=build))
+        return s, *answer(s, "cds")[:2]
+
+    def state(want, last_good):
+        o = site.wait_state("upstreams", "us", want)
+        assert o["lastGood"] == last_good, o
+    with grpc.insecure_channel(f"127.0.0.1:{port}", [("grpc.use_local_subchannel_pool", 1)]) as channel:
+        s, version, nonce = connect(channel, "1")
+        s.send(sotw_request("cds", version=version, nonce=nonce))
+        eventually(lambda: site.api("/v1/envoys")["envoys"][0]["converged"])
+        site.write("us.yaml", upstream("us", 1002, connectionConfig={"maxRequestsPerConnection": 7}))
+        s.send(sotw_request("cds", version=version, nonce=answer(s, "cds")[1], error="us_gloo-system: not by me"))
+        state("Rejected", True)
+        s.close()
+        eventually(lambda: not site.api("/v1/envoys")["envoys"])
+        s, version, nonce = connect(channel, "1")
+        s.send(sotw_request("cds", version=version, nonce=nonce))
+        eventually(lambda: site.api("/v1/envoys")["envoys"][0]["converged"])
+        state("Rejected", True)
+        s.close()
+        eventually(lambda: not site.api("/v1/envoys")["envoys"])
+        s, version, nonce = connect(channel, "2")
+        s.send(sotw_request("cds", version=version, nonce=nonce))
+        state("Accepted", False)
+        s.close()
 
 
 # ---- Hostile clients ----

@@ -132,7 +132,8 @@ static inline int fake_serve(const char *bootstrap)
         abort();
     signal(SIGPIPE, SIG_IGN);
     signal(SIGTERM, fake_on_term);
-    fprintf(stderr, "[W][main] fake is up\nno format at all\n[I][config] all \"fine\"\n");
+    fprintf(stderr, "[W][main] fake is up\nno format at all\n[W][config] delta config for x rejected: y: bad hunter2\n"
+                    "z: bad hunter2 too\n[I][config] all \"fine\"\nand no format again\n");
     printf("stdout of the fake\n");
     fflush(stdout);
     fake_note("start %ld\n", (long)getpid());

@@ -181,13 +181,14 @@ static inline struct sld_ident ident_of(const char *name)
 static inline void refuse(struct fixture *f, const char *name, const char *version,
                           const char *words)
 {
-    sld_state_refuse(f->state, ident_of(name), sld_hash_bytes(sld_str_c(version)),
+    sld_state_refuse(f->state, ident_of(name), sld_hash_bytes(sld_str_c(version)), SLD_STR("envoy/1"),
                      sld_str_c(words));
 }
 
-static inline void on_refusal(struct sld_ident id, struct sld_hash hash, struct sld_str words,
-                              void *arg)
+static inline void on_refusal(struct sld_ident id, struct sld_hash hash, struct sld_str build,
+                              struct sld_str words, void *arg)
 {
+    assert_true(sld_str_eq(build, SLD_STR("envoy/1")));
     struct fixture *f = arg;
     size_t n = strlen(f->list);
     int version = 1;

@@ -344,7 +344,7 @@ static void test_secrets_are_not_in_the_journal(void **state)
     sld_state_accept(f->state, SLD_STR("/etc/solder"), raw);
     SLD_UNREF(raw);
     sld_state_refuse(f->state, (struct sld_ident){SLD_KIND_SECRET, SLD_STR("ns"), SLD_STR("s")},
-                     (struct sld_hash){1, 2}, SLD_STR("hunter2 is no key"));
+                     (struct sld_hash){1, 2}, SLD_STR("envoy/1"), SLD_STR("hunter2 is no key"));
     accept(f, "a", "plain");
     journaled(f, "plain");
     assert_true(sld_str_find(slurp("state/journal"), SLD_STR("hunter2")) < 0);

@@ -202,7 +202,7 @@ static void test_refusals_of_secrets_are_not_stored(void **state)
     open_state(f);
     refuse(f, "a", "1", "bad");
     sld_state_refuse(f->state, (struct sld_ident){SLD_KIND_SECRET, SLD_STR("ns"), SLD_STR("s")},
-                     (struct sld_hash){1, 2}, SLD_STR("hunter2 is no key"));
+                     (struct sld_hash){1, 2}, SLD_STR("envoy/1"), SLD_STR("hunter2 is no key"));
     close_state(f);
     assert_true(sld_str_find(slurp("state/accepted"), SLD_STR("hunter2")) < 0);
     open_state(f);

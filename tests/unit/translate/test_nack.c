@@ -9,11 +9,14 @@
 
 #include "translate/translate.h"
 
+extern const struct sld_feature sld_feature_header_manipulation;
+
 struct world {
     struct sld_translate *t;
     struct sld_hash told; // of the table the Envoy judged last
     unsigned sent;
     struct sld_blob *table; // as the Envoy has it
+    bool takes_all;         // it is one that knows "/bad"
 };
 
 static void set_vs(struct world *w, const char *name, const char *path)
@@ -114,7 +117,7 @@ static void settle(struct world *w)
         w->told = f.o->content;
         w->sent++;
         struct sld_str view = f.o->view, name = f.o->name;
-        if (sld_str_find(f.o->bytes, SLD_STR("/bad")) >= 0) {
+        if (!w->takes_all && sld_str_find(f.o->bytes, SLD_STR("/bad")) >= 0) {
             sld_translate_refused(w->t, SLD_OUT_ROUTE, view, name, w->told, SLD_STR("envoy"),
                                   SLD_STR("it has /bad"));
         } else {
@@ -150,9 +153,9 @@ static bool refused(const struct world *w, const char *name)
     return refused_key(w, "virtualservices", name);
 }
 
-static void begin(struct world *w)
+static void begin_with(struct world *w, const struct sld_feature *const *features, size_t n)
 {
-    struct sld_translate_options o = {.now_s = 1790000000};
+    struct sld_translate_options o = {.now_s = 1790000000, .features = features, .feature_count = n};
     *w = (struct world){.t = sld_translate_create(&o)};
     for (unsigned i = 0; i < 8; i++) {
         char name[16];
@@ -161,6 +164,11 @@ static void begin(struct world *w)
     }
     settle(w);
     assert_int_equal(w->sent, 1);
+}
+
+static void begin(struct world *w)
+{
+    begin_with(w, NULL, 0);
 }
 
 static void end(struct world *w)
@@ -381,14 +389,113 @@ static void test_restart(void **unused)
     assert_non_null(good);
     sld_translate_restore(next.t, good);
     sld_translate_restore_refusal(next.t, told.refusals[0].id, told.refusals[0].hash,
-                                  told.refusals[0].words);
+                                  told.refusals[0].build, told.refusals[0].words);
     set_vs(&next, "v3", "/bad");
     settle(&next);
     assert_int_equal(next.sent, 1); // the bad form was not even tried
     assert_true(has(&next, "/good"));
     assert_true(refused(&next, "v3"));
+    // Another build may take it, one of those that are connected.
+    sld_translate_builds(next.t, SLD_STR(""));
+    sld_translate_builds(next.t, SLD_STR("newer\nenvoy"));
+    settle(&next);
+    assert_int_equal(next.sent, 1);
+    next.takes_all = true;
+    sld_translate_builds(next.t, SLD_STR("envoys\nnewer"));
+    settle(&next);
+    assert_int_equal(next.sent, 2);
+    assert_true(has(&next, "/bad"));
+    assert_false(refused(&next, "v3"));
     sld_translate_result_fini(&told);
     end(&next);
+    end(&w);
+}
+
+// A host without a document that could be put back is held until another build is there.
+static void test_a_held_host_and_another_build(void **unused)
+{
+    (void)unused;
+    struct world w;
+    begin(&w);
+    set_vs(&w, "new", "/bad");
+    settle(&w);
+    assert_false(has(&w, "/bad"));
+    unsigned sent = w.sent;
+    sld_translate_builds(w.t, SLD_STR("envoy"));
+    settle(&w);
+    assert_int_equal(w.sent, sent);
+    w.takes_all = true;
+    sld_translate_builds(w.t, SLD_STR("newer"));
+    settle(&w);
+    assert_true(has(&w, "/bad"));
+    assert_false(refused(&w, "new"));
+    end(&w);
+}
+
+static void set(struct world *w, enum sld_kind k, const char *name, const char *text)
+{
+    struct sld_ident id = {k, SLD_STR("gloo-system"), sld_str_c(name)};
+    struct sld_doc_place place = {.path = SLD_STR("f.yaml"), .default_ns = id.ns};
+    struct sld_raw *raw = sld_raw_create(id, sld_str_c(text), 1, -1, SLD_STR("f.yaml"), &place);
+    sld_translate_set(w->t, id, raw);
+    SLD_UNREF(raw);
+}
+
+// The words of the refusal as the status of the virtual service "own" has them.
+static struct sld_str words_told(struct world *w, const char *words)
+{
+    static unsigned edits;
+    char text[512];
+    snprintf(text, sizeof(text),
+             "virtualHost: {domains: [own.io], options: {headerManipulation: {requestHeadersToAdd: "
+             "[{headerSecretRef: {name: s, namespace: gloo-system}}]}}, routes: [{matchers: [{prefix: /%u}], "
+             "directResponseAction: {status: 200}}]}\n",
+             edits++);
+    set(w, SLD_KIND_VIRTUAL_SERVICE, "own", text);
+    struct sld_translate_result r = {0};
+    sld_translate_run(w->t, &r);
+    sld_translate_result_fini(&r);
+    struct found f = {0};
+    sld_translate_outs(w->t, find_table, &f);
+    assert_true(f.o->secret);
+    sld_translate_refused(w->t, SLD_OUT_ROUTE, f.o->view, f.o->name, f.o->content, SLD_STR("envoy"), sld_str_c(words));
+    r = (struct sld_translate_result){0};
+    sld_translate_run(w->t, &r);
+    sld_translate_result_fini(&r);
+    const struct sld_status *s = sld_translate_status(w->t, SLD_STR("virtualservices/gloo-system/own"));
+    for (size_t i = 0; i < s->count; i++) {
+        ptrdiff_t at = sld_str_find(s->findings[i].message, SLD_STR(": it "));
+        if (s->findings[i].code == SLD_ENVOY_REFUSED && at >= 0)
+            return sld_str_sub(s->findings[i].message, (size_t)at + 2, s->findings[i].message.n);
+    }
+    return SLD_STR("");
+}
+
+// Envoy quotes what it refuses: no text of a secret is told, whole, escaped, or cut.
+static void test_words_have_no_secret(void **unused)
+{
+    (void)unused;
+    static const char *const rows[][2] = {
+        {"it is bad", "it is bad"},
+        {"it has hunter2-of-clubs twice: hunter2-of-clubs.", "it has *** twice: ***."},
+        {"it has a\\\"b\\\\c and own.io", "it has *** and own.io"},
+        {"it has hunter2-of", "it has ***"},
+        {"it has a hunter2-of-c...(truncated)", "it has a ***"},
+        {"it has a hunt", "it has a ***"},
+        {"it has a hun", "it has a hun"},
+    };
+    struct world w;
+    begin_with(&w, (const struct sld_feature *const[]){&sld_feature_header_manipulation}, 1);
+    set(&w, SLD_KIND_SECRET, "s", "header: {headers: {x-one: hunter2-of-clubs, x-two: 'a\"b\\c'}}\n");
+    set(&w, SLD_KIND_VIRTUAL_SERVICE, "own",
+        "virtualHost: {domains: [own.io], routes: [{matchers: [{prefix: /}], directResponseAction: {status: 200}}]}\n");
+    settle(&w);
+    for (size_t i = 0; i < SLD_ARRAY_LEN(rows); i++) {
+        struct sld_str told = words_told(&w, rows[i][0]);
+        if (!sld_str_eq(told, sld_str_c(rows[i][1])))
+            fail_msg("%s is told as \"%.*s\"", rows[i][0], SLD_FMT(told));
+        settle(&w);
+    }
     end(&w);
 }
 
@@ -404,6 +511,8 @@ int main(void)
         cmocka_unit_test(test_a_host_without_a_guilty_document),
         cmocka_unit_test(test_a_cluster_is_told_of_on_its_upstream),
         cmocka_unit_test(test_restart),
+        cmocka_unit_test(test_a_held_host_and_another_build),
+        cmocka_unit_test(test_words_have_no_secret),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -27,6 +27,24 @@ static void test_cluster_is_blamed_by_name(void **state)
     assert_int_equal(info.types[SLD_XDS_CLUSTER].refused, 0);
 }
 
+// What Envoy says of a resource made of secrets may quote them: xds shows none of it, and tells who can judge.
+static void test_words_about_secrets_are_not_shown(void **state)
+{
+    struct world *w = *state;
+    settled(w);
+    FAKE_SEND(w->f, .type = SLD_XDS_SECRET, .names = "s");
+    PUT(w, S("s", "S BAD"));
+    fake_settle(w->f);
+    assert_int_equal(w->refused, 1);
+    assert_non_null(strstr(w->words, "is bad"));
+    sld_xds_clients(w->x, take_info, NULL);
+    assert_true(sld_str_eq(info.types[SLD_XDS_SECRET].last_error, sld_xds_hidden_words));
+    PUT(w, C("bad", "C BAD"));
+    fake_settle(w->f);
+    sld_xds_clients(w->x, take_info, NULL);
+    assert_true(sld_str_find(info.types[SLD_XDS_CLUSTER].last_error, SLD_STR("is bad")) >= 0);
+}
+
 static void test_refused_cluster_takes_its_endpoints_back(void **state)
 {
     struct world *w = *state;
@@ -221,6 +239,30 @@ static void test_refused_bytes_that_come_back_are_told(void **state)
     assert_int_equal(w->refused, 2);
 }
 
+// What only absent builds refused is told of them when one is there again.
+static void test_what_an_absent_build_refused_is_told_when_it_comes(void **state)
+{
+    struct world *w = *state;
+    PUT(w, R("r", "R BAD", NULL));
+    FAKE_SEND(w->f, .type = SLD_XDS_ROUTE, .names = "r");
+    fake_expect(w->f, SLD_XDS_ROUTE, "r", false);
+    FAKE_SEND(w->f, .type = SLD_XDS_ROUTE, .nonce = "1", .error = "no");
+    PUT(w, R("r", "R 1", NULL));
+    fake_expect(w->f, SLD_XDS_ROUTE, "r", true);
+    assert_int_equal(w->refused, 1);
+    struct fake *other = fake_create(w->x, SLD_XDS_DELTA_ADS, "gw", 41, &w->now, NULL);
+    fake_open(other);
+    FAKE_SEND(other, .type = SLD_XDS_ROUTE, .names = "r");
+    fake_expect(other, SLD_XDS_ROUTE, "r", true);
+    fake_close(w->f);
+    PUT(w, R("r", "R BAD", NULL)); // who is there may take it
+    assert_int_equal(w->refused, 1);
+    fake_open(w->f);
+    FAKE_SEND(w->f, .type = SLD_XDS_ROUTE, .names = "r");
+    assert_int_equal(w->refused, 2);
+    fake_destroy(other);
+}
+
 static void test_one_machine_differs(void **state)
 {
     struct world *w = *state;
@@ -354,6 +396,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         T(test_cluster_is_blamed_by_name),
+        T(test_words_about_secrets_are_not_shown),
         T(test_refused_cluster_takes_its_endpoints_back),
         T(test_few_are_sent_again_singly),
         T(test_many_are_halved),
@@ -362,6 +405,7 @@ int main(void)
         T(test_one_report_per_build),
         T(test_restored_refusal),
         T(test_refused_bytes_that_come_back_are_told),
+        T(test_what_an_absent_build_refused_is_told_when_it_comes),
         T(test_one_machine_differs),
         T(test_what_was_taken_beside_goes_again),
         T(test_one_resource_among_removals_is_the_culprit),
