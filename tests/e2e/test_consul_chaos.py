@@ -30,12 +30,14 @@ class Killer:
     def __init__(self, world, seed):
         self.world, self.random, self.down = world, random.Random(seed), set()
         self.log, self.away = [], []  # what was done; when there was no Envoy, from and to
+        self.spared = {"consul", "vault", "solder", "envoy"}  # did not die yet
 
     def _part(self, name):
         return {"consul": self.world.consul, "vault": self.world.vault, "solder": self.world.site}[name]
 
     def kill(self, name):
         self.log.append(f"kill {name}")
+        self.spared.discard(name)
         if name != "envoy":
             self._part(name).kill()
             self.down.add(name)
@@ -56,12 +58,16 @@ class Killer:
             self._part(name).start()
         self.down.discard(name)
 
-    def step(self):
-        """One thing at random: something that runs is killed, or something that is down starts."""
+    def step(self, left):
+        """One thing at random: something that runs is killed, or something that is down starts. When few steps are LEFT,
+        those are killed that were spared until then."""
         up = [n for n in ("consul", "vault", "solder") if n not in self.down]
         if "solder" in up:
             up.append("envoy")  # there is somebody to start it again
-        if self.down and (not up or self.random.random() < 0.5):
+        last = [n for n in up if n in self.spared] if left <= len(self.spared) + 1 else []
+        if last:
+            self.kill(self.random.choice(last))
+        elif self.down and (not up or self.random.random() < 0.5):
             self.start(self.random.choice(sorted(self.down)))
         else:
             self.kill(self.random.choice(up))
@@ -101,7 +107,7 @@ def test_killed_in_random_order():
         with Poller(world.port, text_right, path="/text", site=world.site) as text, \
                 Poller(world.port, echo_right, path="/echo", site=world.site) as echo:
             for n in range(ROUNDS):
-                killer.step()
+                killer.step(ROUNDS - n)
                 if "consul" not in killer.down:
                     edit(f"edit {n}")
                     if "solder" not in killer.down:
