@@ -119,13 +119,13 @@ static int run(struct sld_args *args)
 
 static const struct sld_flag flags[] = {
     SLD_CLIENT_FLAGS,
+    {.name = "explain",
+     .help = "also what is made of it for Envoys, by which steps, what they read and why they ran last"},
     {.name = "namespace",
      .letter = 'n',
      .arg = "NS",
      .env = "SOLDER_NAMESPACE",
      .help = "namespace; default gloo-system"},
-    {.name = "explain",
-     .help = "also what is made of it for Envoys, by which steps, what they read and why they ran last"},
 };
 
 const struct sld_command sld_cmd_describe = {
