@@ -27,6 +27,8 @@ struct sld_grpc_tls {
 
 struct sld_grpc_options {
     size_t max_message_bytes;   // inbound ceiling per message; 64 MiB
+    size_t max_memory_bytes;    // of gRPC core alone: of what all connections hold together; 512 MiB. Above it reading
+                                // waits, and calls are cut off with RESOURCE_EXHAUSTED, idle ones too: they come again
     unsigned max_calls;         // calls served at once; further ones get RESOURCE_EXHAUSTED; 10000
     bool lean;                  // without gRPC core: no thread but the loop's, and less to do for a call
     uint64_t max_connection_age_ms; // of gRPC core alone: ask clients to connect anew after so long (+-10 %); 0 = never

@@ -43,6 +43,7 @@ struct sld_core_server {
     struct sld_grpc_options options;
     grpc_server *server;
     grpc_completion_queue *cq;
+    grpc_resource_quota *quota;
     pthread_t pump;
     enum { SLD_GRPC_IDLE, SLD_GRPC_SERVING, SLD_GRPC_STOPPING, SLD_GRPC_STOPPED } state;
     struct sld_grpc_tag down_tag;

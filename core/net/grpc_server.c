@@ -15,6 +15,7 @@ enum {
     HANDSHAKE_TIMEOUT_MS = 20 * 1000,
     LOG_GATE_MS = 10 * 1000,           // gRPC's errors: one per thread in so long
     DEFAULT_MESSAGE_BYTES = 64 * 1024 * 1024,
+    DEFAULT_MEMORY_BYTES = 512 * 1024 * 1024,
     DEFAULT_CALLS = 10000,
 };
 
@@ -38,14 +39,26 @@ struct events {
 
 static void *pump(void *arg);
 
-static grpc_arg int_arg(const char *key, int value)
+// gRPC copies the key and does not write to it.
+static char *arg_key(const char *key)
 {
-    // gRPC copies the key and does not write to it.
     union {
         const char *in;
         char *out;
     } k = {.in = key};
-    return (grpc_arg){.type = GRPC_ARG_INTEGER, .key = k.out, .value.integer = value};
+    return k.out;
+}
+
+static grpc_arg int_arg(const char *key, int value)
+{
+    return (grpc_arg){.type = GRPC_ARG_INTEGER, .key = arg_key(key), .value.integer = value};
+}
+
+static grpc_arg quota_arg(grpc_resource_quota *quota)
+{
+    return (grpc_arg){.type = GRPC_ARG_POINTER,
+                      .key = arg_key(GRPC_ARG_RESOURCE_QUOTA),
+                      .value.pointer = {.p = quota, .vtable = grpc_resource_quota_arg_vtable()}};
 }
 
 struct sld_grpc_server *sld_grpc_core_create(struct sld_loop *io, const struct sld_grpc_handlers *h, const struct sld_grpc_options *o)
@@ -58,6 +71,8 @@ struct sld_grpc_server *sld_grpc_core_create(struct sld_loop *io, const struct s
         s->options = *o;
     if (!s->options.max_message_bytes)
         s->options.max_message_bytes = DEFAULT_MESSAGE_BYTES;
+    if (!s->options.max_memory_bytes)
+        s->options.max_memory_bytes = DEFAULT_MEMORY_BYTES;
     if (!s->options.max_calls)
         s->options.max_calls = DEFAULT_CALLS;
     SLD_PRE(s->options.max_message_bytes <= INT32_MAX && s->options.max_calls <= INT32_MAX);
@@ -66,6 +81,8 @@ struct sld_grpc_server *sld_grpc_core_create(struct sld_loop *io, const struct s
     sld_list_init(&s->listeners);
     sld_grpc_log_install();
     grpc_init();
+    s->quota = grpc_resource_quota_create("server");
+    grpc_resource_quota_resize(s->quota, s->options.max_memory_bytes);
     const uint64_t age_ms = s->options.max_connection_age_ms;
     grpc_arg args[] = {
         int_arg(GRPC_ARG_ALLOW_REUSEPORT, 0), // else two servers share a port without an error
@@ -80,6 +97,7 @@ struct sld_grpc_server *sld_grpc_core_create(struct sld_loop *io, const struct s
         int_arg(GRPC_ARG_ENABLE_CHANNELZ, 0),
         // Identity alone: no message grows when it is unpacked.
         int_arg(GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET, 1),
+        quota_arg(s->quota),
         int_arg(GRPC_ARG_MAX_CONNECTION_AGE_MS,
                 age_ms && age_ms < INT32_MAX ? (int)age_ms : INT32_MAX),
     };
@@ -223,6 +241,7 @@ static void core_destroy(struct sld_grpc_server *door)
         stop_unstarted(s);
     grpc_server_destroy(s->server);
     grpc_completion_queue_destroy(s->cq);
+    grpc_resource_quota_unref(s->quota);
     // Waits for gRPC's own threads when this was its last user: they may be in a handshake that
     // asks for our certificates.
     grpc_shutdown_blocking();

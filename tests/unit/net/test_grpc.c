@@ -299,6 +299,31 @@ static void test_message_over_the_ceiling(void **state)
     server_close(&s);
 }
 
+// A message below its ceiling that does not fit into what all connections may hold: its sender is cut off, and who comes
+// after it is served.
+static void test_memory_of_all_connections_has_a_ceiling(void **state)
+{
+    (void)state;
+    struct server s = {.options = {.max_memory_bytes = BIG_BYTES / 4}};
+    bool was = lean;
+    lean = false; // gRPC core's
+    struct client c, other;
+    char target[64];
+    char *big = sld_xcalloc(1, BIG_BYTES);
+    assert_true(server_open(&s, "127.0.0.1:0", NULL));
+    client_open(&c, target_of(&s, target), NULL, "/t.T/Echo");
+    client_send(&c, (struct sld_str){big, BIG_BYTES});
+    assert_int_equal(client_status(&c), GRPC_STATUS_RESOURCE_EXHAUSTED);
+    client_close(&c, true);
+    client_open(&other, target, NULL, "/t.T/Echo");
+    client_send(&other, SLD_STR("small"));
+    client_expect(&other, SLD_STR("small"));
+    client_close(&other, false);
+    server_close(&s);
+    sld_xfree(big);
+    lean = was;
+}
+
 static void big_blob(struct server *s)
 {
     char *big = sld_xcalloc(1, BIG_BYTES);
@@ -612,6 +637,7 @@ int main(void)
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_big_messages_both_ways),
         cmocka_unit_test(test_message_over_the_ceiling),
+        cmocka_unit_test(test_memory_of_all_connections_has_a_ceiling),
         cmocka_unit_test(test_send_waits_for_a_slow_reader),
         cmocka_unit_test(test_close_cuts_off_a_client_that_never_reads),
         cmocka_unit_test(test_client_that_vanishes),
