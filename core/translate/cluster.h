@@ -50,6 +50,8 @@ bool tr_shares_by_locality(const Gloo__Upstream *u);
 void tr_cluster_lb(struct tr_build *b);
 // Connections and HTTP (cluster_http.c).
 void tr_cluster_connections(struct tr_build *b);
+// C is asked by HTTP/1.1, with a connection for each request.
+void tr_cluster_one_request(struct sld_arena *a, Env__Cluster__Cluster *c);
 // Health checks and outlier detection (health.c). False: a secret is missing, with a finding.
 bool tr_cluster_health(struct tr_build *b);
 // Whether the secrets of the health checks are there.

@@ -150,6 +150,16 @@ static void clients_protocol(struct sld_arena *a, Env__UpstreamsHttp__HttpProtoc
     o->use_downstream_protocol_config->http2_protocol_options = http2(a, u);
 }
 
+static void options_add(struct sld_arena *a, Env__Cluster__Cluster *c, const Env__UpstreamsHttp__HttpProtocolOptions *o)
+{
+    Env__Cluster__Cluster__TypedExtensionProtocolOptionsEntry *e =
+        SLD_MSG(a, Env__Cluster__Cluster__TypedExtensionProtocolOptionsEntry,
+                env__cluster__cluster__typed_extension_protocol_options_entry);
+    e->key = sld_arena_cstr(a, SLD_STR("envoy.extensions.upstreams.http.v3.HttpProtocolOptions"));
+    e->value = sld_msg_any(a, &o->base);
+    SLD_PUSH(a, c->typed_extension_protocol_options, c->n_typed_extension_protocol_options, e);
+}
+
 static void http(struct tr_build *b)
 {
     struct sld_arena *a = b->tr->arena;
@@ -168,13 +178,25 @@ static void http(struct tr_build *b)
         clients_protocol(a, o, b->u, one);
     else
         explicit_protocol(a, o, b->u, one, two);
-    Env__Cluster__Cluster__TypedExtensionProtocolOptionsEntry *e =
-        SLD_MSG(a, Env__Cluster__Cluster__TypedExtensionProtocolOptionsEntry,
-                env__cluster__cluster__typed_extension_protocol_options_entry);
-    e->key = sld_arena_cstr(a, SLD_STR("envoy.extensions.upstreams.http.v3.HttpProtocolOptions"));
-    e->value = sld_msg_any(a, &o->base);
-    SLD_PUSH(a, b->c->typed_extension_protocol_options, b->c->n_typed_extension_protocol_options,
-             e);
+    options_add(a, b->c, o);
+}
+
+void tr_cluster_one_request(struct sld_arena *a, Env__Cluster__Cluster *c)
+{
+    Env__UpstreamsHttp__HttpProtocolOptions *o = SLD_MSG(
+        a, Env__UpstreamsHttp__HttpProtocolOptions, env__upstreams_http__http_protocol_options);
+    o->common_http_protocol_options =
+        SLD_MSG(a, Env__Core__HttpProtocolOptions, env__core__http_protocol_options);
+    o->common_http_protocol_options->max_requests_per_connection = sld_msg_u32(a, 1);
+    o->upstream_protocol_options_case =
+        ENV__UPSTREAMS_HTTP__HTTP_PROTOCOL_OPTIONS__UPSTREAM_PROTOCOL_OPTIONS_EXPLICIT_HTTP_CONFIG;
+    o->explicit_http_config =
+        SLD_MSG(a, Env__UpstreamsHttp__HttpProtocolOptions__ExplicitHttpConfig,
+                env__upstreams_http__http_protocol_options__explicit_http_config);
+    o->explicit_http_config->protocol_config_case =
+        ENV__UPSTREAMS_HTTP__HTTP_PROTOCOL_OPTIONS__EXPLICIT_HTTP_CONFIG__PROTOCOL_CONFIG_HTTP_PROTOCOL_OPTIONS;
+    o->explicit_http_config->http_protocol_options = http1(a, NULL);
+    options_add(a, c, o);
 }
 
 void tr_cluster_connections(struct tr_build *b)

@@ -1,5 +1,6 @@
 // What Envoys get whatever the gateways say: the answer to Envoys of unknown role (gloo-compat
 // 3.14), and where invalid routes lead when they are replaced (3.12).
+#include "translate/cluster.h"
 #include "translate/listener.h"
 
 #include "envoy/config/endpoint/v3/endpoint.pb-c.h"
@@ -106,6 +107,8 @@ static void emit_fallback_cluster(struct tr *tr)
     SLD_PUSH(a, loc->lb_endpoints, loc->n_lb_endpoints, lb);
     Env__Cluster__Cluster *c = tr_static_cluster(a, SLD_STR(TR_FALLBACK_CLUSTER));
     SLD_PUSH(a, c->load_assignment->endpoints, c->load_assignment->n_endpoints, loc);
+    // A connection is answered as it was when it was made: another code is to count for the next request.
+    tr_cluster_one_request(a, c);
     tr_fixed_cluster(tr, c);
 }
 

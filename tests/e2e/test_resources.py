@@ -333,7 +333,14 @@ def test_replaced_invalid_routes(make_site):
     a = site.wait_answer(404)
     assert a.text == "sorry"
     site.wait_state("VirtualService", "r", "Warning", "SLD0412")
-    settings(418)
-    site.wait_answer(418)
+    seen = []
+    with Poller(site.port, lambda a: seen.append(a.status)) as p:
+        p.more(20)
+        settings(418)
+        site.wait_answer(418)
+        p.more(5)
+        del seen[:]
+        p.more(100)
+    assert set(seen) == {418}, "connections within Envoy that were there before have the former code"
     site.remove("settings.yaml")
     site.wait_answer(503)
