@@ -8,6 +8,7 @@
 
 #include "app/builtin.h"
 #include "app/model_place.h"
+#include "app/model_status.h"
 #include "app/model_worker.h"
 #include "app/publish.h"
 #include "app/settings.h"
@@ -323,53 +324,7 @@ static void look_for_held(struct sld_model_thread *m)
     m->problems_dirty = false;
 }
 
-// ---- Telling of statuses ----
-
-enum { STATUS_LINES = 20 }; // per round; the rest is counted
-
-static void log_status(struct sld_model_thread *m, const struct sld_status_change *c)
-{
-    struct sld_arena a = {0};
-    struct sld_str key = sld_ident_key(&a, c->id);
-    const struct sld_raw *raw = sld_translate_raw(m->translate, key);
-    const struct sld_status *s = c->status;
-    struct sld_finding f = s->count ? s->findings[0] : (struct sld_finding){0};
-    char code[16] = "";
-    if (s->count && raw) {
-        sld_raw_locate(raw, &f);
-        snprintf(code, sizeof(code), "SLD%04d", (int)f.code);
-    }
-    SLD_LOG(
-        s->state == SLD_ACCEPTED ? SLD_INFO : SLD_WARN, "app", "status",
-        SLD_KC("kind", sld_kind_info(c->id.kind)->name), SLD_KS("namespace", c->id.ns),
-        SLD_KS("name", c->id.name), SLD_KC("state", sld_status_state_name(s->state)),
-        SLD_KB("last_good", s->last_good), SLD_KC("code", code),
-        SLD_KS("place", f.line ? sld_arena_fmt(&a, "%.*s:%d:%d",
-                                               SLD_FMT(f.origin.n || !raw ? f.origin : raw->origin),
-                                               f.line, f.column)
-                               : SLD_STR("")),
-        SLD_KS("reason", s->reason));
-    sld_arena_fini(&a);
-}
-
-// One line for each object that got into trouble or out of it; those that came as they should are
-// no news.
-static void log_statuses(struct sld_model_thread *m, const struct sld_translate_result *r)
-{
-    size_t told = 0, more = 0;
-    for (size_t i = 0; i < r->status_count; i++) {
-        const struct sld_status_change *c = &r->statuses[i];
-        bool well = !c->status || c->status->state == SLD_ACCEPTED;
-        if (well && (!c->status || c->before == SLD_PENDING || c->before == SLD_ACCEPTED))
-            continue;
-        if (told++ < STATUS_LINES)
-            log_status(m, c);
-        else
-            more++;
-    }
-    if (more)
-        SLD_LOG(SLD_WARN, "app", "statuses_left_out", SLD_KI("count", more));
-}
+// ---- What is kept ----
 
 enum { REFUSAL_WAIT_MS = 200 };
 
@@ -500,7 +455,7 @@ static void on_idle(void *user)
         sld_translate_run(m->translate, &r);
     if (pending && sld_plugin_set_watch(m->plugins, now) && sld_translate_pending(m->translate))
         sld_timer_start(m->tick, 0); // a plugin was suspended by what this round showed
-    log_statuses(m, &r);
+    model_statuses_log(m->translate, &r);
     if (r.status_count || r.accept_count || r.out_count)
         m->index++;
     struct news *n = SLD_NEW(struct news);
