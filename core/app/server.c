@@ -116,35 +116,19 @@ static void on_accepted(void *user, struct sld_str view, const struct sld_xds_re
     sld_admin_progress(s->admin);
 }
 
-struct builds {
-    struct sld_arena *arena;
-    struct sld_map seen;
-    struct sld_str lines;
-};
-
-static void add_build(const struct sld_xds_client_info *c, void *arg)
-{
-    struct builds *b = arg;
-    if (!c->build.n || sld_map_has(&b->seen, c->build))
-        return;
-    sld_map_set(&b->seen, c->build, b);
-    b->lines = b->lines.n ? SLD_ARENA_JOIN(b->arena, b->lines, SLD_STR("\n"), c->build)
-                          : sld_arena_str(b->arena, c->build);
-}
-
 // Which builds of Envoy are connected now, if that changed.
 static void tell_builds(struct server *s)
 {
-    struct sld_arena a = {0};
-    struct builds b = {.arena = &a, .lines = SLD_STR("")};
-    sld_xds_clients(s->xds, add_build, &b);
-    struct sld_hash hash = sld_hash_bytes(b.lines);
-    if (b.lines.n && !sld_hash_eq(hash, s->builds))
-        sld_model_thread_builds(s->model, b.lines);
-    if (b.lines.n)
+    struct sld_buf b;
+    sld_buf_init(&b, 128 * 1024);
+    sld_xds_builds_print(s->xds, &b);
+    struct sld_str lines = sld_buf_str(&b);
+    struct sld_hash hash = sld_hash_bytes(lines);
+    if (lines.n && !b.full && !sld_hash_eq(hash, s->builds)) {
+        sld_model_thread_builds(s->model, lines);
         s->builds = hash;
-    sld_map_fini(&b.seen);
-    sld_arena_fini(&a);
+    }
+    sld_buf_fini(&b);
 }
 
 static void on_clients(void *user)

@@ -267,8 +267,8 @@ static bool covered(struct server *s, const struct sld_named_source *n, const st
     return !n->flat && identity_taken(s, n->address, n->role, own);
 }
 
-// Adds what NAMED names and is not there yet. EXPECTED, by role: how many objects the one held whose place
-// it takes; NULL: not yet opened.
+// Adds what NAMED names and is not there yet, and opens it if there is EXPECTED: by role, how many objects the one held
+// whose place it takes.
 static void add_named(struct server *s, const struct sld_named_source *named, size_t n,
                       const size_t *expected)
 {
@@ -330,7 +330,8 @@ static void drop_unnamed(struct server *s, const struct sld_named_source *named,
                                       : still_named(s, c, named, n);
         if (!c->named || stays)
             continue;
-        struct sld_source_counts held = {.objects = c->restored}; // it could not be opened
+        // One that could not be opened still waits for what the state directory gave.
+        struct sld_source_counts held = {.objects = c->source ? 0 : c->restored};
         if (c->source && c->ops->counts)
             c->ops->counts(c->source, &held);
         expected[c->role] += held.objects;

@@ -1,5 +1,5 @@
 // Envoy builds and what they proved or refused.
-#include "xds/build.h"
+#include "xds/inside.h"
 
 struct refusal {
     struct refusal *next;
@@ -48,6 +48,16 @@ struct sld_xds_build *sld_xds_build_get(struct sld_xds_builds *b, struct sld_str
     build->vague = vague;
     sld_map_set(&b->by_name, name, build);
     return build;
+}
+
+void sld_xds_builds_print(const struct sld_xds *x, struct sld_buf *out)
+{
+    size_t at = 0;
+    for (struct sld_map_slot *s; (s = sld_map_next(&x->builds.by_name, &at));) {
+        const struct sld_xds_build *b = s->value;
+        if (b->streams)
+            sld_buf_addf(out, "%s%.*s", out->n ? "\n" : "", SLD_FMT(b->name));
+    }
 }
 
 void sld_xds_build_prove(struct sld_xds_build *b, struct sld_hash shape)

@@ -7,6 +7,7 @@
 struct sld_xds_build {
     struct sld_str name; // owned
     struct sld_umap shapes;
+    size_t streams; // of clients of it
     bool vague; // stands for all builds beyond the ceiling: proves nothing
 };
 

@@ -83,6 +83,7 @@ static void bind(struct sld_xds_stream *s, const struct sld_xds_node *n)
     s->role = keep(n->role);
     s->envoy = n->envoy;
     s->build = sld_xds_build_get(&s->x->builds, n->build);
+    s->build->streams++;
     s->view = sld_xds_view_for(s->x, n->role);
     sld_list_push(&s->view->streams, &s->view_link);
     sld_sm_move(stream_states, &s->state, SLD_ST_OPEN);
@@ -236,6 +237,8 @@ void sld_xds_stream_closed(struct sld_xds_stream *s, uint64_t now)
         sld_xfree(m);
     sld_list_remove(&s->view_link);
     sld_list_remove(&s->link);
+    if (s->build)
+        s->build->streams--;
     sld_buf_fini(&s->foreign);
     drop(&s->peer);
     drop(&s->node_id);

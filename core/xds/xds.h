@@ -175,6 +175,8 @@ struct sld_xds_client_info {
     struct sld_xds_type_stat types[SLD_XDS_TYPE_COUNT];
     bool converged;         // everything of its view is acknowledged, refused, or held at last good
 };
+// Adds the builds of connected clients to OUT, distinct, a line each.
+void sld_xds_builds_print(const struct sld_xds *x, struct sld_buf *out);
 // Calls FN for each connected client.
 void sld_xds_clients(const struct sld_xds *x, void (*fn)(const struct sld_xds_client_info *c, void *arg), void *arg);
 // Calls FN for each resource of VIEW (shared ones included), in order of type and name. ACKED is the version the given
