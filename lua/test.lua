@@ -367,7 +367,8 @@ local function answers(given)
 end
 
 --- Requests for WHAT ("GET http://host/path"; without a method GET) are answered by ANSWER: {status =, headers =, body =}, a text: words
---- of an error, or a list of such, of which the last one stays.
+--- of an error, or a list of such, of which the last one stays. To who reads it as a stream CHUNKS = {text, ...} come behind the body, a
+--- second between two, and it does not end where OPEN is true.
 function World:http(what, answer)
   if not what:find("^%u+ ") then
     what = "GET " .. what
@@ -384,6 +385,60 @@ end
 --- The file at PATH is TEXT, which the plugin may read; nil: there is none.
 function World:file(path, text)
   host.world.file(path, text)
+end
+
+local function encoded(text, plain)
+  return (text:gsub("[^%w%-%._~" .. plain .. "]", function(c)
+    return string.format("%%%02X", c:byte())
+  end))
+end
+
+--- Consul has ENTRIES ({key = value}) below PREFIX; a list of such: one answer after the other, each of which comes when the
+--- time that its question waits for news is over. A text: words of an error.
+function World:consul_kv(prefix, entries)
+  local json, base64, list = require "solder.json", require "solder.base64", {}
+  for i, e in ipairs(answers(entries)) do
+    local body = json.array{}
+    for key, value in pairs(type(e) == "table" and e or {}) do
+      body[#body + 1] = {Key = key, Value = base64.encode(value), Flags = 0, ModifyIndex = i}
+    end
+    list[i] = type(e) == "table" and {headers = {["X-Consul-Index"] = tostring(i)}, body = json.encode(body)} or e
+  end
+  host.world.http("GET http://consul.test:8500/v1/kv/" .. encoded(prefix, "/") .. "?recurse=true", list)
+end
+
+--- Consul has INSTANCES ({address =, port =, id =, tags =, meta =, weight =, node =}) of service NAME whose checks pass; of
+--- a list of lists one is the answer after the other, as in consul_kv.
+function World:consul_service(name, instances)
+  local json, list = require "solder.json", {}
+  local many = is_list(instances) and type(instances[1]) == "table" and (is_list(instances[1]) or next(instances[1]) == nil)
+  for i, all in ipairs(many and instances or {instances}) do
+    local body = json.array{}
+    for k, one in ipairs(all) do
+      body[k] = {Node = {Node = one.node or "node", Address = one.address, Datacenter = "dc1"},
+        Service = {ID = one.id or name .. k, Address = one.address, Port = one.port, Tags = one.tags or json.array{}, Meta = one.meta or {},
+          Weights = {Passing = one.weight or 1}}}
+    end
+    list[i] = {headers = {["X-Consul-Index"] = tostring(i)}, body = json.encode(body)}
+  end
+  host.world.http("GET http://consul.test:8500/v1/health/service/" .. encoded(name, "") .. "?passing=true", list)
+end
+
+--- Vault answers ANSWER ({data = {...}}) to who reads PATH, or, as method "POST", writes it; nil: there is nothing.
+function World:vault(path, answer, method)
+  local json = require "solder.json"
+  host.world.http((method or "GET") .. " http://vault.test:8200/v1/" .. encoded(path, "/"),
+    {answer and {body = json.encode(answer)} or {status = 404}})
+end
+
+--- What the plugin gives for secret REF, with CONF: a Secret without its head ({tls = {...}}), and when it ends in Unix seconds (0:
+--- never); or nil and words. Asked again it is what came last.
+function World:secret(ref, conf)
+  local document, more = host.world.secret(ref, conf)
+  if document then
+    document.apiVersion, document.kind, document.metadata = nil, nil, nil
+  end
+  return document, more
 end
 
 --- Starts the hook discover with CONF, which may be left out.

@@ -138,6 +138,10 @@ static void put_plugin(void *arg, const struct sld_plugin_state *p)
         put_str(j, "summary", i->summary);
         put_int(j, "memoryBytes", st.used_bytes);
         put_int(j, "memoryPeakBytes", st.peak_bytes);
+        if (w && w->published_ms) {
+            put_int(j, "published", w->published);
+            put_time(j, "publishedAt", w->published_ms);
+        }
         put_int(j, "memoryLimitBytes", st.limit_bytes);
         if (w)
             put_int(j, "suspendedLoops", w->suspended);
@@ -274,6 +278,20 @@ static void put_worker_metrics(struct sld_buf *b, const struct sld_worker_info *
     }
 }
 
+static void put_published(struct sld_buf *b, const struct sld_worker_info *i)
+{
+    for (int when = 0; when < 2; when++) {
+        const char *name = when ? "solder_plugin_last_publish_timestamp_seconds" : "solder_plugin_published_upstreams";
+        metric_family(b, name, "gauge", when ? "When the plugin's task discover published last." : "Upstreams that the plugin's task discover published.");
+        for (size_t k = 0; k < i->plugin_count; k++) {
+            const struct sld_worker_plugin_stats *p = &i->plugins[k];
+            struct metric_label l = {"plugin", p->name};
+            if (p->published_ms)
+                metric_put(b, name, &l, 1, when ? (double)p->published_ms / 1e3 : (double)p->published);
+        }
+    }
+}
+
 void metrics_plugins(struct sld_buf *b, const struct sld_admin_model *m)
 {
     for (int i = 0; m->plugins && i < FAMILIES; i++) {
@@ -283,4 +301,6 @@ void metrics_plugins(struct sld_buf *b, const struct sld_admin_model *m)
     }
     if (m->worker)
         put_worker_metrics(b, m->worker);
+    if (m->worker)
+        put_published(b, m->worker);
 }

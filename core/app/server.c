@@ -93,6 +93,7 @@ static void on_settings(void *user, struct sld_arena_obj *settings, uint64_t ver
     SLD_UNREF(s->settings);
     s->settings = sld_obj_ref(settings);
     server_sources_configure(s);
+    server_found_backends(s);
     sld_model_thread_settings_taken(s->model, version);
 }
 

@@ -85,6 +85,7 @@ struct server {
     struct sld_signal *term, *intr, *hup;
     struct sld_fswatch *plugins; // of --plugins, or NULL
     struct sld_discover_plans *plans; // own reference: which do
+    struct sld_map task_confs;        // struct sld_blob, own references: configurations of tasks, by plugin, with their secrets
     bool found_settled;               // all documents that may declare plugins were read
     struct sld_timer *restore_wait, *state_look;
     char state_problem[256]; // as told last; "" = none
@@ -137,6 +138,8 @@ void server_sources_close(struct server *s);
 void server_sources_fini(struct server *s);
 // Adds the source NAME ("plugin:<name>") of what a plugin finds; RUNNING: opens it too.
 void server_source_add_found(struct server *s, struct sld_str name, bool running);
+// Adds the source of the secrets that plugins give.
+void server_source_add_given(struct server *s, bool running);
 // Closes C; what it told goes.
 void server_source_drop(struct source *c);
 // The source of that name, or NULL.
@@ -169,8 +172,14 @@ void server_sources_want(struct server *s, const struct sld_model_news *n);
 struct sld_finders_events server_found_events(struct server *s);
 // Adds the sources of those whose findings the last run kept; not opened.
 void server_found_restore(struct server *s);
+// C, the source of the secrets that plugins give, was opened.
+void server_given_opened(struct source *c);
 // Runs what N plans.
 void server_found_news(struct server *s, const struct sld_model_news *n);
+// C is the configuration ID of a plugin's tasks; NULL: there is none any more.
+void server_found_conf(struct server *s, struct sld_str id, const struct sld_request_conf *c);
+// The settings in force changed, or the plugins: tasks ask the servers that Solder knows as they say.
+void server_found_backends(struct server *s);
 void server_found_stop(struct server *s);
 
 // ---- The worker ---- (server_worker.c)

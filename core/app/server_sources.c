@@ -4,6 +4,7 @@
 
 #include "app/settings.h"
 #include "plugin/found.h"
+#include "plugin/gives.h"
 
 // Places in the order of sources, which decides whose word counts where two hold the same object:
 // configuration before stores of secrets, flags before settings.
@@ -14,6 +15,7 @@ enum {
     ORDER_FOUND = 250, // what somebody wrote counts more than what was found
     ORDER_SECRETS_FLAGS = 300,
     ORDER_SECRETS_NAMED = 400,
+    ORDER_GIVEN = 450,    // by plugins
     ORDER_SERVICES = 500, // they have no documents
 };
 
@@ -31,6 +33,8 @@ static struct source *source_add(struct server *s, struct sld_str name, struct s
     c->up = true;
     if (role == SLD_ROLE_FOUND)
         c->ops = &sld_plugin_source_ops;
+    else if (sld_str_eq(address, SLD_STR(SLD_GIVES_ADDRESS)))
+        c->ops = &sld_plugin_secrets_ops;
     else if (role != SLD_ROLE_SERVICES)
         c->ops = role == SLD_ROLE_SECRETS ? sld_builtin_secret_store(address)
                                           : sld_builtin_source(address);
@@ -66,8 +70,10 @@ static enum sld_rc source_open(struct source *c, struct sld_err *err)
     if (!c->ops)
         return sld_err_set(err, SLD_INVALID, "%s is nothing Solder can read; give a directory",
                            c->address);
-    return c->ops->open(c->s->io, sld_str_c(c->address), c->s->settings->root, &ev, &c->source,
-                        err);
+    enum sld_rc rc = c->ops->open(c->s->io, sld_str_c(c->address), c->s->settings->root, &ev, &c->source, err);
+    if (!rc && c->ops == &sld_plugin_secrets_ops)
+        server_given_opened(c);
+    return rc;
 }
 
 static void source_tell(struct source *c)
@@ -364,6 +370,15 @@ static void add_discoveries(struct server *s, bool running)
 void server_source_add_found(struct server *s, struct sld_str name, bool running)
 {
     struct source *c = source_add(s, name, name, SLD_ROLE_FOUND, ORDER_FOUND);
+    if (!running)
+        return;
+    source_tell(c);
+    source_try(c);
+}
+
+void server_source_add_given(struct server *s, bool running)
+{
+    struct source *c = source_add(s, SLD_STR(SLD_GIVES_ADDRESS), SLD_STR(SLD_GIVES_ADDRESS), SLD_ROLE_SECRETS, ORDER_GIVEN);
     if (!running)
         return;
     source_tell(c);

@@ -1,6 +1,8 @@
 // The worker, as the server has it: where Envoys reach it, and what it is told.
 #include "app/server_inside.h"
 
+#include <errno.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -30,12 +32,25 @@ static void on_change(void *user)
         sld_admin_progress(s->admin);
 }
 
+// The folder of what plugins keep; absent, which is logged, when it cannot be made: then they keep it in memory.
+static struct sld_str kv_dir(struct server *s)
+{
+    struct sld_str dir = sld_arena_fmt(&s->arena, "%s/kv", server_state_dir(s));
+    struct sld_err err = {0};
+    if (mkdir(dir.p, 0700) == 0 || errno == EEXIST)
+        return dir;
+    sld_err_errno(&err, errno, "%s cannot be made", dir.p);
+    SLD_LOG(SLD_LOG_ERROR, "app", "kv_unusable", SLD_KC("msg", err.msg));
+    return SLD_STR_NONE;
+}
+
 void server_worker_create(struct server *s)
 {
     struct sld_worker_options o = {
         .addresses = s->worker_addresses,
         .address_count = s->worker_loops,
         .log_level = SLD_INFO,
+        .kv_dir = kv_dir(s),
         .found = server_found_events(s),
         .on_change = on_change,
         .user = s,
@@ -60,6 +75,10 @@ void server_worker_news(struct server *s, const struct sld_model_news *n)
         sld_worker_set_plugins(s->worker, n->workers, n->worker_count);
     for (size_t i = 0; i < n->conf_count; i++) {
         const struct sld_request_conf *c = n->confs[i].conf;
+        if (sld_str_starts(n->confs[i].id, SLD_STR(SLD_TASK_CONF_PREFIX))) {
+            server_found_conf(s, n->confs[i].id, c);
+            continue;
+        }
         if (!c) {
             forget(s, n->confs[i].id);
             continue;

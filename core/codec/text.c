@@ -237,7 +237,8 @@ bool sld_is_dns1123(struct sld_str s)
 // Behind a scheme: segments that are not empty, "." or "..", then '?' and '#' once each.
 bool sld_is_store_ref(struct sld_str s)
 {
-    const struct sld_str scheme = SLD_STR(SLD_STORE_REF);
+    const struct sld_str plugin = SLD_STR(SLD_PLUGIN_REF);
+    const struct sld_str scheme = sld_str_starts(s, plugin) ? plugin : SLD_STR(SLD_STORE_REF);
     if (!sld_str_starts(s, scheme) || s.n == scheme.n || s.n > SLD_STORE_REF_MAX)
         return false;
     struct sld_str rest = sld_str_sub(s, scheme.n, s.n), path, segment;

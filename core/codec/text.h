@@ -33,6 +33,7 @@ bool sld_is_dns1123(struct sld_str s);
 // A reference to what a secret store holds, which stands as the name of a Secret: "vault:" and then a path, maybe
 // "?name=value&..." and maybe "#key", in the characters of URLs; at most SLD_STORE_REF_MAX bytes.
 #define SLD_STORE_REF "vault:"
+#define SLD_PLUGIN_REF "plugin:" // the same, of what a plugin gives
 enum { SLD_STORE_REF_MAX = 1024 };
 bool sld_is_store_ref(struct sld_str s);
 // The name of an upstream that stands for a service of Consul: SLD_CONSUL_UPSTREAM and the service's

@@ -119,6 +119,9 @@ SLD_NODISCARD enum sld_rc sld_store_ref_parse(struct sld_str name, struct sld_st
                                               struct sld_err *err);
 // The value of parameter NAME of R's query, decoded into A; absent when it is not there.
 struct sld_str sld_store_ref_param(struct sld_arena *a, const struct sld_store_ref *r, const char *name);
+// The name of a Secret that a plugin gives ("plugin:<plugin>/<reference>"), in its parts: slices of it. SLD_INVALID with words when
+// it is not well formed. Its `meant` is that of store references.
+SLD_NODISCARD enum sld_rc sld_plugin_ref_parse(struct sld_str name, struct sld_str *plugin, struct sld_str *ref, struct sld_err *err);
 struct Gloo__VaultPki;
 // The reference that means the certificate P asks for: equal ones have equal names.
 struct sld_str sld_store_ref_of_pki(struct sld_arena *a, const struct Gloo__VaultPki *p);

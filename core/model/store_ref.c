@@ -1,4 +1,4 @@
-// Names of Secrets that refer to what a secret store holds, instead of naming an object.
+// Names of Secrets that refer to what a secret store holds, or a plugin gives, instead of naming an object.
 #include "model/model.h"
 
 #include "codec/text.h"
@@ -9,7 +9,7 @@
 
 bool sld_store_ref_meant(struct sld_str name)
 {
-    return sld_str_starts(name, SCHEME);
+    return sld_str_starts(name, SCHEME) || sld_str_starts(name, SLD_STR(SLD_PLUGIN_REF));
 }
 
 static enum sld_rc refuse(struct sld_str name, struct sld_err *err, const char *why)
@@ -110,6 +110,18 @@ struct sld_str sld_store_ref_param(struct sld_arena *a, const struct sld_store_r
             return sld_percent_decode(a, pair, false);
     }
     return SLD_STR_NONE;
+}
+
+enum sld_rc sld_plugin_ref_parse(struct sld_str name, struct sld_str *plugin, struct sld_str *ref, struct sld_err *err)
+{
+    struct sld_str rest = sld_str_sub(name, sizeof(SLD_PLUGIN_REF) - 1, name.n), first;
+    bool well = sld_str_starts(name, SLD_STR(SLD_PLUGIN_REF)) && sld_is_store_ref(name) && sld_str_cut(&rest, '/', &first);
+    if (!well || !first.n || !rest.p || !rest.n)
+        return sld_err_set(err, SLD_INVALID, "\"%.*s\" is no reference to what a plugin gives; write plugin:<plugin>/<reference>",
+                           SLD_FMT(sld_str_sub(name, 0, 200)));
+    *plugin = first;
+    *ref = rest;
+    return SLD_OK;
 }
 
 struct sld_str sld_store_ref_of_pki(struct sld_arena *a, const Gloo__VaultPki *p)

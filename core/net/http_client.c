@@ -6,6 +6,7 @@
 
 #include "loop/loop.h"
 #include "net/http_easy.h"
+#include "net/http_stream.h"
 
 enum { IDLE_CONNECTIONS_MAX = 64 };
 
@@ -14,6 +15,7 @@ struct sld_http_client {
     CURLM *multi;
     uv_timer_t timer;
     struct sld_list calls;     // of struct sld_http_pending
+    struct sld_list streams;   // of struct sld_http_stream
     unsigned handles;          // of libuv, not closed yet
     bool destroyed;
 };
@@ -24,6 +26,18 @@ struct sld_http_pending {
     struct sld_http_easy *easy;
     sld_http_done *done;
     void *user;
+    struct sld_http_stream *stream; // whose call it is; NULL: it has DONE
+};
+
+struct sld_http_stream {
+    struct sld_list link;
+    struct sld_http_client *client;
+    struct sld_http_pending *pending; // NULL: it has ended
+    struct sld_http_easy *easy;
+    void (*news)(void *user);
+    void *user;
+    struct sld_err err;
+    bool broken; // ERR says why
 };
 
 struct watch {
@@ -125,8 +139,24 @@ static void pending_free(struct sld_http_pending *p)
     sld_xfree(p);
 }
 
+// The call is over; what came stays.
+static void stream_ended(struct sld_http_pending *p, CURLcode rc)
+{
+    struct sld_http_stream *s = p->stream;
+    curl_multi_remove_handle(p->client->multi, p->easy->easy);
+    sld_list_remove(&p->link);
+    s->broken = sld_http_easy_result(s->easy, rc, &s->err) != SLD_OK;
+    s->easy->news = true;
+    s->pending = NULL;
+    sld_xfree(p);
+}
+
 static void finish(struct sld_http_pending *p, CURLcode rc)
 {
+    if (p->stream) {
+        stream_ended(p, rc);
+        return;
+    }
     struct sld_http_easy *e = p->easy;
     struct sld_err err = {0};
     struct sld_http_answer a = {0};
@@ -144,6 +174,23 @@ static void finish(struct sld_http_pending *p, CURLcode rc)
     sld_xfree(p);
 }
 
+// Whoever is told may close any of them.
+static void tell_streams(struct sld_http_client *c)
+{
+    struct sld_http_stream *next;
+    do {
+        next = NULL;
+        SLD_LIST_EACH (it, &c->streams) {
+            struct sld_http_stream *s = SLD_CONTAINER_OF(it, struct sld_http_stream, link);
+            next = s->easy->news ? s : next;
+        }
+        if (next) {
+            next->easy->news = false;
+            next->news(next->user);
+        }
+    } while (next && !c->destroyed);
+}
+
 static void check_done(struct sld_http_client *c)
 {
     int left = 0;
@@ -159,23 +206,30 @@ static void check_done(struct sld_http_client *c)
         p = (struct sld_http_pending *)(void *)private;
         finish(p, rc);
     }
+    tell_streams(c);
     handle_gone(c);
 }
 
-struct sld_http_pending *sld_http_start(struct sld_http_client *c, const struct sld_http_call *call,
-                                        sld_http_done *done, void *user)
+static struct sld_http_pending *start(struct sld_http_client *c, const struct sld_http_call *call)
 {
     sld_loop_assert_owner(c->loop);
     SLD_PRE(!c->destroyed);
     struct sld_http_pending *p = SLD_NEW(struct sld_http_pending);
     p->client = c;
-    p->done = done;
-    p->user = user;
     p->easy = sld_http_easy_create(call);
     curl_easy_setopt(p->easy->easy, CURLOPT_PRIVATE, p);
     sld_list_push(&c->calls, &p->link);
     CURLMcode rc = curl_multi_add_handle(c->multi, p->easy->easy); // starts by the timer
     SLD_INV(rc == CURLM_OK);
+    return p;
+}
+
+struct sld_http_pending *sld_http_start(struct sld_http_client *c, const struct sld_http_call *call,
+                                        sld_http_done *done, void *user)
+{
+    struct sld_http_pending *p = start(c, call);
+    p->done = done;
+    p->user = user;
     return p;
 }
 
@@ -187,6 +241,62 @@ void sld_http_cancel(struct sld_http_pending *p)
     pending_free(p);
 }
 
+// ---- Streams ----
+
+struct sld_http_stream *sld_http_stream_open(struct sld_http_client *c, const struct sld_http_call *call, void (*news)(void *user),
+                                             void *user)
+{
+    struct sld_http_stream *s = SLD_NEW(struct sld_http_stream);
+    s->client = c;
+    s->news = news;
+    s->user = user;
+    s->pending = start(c, call);
+    s->pending->stream = s;
+    s->easy = s->pending->easy;
+    sld_http_easy_hold(s->easy);
+    sld_list_push(&c->streams, &s->link);
+    return s;
+}
+
+struct sld_http_stream_state sld_http_stream_look(struct sld_http_stream *s)
+{
+    const struct sld_http_easy *e = s->easy;
+    struct sld_http_stream_state st = {.bytes = e->body.n ? sld_buf_str(&e->body) : SLD_STR(""), .ended = !s->pending};
+    st.err = s->broken ? &s->err : NULL;
+    if (e->headers_done) {
+        st.status = e->status;
+        st.headers = e->answer_headers;
+        st.header_count = e->answer_header_count;
+    }
+    return st;
+}
+
+void sld_http_stream_take(struct sld_http_stream *s, size_t n)
+{
+    struct sld_http_easy *e = s->easy;
+    sld_loop_assert_owner(s->client->loop);
+    sld_buf_consume(&e->body, n);
+    if (!e->paused || e->body.n > e->held_max / 2)
+        return;
+    e->paused = false;
+    if (s->pending)
+        (void)curl_easy_pause(e->easy, CURLPAUSE_CONT); // what it held back comes by on_body, from within this
+}
+
+void sld_http_stream_close(struct sld_http_stream *s)
+{
+    if (!s)
+        return;
+    sld_list_remove(&s->link);
+    if (s->pending) {
+        curl_multi_remove_handle(s->client->multi, s->easy->easy);
+        sld_list_remove(&s->pending->link);
+        sld_xfree(s->pending);
+    }
+    sld_http_easy_destroy(s->easy);
+    sld_xfree(s);
+}
+
 // ---- The client ----
 
 struct sld_http_client *sld_http_client_create(struct sld_loop *l, unsigned max_per_host)
@@ -196,6 +306,7 @@ struct sld_http_client *sld_http_client_create(struct sld_loop *l, unsigned max_
     struct sld_http_client *c = SLD_NEW(struct sld_http_client);
     c->loop = l;
     sld_list_init(&c->calls);
+    sld_list_init(&c->streams);
     uv_timer_init(sld_loop_uv(l), &c->timer);
     c->timer.data = c;
     c->handles = 1;
@@ -222,7 +333,7 @@ void sld_http_client_destroy(struct sld_http_client *c)
     if (!c)
         return;
     sld_loop_assert_owner(c->loop);
-    SLD_PRE(!c->destroyed);
+    SLD_PRE(!c->destroyed && sld_list_empty(&c->streams));
     SLD_LIST_EACH(it, &c->calls)
         pending_free(SLD_CONTAINER_OF(it, struct sld_http_pending, link));
     c->destroyed = true;

@@ -107,6 +107,7 @@ static size_t on_header(char *p, size_t size, size_t n, void *user)
         take_status_line(e, line);
     } else if (line.n == 0) {
         e->headers_done = whole;
+        e->news = true;
     } else {
         struct sld_str name = SLD_STR_NONE;
         (void)sld_str_cut(&line, ':', &name);
@@ -122,6 +123,11 @@ static size_t on_header(char *p, size_t size, size_t n, void *user)
 static size_t on_body(char *p, size_t size, size_t n, void *user)
 {
     struct sld_http_easy *e = user;
+    e->news = true;
+    if (e->held_max && e->body.n >= e->held_max) {
+        e->paused = true;
+        return CURL_WRITEFUNC_PAUSE;
+    }
     sld_buf_add(&e->body, (struct sld_str){p, size * n});
     if (!e->body.full)
         return size * n;
@@ -315,6 +321,12 @@ bool sld_http_easy_hung_up(const struct sld_http_easy *e, CURLcode rc)
     return made > 0 && head == 0 &&
            (rc == CURLE_GOT_NOTHING || rc == CURLE_RECV_ERROR || rc == CURLE_SEND_ERROR ||
             rc == CURLE_SSL_CONNECT_ERROR);
+}
+
+void sld_http_easy_hold(struct sld_http_easy *e)
+{
+    e->held_max = e->body.max;
+    e->body.max += CURL_MAX_WRITE_SIZE;
 }
 
 enum sld_rc sld_http_easy_result(struct sld_http_easy *e, CURLcode rc, struct sld_err *err)

@@ -35,13 +35,20 @@ void pl_last_set(struct pl_last *l, struct sld_str row, struct sld_hash input, c
     struct sld_blob *was = sld_map_get(&l->rows, row);
     l->bytes -= was ? was->data.n : 0;
     if (l->bytes + bytes.n <= LAST_BYTES_MAX) {
-        sld_map_set(&l->rows, row, sld_blob_create(bytes));
+        sld_map_set(&l->rows, row, sld_blob_create_secret(bytes)); // what it made may hold secrets
         l->bytes += bytes.n;
     } else if (was) {
         sld_map_remove(&l->rows, row); // an older one is not what it gave last
     }
     SLD_UNREF(was);
     sld_arena_fini(&a);
+}
+
+void pl_last_drop(struct pl_last *l, struct sld_str row)
+{
+    struct sld_blob *was = sld_map_remove(&l->rows, row);
+    l->bytes -= was ? was->data.n : 0;
+    SLD_UNREF(was);
 }
 
 ProtobufCMessage *pl_last_get(const struct pl_last *l, struct sld_str row, struct sld_hash input, struct sld_arena *a,
@@ -211,7 +218,7 @@ static void check_config(struct sld_report *r, struct sld_plugin *plugin, const 
 {
     Google__Protobuf__Value v = GOOGLE__PROTOBUF__VALUE__INIT;
     struct sld_report own = {.arena = r->arena};
-    bool whole = p->n_upstreams || p->upstream_selector;
+    bool whole = p->n_upstreams || p->upstream_selector || (plugin->info.hooks & (1U << SLD_HOOK_EXTRA));
     v.kind_case = GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE;
     v.struct_value = p->config;
     if (!p->config && !whole)

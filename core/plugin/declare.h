@@ -15,10 +15,14 @@ struct pl_last {
 struct pl_last *pl_last_create(void);
 // Keeps M, which a hook made of a message of hash INPUT, for ROW; nothing is kept for it where that is too much.
 void pl_last_set(struct pl_last *l, struct sld_str row, struct sld_hash input, const ProtobufCMessage *m);
+// Nothing is kept for ROW.
+void pl_last_drop(struct pl_last *l, struct sld_str row);
 // The message of DESC that was kept for ROW, in A, or NULL: there is none, or it was made of another input.
 ProtobufCMessage *pl_last_get(const struct pl_last *l, struct sld_str row, struct sld_hash input, struct sld_arena *a,
                               const ProtobufCMessageDescriptor *desc);
 
+// Whether the configuration that the document of SLOT, whose plugin is loaded, has may refer to secrets. (finders.c)
+bool pl_needs_secrets(const struct sld_plugin_slot *slot);
 // Loads the plugin that P, of KEY, declares, where T has what it refers to. SLD_NOT_FOUND, SLD_INVALID, SLD_LIMIT with
 // words, and the field that is to blame in *PATH.
 SLD_NODISCARD enum sld_rc pl_declared_load(const struct sld_translate *t, const Gloo__Plugin *p, struct sld_plugin **out,

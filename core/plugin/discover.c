@@ -51,6 +51,27 @@ static void set_from(lua_State *L, const char *name, const struct pl_module *mod
     lua_setfield(L, -2, name);
 }
 
+// d.http{...} is a request, d.http.stream{...} a stream, and so on: the module, and what is called of it.
+static int call_http(lua_State *L)
+{
+    lua_remove(L, 1); // the table itself
+    return pl_http_request(L);
+}
+
+static void push_http(lua_State *L)
+{
+    static const struct pl_binding binding = {.name = "request", .fn = call_http, .phases = PL_IN_TASK, .need = PL_NEED(SLD_NEED_HTTP)};
+    lua_createtable(L, 0, 0);
+    lua_createtable(L, 0, 3);
+    pl_require(L, &pl_http);
+    lua_setfield(L, -2, "__index");
+    pl_push_binding(L, &pl_http, &binding);
+    lua_setfield(L, -2, "__call");
+    lua_pushboolean(L, 0);
+    lua_setfield(L, -2, "__metatable");
+    lua_setmetatable(L, -2);
+}
+
 static int push(lua_State *L)
 {
     static const struct pl_binding bindings[] = {{.name = "publish", .fn = l_publish, .phases = PL_IN_TASK}};
@@ -61,11 +82,14 @@ static int push(lua_State *L)
     lua_createtable(L, 0, 4);
     pl_push_binding(L, &module, &bindings[0]);
     lua_setfield(L, -2, "publish");
+    set_from(L, "consul", &pl_consul, NULL);
     set_from(L, "dns", &pl_dns, "lookup");
     set_from(L, "every", &pl_time, "every");
     set_from(L, "file", &pl_file, NULL);
-    set_from(L, "http", &pl_http, "request");
+    push_http(L);
+    lua_setfield(L, -2, "http");
     set_from(L, "sleep", &pl_time, "sleep");
+    set_from(L, "vault", &pl_vault, NULL);
     return 0;
 }
 
@@ -124,6 +148,12 @@ struct sld_discover *sld_discover_start(struct sld_plugin *p, struct sld_reactor
     return d;
 }
 
+size_t sld_discover_published(const struct sld_discover *d, int64_t *ms)
+{
+    *ms = d->published.ms;
+    return sld_map_count(&d->published.units);
+}
+
 void sld_discover_stop(struct sld_discover *d)
 {
     if (!d)
@@ -132,7 +162,7 @@ void sld_discover_stop(struct sld_discover *d)
     if (d->pause)
         d->reactor->ops->timer_end(d->reactor->user, d->pause);
     pl_published_fini(&d->published);
-    sld_arena_fini(&d->arena);
+    sld_arena_fini_secret(&d->arena);
     SLD_UNREF(d->plugin);
     sld_xfree(d);
 }

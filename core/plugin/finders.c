@@ -1,6 +1,8 @@
-// The tasks of all plugins that discover: what it takes to run them, and running them.
+// The tasks of all plugins that discover, and the secrets of those that give some: what it takes to run them, and running them.
+#include "plugin/backends.h"
 #include "plugin/declare.h"
 #include "plugin/discover.h"
+#include "plugin/kv.h"
 
 enum { CONF_DEPTH_MAX = 100 };
 
@@ -10,7 +12,9 @@ static void plan_free(struct sld_obj *o)
 {
     struct sld_discover_plan *p = (struct sld_discover_plan *)o;
     SLD_UNREF(p->bundle);
-    sld_arena_fini(&p->arena);
+    SLD_UNREF(p->kv);
+    SLD_UNREF(p->counters);
+    sld_arena_fini_secret(&p->arena);
     sld_xfree(p);
 }
 
@@ -37,6 +41,19 @@ struct sld_discover_plan *sld_discover_plan_create(struct sld_plugin_bundle *b, 
     return p;
 }
 
+static bool has_secret(const struct sld_conf *c)
+{
+    bool has = c->type == SLD_CONF_SECRET_REF || (c->item && has_secret(c->item));
+    for (size_t i = 0; i < c->field_count && !has; i++)
+        has = has_secret(&c->fields[i]);
+    return has;
+}
+
+bool pl_needs_secrets(const struct sld_plugin_slot *slot)
+{
+    return slot->declared && slot->declared->config && has_secret(&slot->plugin->conf);
+}
+
 static struct sld_discover_plan *plan_of(const struct sld_plugin_state *st)
 {
     const Gloo__Plugin *d = st->slot->declared;
@@ -53,6 +70,9 @@ static struct sld_discover_plan *plan_of(const struct sld_plugin_state *st)
     for (size_t i = 0; d && i < d->n_files; i++)
         SLD_PUSH(&a, files, n, sld_str_c(d->files[i]));
     struct sld_discover_plan *plan = sld_discover_plan_create(p->host->bundle, &p->host->limits, conf, files, n);
+    plan->hooks = p->info.hooks & SLD_HOOKS_OF_TASKS;
+    plan->needs = p->info.needs;
+    plan->needs_secrets = pl_needs_secrets(st->slot);
     sld_arena_fini(&a);
     return plan;
 }
@@ -66,7 +86,7 @@ struct listing {
 static void list(void *arg, const struct sld_plugin_state *st)
 {
     struct listing *l = arg;
-    if (st->slot && st->slot->plugin && (st->slot->plugin->info.hooks & (1U << SLD_HOOK_DISCOVER)))
+    if (st->slot && st->slot->plugin && (st->slot->plugin->info.hooks & SLD_HOOKS_OF_TASKS))
         SLD_PUSH(&l->arena, l->items, l->count, plan_of(st));
 }
 
@@ -108,7 +128,7 @@ bool sld_discover_plans_told(const struct sld_discover_plans *p, const struct sl
     bool all = true;
     struct sld_arena a = {0};
     for (size_t i = 0; p && i < p->count && all; i++)
-        all = sld_map_has(sources, SLD_ARENA_JOIN(&a, SLD_STR(SLD_FOUND_PREFIX), p->items[i]->name));
+        all = !(p->items[i]->hooks & (1U << SLD_HOOK_DISCOVER)) || sld_map_has(sources, SLD_ARENA_JOIN(&a, SLD_STR(SLD_FOUND_PREFIX), p->items[i]->name));
     sld_arena_fini(&a);
     return all;
 }
@@ -118,13 +138,17 @@ bool sld_discover_plans_told(const struct sld_discover_plans *p, const struct sl
 struct finder {
     struct sld_finders *all;
     struct sld_discover_plan *plan; // own reference: as of the task, or what did not load
-    struct sld_discover *task;      // NULL: no version of it loaded
+    struct sld_discover *task;      // NULL: no version of it loaded, or it does not discover
+    struct sld_resolver *resolver;  // the same of the hook secret
+    struct sld_plugin *plugin;      // own reference: the version that runs
 };
 
 struct sld_finders {
     struct sld_reactor *reactor;
     struct sld_finders_events ev;
     struct sld_map finders; // by name of the plugin
+    struct sld_map wants;   // "<plugin>/<ref>": secrets
+    struct sld_plugin_backends *backends; // own reference, or NULL
 };
 
 static void on_put(void *user, struct sld_str name, struct sld_blob *bytes)
@@ -159,18 +183,58 @@ struct sld_finders *sld_finders_create(struct sld_reactor *r, const struct sld_f
     return f;
 }
 
+static void want_all(struct finder *f)
+{
+    struct sld_str plugin;
+    size_t at = 0;
+    for (struct sld_map_slot *e; (e = sld_map_next(&f->all->wants, &at));) {
+        struct sld_str ref = e->key;
+        if (sld_str_cut(&ref, '/', &plugin) && sld_str_eq(plugin, f->plan->name))
+            sld_resolver_want(f->resolver, ref, true);
+    }
+}
+
 static void begin(struct finder *f, struct sld_plugin *p)
 {
     struct sld_discover_events ev = {.on_put = on_put, .on_gone = on_gone, .on_synced = on_synced, .on_problem = on_problem, .user = f};
     struct sld_arena a = {0};
     const Google__Protobuf__Value *conf = NULL;
+    unsigned hooks = sld_plugin_info(p)->hooks;
     sld_plugin_grant_files(p, f->plan->files, f->plan->file_count);
+    sld_plugin_backends_set(p, f->all->backends);
+    if (f->plan->kv)
+        sld_plugin_kv_share(p, f->plan->kv);
+    if (f->plan->counters)
+        sld_plugin_counters_share(p, f->plan->counters);
     if (f->plan->conf.n)
         conf = sld_msg_decode(&a, &google__protobuf__value__descriptor, f->plan->conf, CONF_DEPTH_MAX, NULL);
     sld_discover_stop(f->task);
-    f->all->ev.on_begin(f->all->ev.user, f->plan->name);
-    f->task = sld_discover_start(p, f->all->reactor, conf, &ev);
-    sld_arena_fini(&a);
+    sld_resolver_destroy(f->resolver);
+    f->task = NULL;
+    f->resolver = NULL;
+    SLD_UNREF(f->plugin);
+    f->plugin = sld_obj_ref(p);
+    if (hooks & (1U << SLD_HOOK_DISCOVER)) {
+        f->all->ev.on_begin(f->all->ev.user, f->plan->name);
+        f->task = sld_discover_start(p, f->all->reactor, conf, &ev);
+    }
+    if (hooks & (1U << SLD_HOOK_SECRET)) {
+        f->resolver = sld_resolver_create(p, f->all->reactor, conf, f->all->ev.on_secret, f->all->ev.user);
+        want_all(f);
+    }
+    sld_arena_fini_secret(&a);
+}
+
+// No version of it loaded, or the former goes on.
+static void broken(struct finder *f, struct sld_str why)
+{
+    size_t at = 0;
+    on_problem(f, why);
+    for (struct sld_map_slot *e; !f->resolver && (e = sld_map_next(&f->all->wants, &at));) {
+        struct sld_secret_news n = {.ref = e->key, .problem = why};
+        if (sld_str_cut(&n.ref, '/', &n.plugin) && sld_str_eq(n.plugin, f->plan->name))
+            f->all->ev.on_secret(f->all->ev.user, &n);
+    }
 }
 
 void sld_finders_set(struct sld_finders *all, struct sld_discover_plan *plan)
@@ -188,7 +252,7 @@ void sld_finders_set(struct sld_finders *all, struct sld_discover_plan *plan)
     struct sld_plugin *p = NULL;
     struct sld_err err = {0};
     if (sld_plugin_load(plan->bundle, &plan->limits, &p, &err))
-        on_problem(f, sld_str_c(err.msg));
+        broken(f, sld_str_c(err.msg));
     else
         begin(f, p);
     SLD_UNREF(p);
@@ -199,6 +263,8 @@ static void finder_free(struct finder *f)
     if (!f)
         return;
     sld_discover_stop(f->task);
+    sld_resolver_destroy(f->resolver);
+    SLD_UNREF(f->plugin);
     SLD_UNREF(f->plan);
     sld_xfree(f);
 }
@@ -206,6 +272,48 @@ static void finder_free(struct finder *f)
 void sld_finders_remove(struct sld_finders *f, struct sld_str plugin)
 {
     finder_free(sld_map_remove(&f->finders, plugin));
+}
+
+void sld_finders_want(struct sld_finders *f, struct sld_str plugin, struct sld_str ref, bool wanted)
+{
+    struct sld_arena a = {0};
+    struct sld_str key = SLD_ARENA_JOIN(&a, plugin, SLD_STR("/"), ref);
+    const struct finder *finder = sld_map_get(&f->finders, plugin);
+    if (wanted)
+        sld_map_set(&f->wants, key, f);
+    else
+        sld_map_remove(&f->wants, key);
+    if (finder && finder->resolver)
+        sld_resolver_want(finder->resolver, ref, wanted);
+    sld_arena_fini(&a);
+}
+
+void sld_finders_backends(struct sld_finders *f, struct sld_plugin_backends *b)
+{
+    struct sld_plugin_backends *own = sld_obj_ref(b);
+    size_t at = 0;
+    SLD_UNREF(f->backends);
+    f->backends = own;
+    for (struct sld_map_slot *slot; (slot = sld_map_next(&f->finders, &at));) {
+        struct finder *one = slot->value;
+        if (one->plugin)
+            sld_plugin_backends_set(one->plugin, b);
+    }
+}
+
+void sld_finders_each(const struct sld_finders *f,
+                      void (*fn)(void *arg, struct sld_str name, const struct sld_plugin *p, size_t published, int64_t published_ms), void *arg)
+{
+    size_t n;
+    struct sld_str *names = sld_map_sorted_keys(&f->finders, &n);
+    for (size_t i = 0; i < n; i++) {
+        const struct finder *one = sld_map_get(&f->finders, names[i]);
+        int64_t ms = 0;
+        size_t published = one->task ? sld_discover_published(one->task, &ms) : 0;
+        if (one->plugin)
+            fn(arg, names[i], one->plugin, published, ms);
+    }
+    sld_xfree(names);
 }
 
 void sld_finders_destroy(struct sld_finders *f)
@@ -216,5 +324,7 @@ void sld_finders_destroy(struct sld_finders *f)
     for (struct sld_map_slot *slot; (slot = sld_map_next(&f->finders, &at));)
         finder_free(slot->value);
     sld_map_fini(&f->finders);
+    sld_map_fini(&f->wants);
+    SLD_UNREF(f->backends);
     sld_xfree(f);
 }

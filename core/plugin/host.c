@@ -39,6 +39,8 @@ static void *allocate(void *ud, void *p, size_t before, size_t n)
     if (!p)
         before = 0; // then it is a type
     if (n == 0) {
+        if (h->wipes && before)
+            sld_wipe(p, before);
         sld_xfree(p);
         h->used_bytes -= before;
         return NULL;
@@ -48,7 +50,15 @@ static void *allocate(void *ud, void *p, size_t before, size_t n)
             return NULL;
         h->steps -= (int64_t)((n - before) / BYTES_A_STEP);
     }
-    p = sld_xrealloc(p, n);
+    if (h->wipes && before) { // what it was is not left behind
+        void *moved = sld_xalloc(n);
+        memcpy(moved, p, before < n ? before : n);
+        sld_wipe(p, before);
+        sld_xfree(p);
+        p = moved;
+    } else {
+        p = sld_xrealloc(p, n);
+    }
     h->used_bytes += n - before;
     if (h->used_bytes > h->peak_bytes)
         h->peak_bytes = h->used_bytes;
@@ -273,8 +283,11 @@ void pl_host_destroy(struct pl_host *h)
     pl_task_pool_free(h);
     if (h->L)
         lua_close(h->L);
+    pl_streams_free(h);
     SLD_INV(h->used_bytes == 0);
     SLD_UNREF(h->bundle);
     SLD_UNREF(h->counters);
+    SLD_UNREF(h->kv);
+    SLD_UNREF(h->backends);
     sld_xfree(h);
 }

@@ -33,6 +33,7 @@ struct pl_host {
     unsigned needs;           // bit per sld_need that the plugin has
     const struct sld_str *files; // granted; the plugin's
     size_t file_count;
+    bool wipes;               // memory that held something is overwritten before it is let go: it may have been a secret
     bool in_envoy;            // its code is what Envoy runs, where of solder.* there are schemas alone
     size_t used_bytes, peak_bytes;
     int64_t steps;            // left of this call
@@ -45,6 +46,9 @@ struct pl_host {
     struct pl_task *task;     // at work, where it is one that may wait
     struct pl_task_pool *pool; // task.c; NULL: no call that may wait was made yet
     struct sld_plugin_counters *counters; // own reference; NULL: none yet
+    struct sld_plugin_kv *kv;             // the same
+    struct pl_streams *streams;           // lib_stream.c; NULL: none was opened yet
+    struct sld_plugin_backends *backends; // the same; NULL: nobody is known
     char trace[2048];         // the stack of the last error
     struct pl_cover *cover;   // of kit.h: lines that run are marked there; NULL: not
     lua_CFunction table_fns[8], close; // of the standard library

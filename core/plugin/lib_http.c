@@ -8,6 +8,8 @@ enum {
     HEADERS_MAX = 64,
     URL_MAX_BYTES = 8192,
     TIMEOUT_DEFAULT_MS = 10 * 1000,
+    IDLE_DEFAULT_MS = 60 * 1000, // of streams
+    LINE_DEFAULT = 64 << 10,
     TIMEOUT_MAX_S = 3600, // of those that wait for news
     RETRIES_MAX = 10,
     BACKOFF_MS = 200, // before the second try, doubled each time
@@ -21,6 +23,9 @@ struct ask {
     struct sld_http_call call;
     struct sld_http_header headers[HEADERS_MAX + 2];
     unsigned tries;
+    bool stream;
+    uint64_t idle_ms;
+    size_t line_max;
 };
 
 // A request under way.
@@ -30,6 +35,7 @@ struct asking {
     struct sld_arena arena; // of CALL
     struct sld_http_call call;
     unsigned tries, failures;
+    int (*answer)(lua_State *L, void *arg); // pushes what came
     void *http, *timer; // one of them
 };
 
@@ -150,14 +156,19 @@ static void read_field(lua_State *L, struct ask *a, struct sld_str key)
         read_headers(L, a);
     } else if (sld_str_eq(key, SLD_STR("body"))) {
         c->body = text(L, "body");
-    } else if (sld_str_eq(key, SLD_STR("timeout"))) {
+    } else if (a->stream && sld_str_eq(key, SLD_STR("idle_timeout"))) {
+        if (!pl_to_ms(L, -1, TIMEOUT_MAX_S, &a->idle_ms) || !a->idle_ms)
+            pl_error(L, WHAT ": 'idle_timeout' must be a time up to an hour, in seconds or like \"1.5s\"");
+    } else if (a->stream && sld_str_eq(key, SLD_STR("max_line"))) {
+        a->line_max = count(L, "max_line", l->string_bytes);
+    } else if (!a->stream && sld_str_eq(key, SLD_STR("timeout"))) {
         if (!pl_to_ms(L, -1, TIMEOUT_MAX_S, &c->timeout_ms) || !c->timeout_ms)
             pl_error(L, WHAT ": 'timeout' must be a time up to an hour, in seconds or like \"1.5s\"");
-    } else if (sld_str_eq(key, SLD_STR("max_body"))) {
+    } else if (!a->stream && sld_str_eq(key, SLD_STR("max_body"))) {
         c->max_body_bytes = count(L, "max_body", l->memory_bytes / 4);
-    } else if (sld_str_eq(key, SLD_STR("retries"))) {
+    } else if (!a->stream && sld_str_eq(key, SLD_STR("retries"))) {
         a->tries = (unsigned)count(L, "retries", RETRIES_MAX) + 1;
-    } else if (sld_str_eq(key, SLD_STR("previous"))) {
+    } else if (!a->stream && sld_str_eq(key, SLD_STR("previous"))) {
         read_previous(L, a);
     } else if (sld_str_eq(key, SLD_STR("ca_file"))) {
         c->ca_file = file(L, "ca_file");
@@ -170,8 +181,8 @@ static void read_field(lua_State *L, struct ask *a, struct sld_str key)
     } else if (sld_str_eq(key, SLD_STR("server_name"))) {
         c->server_name = text(L, "server_name");
     } else {
-        pl_error(L, WHAT ": there is no '%.*s'; there are url, method, headers, body, timeout, max_body, retries, previous, ca_file, "
-                 "cert_file, key_file, server_name and socket", SLD_FMT(key));
+        pl_error(L, WHAT ": there is no '%.*s'; there are url, method, headers, body, %s, ca_file, cert_file, key_file, server_name and socket",
+                 SLD_FMT(key), a->stream ? "idle_timeout, max_line" : "timeout, max_body, retries, previous");
     }
 }
 
@@ -285,8 +296,9 @@ static void on_answer(const struct sld_http_answer *a, void *user)
         return;
     }
     struct sld_http_answer own = *a; // what it points to outlives the call
+    int (*push)(lua_State *L, void *arg) = w->answer;
     let_go(w);
-    pl_wake(t, push_answer, &own);
+    pl_wake(t, push, &own);
 }
 
 static void ask(void *arg)
@@ -303,14 +315,27 @@ static struct sld_http_call keep(struct sld_arena *a, const struct sld_http_call
     struct sld_http_header *headers = SLD_ARENA_ARRAY(a, struct sld_http_header, c.header_count);
     for (size_t i = 0; i < c.header_count; i++)
         headers[i] = (struct sld_http_header){sld_arena_str(a, call->headers[i].name), sld_arena_str(a, call->headers[i].value)};
-    struct sld_str *texts[] = {&c.method, &c.url, &c.unix_socket, &c.body, &c.ca_file, &c.cert_file, &c.key_file, &c.server_name};
+    struct sld_str *texts[] = {&c.method, &c.url, &c.unix_socket, &c.body, &c.ca_file, &c.ca_path, &c.cert_file, &c.key_file, &c.server_name};
     for (size_t i = 0; i < SLD_ARRAY_LEN(texts); i++)
         *texts[i] = texts[i]->p ? sld_arena_str(a, *texts[i]) : SLD_STR_NONE;
     c.headers = headers;
     return c;
 }
 
-static int l_request(lua_State *L)
+int pl_http_ask(lua_State *L, const char *what, const struct sld_http_call *call, unsigned tries, int (*answer)(lua_State *L, void *arg))
+{
+    struct pl_task *t = pl_may_ask(L, what);
+    struct asking *w = SLD_NEW(struct asking);
+    w->task = t;
+    w->reactor = pl_task_reactor(t);
+    w->call = keep(&w->arena, call);
+    w->tries = tries;
+    w->answer = answer;
+    ask(w);
+    return pl_wait(L, let_go, w);
+}
+
+int pl_http_request(lua_State *L)
 {
     struct ask a = {.tries = 1};
     a.call.timeout_ms = TIMEOUT_DEFAULT_MS;
@@ -318,14 +343,15 @@ static int l_request(lua_State *L)
     a.call.gzip = true;
     read_options(L, &a);
     a.call.headers = a.headers;
-    struct pl_task *t = pl_may_ask(L, WHAT);
-    struct asking *w = SLD_NEW(struct asking);
-    w->task = t;
-    w->reactor = pl_task_reactor(t);
-    w->call = keep(&w->arena, &a.call);
-    w->tries = a.tries;
-    ask(w);
-    return pl_wait(L, let_go, w);
+    return pl_http_ask(L, WHAT, &a.call, a.tries, push_answer);
+}
+
+static int l_stream(lua_State *L)
+{
+    struct ask a = {.stream = true, .idle_ms = IDLE_DEFAULT_MS, .line_max = LINE_DEFAULT};
+    read_options(L, &a);
+    a.call.headers = a.headers;
+    return pl_stream_open(L, &a.call, a.idle_ms, a.line_max);
 }
 
 static const struct pl_value request_fields[] = {
@@ -343,6 +369,17 @@ static const struct pl_value request_fields[] = {
     {"server_name?", "string", "The name in TLS, where it is not that of the URL."},
     {"socket?", "string", "A granted path: a unix socket to ask through."},
 };
+static const struct pl_value stream_fields[] = {
+    {"url", "string", ""},
+    {"idle_timeout?", "number|string", "How long it may be silent: seconds, or a text such as \"5m\"; 60 s by default, at most an hour."},
+    {"max_line?", "integer", "Bytes of a line, and of an event; 64 KiB by default."},
+    {"method?", "string", "This and what follows is as in http.Request: headers, body, ca_file, cert_file, key_file, server_name, socket."},
+};
+static const struct pl_value event_fields[] = {
+    {"event", "string", "\"message\" where it says nothing."}, {"data", "string", "Its lines with \"\\n\" between."},
+    {"id", "string", "The last one that was said."},
+    {"retry?", "number", "Seconds to wait before it is asked again."},
+};
 static const struct pl_value answer_fields[] = {
     {"status", "integer", ""},
     {"headers", "table<string, string>", "By lower-case name; several of one name with \", \" between."},
@@ -351,9 +388,14 @@ static const struct pl_value answer_fields[] = {
 static const struct pl_class classes[] = {
     {.name = "http.Request", .doc = "A question to an HTTP server.", PL_FIELDS(request_fields)},
     {.name = "http.Answer", .doc = "What it answered.", PL_FIELDS(answer_fields)},
+    {.name = "http.StreamRequest", .doc = "A question whose answer is read as it comes.", PL_FIELDS(stream_fields)},
+    {.name = "http.Event", .doc = "A server-sent event.", PL_FIELDS(event_fields)},
+    {.name = "http.Stream",
+     .doc = "An answer that is read as it comes. No more than 64 KiB of it are held, or a line: its server waits meanwhile. It ends with the call.",
+     .gc = pl_stream_gc},
 };
 static const struct pl_binding bindings[] = {
-    {.name = "request", .fn = l_request, .phases = PL_IN_CALLS, .need = PL_NEED(SLD_NEED_HTTP),
+    {.name = "request", .fn = pl_http_request, .phases = PL_IN_CALLS, .need = PL_NEED(SLD_NEED_HTTP),
      .doc = "Asks an HTTP server, and waits for its answer, whatever its status; other calls go on meanwhile.",
      .params = {{"request", "http.Request", ""}},
      .returns = {{"answer?", "http.Answer", "nil: there was none."}, {"unchanged", "boolean|string|nil", "true: it is `previous`, which still holds; "
@@ -361,6 +403,31 @@ static const struct pl_binding bindings[] = {
      .example = "local answer = assert(http.request{url = \"https://api.example.org/users/ada\", timeout = \"2s\", retries = 2})\n"
                 "if answer.status ~= 200 then error(\"the API answers \" .. answer.status) end\n"
                 "assert(require(\"solder.json\").decode(answer.body).name == \"ada\")"},
+    {.name = "stream", .fn = l_stream, .phases = PL_IN_TASK, .need = PL_NEED(SLD_NEED_HTTP),
+     .doc = "Asks an HTTP server, and waits for the head of its answer, which is read by the methods of what it gives. At most 20 at a time.",
+     .params = {{"request", "http.StreamRequest", ""}}, .returns = {{"stream?", "http.Stream", "nil: nobody answered."}, {"words?", "string", ""}},
+     .example = "local stream <close> = assert(http.stream{url = \"https://api.example.org/watch\", idle_timeout = \"5m\"})\n"
+                "assert(stream:status() == 200)\nfor line in stream:lines() do\n  assert(require(\"solder.json\").decode(line).name == \"ada\")\nend\n"
+                "assert(not stream:problem())"},
+    {.name = "chunks", .fn = pl_stream_chunks, .of = "http.Stream", .phases = PL_IN_TASK, .doc = "For `for`: its bytes as they come.",
+     .returns = {{"next", "fun(): string|nil", ""}},
+     .example = "local n = 0\nfor chunk in http.stream{url = \"http://a.test/\"}:chunks() do n = n + #chunk end\nassert(n == 15)"},
+    {.name = "lines", .fn = pl_stream_lines, .of = "http.Stream", .phases = PL_IN_TASK, .doc = "For `for`: its lines, without their ends.",
+     .returns = {{"next", "fun(): string|nil", ""}},
+     .example = "for line in http.stream{url = \"http://a.test/\"}:lines() do assert(line == '{\"name\": \"ada\"}') end"},
+    {.name = "events", .fn = pl_stream_events, .of = "http.Stream", .phases = PL_IN_TASK, .doc = "For `for`: its server-sent events.",
+     .returns = {{"next", "fun(): http.Event|nil", ""}},
+     .example = "for event in http.stream{url = \"http://a.test/events\"}:events() do assert(event.data == \"ada\") end"},
+    {.name = "status", .fn = pl_stream_status, .of = "http.Stream", .phases = PL_IN_TASK, .doc = "The status of the answer.",
+     .returns = {{"status?", "integer", "nil: it is closed."}, {"words?", "string", ""}},
+     .example = "assert(http.stream{url = \"http://a.test/\"}:status() == 200)"},
+    {.name = "header", .fn = pl_stream_header, .of = "http.Stream", .phases = PL_IN_TASK, .doc = "A header of the answer; of several of one name the first.",
+     .params = {{"name", "string", ""}}, .returns = {{"value?", "string", ""}},
+     .example = "assert(http.stream{url = \"http://a.test/\"}:header(\"x-none\") == nil)"},
+    {.name = "problem", .fn = pl_stream_problem, .of = "http.Stream", .phases = PL_IN_TASK, .doc = "Why it ended before its end.",
+     .returns = {{"words?", "string", "nil: it did not."}}, .example = "assert(http.stream{url = \"http://a.test/\"}:problem() == nil)"},
+    {.name = "close", .fn = pl_stream_close, .of = "http.Stream", .phases = PL_IN_TASK, .doc = "Lets go of it.",
+     .example = "http.stream{url = \"http://a.test/\"}:close()"},
 };
 const struct pl_module pl_http = {
     .name = "solder.http", .doc = "Questions to HTTP servers. The plugin needs \"http\".", PL_BINDINGS(bindings), PL_CLASSES(classes)};

@@ -4,8 +4,8 @@
 #include <stdio.h>
 
 const struct pl_module *const pl_library[] = {
-    &pl_aes,  &pl_base64, &pl_cache, &pl_cidr,   &pl_counters, &pl_dns,      &pl_file, &pl_hash, &pl_hex,  &pl_http,
-    &pl_json, &pl_jwt,    &pl_random, &pl_re,    &pl_template, &pl_time, &pl_url,  &pl_x509, &pl_yaml,
+    &pl_aes,  &pl_base64, &pl_cache, &pl_cidr,   &pl_consul, &pl_counters, &pl_dns,      &pl_file, &pl_hash, &pl_hex,  &pl_http,
+    &pl_json, &pl_jwt,    &pl_kv,    &pl_random, &pl_re,     &pl_template, &pl_time, &pl_url,  &pl_vault, &pl_x509, &pl_yaml,
 };
 const size_t pl_library_count = SLD_ARRAY_LEN(pl_library);
 

@@ -64,9 +64,9 @@ struct pl_module {
 #define PL_CLASSES(array) .classes = (array), .class_count = SLD_ARRAY_LEN(array)
 #define PL_FIELDS(array) .fields = (array), .field_count = SLD_ARRAY_LEN(array)
 
-extern const struct pl_module pl_aes, pl_base64, pl_cache, pl_cidr, pl_counters, pl_dns, pl_file, pl_hash, pl_hex, pl_http, pl_json, pl_jwt,
+extern const struct pl_module pl_aes, pl_base64, pl_cache, pl_cidr, pl_consul, pl_counters, pl_dns, pl_file, pl_hash, pl_hex, pl_http, pl_json, pl_jwt, pl_kv,
     pl_random, pl_re, pl_template,
-    pl_time, pl_url, pl_x509, pl_yaml;
+    pl_time, pl_url, pl_vault, pl_x509, pl_yaml;
 // All of them, by name.
 extern const struct pl_module *const pl_library[];
 extern const size_t pl_library_count;
@@ -153,6 +153,25 @@ void pl_mark_array(lua_State *L, int index);
 bool pl_is_array(lua_State *L, int index);
 // Reads JSON: pushes its value, or nothing, with words in ERR.
 SLD_NODISCARD bool pl_json_read(lua_State *L, struct sld_str text, unsigned max_depth, struct sld_err *err);
+
+struct sld_http_call;
+// solder.http.request. (lib_http.c)
+int pl_http_request(lua_State *L);
+// Sends CALL (copied) for a function of the library called WHAT, with that many TRIES; ANSWER, called in the coroutine with the struct
+// sld_http_answer, pushes what it returns. The last thing that function does. (lib_http.c)
+int pl_http_ask(lua_State *L, const char *what, const struct sld_http_call *call, unsigned tries, int (*answer)(lua_State *L, void *arg));
+
+// Opens a stream for CALL (copied) that ends when nothing comes for IDLE_MS, and pushes it, or nil and words, once its head has come;
+// and its methods. (lib_stream.c)
+int pl_stream_open(lua_State *L, const struct sld_http_call *call, uint64_t idle_ms, size_t line_max);
+int pl_stream_chunks(lua_State *L);
+int pl_stream_lines(lua_State *L);
+int pl_stream_events(lua_State *L);
+int pl_stream_status(lua_State *L);
+int pl_stream_header(lua_State *L);
+int pl_stream_problem(lua_State *L);
+int pl_stream_close(lua_State *L);
+int pl_stream_gc(lua_State *L);
 
 // A string in the making, in the state's own memory. One slot of the stack, which stays where it is.
 struct pl_out {

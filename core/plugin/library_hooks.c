@@ -92,6 +92,55 @@ const struct pl_hook_doc pl_hook_docs[] = {
                   "  w:pass \"1s\"\n"
                   "  t.equal(w:endpoints \"shop\", {\"10.0.0.1:80\"})\n"
                   "end)"},
+    {.hook = SLD_HOOK_EXTRA,
+     .params = "conf, add, ctx",
+     .type = "fun(conf: table, add: plugin.Adder, ctx: plugin.Context)",
+     .doc = "Adds clusters and secrets for Envoys, which filters and routes of the plugin refer to as `extra:<plugin>/<name>`. It runs once for each "
+            "plugin, and again when the plugin, its document or what it looked at changed. Its configuration is `config` of its Plugin document.",
+     .example = "return {\n"
+                "  api = 1, name = \"example\",\n"
+                "  extra = function(conf, add)\n"
+                "    local c = add:cluster(\"audit\")\n"
+                "    c.type = \"STRICT_DNS\"\n"
+                "    c.connect_timeout = \"2s\"\n"
+                "    c.load_assignment = {cluster_name = c.name, endpoints = {{lb_endpoints = {{endpoint = {address = {\n"
+                "      socket_address = {address = \"audit.internal\", port_value = 9000},\n"
+                "    }}}}}}}\n"
+                "  end,\n"
+                "}",
+     .spec = TEST "local documents = [[\n"
+                  "apiVersion: solder.dev/v1\n"
+                  "kind: Plugin\n"
+                  "metadata: {name: example, namespace: gloo-system}\n"
+                  "---\n"
+                  "]]\n" SHOP(ROUTE) "t.it(\"adds its cluster\", function()\n"
+                                     "  t.expect_xds(documents .. shop, \"cds\", \"extra:example/audit\", {connect_timeout = \"2s\"})\n"
+                                     "end)"},
+    {.hook = SLD_HOOK_SECRET,
+     .params = "conf, ref",
+     .type = "fun(conf: table, ref: string): table?, string?",
+     .doc = "Gives the secret that documents refer to as `plugin:<plugin>/<ref>`: one kind of Gloo's Secret, and `expires_in`, before which it is "
+            "asked again; nil where there is none; or nil and words. It may wait. Its configuration is `config` of its Plugin document.",
+     .example = "local s = require \"solder.schema\"\n\n"
+                "return {\n"
+                "  api = 1, name = \"example\",\n"
+                "  schema = s.record{prefix = s.string{default = \"key of \"}},\n"
+                "  secret = function(conf, ref)\n"
+                "    if ref == \"nobody\" then\n"
+                "      return nil, \"nobody has a key\"\n"
+                "    end\n"
+                "    return {apiKey = {apiKey = conf.prefix .. ref}, expires_in = \"1h\"}\n"
+                "  end,\n"
+                "}",
+     .spec = TEST "t.it(\"gives keys\", function()\n"
+                  "  local w = t.world{now = 1000}\n"
+                  "  local secret, ends = w:secret(\"ann\")\n"
+                  "  t.equal(secret, {apiKey = {apiKey = \"key of ann\"}})\n"
+                  "  t.equal(ends, 4600)\n"
+                  "  local none, words = w:secret(\"nobody\")\n"
+                  "  t.equal(none, nil)\n"
+                  "  t.matches(words, \"nobody has a key\")\n"
+                  "end)"},
     {.hook = SLD_HOOK_SHAPE_DESTINATION,
      .params = "conf, weight, ctx",
      .type = "fun(conf: table, weight: envoy.config.route.v3.WeightedCluster.ClusterWeight, ctx: plugin.Context)",
@@ -297,7 +346,9 @@ static const struct pl_value response_fields[] = {
     {"request", "plugin.Origin", "what it answers"},
 };
 static const struct pl_value discovery_fields[] = {
-    {"http", "fun(request: table): table?, string?", "solder.http's request"},
+    {"consul", "table", "solder.consul"},
+    {"http", "table", "d.http{...} is solder.http's request, d.http.stream{...} an answer that is read as it comes"},
+    {"vault", "table", "solder.vault"},
     {"dns", "fun(name: string, options?: table): table?, string?", "solder.dns's lookup"},
     {"file", "table", "solder.file: read and watch, of files that its document grants"},
     {"sleep", "fun(time: string|number)", "solder.time's sleep"},
@@ -335,7 +386,7 @@ static const struct pl_value plugin_fields[] = {
     {"version?", "string", "for people"},
     {"summary?", "string", "one line for people"},
     {"schema?", "table", "of configurations: solder.schema"},
-    {"needs?", "string[]", "what it gets beyond its configuration, if its document grants it: dns, files, http, objects, secrets"},
+    {"needs?", "string[]", "what it gets beyond its configuration, if its document grants it: consul, dns, files, http, kv, objects, secrets, vault"},
     {"runs?", "\"solder\"|\"envoy\"", "where hooks of requests run"},
     {"request_body?", "plugin.Body", "hooks of requests see the request's body"},
     {"response_body?", "plugin.Body", "they see the response's"},
@@ -353,6 +404,7 @@ static const struct pl_class classes[] = {
     {.name = "plugin.Found", .doc = "An upstream that is published.", PL_FIELDS(found_fields)},
     {.name = "plugin.Publication", .doc = "What is published.", PL_FIELDS(publication_fields)},
     {.name = "plugin.Discovery", .doc = "What a task that discovers may do.", PL_FIELDS(discovery_fields)},
+    {.name = "plugin.Adder", .doc = "What extra adds with."},
     {.name = "plugin.Context", .doc = "Where something is shaped.", PL_FIELDS(context_fields)},
     {.name = "plugin.Filter", .doc = "A filter to be added.", PL_FIELDS(filter_fields)},
     {.name = "plugin.ListenerContext", .doc = "Where a listener is shaped.", PL_FIELDS(listener_context_fields)},
@@ -408,6 +460,16 @@ static const struct pl_binding bindings[] = {
      .name = "publish",
      .doc = "These are all upstreams there are, or with increment what changed of them. It is checked as a whole before any of it counts.",
      .params = {{"set", "plugin.Publication", ""}}},
+    {.of = "plugin.Adder",
+     .name = "cluster",
+     .doc = "A cluster, to be edited.",
+     .params = {NAME},
+     .returns = {{"cluster", "envoy.config.cluster.v3.Cluster", ""}}},
+    {.of = "plugin.Adder",
+     .name = "secret",
+     .doc = "A secret, to be edited.",
+     .params = {NAME},
+     .returns = {{"secret", "envoy.extensions.transport_sockets.tls.v3.Secret", ""}}},
     GET("Context"),
     GET("ListenerContext"),
     OF("ListenerContext", "add_filter", "A filter of HTTP, at its place in the chain.", {"filter", "plugin.Filter", ""}),

@@ -156,7 +156,8 @@ static void put_messages(struct sld_buf *out)
 {
     static const char *const roots[] = {"envoy.config.cluster.v3.Cluster", "envoy.config.listener.v3.Listener", "envoy.config.route.v3.Route",
                                         "envoy.config.route.v3.VirtualHost",
-                                        "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"};
+                                        "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+                                        "envoy.extensions.transport_sockets.tls.v3.Secret"};
     struct sld_map seen = {0}, done = {0};
     for (size_t i = 0; i < SLD_ARRAY_LEN(roots); i++)
         sld_map_set(&seen, sld_str_c(roots[i]), (void *)(uintptr_t)sld_msg_find(sld_str_c(roots[i]))->desc); // only read

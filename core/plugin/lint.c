@@ -253,13 +253,22 @@ static void check_context(struct lint *l, const struct pl_chunk *c, const struct
         sld_arena_fmt(a, "the context has no '%.*s'; there are get, namespace, source, add_filter and http", SLD_FMT(u->name)));
 }
 
+// What extra is given.
+static void check_adder(struct lint *l, const struct pl_chunk *c, const struct pl_lookup *u)
+{
+    if (!sld_str_eq(u->name, SLD_STR("cluster")) && !sld_str_eq(u->name, SLD_STR("secret")))
+        add(l, SLD_ERROR, c->file, u->line,
+            sld_arena_fmt(&l->out->arena, "what extra is given has no '%.*s'; there are cluster and secret", SLD_FMT(u->name)));
+}
+
 // What discover is given.
 static void check_task(struct lint *l, const struct pl_chunk *c, const struct pl_lookup *u)
 {
     static const struct {
         const char *name;
         int need;
-    } fields[] = {{"dns", SLD_NEED_DNS}, {"every", -1}, {"file", SLD_NEED_FILES}, {"http", SLD_NEED_HTTP}, {"publish", -1}, {"sleep", -1}};
+    } fields[] = {{"consul", SLD_NEED_CONSUL}, {"dns", SLD_NEED_DNS}, {"every", -1}, {"file", SLD_NEED_FILES}, {"http", SLD_NEED_HTTP},
+                  {"publish", -1},             {"sleep", -1},          {"vault", SLD_NEED_VAULT}};
     struct sld_arena *a = &l->out->arena;
     for (size_t i = 0; i < SLD_ARRAY_LEN(fields); i++) {
         if (!sld_str_eq(u->name, sld_str_c(fields[i].name)))
@@ -271,7 +280,7 @@ static void check_task(struct lint *l, const struct pl_chunk *c, const struct pl
         return;
     }
     add(l, SLD_ERROR, c->file, u->line,
-        sld_arena_fmt(a, "a task has no '%.*s'; there are dns, every, file, http, publish and sleep", SLD_FMT(u->name)));
+        sld_arena_fmt(a, "a task has no '%.*s'; there are consul, dns, every, file, http, publish, sleep and vault", SLD_FMT(u->name)));
 }
 
 // What requests and responses have in Envoy.
@@ -342,11 +351,13 @@ static void check_hook(struct lint *l, const struct hook_place *h)
                 check_conf(l, c, u);
             else if (u->param == 1 && h->hook == SLD_HOOK_DISCOVER)
                 check_task(l, c, u);
+            else if (u->param == 1 && h->hook == SLD_HOOK_EXTRA)
+                check_adder(l, c, u);
             else if (u->param == 1 && h->edge)
                 check_exchange(l, c, u, h->hook);
             else if (u->param == 1 && handles[h->hook])
                 check_message(l, c, u, handles[h->hook]);
-            else if (u->param == 2 && handles[h->hook])
+            else if (u->param == 2 && (handles[h->hook] || h->hook == SLD_HOOK_EXTRA))
                 check_context(l, c, u, h->hook);
         }
     }
@@ -417,6 +428,8 @@ void sld_plugin_print_manual(struct sld_buf *out, const struct sld_plugin *p)
         [SLD_HOOK_AUTHORIZE] = "decides which requests go on; configured at the options of a route or of its virtual host",
         [SLD_HOOK_CHECK] = "checks its configuration further than the schema does",
         [SLD_HOOK_DISCOVER] = "finds upstreams and their endpoints; configured in its Plugin document",
+        [SLD_HOOK_EXTRA] = "adds clusters and secrets of its own; configured in its Plugin document",
+        [SLD_HOOK_SECRET] = "gives secrets, which are referred to by plugin:<its name>/<reference>; configured in its Plugin document",
         [SLD_HOOK_SHAPE_DESTINATION] = "shapes one destination of several; configured at the options of a weighted destination",
         [SLD_HOOK_SHAPE_LISTENER] = "shapes listeners; configured at the options of an HTTP gateway",
         [SLD_HOOK_SHAPE_ROUTE] = "shapes routes; configured at the options of a route or of its virtual host",

@@ -8,6 +8,8 @@ static const char *const hook_names[SLD_HOOK_COUNT] = {
     [SLD_HOOK_AUTHORIZE] = "authorize",
     [SLD_HOOK_CHECK] = "check",
     [SLD_HOOK_DISCOVER] = "discover",
+    [SLD_HOOK_EXTRA] = "extra",
+    [SLD_HOOK_SECRET] = "secret",
     [SLD_HOOK_SHAPE_DESTINATION] = "shape_destination",
     [SLD_HOOK_SHAPE_LISTENER] = "shape_listener",
     [SLD_HOOK_SHAPE_ROUTE] = "shape_route",
@@ -21,18 +23,21 @@ static const char *const other_fields[] = {"api",           "name", "needs",  "r
                                            "response_body", "runs", "schema", "summary",
                                            "version"};
 // Hooks of the design that this version does not call.
-static const char *const later[] = {"extra", "log", "secret"};
+static const char *const later[] = {"log"};
 
 enum { API = 1 };
 
 static const struct {
     const char *name, *about;
 } needs[SLD_NEED_COUNT] = {
+    [SLD_NEED_CONSUL] = {"consul", "it reads from the Consul that Solder knows, with Solder's token"},
     [SLD_NEED_DNS] = {"dns", "it asks for names"},
     [SLD_NEED_FILES] = {"files", "it reads files that its Plugin document names"},
     [SLD_NEED_HTTP] = {"http", "it sends requests of its own"},
+    [SLD_NEED_KV] = {"kv", "it keeps values in the state directory"},
     [SLD_NEED_OBJECTS] = {"objects", "it reads other objects than the one it shapes"},
-    [SLD_NEED_SECRETS] = {"secrets", "its configuration refers to secrets, whose values its hooks of requests may read"},
+    [SLD_NEED_SECRETS] = {"secrets", "its configuration refers to secrets, whose values its hooks of requests and tasks may read"},
+    [SLD_NEED_VAULT] = {"vault", "it reads from the Vault that Solder knows, with Solder's token"},
 };
 
 const char *sld_need_name(enum sld_need n)
@@ -137,7 +142,7 @@ static void read_needs(lua_State *L, struct sld_plugin *p)
             n++;
         if (n == SLD_NEED_COUNT) {
             pl_tostring(L, -1);
-            luaL_error(L, "plugin.lua: there is no need '%s'; there are dns, files, http, objects and secrets", lua_tostring(L, -1));
+            luaL_error(L, "plugin.lua: there is no need '%s'; there are consul, dns, files, http, kv, objects, secrets and vault", lua_tostring(L, -1));
         }
         p->info.needs |= 1U << n;
         p->host->needs = p->info.needs;
@@ -258,6 +263,7 @@ static void read_hooks(lua_State *L, struct sld_plugin *p)
             p->info.hooks |= 1U << i;
         lua_rawseti(L, -2, i + 1);
     }
+    p->host->wipes = p->info.hooks & (1U << SLD_HOOK_SECRET);
     lua_setfield(L, LUA_REGISTRYINDEX, "hooks");
     lua_settop(L, 1);
 }

@@ -70,6 +70,8 @@ enum sld_hook {
     SLD_HOOK_AUTHORIZE,
     SLD_HOOK_CHECK,
     SLD_HOOK_DISCOVER,
+    SLD_HOOK_EXTRA,
+    SLD_HOOK_SECRET,
     SLD_HOOK_SHAPE_DESTINATION,
     SLD_HOOK_SHAPE_LISTENER,
     SLD_HOOK_SHAPE_ROUTE,
@@ -85,6 +87,9 @@ const char *sld_hook_name(enum sld_hook h);
 // Hooks that run once for each request.
 #define SLD_HOOKS_OF_REQUESTS \
     (1U << SLD_HOOK_AUTHORIZE | 1U << SLD_HOOK_TRANSFORM_REQUEST | 1U << SLD_HOOK_TRANSFORM_RESPONSE)
+
+// Hooks that run in the worker's thread of tasks.
+#define SLD_HOOKS_OF_TASKS (1U << SLD_HOOK_DISCOVER | 1U << SLD_HOOK_SECRET)
 
 // Where they run.
 enum sld_plugin_runs {
@@ -106,11 +111,14 @@ enum { SLD_PLUGIN_BODY_DEFAULT = 64 << 10, SLD_PLUGIN_BODY_MAX = 4 << 20 };
 
 // What a plugin may ask for in its table's `needs`; what it did not ask for is not there.
 enum sld_need {
+    SLD_NEED_CONSUL,  // solder.consul
     SLD_NEED_DNS,     // solder.dns
     SLD_NEED_FILES,   // files that its document grants
     SLD_NEED_HTTP,    // solder.http
+    SLD_NEED_KV,      // solder.kv
     SLD_NEED_OBJECTS, // ctx:get: other objects than the one that is shaped
     SLD_NEED_SECRETS, // secret_ref in its schema
+    SLD_NEED_VAULT,   // solder.vault
     SLD_NEED_COUNT
 };
 // "objects", ..., and a few words for people.
@@ -172,6 +180,9 @@ struct sld_plugin_counters;
 struct sld_plugin_counters *sld_plugin_counters_create(void);
 // P counts with C (a reference is taken) from now on; without this with its own.
 void sld_plugin_counters_share(struct sld_plugin *p, struct sld_plugin_counters *c);
+// P keeps what it keeps (solder.kv) in KV (a reference is taken) from now on; without this in memory.
+struct sld_plugin_kv;
+void sld_plugin_kv_share(struct sld_plugin *p, struct sld_plugin_kv *kv);
 void sld_plugin_stats(const struct sld_plugin *p, struct sld_plugin_stats *out);
 // How long the call ran that ended last, without what it waited.
 uint64_t sld_plugin_ran_ns(const struct sld_plugin *p);

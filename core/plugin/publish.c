@@ -530,6 +530,7 @@ void pl_publish(lua_State *L, struct pl_published *p)
     }
     count_all(&s);
     apply(&s);
+    p->ms = pl_wall_ms(L);
     sld_arena_fini(&p->scratch);
 }
 

@@ -10,6 +10,7 @@ struct pl_published {
     struct sld_arena scratch; // of the call of publish at work, or of the last one that failed
     bool synced;              // a whole set was published
     bool any;                 // something was, since the task began
+    int64_t ms;               // when it published last, Unix time; 0: never
     struct sld_str plugin;
     const struct sld_discover_events *ev;
 };

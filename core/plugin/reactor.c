@@ -92,6 +92,32 @@ static void http_end(void *user, void *call)
     sld_xfree(h);
 }
 
+static void *stream(void *user, const struct sld_http_call *call, void (*news)(void *arg), void *arg)
+{
+    struct real *r = user;
+    if (!r->http)
+        r->http = sld_http_client_create(r->loop, HTTP_PER_HOST);
+    return sld_http_stream_open(r->http, call, news, arg);
+}
+
+static struct sld_http_stream_state stream_look(void *user, void *s)
+{
+    (void)user;
+    return sld_http_stream_look(s);
+}
+
+static void stream_take(void *user, void *s, size_t n)
+{
+    (void)user;
+    sld_http_stream_take(s, n);
+}
+
+static void stream_end(void *user, void *s)
+{
+    (void)user;
+    sld_http_stream_close(s);
+}
+
 // ---- DNS ----
 
 struct dns {
@@ -212,6 +238,10 @@ static const struct sld_reactor_ops ops = {.mono_ms = mono_ms,
                                            .timer_end = timer_end,
                                            .http = http,
                                            .http_end = http_end,
+                                           .stream = stream,
+                                           .stream_look = stream_look,
+                                           .stream_take = stream_take,
+                                           .stream_end = stream_end,
                                            .dns = dns,
                                            .dns_end = dns_end,
                                            .file = file};

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "net/dns.h"
-#include "net/http.h"
+#include "net/http_stream.h"
 
 // What a reactor is made of: the loop, or a test's own time and world. What a method returns is let go by the matching one, once,
 // whether its callback came or not; no callback comes after that, nor before the method that starts it has returned.
@@ -17,6 +17,11 @@ struct sld_reactor_ops {
     // Starts CALL, copied. The answer is borrowed during DONE.
     void *(*http)(void *user, const struct sld_http_call *call, sld_http_done *done, void *arg);
     void (*http_end)(void *user, void *http);
+    // The same for an answer that is read as it comes, as of net/http_stream.h. Ended after the calls of the plugin that read it.
+    void *(*stream)(void *user, const struct sld_http_call *call, void (*news)(void *arg), void *arg);
+    struct sld_http_stream_state (*stream_look)(void *user, void *stream);
+    void (*stream_take)(void *user, void *stream, size_t n);
+    void (*stream_end)(void *user, void *stream);
     // Asks SERVER ("host:port"; absent: as the system does). NULL and ERR: it cannot be asked. The answer is borrowed during DONE.
     void *(*dns)(void *user, struct sld_str server, enum sld_dns_type type, struct sld_str name, sld_dns_done *done, void *arg,
                  struct sld_err *err);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "plugin/declare.h"
+#include "plugin/discover.h"
 #include "plugin/uses.h"
 
 #include "envoy/config/endpoint/v3/endpoint.pb-c.h"
@@ -149,6 +150,17 @@ static struct sld_request_conf *conf_of(struct tr *tr, const struct sld_plugin_s
         return NULL;
     }
     sld_obj_init(&c->obj, conf_free, sld_hash_mix(name, c->value->obj.hash));
+    return c;
+}
+
+struct sld_request_conf *pl_task_conf(struct tr *tr, const struct sld_plugin_slot *slot, struct sld_str name, struct sld_str ns,
+                                      struct sld_err *err)
+{
+    struct use u = {.name = name};
+    google__protobuf__value__init(&u.conf);
+    struct sld_request_conf *c = conf_of(tr, slot, &u, ns, err);
+    if (c)
+        c->id = SLD_ARENA_JOIN(&c->arena, SLD_STR(SLD_TASK_CONF_PREFIX), name);
     return c;
 }
 

@@ -31,6 +31,8 @@ struct sld_plugin_slot {
 #define SLD_PLUGIN_SHAPERS SLD_STR("\001shapers")
 #define SLD_PLUGIN_EDGES SLD_STR("\001edges")
 #define SLD_PLUGIN_WORKER SLD_STR("\001worker")
+// What stands before the names of clusters and secrets that plugins add: "extra:<plugin>/<name>".
+#define SLD_EXTRA_PREFIX "extra:"
 // The cluster that the worker is for Envoys, and the filter that asks it.
 #define SLD_WORKER_CLUSTER "solder-worker"
 #define SLD_AUTHORIZE_FILTER "solder.authorize"

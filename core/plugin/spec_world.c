@@ -1,6 +1,8 @@
 // The made-up world of a spec: its tests say who answers what, let time pass, and look at what the plugin's task found.
+#include "plugin/backends.h"
 #include "plugin/discover.h"
 #include "plugin/kit.h"
+#include "plugin/library.h"
 #include "plugin/load.h"
 #include "plugin/rig.h"
 #include "plugin/task.h"
@@ -25,6 +27,9 @@ struct pl_spec_world {
     struct sld_arena arena;
     struct pl_world *world;
     struct sld_discover *task;
+    struct sld_resolver *resolver; // NULL: no secret was asked for
+    struct sld_map secrets;        // by ref: struct secret
+    struct sld_map pieces;         // of answers that are given in pieces, by what was asked: Google__Protobuf__Value
     struct pl_rig *rig; // where requests arrive; NULL: none came
     struct script *http, *dns;
     size_t http_count, dns_count;
@@ -34,6 +39,15 @@ struct pl_spec_world {
     size_t call_count;
     struct sld_err err; // of the answer that is given
 };
+
+// What came of asking for a secret last.
+struct secret {
+    struct sld_str document, problem; // in the world's arena; both absent: there is none
+    double expires_s;
+};
+
+#define CONSUL_BASE "http://consul.test:8500"
+#define VAULT_BASE "http://vault.test:8200"
 
 // ---- What is answered ----
 
@@ -77,13 +91,35 @@ static void remember(struct pl_spec_world *w, const struct sld_http_call *call, 
         SLD_PUSH(a, w->calls, w->call_count, c);
 }
 
+// A question to Consul that waits for news without what it waits for.
+static struct sld_str news_apart(struct sld_str what)
+{
+    ptrdiff_t at = sld_str_find(what, SLD_STR("index="));
+    bool waits = sld_str_find(what, SLD_STR(CONSUL_BASE)) >= 0 && at > 0;
+    return waits ? sld_str_sub(what, 0, (size_t)at - 1) : what;
+}
+
+// It is answered when its time is over.
+static uint64_t on_wait(void *user, const struct sld_http_call *call)
+{
+    uint64_t ms = 0;
+    ptrdiff_t at = sld_str_find(call->url, SLD_STR("&wait="));
+    (void)user;
+    if (!sld_str_starts(call->url, SLD_STR(CONSUL_BASE)) || at < 0)
+        return 0;
+    struct sld_str rest = sld_str_sub(call->url, (size_t)at + 6, call->url.n), number;
+    sld_str_cut(&rest, 'm', &number);
+    sld_str_u64(number, &ms);
+    return ms;
+}
+
 static void on_http(void *user, const struct sld_http_call *call, struct sld_http_answer *out)
 {
     struct pl_spec_world *w = user;
     struct sld_str method = call->method.n ? call->method : SLD_STR("GET");
     struct sld_str what = sld_arena_fmt(&w->arena, "%.*s %.*s", SLD_FMT(method), SLD_FMT(call->url));
     remember(w, call, method);
-    const Google__Protobuf__Value *v = next_answer(w->http, w->http_count, what);
+    const Google__Protobuf__Value *v = next_answer(w->http, w->http_count, news_apart(what));
     if (!v)
         return;
     if (text_of(v).p) {
@@ -91,6 +127,7 @@ static void on_http(void *user, const struct sld_http_call *call, struct sld_htt
         out->err = &w->err;
         return;
     }
+    sld_map_set(&w->pieces, what, (void *)(uintptr_t)v);
     const Google__Protobuf__Value *status = field(v, "status"), *headers = field(v, "headers");
     struct sld_http_header *list = NULL;
     out->status = status && status->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_NUMBER_VALUE ? (int)status->number_value : 200;
@@ -101,6 +138,20 @@ static void on_http(void *user, const struct sld_http_call *call, struct sld_htt
         SLD_PUSH(&w->arena, list, out->header_count, h);
     }
     out->headers = list;
+}
+
+// What of an answer comes behind its body: its chunks, a second between two; with `open` it does not end.
+static bool on_piece(void *user, const struct sld_http_call *call, size_t n, struct sld_str *out)
+{
+    struct pl_spec_world *w = user;
+    struct sld_str method = call->method.n ? call->method : SLD_STR("GET");
+    const Google__Protobuf__Value *v = sld_map_get(&w->pieces, sld_arena_fmt(&w->arena, "%.*s %.*s", SLD_FMT(method), SLD_FMT(call->url)));
+    const Google__Protobuf__Value *chunks = v ? field(v, "chunks") : NULL, *open = v ? field(v, "open") : NULL;
+    if (chunks && chunks->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_LIST_VALUE && n < chunks->list_value->n_values)
+        *out = text_of(chunks->list_value->values[n]).p ? text_of(chunks->list_value->values[n]) : SLD_STR("");
+    else
+        return open && open->bool_value;
+    return true;
 }
 
 static uint16_t small(const Google__Protobuf__Value *v, uint16_t otherwise)
@@ -178,12 +229,15 @@ struct pl_spec_world *pl_spec_world_create(struct sld_plugin *plugin)
 void pl_spec_world_end(struct pl_spec_world *w)
 {
     sld_discover_stop(w->task);
+    sld_resolver_destroy(w->resolver);
     pl_rig_destroy(w->rig);
     pl_world_destroy(w->world);
     size_t at = 0;
     for (struct sld_map_slot *slot; (slot = sld_map_next(&w->found, &at));)
         SLD_UNREF(slot->value);
     sld_map_fini(&w->found);
+    sld_map_fini(&w->secrets);
+    sld_map_fini(&w->pieces);
     sld_arena_fini(&w->arena);
     *w = (struct pl_spec_world){.plugin = w->plugin};
 }
@@ -221,6 +275,14 @@ static int host_begin(lua_State *L)
     w->world = pl_world_create((int64_t)(now * 1000));
     pl_world_on_http(w->world, on_http, w);
     pl_world_on_dns(w->world, on_dns, w);
+    pl_world_on_wait(w->world, on_wait, w);
+    pl_world_on_piece(w->world, on_piece, w);
+    SLD_UNREF(w->plugin->host->kv); // what it kept was of another world
+    struct sld_plugin_backends *b = sld_plugin_backends_create();
+    b->consul.at.base = SLD_STR(CONSUL_BASE);
+    b->vault.at.base = SLD_STR(VAULT_BASE);
+    sld_plugin_backends_set(w->plugin, b);
+    SLD_UNREF(b);
     return 0;
 }
 
@@ -282,6 +344,42 @@ static int host_discover(lua_State *L)
     }
     w->task = sld_discover_start(w->plugin, pl_world_reactor(w->world), conf, &ev);
     return 0;
+}
+
+static void on_secret(void *user, const struct sld_secret_news *n)
+{
+    struct pl_spec_world *w = user;
+    struct secret *s = SLD_ARENA_NEW(&w->arena, struct secret);
+    s->document = n->document ? sld_arena_str(&w->arena, n->document->data) : SLD_STR_NONE;
+    s->problem = n->problem.p ? sld_arena_str(&w->arena, n->problem) : SLD_STR_NONE;
+    s->expires_s = (double)n->expires_s;
+    sld_map_set(&w->secrets, n->ref, s);
+}
+
+// secret(ref, conf): what the plugin gives for it now: a document and when it ends; or nil and words.
+static int host_secret(lua_State *L)
+{
+    struct pl_spec_world *w = world_of(L);
+    luaL_checkstring(L, 1);
+    const Google__Protobuf__Value *conf = lua_isnoneornil(L, 2) ? NULL : pl_to_value(L, 2, &w->arena);
+    if (!(w->plugin->info.hooks & (1U << SLD_HOOK_SECRET)))
+        pl_error(L, "the plugin has no hook secret");
+    if (!w->resolver)
+        w->resolver = sld_resolver_create(w->plugin, pl_world_reactor(w->world), conf, on_secret, w);
+    sld_resolver_want(w->resolver, pl_str(L, 1), true);
+    pl_world_pass(w->world, 0);
+    const struct secret *s = sld_map_get(&w->secrets, pl_str(L, 1));
+    lua_settop(L, 0);
+    lua_pushnil(L);
+    if (s && s->document.p) {
+        struct sld_err err = {0};
+        if (!pl_json_read(L, s->document, 64, &err))
+            pl_error(L, "%s", err.msg);
+        lua_pushnumber(L, s->expires_s);
+        return 2;
+    }
+    pl_push_str(L, !s ? SLD_STR("the hook waits: let time pass") : s->problem.p ? s->problem : SLD_STR("there is none"));
+    return 2;
 }
 
 static int host_pass(lua_State *L)
@@ -366,7 +464,7 @@ void pl_spec_world_open(lua_State *L, struct pl_spec_world *w)
     static const luaL_Reg fns[] = {{"begin", host_begin},       {"http", host_http}, {"dns", host_dns},
                                    {"file", host_file},         {"pass", host_pass}, {"discover", host_discover},
                                    {"upstreams", host_upstreams}, {"problem", host_problem}, {"requests", host_requests},
-                                   {"exchange", host_exchange},
+                                   {"exchange", host_exchange},   {"secret", host_secret},
                                    {NULL, NULL}};
     lua_newtable(L);
     lua_pushlightuserdata(L, w);

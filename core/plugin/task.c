@@ -206,6 +206,7 @@ static void over(struct pl_task *t, bool clean, enum sld_rc rc, struct sld_err *
         t->reactor->ops->timer_end(t->reactor->user, t->deadline);
     if (tell)
         pl_count_call(p, call.hook, rc, t->ran_ns, err);
+    pl_streams_end(p->host, t->number);
     put_task(p->host, t, clean);
     if (rc == SLD_LIMIT)
         lua_gc(p->host->L, LUA_GCCOLLECT);

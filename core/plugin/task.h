@@ -63,6 +63,9 @@ void pl_wake(struct pl_task *t, int (*answer)(lua_State *L, void *arg), void *ar
 // ---- For the host ----
 
 void pl_task_pool_free(struct pl_host *h);
+// Closes the streams that were lent to CALL, which is over. (lib_stream.c)
+void pl_streams_end(struct pl_host *h, uint64_t call);
+void pl_streams_free(struct pl_host *h);
 
 // ---- Time ----
 

@@ -21,8 +21,18 @@ struct uses {
 bool pl_secret_of(struct tr *tr, struct sld_str ns, struct sld_str name, struct sld_str key, struct sld_str *out,
                   struct sld_err *err);
 
+// Emits what the hook `extra` of plugin NAME adds. (extra.c)
+void pl_extra(struct tr *tr, struct sld_str name, struct tr_confs *confs);
+
+// NAME may be a cluster that a plugin adds: what has CLUSTERS waits for it, and it stays as long as that. (extra.c)
+void pl_sends_to(struct tr *tr, struct tr_clusters *clusters, struct sld_str name);
+
 // ---- requests.c: hooks that run in the worker ----
 
+// The configuration of the tasks of the plugin in SLOT, called NAME, in which secrets have their texts; NS: of references that name none.
+// NULL with words in ERR.
+struct sld_request_conf *pl_task_conf(struct tr *tr, const struct sld_plugin_slot *slot, struct sld_str name, struct sld_str ns,
+                                      struct sld_err *err);
 // Requests of R go to the plugins of U that have hooks there. False, with a finding: R must not be served.
 bool pl_requests_route(struct tr_route *r, const struct uses *u);
 // The filter, while some plugin has a hook there.

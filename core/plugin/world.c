@@ -3,7 +3,7 @@
 
 #include "base/list.h"
 
-enum { START_MS = 1000 };
+enum { START_MS = 1000, PIECE_MS = 1000 };
 
 struct event {
     struct sld_list link; // in no list when it has happened
@@ -20,6 +20,10 @@ struct pl_world {
     struct sld_list events; // by time, then as they came
     void (*on_http)(void *user, const struct sld_http_call *call, struct sld_http_answer *out);
     void *http_user;
+    uint64_t (*on_wait)(void *user, const struct sld_http_call *call);
+    void *wait_user;
+    bool (*on_piece)(void *user, const struct sld_http_call *call, size_t n, struct sld_str *out);
+    void *piece_user;
     void (*on_dns)(void *user, enum sld_dns_type type, struct sld_str name, struct sld_dns_answer *out);
     void *dns_user;
     struct sld_map files; // by path: struct sld_blob
@@ -104,7 +108,8 @@ static void *http(void *user, const struct sld_http_call *call, sld_http_done *d
     h->call.headers = headers;
     h->done = done;
     h->arg = arg;
-    h->event = timer(user, 0, answer, h);
+    const struct pl_world *w = user;
+    h->event = timer(user, w->on_wait ? w->on_wait(w->wait_user, &h->call) : 0, answer, h);
     return h;
 }
 
@@ -121,6 +126,112 @@ void pl_world_on_http(struct pl_world *w, void (*fn)(void *user, const struct sl
 {
     w->on_http = fn;
     w->http_user = user;
+}
+
+void pl_world_on_piece(struct pl_world *w, bool (*fn)(void *user, const struct sld_http_call *call, size_t n, struct sld_str *out), void *user)
+{
+    w->on_piece = fn;
+    w->piece_user = user;
+}
+
+// An answer in pieces: that of a call, and what comes behind it.
+struct stream {
+    struct pl_world *world;
+    void *call, *event; // until it has come; the next piece
+    struct sld_arena arena;
+    struct sld_http_call asked;
+    struct sld_http_stream_state state;
+    struct sld_err err;
+    struct sld_buf body;
+    size_t pieces;
+    void (*news)(void *arg);
+    void *arg;
+};
+
+static void next_piece(void *arg)
+{
+    struct stream *s = arg;
+    struct pl_world *w = s->world;
+    struct sld_str piece = SLD_STR("");
+    if (s->event)
+        timer_end(w, s->event);
+    s->event = NULL;
+    s->state.ended = !w->on_piece(w->piece_user, &s->asked, s->pieces++, &piece);
+    sld_buf_add(&s->body, piece);
+    if (!s->state.ended)
+        s->event = timer(w, PIECE_MS, next_piece, s);
+    s->news(s->arg);
+}
+
+static void stream_head(const struct sld_http_answer *a, void *arg)
+{
+    struct stream *s = arg;
+    struct pl_world *w = s->world;
+    struct sld_http_header *headers = SLD_ARENA_ARRAY(&s->arena, struct sld_http_header, a->header_count);
+    for (size_t i = 0; i < a->header_count; i++)
+        headers[i] = (struct sld_http_header){sld_arena_str(&s->arena, a->headers[i].name), sld_arena_str(&s->arena, a->headers[i].value)};
+    s->state.status = a->status;
+    s->state.headers = headers;
+    s->state.header_count = a->header_count;
+    if (a->err) {
+        s->err = *a->err;
+        s->state.err = &s->err;
+    }
+    if (a->body.n)
+        sld_buf_add(&s->body, a->body);
+    s->state.ended = a->err || !w->on_piece;
+    http_end(w, s->call);
+    s->call = NULL;
+    if (s->state.ended)
+        s->news(s->arg);
+    else
+        next_piece(s);
+}
+
+static void *stream(void *user, const struct sld_http_call *call, void (*news)(void *arg), void *arg)
+{
+    enum { BODY_MAX = 16 << 20 };
+    struct stream *s = SLD_NEW(struct stream);
+    s->world = user;
+    s->news = news;
+    s->arg = arg;
+    sld_buf_init(&s->body, BODY_MAX);
+    s->call = http(user, call, stream_head, s);
+    s->asked.method = sld_arena_str(&s->arena, call->method);
+    s->asked.url = sld_arena_str(&s->arena, call->url);
+    return s;
+}
+
+static struct sld_http_stream_state stream_look(void *user, void *stream)
+{
+    struct stream *s = stream;
+    (void)user;
+    s->state.bytes = s->body.n ? sld_buf_str(&s->body) : SLD_STR("");
+    return s->state;
+}
+
+static void stream_take(void *user, void *stream, size_t n)
+{
+    (void)user;
+    sld_buf_consume(&((struct stream *)stream)->body, n);
+}
+
+static void stream_end(void *user, void *stream)
+{
+    struct stream *s = stream;
+    if (s->call)
+        http_end(user, s->call);
+    if (s->event)
+        timer_end(user, s->event);
+    sld_buf_fini(&s->body);
+    sld_arena_fini(&s->arena);
+    sld_xfree(s);
+}
+
+void pl_world_on_wait(struct pl_world *w, uint64_t (*fn)(void *user, const struct sld_http_call *call), void *user)
+{
+    w->on_wait = fn;
+    w->wait_user = user;
 }
 
 // ---- DNS ----
@@ -208,6 +319,10 @@ static const struct sld_reactor_ops ops = {.mono_ms = mono_ms,
                                            .timer_end = timer_end,
                                            .http = http,
                                            .http_end = http_end,
+                                           .stream = stream,
+                                           .stream_look = stream_look,
+                                           .stream_take = stream_take,
+                                           .stream_end = stream_end,
                                            .dns = dns,
                                            .dns_end = dns_end,
                                            .file = file};

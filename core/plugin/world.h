@@ -17,6 +17,11 @@ size_t pl_world_pending(const struct pl_world *w);
 // Who answers requests: FN fills OUT, zeroed before, with what lives until it is called again. Without one each request fails.
 void pl_world_on_http(struct pl_world *w, void (*fn)(void *user, const struct sld_http_call *call, struct sld_http_answer *out),
                       void *user);
+// The bodies of answers that are read as they come: piece N of one into *OUT; false: it ends before. A second lies between two. Without one
+// they come at once.
+void pl_world_on_piece(struct pl_world *w, bool (*fn)(void *user, const struct sld_http_call *call, size_t n, struct sld_str *out), void *user);
+// How long answers take: FN says, in milliseconds. Without one they come at once.
+void pl_world_on_wait(struct pl_world *w, uint64_t (*fn)(void *user, const struct sld_http_call *call), void *user);
 // Who answers questions for names, the same way.
 void pl_world_on_dns(struct pl_world *w, void (*fn)(void *user, enum sld_dns_type type, struct sld_str name, struct sld_dns_answer *out),
                      void *user);

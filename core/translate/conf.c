@@ -85,6 +85,11 @@ void tr_confs_moved(struct sld_translate *t, const struct tr_confs *was, const s
         fewer(t, was->items[i]);
 }
 
+void tr_confs_of_vhosts(struct sld_translate *t, const struct tr_vhost_row *was, const struct tr_vhost_row *is)
+{
+    tr_confs_moved(t, was ? &was->confs : NULL, is ? &is->confs : NULL);
+}
+
 void tr_confs_fini(struct sld_translate *t)
 {
     size_t at = 0;

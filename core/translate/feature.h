@@ -133,9 +133,14 @@ struct sld_feature {
     void (*route)(struct tr_route *r);
     void (*weighted)(struct tr_weighted *w);
     void (*cluster)(struct tr_cluster *c);
+    // Called for each name of a plugin: what Envoys get because of it; nothing else says what it depends on.
+    // CONFS: the configurations that it takes to do that, as of tr_confs_add.
+    void (*extra)(struct tr *tr, struct sld_str plugin, struct tr_confs *confs);
     // Called once: what Envoys get whatever the gateways say.
     void (*fixed)(struct tr *tr);
 };
 
+// Whether a plugin adds cluster NAME (by `extra`); recorded. Who sends there adds it to its clusters then. (fixed.c)
+bool tr_is_extra(struct tr *tr, struct sld_str name);
 // C goes to all Envoys; for `fixed`. (fixed.c)
 void tr_fixed_cluster(struct tr *tr, Env__Cluster__Cluster *c);

@@ -1,4 +1,4 @@
-// What Envoys get whatever the gateways say: the answer to Envoys of unknown role (gloo-compat
+// What Envoys get whatever the gateways say: what plugins add, the answer to Envoys of unknown role (gloo-compat
 // 3.14), and where invalid routes lead when they are replaced (3.12).
 #include "translate/cluster.h"
 #include "translate/listener.h"
@@ -137,4 +137,38 @@ void tr_step_out_fixed(struct sld_ctx *ctx, sld_id key, const void *in, void *us
     emit_listener(&tr, SLD_STR(""), FALLBACK_LISTENER, pipe_address(tr.arena),
                   p->invalid_route_response_code ? p->invalid_route_response_code : INVALID_CODE,
                   body.n ? body : sld_str_c(invalid_body));
+}
+
+bool tr_is_extra(struct tr *tr, struct sld_str name)
+{
+    struct sld_str key = tr_out_key(tr->arena, SLD_OUT_CLUSTER, SLD_STR(""), name);
+    return sld_ctx_has(tr->ctx, tr->t->out_extras, sld_flow_key(tr->t->flow, key));
+}
+
+static void extras_free(struct sld_obj *o)
+{
+    struct tr_extras *row = (struct tr_extras *)o;
+    tr_confs_drop(&row->confs);
+    tr_row_free(&row->out.row);
+}
+
+// The resources are rows of their own; findings and configurations are in one for the plugin.
+void tr_step_out_extras(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
+{
+    (void)in;
+    struct tr tr;
+    struct tr_confs confs = {0};
+    tr_begin(&tr, user, ctx);
+    struct sld_str plugin = sld_flow_key_str(tr.t->flow, key);
+    for (size_t i = 0; i < tr.t->opt.feature_count; i++) {
+        if (tr.t->opt.features[i]->extra)
+            tr.t->opt.features[i]->extra(&tr, plugin, &confs);
+    }
+    if (!tr_has_report(&tr) && !confs.count)
+        return;
+    struct tr_extras *row = tr_row_create(sizeof(*row));
+    row->confs = tr_confs_copy(&row->out.row.arena, &confs);
+    tr_confs_drop(&confs);
+    tr_row_finish(&tr, &row->out.row, tr_confs_hash(&row->confs), extras_free);
+    sld_ctx_emit(ctx, sld_flow_keyf(tr.t->flow, TR_EXTRAS_PREFIX "%.*s", SLD_FMT(plugin)), row);
 }

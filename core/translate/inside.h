@@ -274,7 +274,7 @@ struct sld_translate {
     struct sld_table *live;   // struct tr_live
     struct sld_table *asks; // "<registry>\n<service>[\n<how>]" for services that are needed
     struct sld_table *out_secrets, *out_clusters, *out_endpoints, *out_listeners, *out_routes,
-        *out_fixed;                           // struct tr_out
+        *out_fixed, *out_extras;              // struct tr_out
     struct sld_table *refusals;               // struct tr_row: findings from refused
     struct sld_table *status[SLD_KIND_COUNT]; // struct sld_status
 
@@ -436,6 +436,7 @@ void tr_confs_drop(struct tr_confs *confs);
 struct sld_hash tr_confs_hash(const struct tr_confs *confs);
 // A row that named WAS names IS now (either may be NULL); what follows from it is told.
 void tr_confs_moved(struct sld_translate *t, const struct tr_confs *was, const struct tr_confs *is);
+void tr_confs_of_vhosts(struct sld_translate *t, const struct tr_vhost_row *was, const struct tr_vhost_row *is);
 void tr_confs_fini(struct sld_translate *t);
 // In the room of the result.
 void tr_tell_conf(struct sld_translate *t, struct sld_str id, struct sld_request_conf *c);
@@ -476,6 +477,12 @@ struct tr_out {
     struct tr_row row;
     struct sld_out *out; // own reference; NULL: only findings
 };
+// A row of out_extras whose key is TR_EXTRAS_PREFIX and a plugin: what it needs beside its resources, which are rows of their own.
+#define TR_EXTRAS_PREFIX "extra\n"
+struct tr_extras {
+    struct tr_out out; // without a resource
+    struct tr_confs confs;
+};
 // Encodes MSG as resource TYPE NAME of VIEW and emits it, with the findings and uses of TR, under
 // tr_out_key. What the resource depends on is given in PROTO (its bytes, content and shape are set
 // here). MSG NULL: findings only, under KEY. Checks Envoy's constraints first: a violation is a
@@ -512,7 +519,7 @@ sld_step tr_step_vs_tls, tr_step_tls_sets; // tls_set.c
 sld_step tr_step_vhosts;                   // vhost.c
 sld_step tr_step_out_routes;               // route_table.c
 sld_step tr_step_out_listeners;            // listener.c
-sld_step tr_step_out_fixed;                // fixed.c
+sld_step tr_step_out_fixed, tr_step_out_extras; // fixed.c
 sld_step tr_step_refusals, tr_step_status; // status.c
 // True for a finding of a step that keeps the present document of kind K from being accepted: it
 // lost a domain or a port to another object, its certificate is not valid now, or a secret that it

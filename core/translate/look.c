@@ -171,7 +171,7 @@ void sld_translate_outs(const struct sld_translate *t,
                         void (*fn)(const struct sld_out *o, void *arg), void *arg)
 {
     struct sld_table *tables[] = {t->out_secrets,   t->out_clusters, t->out_endpoints,
-                                  t->out_listeners, t->out_routes,   t->out_fixed};
+                                  t->out_listeners, t->out_routes,   t->out_fixed, t->out_extras};
     for (size_t i = 0; i < SLD_ARRAY_LEN(tables); i++) {
         struct sld_arena a = {0};
         size_t n;

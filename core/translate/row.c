@@ -1,6 +1,8 @@
 // Rows: their making, findings and uses; what steps read; names.
 #include "translate/inside.h"
 
+#include "codec/text.h"
+
 #include <stdlib.h>
 
 // ---- A step at work ----
@@ -226,6 +228,14 @@ const struct sld_object *tr_object(struct tr *tr, enum sld_kind k, struct sld_st
 
 const char *tr_mend_ref(struct tr *tr, enum sld_kind k, struct sld_str ns, struct sld_str name)
 {
+    if (k == SLD_KIND_SECRET && sld_str_starts(name, SLD_STR(SLD_PLUGIN_REF))) {
+        struct sld_str plugin, ref;
+        struct sld_err err = {0};
+        if (sld_plugin_ref_parse(name, &plugin, &ref, &err))
+            return sld_arena_cstr(tr->arena, sld_str_c(err.msg));
+        return tr_plugin(tr, plugin) ? "solder get secrets shows what the plugin says of it"
+                                     : "no plugin of that name is loaded, which is to give it";
+    }
     if (k == SLD_KIND_SECRET && sld_store_ref_meant(name)) {
         struct sld_store_ref parts;
         struct sld_err err = {0};

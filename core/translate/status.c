@@ -12,6 +12,10 @@ struct sld_table *tr_out_table(const struct sld_translate *t, struct sld_str key
                                enum sld_kind *owner)
 {
     enum sld_kind none, *kind = owner ? owner : &none;
+    if (is(key, "cds\n\nextra:") || is(key, "sds\n\nextra:")) { // of plugins
+        *kind = SLD_KIND_PLUGIN;
+        return t->out_extras;
+    }
     // Certificates in files are made beside what uses them (tls_files.c).
     if (is(key, "sds\n\nfiles/listener/") || is(key, "lds\n")) {
         *kind = SLD_KIND_GATEWAY;

@@ -131,6 +131,8 @@ static void declare_facts(struct sld_translate *t)
     t->asks = derive(t, "asks", t->obj[SLD_KIND_UPSTREAM], tr_step_asks);
     t->groups = single(derive(t, "groups", t->obj[SLD_KIND_UPSTREAM_GROUP], tr_step_groups));
     sld_flow_index_add(t->about, t->groups);
+    t->out_extras = derive(t, "out.extras", t->plugins, tr_step_out_extras);
+    sld_flow_index_add(t->about, t->out_extras);
 }
 
 static void declare_gateways(struct sld_translate *t)
@@ -344,21 +346,26 @@ void tr_tell_conf(struct sld_translate *t, struct sld_str id, struct sld_request
     SLD_PUSH(&r->arena, r->confs, r->conf_count, one);
 }
 
-static void conf_users(struct sld_translate *t, const struct tr_vhost_row *was, const struct tr_vhost_row *is)
-{
-    tr_confs_moved(t, was ? &was->confs : NULL, is ? &is->confs : NULL);
-}
-
 static void on_vhost(struct sld_table *table, sld_id key, const void *old, const void *new_value, void *user)
 {
-    conf_users(user, old, new_value);
+    tr_confs_of_vhosts(user, old, new_value);
     tr_nack_on_vhost(table, key, old, new_value, user);
 }
 
 static void on_placed(struct sld_table *table, sld_id key, const void *old, const void *new_value, void *user)
 {
-    conf_users(user, old, new_value);
+    tr_confs_of_vhosts(user, old, new_value);
     tr_nack_on_placed(table, key, old, new_value, user);
+}
+
+static void on_extra(struct sld_table *table, sld_id key, const void *old, const void *new_value, void *user)
+{
+    struct sld_translate *t = user;
+    const struct tr_extras *was = old, *is = new_value;
+    if (sld_str_starts(sld_flow_key_str(t->flow, key), SLD_STR(TR_EXTRAS_PREFIX)))
+        tr_confs_moved(t, was ? &was->confs : NULL, is ? &is->confs : NULL);
+    else
+        on_out(table, key, old, new_value, user);
 }
 
 static void watch(struct sld_translate *t)
@@ -367,6 +374,7 @@ static void watch(struct sld_translate *t)
                                 t->out_listeners, t->out_routes,   t->out_fixed};
     for (size_t i = 0; i < SLD_ARRAY_LEN(outs); i++)
         sld_flow_watch(outs[i], on_out, t);
+    sld_flow_watch(t->out_extras, on_extra, t);
     for (size_t k = 0; k < SLD_KIND_COUNT; k++)
         sld_flow_watch(t->status[k], on_status, t);
     sld_flow_watch(t->gateways, on_gateway, t);

@@ -12,6 +12,7 @@
 
 #include "loop/loop.h"
 #include "net/grpc.h"
+#include "plugin/backends.h"
 #include "plugin/reactor.h"
 #include "plugin/record.h"
 #include "worker/found_thread.h"
@@ -53,10 +54,27 @@ struct sld_plugin_bundle *wk_plugin_read(const Solder__Worker__Plugin *m, struct
 // To the process; LINK may be NULL: there is none.
 void wk_say_finder(struct wk_link *link, const struct sld_discover_plan *p);
 void wk_say_finder_gone(struct wk_link *link, struct sld_str plugin);
+// Secret REF of PLUGIN is wanted, or not any more.
+void wk_say_want(struct wk_link *link, struct sld_str plugin, struct sld_str ref, bool wanted);
 // What the process told, to EV.
 void wk_take_found(const struct sld_finders_events *ev, const Solder__Worker__Found *f);
-// In the process: runs what M says in *THREAD, which is made when there is none; what it finds goes to LINK, which outlives it.
-void wk_take_finder(struct sld_found_thread **thread, struct sld_loop *main, struct wk_link *link, const Solder__Worker__Finder *m);
+// In the process: what it takes to do what messages say. The thread is made when there is none; what it finds goes to LINK, which
+// outlives it.
+struct wk_found {
+    struct sld_found_thread *thread;
+    struct sld_loop *main;
+    struct wk_link *link;
+    void (*on_report)(void *user, struct sld_arena_obj *report); // once a second; root: Solder__Worker__Stats; taken over
+    // What plugin NAME keeps, and counts with; borrowed.
+    struct sld_plugin_kv *(*kv_of)(void *user, struct sld_str name);
+    struct sld_plugin_counters *(*counters_of)(void *user, struct sld_str name);
+    void *user;
+};
+void wk_take_finder(struct wk_found *f, const Solder__Worker__Finder *m);
+void wk_say_backends(struct wk_link *link, const struct sld_plugin_backends *b);
+void wk_take_backends(struct wk_found *f, const Solder__Worker__Backends *m);
+
+void wk_take_want(struct wk_found *f, const Solder__Worker__Want *m);
 
 // ---- check.c ----
 
@@ -112,5 +130,8 @@ void wk_loop_ask(struct wk_loop *l);
 
 // ---- report.c ----
 
+// A message in A about plugin NAME, which made the calls SUM, and of which ST is known besides.
+Solder__Worker__PluginStats *wk_stats_of(struct sld_arena *a, struct sld_str name, const struct sld_plugin_calls sum[SLD_HOOK_COUNT],
+                                         const struct sld_plugin_stats *st);
 // Adds B to A, both of the arena's root.
 void wk_stats_add(struct sld_arena *a, Solder__Worker__Stats *sum, const Solder__Worker__Stats *s);

@@ -2,6 +2,9 @@
 // with the server, whatever that died of.
 #include "worker/inside.h"
 
+#include "plugin/backends.h"
+#include "plugin/kv.h"
+
 #include <signal.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -11,7 +14,8 @@ enum { CONTROL = 3, STATS_MS = 1000, LOOPS_MAX = 64, BAD = 1 };
 struct process {
     struct sld_loop *main;
     struct wk_link *link;
-    struct sld_found_thread *found; // where plugins discover; NULL: none does
+    struct wk_found found; // where plugins discover
+    struct sld_arena_obj *found_report; // the last of it, or NULL
     struct wk_loop *loops[LOOPS_MAX];
     struct sld_arena_obj *reports[LOOPS_MAX]; // the last of each
     size_t loop_count;
@@ -19,6 +23,10 @@ struct process {
     unsigned stats_ms;
     size_t reports_due;
     struct sld_map counters; // struct sld_plugin_counters, own references, of each plugin
+    struct sld_map kvs;      // struct sld_plugin_kv, the same
+    struct sld_arena arena;  // of KV_DIR
+    struct sld_str kv_dir;   // absent: they are in memory
+    bool syncing;            // on the pool
     struct sld_umap numbers; // of synchronisations -> loops that have not told it yet
     uint64_t ping;           // the last
     size_t pongs_due;        // of loops
@@ -72,8 +80,17 @@ static void tell_stats(struct process *p)
         if (p->reports[i])
             wk_stats_add(&a, f.stats, p->reports[i]->root);
     }
+    if (p->found_report)
+        wk_stats_add(&a, f.stats, p->found_report->root);
     wk_link_send(p->link, &f);
     sld_arena_fini(&a);
+}
+
+static void on_found_report(void *user, struct sld_arena_obj *report)
+{
+    struct process *p = user;
+    SLD_UNREF(p->found_report);
+    p->found_report = report;
 }
 
 static void on_report(void *user, struct wk_loop *l, struct sld_arena_obj *report)
@@ -107,9 +124,48 @@ static void on_record(void *user, struct wk_loop *l, uint64_t number, struct sld
     wk_link_send(p->link, &f);
 }
 
+// What is kept goes to the disk, off this thread.
+struct syncing {
+    struct process *p;
+    struct sld_plugin_kv **items; // own references
+    size_t count;
+};
+
+static void sync_all(void *user)
+{
+    const struct syncing *s = user;
+    for (size_t i = 0; i < s->count; i++)
+        sld_plugin_kv_sync(s->items[i]);
+}
+
+static void sync_done(void *user)
+{
+    struct syncing *s = user;
+    s->p->syncing = false;
+    for (size_t i = 0; i < s->count; i++)
+        SLD_UNREF(s->items[i]);
+    sld_xfree(s->items);
+    sld_xfree(s);
+}
+
+static struct syncing *sync_of(struct process *p)
+{
+    struct syncing *s = SLD_NEW(struct syncing);
+    size_t at = 0;
+    s->p = p;
+    s->items = sld_xcalloc(sld_map_count(&p->kvs) + 1, sizeof(*s->items));
+    for (struct sld_map_slot *e; (e = sld_map_next(&p->kvs, &at));)
+        s->items[s->count++] = sld_obj_ref(e->value);
+    return s;
+}
+
 static void on_timer(void *user)
 {
     struct process *p = user;
+    if (sld_map_count(&p->kvs) && !p->syncing) {
+        p->syncing = true;
+        sld_loop_work(p->main, sync_all, sync_done, sync_of(p));
+    }
     p->reports_due = p->loop_count;
     for (size_t i = 0; i < p->loop_count; i++)
         wk_loop_ask(p->loops[i]);
@@ -157,6 +213,7 @@ static void start(struct process *p, const Solder__Worker__Start *s)
     f.says_case = SOLDER__WORKER__FRAME__SAYS_STARTED;
     f.started = &started;
     wk_link_send(p->link, &f);
+    p->kv_dir = s->kv_dir[0] ? sld_arena_str(&p->arena, sld_str_c(s->kv_dir)) : SLD_STR_NONE;
     p->stats_ms = s->stats_ms ? s->stats_ms : STATS_MS;
     if (p->loop_count)
         sld_timer_start(p->timer, p->stats_ms);
@@ -196,14 +253,29 @@ struct sld_plugin_bundle *wk_plugin_read(const Solder__Worker__Plugin *m, struct
 }
 
 // What the states of plugin NAME count with, whatever its version.
-static struct sld_plugin_counters *counters_of(struct process *p, struct sld_str name)
+static struct sld_plugin_counters *counters_of(void *user, struct sld_str name)
 {
+    struct process *p = user;
     struct sld_plugin_counters *c = sld_map_get(&p->counters, name);
     if (!c) {
         c = sld_plugin_counters_create();
         sld_map_set(&p->counters, name, c);
     }
     return c;
+}
+
+// What plugin NAME keeps: it stays when the plugin goes.
+static struct sld_plugin_kv *kv_of(void *user, struct sld_str name)
+{
+    struct process *p = user;
+    struct sld_plugin_kv *kv = sld_map_get(&p->kvs, name);
+    if (!kv) {
+        struct sld_arena a = {0};
+        kv = sld_plugin_kv_open(p->kv_dir.p ? SLD_ARENA_JOIN(&a, p->kv_dir, SLD_STR("/"), name, SLD_STR(".kv")) : SLD_STR_NONE);
+        sld_map_set(&p->kvs, name, kv);
+        sld_arena_fini(&a);
+    }
+    return kv;
 }
 
 static void take_plugin(struct process *p, const Solder__Worker__Plugin *m)
@@ -223,6 +295,7 @@ static void take_plugin(struct process *p, const Solder__Worker__Plugin *m)
             continue;
         }
         sld_plugin_counters_share(states[i], counters_of(p, sld_str_c(m->name)));
+        sld_plugin_kv_share(states[i], kv_of(p, sld_str_c(m->name)));
         wk_loop_plugin(p->loops[i], sld_str_c(m->name), states[i], m->open);
     }
     SLD_UNREF(b);
@@ -274,11 +347,17 @@ static void on_frame(void *user, const Solder__Worker__Frame *f)
             wk_loop_conf(p->loops[i], sld_str_c(f->conf_gone), NULL);
         break;
     case SOLDER__WORKER__FRAME__SAYS_FINDER:
-        wk_take_finder(&p->found, p->main, p->link, f->finder);
+        wk_take_finder(&p->found, f->finder);
         break;
     case SOLDER__WORKER__FRAME__SAYS_FINDER_GONE:
-        if (p->found)
-            sld_found_thread_remove(p->found, sld_str_c(f->finder_gone));
+        if (p->found.thread)
+            sld_found_thread_remove(p->found.thread, sld_str_c(f->finder_gone));
+        break;
+    case SOLDER__WORKER__FRAME__SAYS_WANT:
+        wk_take_want(&p->found, f->want);
+        break;
+    case SOLDER__WORKER__FRAME__SAYS_BACKENDS:
+        wk_take_backends(&p->found, f->backends);
         break;
     case SOLDER__WORKER__FRAME__SAYS_RECORD:
         for (size_t i = 0; i < p->loop_count; i++)
@@ -313,10 +392,14 @@ int sld_worker_main(void)
     p.main = sld_loop_create("worker");
     p.link = wk_link_create(p.main, CONTROL, &ev);
     p.timer = sld_timer_create(p.main, on_timer, &p);
+    p.found = (struct wk_found){NULL, p.main, p.link, on_found_report, kv_of, counters_of, &p};
     sld_loop_run(p.main);
     for (size_t i = 0; i < p.loop_count; i++)
         wk_loop_stop(p.loops[i]);
-    sld_found_thread_destroy(p.found);
+    sld_found_thread_destroy(p.found.thread);
+    struct syncing *last = sync_of(&p);
+    sync_all(last);
+    sync_done(last);
     wk_link_destroy(p.link);
     sld_timer_destroy(p.timer);
     sld_loop_destroy(p.main);
@@ -324,6 +407,12 @@ int sld_worker_main(void)
     for (struct sld_map_slot *s; (s = sld_map_next(&p.counters, &at));)
         SLD_UNREF(s->value);
     sld_map_fini(&p.counters);
+    at = 0;
+    for (struct sld_map_slot *s; (s = sld_map_next(&p.kvs, &at));)
+        SLD_UNREF(s->value);
+    sld_map_fini(&p.kvs);
+    SLD_UNREF(p.found_report);
+    sld_arena_fini(&p.arena);
     sld_umap_fini(&p.numbers);
     for (size_t i = 0; i < p.loop_count; i++) {
         SLD_UNREF(p.reports[i]);

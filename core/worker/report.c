@@ -46,6 +46,36 @@ static void add_failure(struct sld_arena *a, Solder__Worker__PluginStats *sum, S
         sum->n_failures = SLD_PLUGIN_ERRORS;
 }
 
+Solder__Worker__PluginStats *wk_stats_of(struct sld_arena *a, struct sld_str name, const struct sld_plugin_calls sum[SLD_HOOK_COUNT],
+                                         const struct sld_plugin_stats *st)
+{
+    Solder__Worker__PluginStats *out = SLD_MSG(a, Solder__Worker__PluginStats, solder__worker__plugin_stats);
+    out->name = SLD_MSG_STR(a, name);
+    for (int h = 0; h < SLD_HOOK_COUNT; h++) {
+        if (!sum[h].calls)
+            continue;
+        Solder__Worker__Calls *c = SLD_MSG(a, Solder__Worker__Calls, solder__worker__calls);
+        c->hook = SLD_MSG_STR(a, sld_str_c(sld_hook_name((enum sld_hook)h)));
+        c->calls = sum[h].calls;
+        c->errors = sum[h].errors;
+        c->limits = sum[h].limits;
+        c->total_ns = sum[h].total_ns;
+        c->max_ns = sum[h].max_ns;
+        SLD_PUSH(a, out->calls, out->n_calls, c);
+    }
+    out->used_bytes = st->used_bytes;
+    out->peak_bytes = st->peak_bytes;
+    for (size_t i = 0; i < st->error_count; i++) {
+        Solder__Worker__Failure *f = SLD_MSG(a, Solder__Worker__Failure, solder__worker__failure);
+        f->wall_ms = st->errors[i].wall_ms;
+        f->hook = SLD_MSG_STR(a, sld_str_c(sld_hook_name(st->errors[i].hook)));
+        f->words = SLD_MSG_STR(a, sld_str_c(st->errors[i].words));
+        f->trace = SLD_MSG_STR(a, sld_str_c(st->errors[i].trace));
+        SLD_PUSH(a, out->failures, out->n_failures, f);
+    }
+    return out;
+}
+
 void wk_stats_add(struct sld_arena *a, Solder__Worker__Stats *sum, const Solder__Worker__Stats *s)
 {
     sum->checks += s->checks;
@@ -62,5 +92,7 @@ void wk_stats_add(struct sld_arena *a, Solder__Worker__Stats *sum, const Solder_
         into->used_bytes += p->used_bytes;
         into->peak_bytes += p->peak_bytes;
         into->suspended += p->suspended;
+        into->published += p->published;
+        into->published_ms = p->published_ms ? p->published_ms : into->published_ms;
     }
 }

@@ -568,39 +568,17 @@ static bool rests(const struct wk_loop *l, const struct plugin *p)
 
 static Solder__Worker__PluginStats *stats_of(struct sld_arena *a, const struct wk_loop *l, const struct plugin *p)
 {
-    Solder__Worker__PluginStats *out = SLD_MSG(a, Solder__Worker__PluginStats, solder__worker__plugin_stats);
     struct sld_plugin_calls sum[SLD_HOOK_COUNT];
     struct sld_plugin_stats st = {0};
     memcpy(sum, p->past, sizeof(sum));
-    out->name = SLD_MSG_STR(a, p->name);
     if (p->p) {
         add_calls(sum, p->p);
         sld_plugin_stats(p->p, &st);
     }
-    for (int h = 0; h < SLD_HOOK_COUNT; h++) {
-        if (!sum[h].calls)
-            continue;
-        Solder__Worker__Calls *c = SLD_MSG(a, Solder__Worker__Calls, solder__worker__calls);
-        c->hook = SLD_MSG_STR(a, sld_str_c(sld_hook_name((enum sld_hook)h)));
-        c->calls = sum[h].calls;
-        c->errors = sum[h].errors;
-        c->limits = sum[h].limits;
-        c->denied = h == SLD_HOOK_AUTHORIZE ? p->denied : 0;
-        c->total_ns = sum[h].total_ns;
-        c->max_ns = sum[h].max_ns;
-        SLD_PUSH(a, out->calls, out->n_calls, c);
-    }
-    out->used_bytes = st.used_bytes;
-    out->peak_bytes = st.peak_bytes;
+    Solder__Worker__PluginStats *out = wk_stats_of(a, p->name, sum, &st);
     out->suspended = rests(l, p);
-    for (size_t i = 0; i < st.error_count; i++) {
-        Solder__Worker__Failure *f = SLD_MSG(a, Solder__Worker__Failure, solder__worker__failure);
-        f->wall_ms = st.errors[i].wall_ms;
-        f->hook = SLD_MSG_STR(a, sld_str_c(sld_hook_name(st.errors[i].hook)));
-        f->words = SLD_MSG_STR(a, sld_str_c(st.errors[i].words));
-        f->trace = SLD_MSG_STR(a, sld_str_c(st.errors[i].trace));
-        SLD_PUSH(a, out->failures, out->n_failures, f);
-    }
+    for (size_t i = 0; i < out->n_calls; i++)
+        out->calls[i]->denied = strcmp(out->calls[i]->hook, sld_hook_name(SLD_HOOK_AUTHORIZE)) ? 0 : p->denied;
     return out;
 }
 

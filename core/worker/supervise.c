@@ -2,6 +2,8 @@
 // its end costs nothing but time.
 #include "worker/inside.h"
 
+#include "plugin/backends.h"
+
 #include <signal.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -37,6 +39,8 @@ struct sld_worker {
     struct sld_worker_options o;
     struct sld_map plugins, confs; // struct wanted, struct conf
     struct sld_map finders;        // struct sld_discover_plan, own references
+    struct sld_map wants;          // "<plugin>/<ref>": secrets
+    struct sld_plugin_backends *backends; // own reference, or NULL
     enum sld_worker_state state;
     struct sld_child *child;
     struct wk_link *link;
@@ -165,6 +169,7 @@ static void say_start(struct sld_worker *w)
         SLD_PUSH(&a, m->addresses, m->n_addresses, SLD_MSG_STR(&a, w->o.addresses[i]));
     m->log_level = SLD_MSG_STR(&a, sld_str_c(levels[w->o.log_level]));
     m->stats_ms = w->o.stats_ms;
+    m->kv_dir = SLD_MSG_STR(&a, w->o.kv_dir.p ? w->o.kv_dir : SLD_STR(""));
     if (w->o.key_pem.p) {
         m->tls = SLD_MSG(&a, Solder__Worker__Tls, solder__worker__tls);
         m->tls->cert_chain_pem = bytes_of(w->o.cert_chain_pem);
@@ -200,10 +205,18 @@ static void say_all(struct sld_worker *w)
     size_t at = 0;
     for (struct sld_map_slot *s; (s = sld_map_next(&w->confs, &at));)
         say_conf(w, s->key, s->value);
+    if (w->backends)
+        wk_say_backends(w->link, w->backends);
     at = 0;
     for (struct sld_map_slot *s; (s = sld_map_next(&w->finders, &at));)
         wk_say_finder(w->link, s->value);
     say_record(w, w->record.left);
+    at = 0;
+    for (struct sld_map_slot *s; (s = sld_map_next(&w->wants, &at));) {
+        struct sld_str ref = s->key, plugin;
+        sld_str_cut(&ref, '/', &plugin);
+        wk_say_want(w->link, plugin, ref, true);
+    }
     say_number(w, SOLDER__WORKER__FRAME__SAYS_SYNC, w->sync);
 }
 
@@ -215,7 +228,7 @@ static void give_up(struct sld_worker *w, const char *why)
     sld_child_kill(w->child, SIGKILL); // on_exit follows
 }
 
-// What tasks found stays, but nobody looks after it.
+// What tasks found, and secrets, stay, but nobody looks after it.
 static void finders_down(struct sld_worker *w)
 {
     size_t at = 0;
@@ -223,6 +236,12 @@ static void finders_down(struct sld_worker *w)
     struct sld_str why = sld_arena_fmt(&a, "the worker is not there: %s", w->last);
     for (struct sld_map_slot *s; (s = sld_map_next(&w->finders, &at));)
         w->o.found.on_problem(w->o.found.user, s->key, why);
+    at = 0;
+    for (struct sld_map_slot *s; (s = sld_map_next(&w->wants, &at));) {
+        struct sld_secret_news n = {.ref = s->key, .problem = why};
+        sld_str_cut(&n.ref, '/', &n.plugin);
+        w->o.found.on_secret(w->o.found.user, &n);
+    }
     sld_arena_fini(&a);
 }
 
@@ -422,6 +441,7 @@ struct sld_worker *sld_worker_create(struct sld_loop *io, const struct sld_worke
         addresses[i] = sld_arena_str(&w->arena, o->addresses[i]);
     w->o.addresses = addresses;
     w->o.cert_chain_pem = sld_arena_str(&w->arena, o->cert_chain_pem);
+    w->o.kv_dir = o->kv_dir.p ? sld_arena_str(&w->arena, o->kv_dir) : SLD_STR_NONE;
     w->o.key_pem = sld_arena_str(&w->arena, o->key_pem);
     w->o.client_ca_pem = sld_arena_str(&w->arena, o->client_ca_pem);
     w->o.hang_ms = o->hang_ms ? o->hang_ms : HANG_MS;
@@ -460,6 +480,8 @@ void sld_worker_destroy(struct sld_worker *w)
     for (struct sld_map_slot *s; (s = sld_map_next(&w->finders, &at));)
         SLD_UNREF(s->value);
     sld_map_fini(&w->finders);
+    sld_map_fini(&w->wants);
+    SLD_UNREF(w->backends);
     SLD_UNREF(w->stats);
     sld_arena_fini_secret(&w->arena);
     sld_xfree(w);
@@ -550,6 +572,27 @@ void sld_worker_remove_finder(struct sld_worker *w, struct sld_str plugin)
     SLD_UNREF(had);
 }
 
+void sld_worker_set_backends(struct sld_worker *w, struct sld_plugin_backends *b)
+{
+    struct sld_plugin_backends *own = sld_obj_ref(b);
+    SLD_UNREF(w->backends);
+    w->backends = own;
+    if (own)
+        wk_say_backends(w->link, own);
+}
+
+void sld_worker_want(struct sld_worker *w, struct sld_str plugin, struct sld_str ref, bool wanted)
+{
+    struct sld_arena a = {0};
+    struct sld_str key = SLD_ARENA_JOIN(&a, plugin, SLD_STR("/"), ref);
+    if (wanted)
+        sld_map_set(&w->wants, key, w);
+    else
+        sld_map_remove(&w->wants, key);
+    wk_say_want(w->link, plugin, ref, wanted);
+    sld_arena_fini(&a);
+}
+
 void sld_worker_sync(struct sld_worker *w)
 {
     say_number(w, SOLDER__WORKER__FRAME__SAYS_SYNC, ++w->sync);
@@ -595,6 +638,8 @@ static void fill(struct sld_arena *a, struct sld_worker_plugin_stats *out, const
     out->used_bytes = p->used_bytes;
     out->peak_bytes = p->peak_bytes;
     out->suspended = p->suspended;
+    out->published = p->published;
+    out->published_ms = p->published_ms;
     for (size_t i = 0; i < p->n_calls; i++) {
         const Solder__Worker__Calls *c = p->calls[i];
         struct sld_worker_calls one = {hook_of(c->hook), c->calls, c->errors, c->limits, c->denied, c->total_ns, c->max_ns};
@@ -629,11 +674,18 @@ struct sld_worker_info *sld_worker_info(struct sld_worker *w)
     i->checks = s ? s->checks : 0;
     i->shed = s ? s->shed : 0;
     i->unknown = s ? s->unknown : 0;
-    size_t n;
-    struct sld_str *keys = sld_map_sorted_keys(&w->plugins, &n);
+    size_t n, at = 0;
+    struct sld_map all = {0};
+    for (struct sld_map_slot *e; (e = sld_map_next(&w->plugins, &at));)
+        sld_map_set(&all, e->key, w);
+    at = 0;
+    for (struct sld_map_slot *e; (e = sld_map_next(&w->finders, &at));)
+        sld_map_set(&all, e->key, w);
+    struct sld_str *keys = sld_map_sorted_keys(&all, &n);
     for (size_t k = 0; k < n; k++) {
         const struct wanted *p = sld_map_get(&w->plugins, keys[k]);
-        struct sld_worker_plugin_stats one = {.name = sld_arena_str(a, keys[k]), .refused = sld_arena_str(a, sld_str_c(p->refused))};
+        struct sld_worker_plugin_stats one = {.name = sld_arena_str(a, keys[k])};
+        one.refused = sld_arena_str(a, p ? sld_str_c(p->refused) : SLD_STR(""));
         for (size_t m = 0; s && m < s->n_plugins; m++) {
             if (sld_str_eq(keys[k], sld_str_c(s->plugins[m]->name)))
                 fill(a, &one, s->plugins[m]);
@@ -641,6 +693,7 @@ struct sld_worker_info *sld_worker_info(struct sld_worker *w)
         SLD_PUSH(a, i->plugins, i->plugin_count, one);
     }
     sld_xfree(keys);
+    sld_map_fini(&all);
     return i;
 }
 

@@ -13,6 +13,7 @@ struct sld_worker_options {
     enum sld_level log_level;
     // PEM; absent: plain text
     struct sld_str cert_chain_pem, key_pem, client_ca_pem;
+    struct sld_str kv_dir; // where what plugins keep is (plugin/kv.h); absent: in memory
     unsigned hang_ms;  // it is killed when it has not answered for so long; 0: 10 s
     unsigned gone_ms;  // how long it keeps a plugin that is not to be there any more, for requests on their way; 0: 10 s
     unsigned stats_ms; // how often it tells what it did; 0: 1 s
@@ -46,6 +47,11 @@ void sld_worker_record(struct sld_worker *w, struct sld_str plugin, unsigned cou
                        void *user);
 // Ends it. Without one nothing happens. [io]
 void sld_worker_record_end(struct sld_worker *w);
+// Tasks of plugins ask B (a reference is taken; NULL: nobody) from now on. [io]
+struct sld_plugin_backends;
+void sld_worker_set_backends(struct sld_worker *w, struct sld_plugin_backends *b);
+// Secret REF of PLUGIN is wanted, or not any more; what comes of it is told by the events `found`. [io]
+void sld_worker_want(struct sld_worker *w, struct sld_str plugin, struct sld_str ref, bool wanted);
 // The worker is to tell when it has all that was set so far. [io]
 void sld_worker_sync(struct sld_worker *w);
 
@@ -71,6 +77,8 @@ struct sld_worker_plugin_stats {
     struct sld_plugin_error *errors; // newest first
     size_t error_count;
     unsigned suspended;  // loops in which it is
+    size_t published;       // upstreams that its task discover published
+    int64_t published_ms;   // when it last did, Unix time; 0: never
     struct sld_str refused; // why its present version is not in force there; empty: it is
 };
 

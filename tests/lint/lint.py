@@ -19,11 +19,12 @@ ROOMS = "base codec loop flow net model source secret translate plugin worker xd
 PUBLIC = {
     "base": None,  # gathers small parts, all of them for everyone
     "codec": {"message.h", "crypt.h", "doc.h", "edit.h", "format.h", "regex.h", "scan.h", "sigv4.h", "text.h", "x509.h"},  # one per subject
-    "net": {"http.h", "grpc.h", "address.h", "dns.h"},  # one per protocol; addresses for settings
+    "net": {"http.h", "http_stream.h", "grpc.h", "address.h", "dns.h", "place.h"},  # one per protocol; addresses for settings
     "source": {"ahead.h", "consul/consul.h", "consul/services.h", "dir/dir.h", "discovery.h", "file.h", "given.h", "state.h",
                "store.h"},  # what app creates; its commands; what sources and secret stores are told where to look by
     "secret": {"dir/dir.h", "vault/vault.h"},  # what app registers
-    "plugin": {"author.h", "discover.h", "found.h", "reactor.h", "record.h", "request.h", "shape.h"},  # for solder plugin; what app makes of --plugins; worker
+    "plugin": {"author.h", "backends.h", "discover.h", "found.h", "gives.h", "kv.h", "reactor.h", "record.h", "request.h", "resolve.h",
+               "shape.h"},  # for solder plugin; what app makes of --plugins; worker
     "translate": {"feature.h"},  # the interface of features, also for plugins' hooks
     "xds": {"serve.h", "sm.h"},  # xDS on gRPC; state machines, which edge has too
     "edge": {"bootstrap.h"},  # made without an Envoy, for a command

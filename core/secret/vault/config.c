@@ -6,6 +6,7 @@
 #include "settings.pb-c.h"
 #include "source/file.h"
 #include "source/given.h"
+#include "secret/vault/vault.h"
 
 enum {
     REFRESH_DEFAULT_MS = 60 * 1000,
@@ -395,4 +396,28 @@ void vault_config_fini(struct vault_config *cfg)
 {
     sld_arena_fini_secret(&cfg->arena);
     *cfg = (struct vault_config){0};
+}
+
+enum sld_rc sld_vault_reach(struct sld_arena *a, const struct Gloo__Settings *settings, struct sld_http_place *out, struct sld_err *err)
+{
+    struct vault_config cfg = {0};
+    if (!settings->vault_secret_source && !sld_env("VAULT_ADDR").n)
+        return sld_err_set(err, SLD_NOT_FOUND, "no Vault is configured: set vaultSecretSource in Settings, or VAULT_ADDR");
+    enum sld_rc rc = vault_config_make(&cfg, SLD_STR("vault:"), settings, err);
+    if (rc)
+        return rc;
+    if (cfg.wrapped || (cfg.method != VAULT_TOKEN && cfg.method != VAULT_TOKEN_FILE && cfg.method != VAULT_NO_TOKEN))
+        rc = sld_err_set(err, SLD_INVALID, "plugins reach Vault by a token (accessToken, VAULT_TOKEN, or a file of one), and this Solder logs in otherwise");
+    struct sld_str *const to[] = {&out->base, &out->unix_socket, &out->ca_file, &out->ca_path, &out->cert_file, &out->key_file, &out->server_name};
+    const struct sld_str from[] = {cfg.base, cfg.unix_socket, cfg.ca_file, cfg.ca_path, cfg.cert_file, cfg.key_file, cfg.server_name};
+    for (size_t i = 0; i < SLD_ARRAY_LEN(to); i++)
+        *to[i] = from[i].n ? sld_arena_str(a, from[i]) : SLD_STR_NONE;
+    out->insecure = cfg.insecure;
+    out->token_header = SLD_STR("X-Vault-Token");
+    out->token = cfg.method == VAULT_TOKEN && cfg.secret.n ? sld_arena_str(a, cfg.secret) : SLD_STR_NONE;
+    out->token_file = cfg.method == VAULT_TOKEN_FILE && cfg.secret_file.n ? sld_arena_str(a, cfg.secret_file) : SLD_STR_NONE;
+    if (cfg.ns.n)
+        out->header = (struct sld_http_header){SLD_STR("X-Vault-Namespace"), sld_arena_str(a, cfg.ns)};
+    vault_config_fini(&cfg);
+    return rc;
 }

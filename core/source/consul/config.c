@@ -1,7 +1,9 @@
 // Where an agent is and who we are there: settings, then CONSUL_* variables, then defaults.
 #include "source/consul/agent.h"
+#include "source/consul/consul.h"
 
 #include "codec/message.h"
+#include "codec/text.h"
 #include "settings.pb-c.h"
 #include "source/given.h"
 
@@ -146,4 +148,42 @@ void consul_config_fini(struct sld_consul_config *cfg)
 {
     sld_arena_fini_secret(&cfg->arena);
     *cfg = (struct sld_consul_config){0};
+}
+
+static void add_param(struct sld_buf *b, const char *name, struct sld_str value)
+{
+    if (!value.n)
+        return;
+    sld_buf_addf(b, "%s%s=", sld_buf_str(b).n ? "&" : "", name);
+    sld_buf_add_encoded(b, value, "");
+}
+
+enum sld_rc sld_consul_reach(struct sld_arena *a, const struct Gloo__Settings *settings, struct sld_http_place *out, struct sld_err *err)
+{
+    enum { PARAMS_MAX = 4096 };
+    struct sld_consul_config cfg = {0};
+    if (!settings->consul && !sld_env("CONSUL_HTTP_ADDR").n)
+        return sld_err_set(err, SLD_NOT_FOUND, "no Consul is configured: set consul in Settings, or CONSUL_HTTP_ADDR");
+    enum sld_rc rc = consul_config_make(&cfg, SLD_STR_NONE, settings, err);
+    if (rc)
+        return rc;
+    struct sld_str *const to[] = {&out->base, &out->unix_socket, &out->token, &out->token_file, &out->ca_file,
+                                  &out->ca_path, &out->cert_file, &out->key_file, &out->server_name};
+    const struct sld_str from[] = {cfg.base, cfg.unix_socket, cfg.token, cfg.token_file, cfg.ca_file,
+                                   cfg.ca_path, cfg.cert_file, cfg.key_file, cfg.server_name};
+    for (size_t i = 0; i < SLD_ARRAY_LEN(to); i++)
+        *to[i] = from[i].n ? sld_arena_str(a, from[i]) : SLD_STR_NONE;
+    out->token_header = SLD_STR("X-Consul-Token");
+    out->insecure = cfg.insecure;
+    if (cfg.basic.n)
+        out->header = (struct sld_http_header){SLD_STR("Authorization"), SLD_ARENA_JOIN(a, SLD_STR("Basic "), sld_base64_encode(a, cfg.basic))};
+    struct sld_buf b;
+    sld_buf_init(&b, PARAMS_MAX);
+    add_param(&b, "dc", cfg.datacenter);
+    add_param(&b, "ns", cfg.ns);
+    add_param(&b, "partition", cfg.partition);
+    out->params = sld_buf_str(&b).n ? sld_arena_str(a, sld_buf_str(&b)) : SLD_STR_NONE;
+    sld_buf_fini(&b);
+    consul_config_fini(&cfg);
+    return SLD_OK;
 }

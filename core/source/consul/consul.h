@@ -2,6 +2,7 @@
 // it is, its source, and its store.
 #pragma once
 
+#include "net/place.h"
 #include "source/source.h"
 
 extern const struct sld_source_ops sld_consul_source_ops;
@@ -22,3 +23,7 @@ bool sld_consul_place_has(struct sld_str key);
 SLD_NODISCARD enum sld_rc sld_consul_place_parse(struct sld_arena *a, struct sld_str address,
                                                  struct sld_consul_place *out,
                                                  struct sld_err *err);
+
+// Where the agent is that SETTINGS or CONSUL_HTTP_ADDR name, and who we are there, in A. SLD_NOT_FOUND: none is named; SLD_INVALID.
+SLD_NODISCARD enum sld_rc sld_consul_reach(struct sld_arena *a, const struct Gloo__Settings *settings, struct sld_http_place *out,
+                                           struct sld_err *err);

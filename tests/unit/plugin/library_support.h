@@ -1,6 +1,7 @@
 // Scripts in which all modules of the library have their names.
 #pragma once
 
+#include "plugin/backends.h"
 #include "plugin/library.h"
 #include "plugin/support.h"
 #include "plugin/task.h"
@@ -71,8 +72,21 @@ static inline void lib_done(void *user, enum sld_rc rc, const struct sld_err *er
 // Who answers in its world: everybody knows ada.
 static inline void lib_http(void *user, const struct sld_http_call *call, struct sld_http_answer *out)
 {
-    (void)user, (void)call;
-    *out = (struct sld_http_answer){.status = 200, .body = SLD_STR("{\"name\": \"ada\"}")};
+    static const struct sld_http_header index = {SLD_STR_INIT("X-Consul-Index"), SLD_STR_INIT("7")};
+    struct sld_str body = SLD_STR("{\"name\": \"ada\"}");
+    (void)user;
+    if (sld_str_starts(call->url, SLD_STR("http://consul.test:8500/v1/kv/")))
+        body = SLD_STR("[{\"Key\": \"app/limit\", \"Value\": \"MjA=\", \"Flags\": 0, \"ModifyIndex\": 7}]");
+    else if (sld_str_starts(call->url, SLD_STR("http://consul.test:8500/v1/health/service/")))
+        body = SLD_STR("[{\"Node\": {\"Node\": \"n\", \"Address\": \"10.0.0.1\", \"Datacenter\": \"a\"}, \"Service\": {\"ID\": \"w1\", "
+                       "\"Address\": \"\", \"Port\": 8080, \"Tags\": [\"v2\"], \"Weights\": {\"Passing\": 3}}}]");
+    else if (sld_str_starts(call->url, SLD_STR("http://vault.test:8200/v1/pki/")))
+        body = SLD_STR("{\"data\": {\"serial_number\": \"7a\"}}");
+    else if (sld_str_starts(call->url, SLD_STR("http://vault.test:8200/")))
+        body = SLD_STR("{\"data\": {\"data\": {\"user\": \"ada\"}}}");
+    else if (sld_str_ends(call->url, SLD_STR("/events")))
+        body = SLD_STR("data: ada\n\n");
+    *out = (struct sld_http_answer){.status = 200, .headers = &index, .header_count = 1, .body = body};
 }
 
 static inline void lib_dns(void *user, enum sld_dns_type type, struct sld_str name, struct sld_dns_answer *out)
@@ -95,7 +109,8 @@ static inline void expect_call_in(enum pl_phase phase, const char *body, const c
     lib_script(script, sizeof(script), body);
     char *at = strstr(script, "return function()");
     int head = (int)(at - script);
-    snprintf(text, sizeof(text), "%.*sreturn {api = 1, name = 'try', needs = {'dns', 'files', 'http'}, check = function()%s}", head, script,
+    snprintf(text, sizeof(text), "%.*sreturn {api = 1, name = 'try', "
+        "needs = {'consul', 'dns', 'files', 'http', 'kv', 'vault'}, check = function()%s}", head, script,
         at + strlen("return function()"));
     struct sld_plugin_bundle *b = sld_plugin_bundle_create(SLD_STR("try"), SLD_STR("try"), sld_str_c(text));
     struct pl_world *w = pl_world_create((int64_t)LIB_NOW * 1000);
@@ -108,6 +123,11 @@ static inline void expect_call_in(enum pl_phase phase, const char *body, const c
     if (sld_plugin_load(b, &limits, &p, &c.err))
         fail_msg("%s: %s", body, c.err.msg);
     sld_plugin_grant_files(p, &granted, 1);
+    struct sld_plugin_backends *backends = sld_plugin_backends_create();
+    backends->consul.at.base = SLD_STR("http://consul.test:8500");
+    backends->vault.at.base = SLD_STR("http://vault.test:8200");
+    sld_plugin_backends_set(p, backends);
+    SLD_UNREF(backends);
     struct pl_task_call call = {.hook = SLD_HOOK_CHECK, .phase = phase, .push = lib_push, .take = lib_take, .arg = &c, .done = lib_done, .user = &c};
     if (pl_task_start(p, pl_world_reactor(w), &call, &t, &c.err))
         fail_msg("%s: %s", body, c.err.msg);

@@ -55,6 +55,14 @@ static void on_problem(void *user, struct sld_str plugin, struct sld_str message
     note(user, message.p ? "!" : "ok ", plugin, message);
 }
 
+static void on_secret(void *user, const struct sld_secret_news *n)
+{
+    struct sld_arena a = {0};
+    struct sld_str what = n->problem.p ? n->problem : n->document ? n->document->data : SLD_STR("none");
+    note(user, "secret ", n->plugin, sld_arena_fmt(&a, "%.*s=%.*s", SLD_FMT(n->ref), SLD_FMT(what)));
+    sld_arena_fini(&a);
+}
+
 static void on_request(struct sld_http_request *rq, void *user)
 {
     const struct sld_http_header extra = {SLD_STR("X-Path"), sld_http_path(rq)};
@@ -70,7 +78,7 @@ static void on_late(void *user)
 
 static void begin(struct bench *b)
 {
-    const struct sld_finders_events ev = {on_begin, on_put, on_gone, on_synced, on_problem, b};
+    const struct sld_finders_events ev = {on_begin, on_put, on_gone, on_synced, on_problem, on_secret, b};
     struct sld_err err;
     *b = (struct bench){.loop = sld_loop_create("test")};
     b->reactor = sld_reactor_create(b->loop);
@@ -175,6 +183,39 @@ static void files(void **state)
     tree_destroy();
 }
 
+static void streams(void **state)
+{
+    struct bench b;
+    (void)state;
+    begin(&b);
+    set(&b, "a", "local s <close> = assert(d.http.stream{url = url .. '/x', method = 'POST', "
+                 "body = 'one\\ntwo\\n' .. ('x'):rep(90000) .. '\\nlast', "
+                 "max_line = 100000})\nlocal n = s:status() .. s:header('X-Path')\nfor line in s:lines() do n = n .. ' ' .. #line end\nshow(n)", "/");
+    until(&b, "+a:200/x 3 3 90000 4 ");
+    set(&b, "b", "local s, why = d.http.stream{url = 'http://127.0.0.1:1/'} show(why)", "/");
+    until(&b, "+b:http://127.0.0.1:1/: ");
+    end(&b);
+}
+
+static void secrets(void **state)
+{
+    struct bench b;
+    struct sld_plugin_bundle *bundle = sld_plugin_bundle_create(
+        SLD_STR("g"), SLD_STR("test"), SLD_STR("return {api = 1, name = 'g', secret = function(conf, ref) if ref == 'a/b' then return {apiKey = "
+                                               "{apiKey = 'x'}} end end}"));
+    struct sld_discover_plan *p = sld_discover_plan_create(bundle, &small, SLD_STR(""), NULL, 0);
+    (void)state;
+    begin(&b);
+    sld_finders_want(b.finders, SLD_STR("g"), SLD_STR("a/b"), true); // before its plugin is there
+    sld_finders_set(b.finders, p);
+    until(&b, "secret g:a/b={\"apiVersion\"");
+    sld_finders_want(b.finders, SLD_STR("g"), SLD_STR("c"), true);
+    until(&b, "secret g:c=none ");
+    end(&b);
+    SLD_UNREF(p);
+    SLD_UNREF(bundle);
+}
+
 static void plans_are_followed(void **state)
 {
     struct bench b;
@@ -202,6 +243,7 @@ static void plans_are_followed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(requests), cmocka_unit_test(names), cmocka_unit_test(files),
+                                       cmocka_unit_test(streams), cmocka_unit_test(secrets),
                                        cmocka_unit_test(plans_are_followed)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -146,12 +146,20 @@ static void phases_are_kept(void **state)
         {"require('solder.cache').new():get('k')", "solder.cache.Cache.get"},
         {"require('solder.cache').new():get_or('k', print)", "solder.cache.Cache.get_or"},
         {"require('solder.cache').new():set('k', 1)", "solder.cache.Cache.set"},
+        {"require('solder.consul').kv('a')", "solder.consul.kv"},
+        {"require('solder.consul').service('a')", "solder.consul.service"},
         {"require('solder.counters').add('a')", "solder.counters.add"},
         {"require('solder.counters').get('a')", "solder.counters.get"},
         {"require('solder.dns').lookup('a')", "solder.dns.lookup"},
         {"require('solder.file').read('/a')", "solder.file.read"},
         {"require('solder.file').watch('/a')", "solder.file.watch"},
         {"require('solder.http').request{url = 'http://a/'}", "solder.http.request"},
+        {"require('solder.http').stream{url = 'http://a/'}", "solder.http.stream"},
+        {"require('solder.kv').delete('a')", "solder.kv.delete"},
+        {"require('solder.kv').get('a')", "solder.kv.get"},
+        {"require('solder.kv').incr('a')", "solder.kv.incr"},
+        {"require('solder.kv').list()", "solder.kv.list"},
+        {"require('solder.kv').set('a', 1)", "solder.kv.set"},
         {"require('solder.random').bytes(1)", "solder.random.bytes"},
         {"require('solder.random').integer(1)", "solder.random.integer"},
         {"require('solder.random').uuid()", "solder.random.uuid"},
@@ -159,6 +167,8 @@ static void phases_are_kept(void **state)
         {"require('solder.time').monotonic()", "solder.time.monotonic"},
         {"require('solder.time').now()", "solder.time.now"},
         {"require('solder.time').sleep(1)", "solder.time.sleep"},
+        {"require('solder.vault').read('a')", "solder.vault.read"},
+        {"require('solder.vault').write('a', {})", "solder.vault.write"},
     };
     size_t n = 0;
     for (size_t i = 0; i < SLD_ARRAY_LEN(calls); i++) {
@@ -174,8 +184,10 @@ static void phases_are_kept(void **state)
         try_end(&t);
     }
     for (size_t i = 0; i < pl_library_count; i++) {
-        for (size_t k = 0; k < pl_library[i]->binding_count; k++)
-            n += pl_library[i]->bindings[k].phases != 0;
+        for (size_t k = 0; k < pl_library[i]->binding_count; k++) {
+            const struct pl_binding *b = &pl_library[i]->bindings[k];
+            n += b->phases != 0 && !(b->of && strcmp(b->of, "http.Stream") == 0); // there is none to call
+        }
     }
     assert_int_equal(n, SLD_ARRAY_LEN(calls));
     expect_lib_error("jwt.verify(jwt.sign({}, jwt.secret(('s'):rep(32))), jwt.secret(('s'):rep(32)))", "solder.jwt.verify needs the option now");

@@ -138,7 +138,7 @@ static void tasks(void **state)
                        "end}",
            "plugin.lua:6: the schema has no field 'nam', so it is nil here; did you mean name?\n"
            "plugin.lua:7: dns is not there without needs = {\"dns\"} in the plugin's table\n"
-           "plugin.lua:8: a task has no 'publsh'; there are dns, every, file, http, publish and sleep\n");
+           "plugin.lua:8: a task has no 'publsh'; there are consul, dns, every, file, http, publish, sleep and vault\n");
 }
 
 static void loading(void **state)
@@ -149,7 +149,7 @@ static void loading(void **state)
     expect("return {api = 1, name = 'try', nees = {}}",
            "plugin.lua:0: plugin.lua: the plugin's table has no field 'nees'; did you mean 'needs'?\n");
     expect(HEAD "needs = {'everything'}, check = function() end}",
-           "plugin.lua:0: plugin.lua: there is no need 'everything'; there are dns, files, http, objects and secrets\n");
+           "plugin.lua:0: plugin.lua: there is no need 'everything'; there are consul, dns, files, http, kv, objects, secrets and vault\n");
     expect(HEAD "schema = s.record{a = s.list(s.record{key = s.secret_ref{}}, {})}, check = function() end}",
            "plugin.lua:0: plugin.lua: schema: a.key refers to a secret: add needs = {\"secrets\"} to the plugin's table\n");
     expect("return {api = 1, name = 'try'}", "plugin.lua:0: the plugin has no hooks, so it does nothing\n");

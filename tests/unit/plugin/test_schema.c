@@ -203,7 +203,7 @@ static void mistakes_of_plugins(void **state)
     expect_not_loaded("return {api = 1, name = 'other'}", "'name' must be \"try\"");
     expect_not_loaded("return {api = 1, name = 'try', shape_rout = print}", "no field 'shape_rout'; did you mean 'shape_route'?");
     expect_not_loaded("return {api = 1, name = 'try', shape_route = 1}", "'shape_route' must be a function");
-    expect_not_loaded("return {api = 1, name = 'try', secret = print}", "the hook secret is not called by this version");
+    expect_not_loaded("return {api = 1, name = 'try', log = print}", "the hook log is not called by this version");
     expect_not_loaded("require 'x'", "plugin.lua:1: there is no module 'x'");
     expect_not_loaded("require '../x'", "there is no module");
     expect_not_loaded(S "s.string{}}", "schema: it must be a record");

@@ -224,9 +224,79 @@ static void requests_and_their_ends(void **state)
     tree_destroy();
 }
 
+// What Consul and Vault have, answers in pieces, secrets, and what is kept are of the test's world.
+static void worlds_with_servers(void **state)
+{
+    (void)state;
+    tree_create();
+    tree_mkdir("try");
+    tree_mkdir("try/spec");
+    tree_write("try/plugin.lua",
+               "local kv = require 'solder.kv'\nlocal vault = require 'solder.vault'\n"
+               "return {api = 1, name = 'try', needs = {'consul', 'http', 'kv', 'vault'}, discover = function(_, d)\n"
+               "  local index, entries, why\n"
+               "  for line in d.http.stream{url = 'http://a/'}:lines() do kv.incr(line) end\n"
+               "  for i = 1, 2 do\n"
+               "    entries, why = d.consul.kv('app/', {index = index})\n"
+               "    if not entries then error(why, 0) end\n"
+               "    index = why\n"
+               "    local web = assert(d.consul.service('web'))\n"
+               "    d.publish{upstreams = {u = {endpoints = {entries[1].value, web[1].address .. ':' .. web[1].port},\n"
+               "      labels = {runs = tostring(kv.incr('runs')), x = tostring(kv.get('x'))}}}}\n"
+               "  end\n"
+               "end, secret = function(_, ref)\n"
+               "  local answer, words = vault.read('secret/data/' .. ref)\n"
+               "  if not answer then return nil, words end\n"
+               "  return {apiKey = {apiKey = answer.data.data.key}, expires_in = 60}\n"
+               "end}\n");
+    tree_write("try/spec/a_spec.lua",
+               "local t = require 'solder.test'\n"
+               "t.it('follows', function()\n"
+               "  local w = t.world{now = 1000}\n"
+               "  w:http('http://a/', {chunks = {'x\\nx', '\\nx\\n'}})\n"
+               "  w:consul_kv('app/', {{['app/a'] = '10.0.0.1:80'}, {['app/a'] = '10.0.0.2:80'}})\n"
+               "  w:consul_service('web', {{address = '10.0.0.9', port = 90}})\n"
+               "  w:discover()\n"
+               "  w:pass('10s')\n"
+               "  t.equal(w:endpoints('u'), {'10.0.0.1:80', '10.0.0.9:90'})\n"
+               "  t.equal(w:upstreams().u.metadata.labels, {discovered_by = 'try', runs = '1', x = '3'})\n"
+               "  w:pass('60s')\n" // the question for news has waited its time
+               "  t.equal(w:endpoints('u')[1], '10.0.0.2:80')\n"
+               "end)\n"
+               "t.it('fails', function()\n"
+               "  local w = t.world()\n"
+               "  w:http('http://a/', {})\n"
+               "  w:consul_kv('app/', 'no leader')\n"
+               "  w:discover()\n"
+               "  w:pass('5s')\n"
+               "  t.equal(w:problem(), 'plugin try: Consul: no leader')\n"
+               "end)\n"
+               "t.it('keeps nothing of another test', function()\n"
+               "  local w = t.world()\n"
+               "  w:http('http://a/', {})\n"
+               "  w:consul_kv('app/', {a = '10.0.0.1:80'})\n"
+               "  w:consul_service('web', {{address = '10.0.0.9', port = 90}})\n"
+               "  w:discover()\n"
+               "  w:pass(1)\n"
+               "  t.equal(w:upstreams().u.metadata.labels, {discovered_by = 'try', runs = '1', x = 'nil'})\n"
+               "end)\n"
+               "t.it('secrets', function()\n"
+               "  local w = t.world{now = 1000}\n"
+               "  w:vault('secret/data/web', {data = {data = {key = 'k'}}})\n"
+               "  local secret, ends = w:secret('web')\n"
+               "  t.equal(secret, {apiKey = {apiKey = 'k'}})\n"
+               "  t.equal(ends, 1060)\n"
+               "  w:vault('secret/data/other')\n"
+               "  local none, why = w:secret('other')\n"
+               "  t.equal({none, why}, {nil, 'plugin try: Vault has nothing there'})\n"
+               "end)\n");
+    expect("", "follows:ok\nfails:ok\nkeeps nothing of another test:ok\nsecrets:ok\n", "");
+    tree_destroy();
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(specs), cmocka_unit_test(lines_that_end_in_a_carriage_return),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(worlds_with_servers), cmocka_unit_test(specs), cmocka_unit_test(lines_that_end_in_a_carriage_return),
                                        cmocka_unit_test(worlds_for_tasks), cmocka_unit_test(requests_and_their_ends)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
 #include "secret/vault_world.h"
 
 #include "secret/vault/config.h"
+#include "secret/vault/vault.h"
 
 static struct vault_config cfg;
 
@@ -231,13 +232,29 @@ static void test_aws_by_variables(void **state)
     vault_config_fini(&cfg);
 }
 
+// Plugins reach Vault as Solder does, as long as that is by a token.
+static void test_what_others_are_told(void **state)
+{
+    struct world *w = *state;
+    struct sld_http_place p = {.insecure = false};
+    struct sld_err err = {0};
+    assert_int_equal(sld_vault_reach(&w->a, read_settings(w, "{}"), &p, &err), SLD_NOT_FOUND);
+    const Gloo__Settings *by_token = read_settings(w, "vaultSecretSource: {address: 'http://v:1', accessToken: t, solder: {namespace: team}}");
+    assert_int_equal(sld_vault_reach(&w->a, by_token, &p, &err), SLD_OK);
+    assert_true(sld_str_eq(p.base, S("http://v:1")) && sld_str_eq(p.token, S("t")) && sld_str_eq(p.token_header, S("X-Vault-Token")));
+    assert_true(sld_str_eq(p.header.name, S("X-Vault-Namespace")) && sld_str_eq(p.header.value, S("team")));
+    assert_int_equal(sld_vault_reach(&w->a, read_settings(w, "vaultSecretSource: {aws: {accessKeyId: a, secretAccessKey: b}}"), &p, &err),
+                     SLD_INVALID);
+    assert_non_null(strstr(err.msg, "by a token"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(test_addresses),          T(test_settings_win_over_variables),
         T(test_each_request_has_an_end),
         T(test_tokens_of_the_user), T(test_what_cannot_be),
-        T(test_aws_by_variables),
+        T(test_aws_by_variables),   T(test_what_others_are_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include "source/client_world.h"
+#include "source/consul/consul.h"
 
 static void on_done(void *user, const struct sld_consul_answer *a)
 {
@@ -910,10 +911,31 @@ static void a_farewell_outlives_its_agent(void **state)
     peer_stop(&x.peer);
 }
 
+// Also where nothing says where it is.
+static void plugins_reach_the_agent_as_solder_does(void **state)
+{
+    Gloo__Settings s = GLOO__SETTINGS__INIT;
+    Gloo__ConsulConfiguration c = GLOO__CONSUL_CONFIGURATION__INIT;
+    struct sld_arena a = {0};
+    struct sld_http_place p = {.insecure = false};
+    struct sld_err err = {0};
+    char address[] = "h:1", token[] = "t", dc[] = "d c";
+    (void)state;
+    assert_int_equal(sld_consul_reach(&a, &s, &p, &err), SLD_NOT_FOUND);
+    s.consul = &c;
+    c.http_address = address;
+    c.token = token;
+    c.datacenter = dc;
+    assert_int_equal(sld_consul_reach(&a, &s, &p, &err), SLD_OK);
+    assert_true(sld_str_eq(p.base, SLD_STR("http://h:1")) && sld_str_eq(p.token, SLD_STR("t")));
+    assert_true(sld_str_eq(p.token_header, SLD_STR("X-Consul-Token")) && sld_str_eq(p.params, SLD_STR("dc=d%20c")));
+    sld_arena_fini(&a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_call_says_what_was_asked),
+        cmocka_unit_test(plugins_reach_the_agent_as_solder_does), cmocka_unit_test(a_call_says_what_was_asked),
         cmocka_unit_test(statuses_are_errors_with_consuls_words),
         cmocka_unit_test(the_address_comes_from_settings_environment_or_default),
         cmocka_unit_test(the_token_file_is_read_again),

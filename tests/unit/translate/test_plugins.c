@@ -380,6 +380,136 @@ static void a_document_of_no_use_takes_no_place(void **state)
     world_destroy(w);
 }
 
+#define OBJECT(kind, name, rest)                                                                                                      \
+    "---\napiVersion: gateway.solo.io/v1\nkind: " kind "\nmetadata: {name: " name ", namespace: gloo-system}\nspec: " rest "\n"
+
+// ---- Clusters and secrets that plugins add ----
+
+#define ADDER(body) "return {api = 1, name = 'try', needs = {'objects'}, extra = function(conf, add, ctx)\n" body "\nend}"
+#define AUTHZ                                                                                                                         \
+    "local c = add:cluster('authz')\n"                                                                                                \
+    "c.type = 'STRICT_DNS' c.connect_timeout = '2s'\n"                                                                                \
+    "c.load_assignment = {cluster_name = c.name, endpoints = {{lb_endpoints = {{endpoint = {address = {socket_address = "              \
+    "{address = 'authz.internal', port_value = 9000}}}}}}}}\n"                                                                        \
+    "add:secret('token').generic_secret = {secret = {inline_string = 's3cr3t'}}\n"
+
+static void a_plugin_adds_clusters_and_secrets(void **state)
+{
+    (void)state;
+    struct world *w = option_world();
+    put(w, UPSTREAM("a"));
+    set_plugin(w, "try", ADDER(AUTHZ "c.alt_stat_name = ctx:get('Upstream', 'a', 'gloo-system') and 'there' or 'not there'"));
+    world_run(w);
+    const struct sld_out *c = out(w, SLD_OUT_CLUSTER, "extra:try/authz"), *s = out(w, SLD_OUT_SECRET, "extra:try/token");
+    assert_has(json(w, c), "\"connectTimeout\":\"2s\"");
+    assert_has(json(w, c), "\"altStatName\":\"there\"");
+    assert_false(c->secret);
+    assert_true(s && s->secret);
+    // What it did not read leaves it alone; what it read does not.
+    uint64_t before = calls(w, SLD_HOOK_EXTRA);
+    put_once(w, "v", ONE("timeout: 1s"));
+    assert_int_equal(calls(w, SLD_HOOK_EXTRA), before);
+    sld_translate_set(w->t, (struct sld_ident){SLD_KIND_UPSTREAM, SLD_STR_INIT("gloo-system"), SLD_STR_INIT("a")}, NULL);
+    put_once(w, "v", ONE("timeout: 2s"));
+    assert_int_equal(calls(w, SLD_HOOK_EXTRA), before + 1);
+    assert_has(json(w, out(w, SLD_OUT_CLUSTER, "extra:try/authz")), "\"altStatName\":\"not there\"");
+    // It goes with the plugin.
+    sld_translate_set_plugin(w->t, SLD_STR("try"), NULL);
+    world_run(w);
+    assert_null(out(w, SLD_OUT_CLUSTER, "extra:try/authz"));
+    assert_null(out(w, SLD_OUT_SECRET, "extra:try/token"));
+    world_destroy(w);
+}
+
+static bool sends_to(const struct sld_out *o, const char *cluster)
+{
+    bool found = false;
+    for (size_t i = 0; o && i < o->cluster_count; i++)
+        found |= sld_str_eq(o->clusters[i], sld_str_c(cluster));
+    return found;
+}
+
+// So no Envoy gets a route before its cluster, or loses the cluster first.
+static void what_sends_there_waits_for_it(void **state)
+{
+    (void)state;
+    struct world *w = option_world();
+    static const char text[] =
+        "return {api = 1, name = 'try', extra = function(conf, add) add:cluster('a') add:cluster('b') end,\n"
+        "shape_route = function(conf, route) route.route.cluster = 'extra:try/a' end,\n"
+        "shape_listener = function(conf, l, ctx) ctx:add_filter{name = 'my.filter', stage = 'authn', config = {['@type'] = "
+        "'type.googleapis.com/some.Filter', services = {{cluster = 'extra:try/b'}, {cluster = 'extra:try/none'}}}} end}";
+    put(w, UPSTREAM("a") ONE(CONF("{}")) OBJECT("Gateway", "gateway-proxy", "{bindAddress: '::', bindPort: 8080, proxyNames: [gateway-proxy], httpGateway: "
+                                                "{options: {" CONF("{}") "}}}"));
+    set_plugin(w, "try", text);
+    world_run(w);
+    assert_true(sends_to(out(w, SLD_OUT_ROUTE, TABLE), "extra:try/a"));
+    assert_true(sends_to(out(w, SLD_OUT_LISTENER, "listener-::-8080"), "extra:try/b"));
+    assert_false(sends_to(out(w, SLD_OUT_LISTENER, "listener-::-8080"), "extra:try/none"));
+    world_destroy(w);
+}
+
+// The words of the last error of plugin try that the hook of TEXT gives.
+static const char *extra_fault(struct world *w, const char *text)
+{
+    set_plugin(w, "try", text);
+    world_run(w);
+    const struct sld_plugin *p = sld_translate_plugin(w->t, SLD_STR("try"))->plugin;
+    assert_null(out(w, SLD_OUT_CLUSTER, "extra:try/a"));
+    return p->error_count ? p->errors[0].words : "";
+}
+
+static void what_cannot_be_added_is_told_with_the_line(void **state)
+{
+    (void)state;
+    struct world *w = option_world();
+    assert_has(extra_fault(w, ADDER("add:cluster('a')\nadd:cluster('a')")),
+               "plugin.lua:3: cluster a was added before, by plugin.lua:2");
+    assert_has(extra_fault(w, ADDER("add:cluster('../a')")), "plugin.lua:2: a cluster's name is made of letters");
+    assert_has(extra_fault(w, ADDER("add:cluster('a').name = 'a_gloo-system'")), "plugin.lua:2: cluster extra:try/a: its name stays");
+    assert_has(extra_fault(w, ADDER("add:cluster('a').type = 'EDS'")), "plugin.lua:2: cluster extra:try/a: its type cannot be EDS");
+    assert_has(extra_fault(w, ADDER("add:cluster('a').connect_timeout = '0s'")),
+               "plugin.lua:2: cluster extra:try/a: Envoy would refuse connect");
+    assert_has(extra_fault(w, ADDER("add:secret('a')")), "plugin.lua:2: secret extra:try/a: it is empty");
+    assert_has(extra_fault(w, ADDER("add:cluster('a').conect_timeout = '1s'")), "plugin.lua:2: ");
+    assert_has(extra_fault(w, ADDER("for i = 1, 101 do add:cluster('a' .. i) end")), "plugin.lua:2: extra adds more than 100");
+    assert_has(extra_fault(w, ADDER("keep = add")), "plugin.lua:2: ");
+    assert_has(extra_fault(w, "local s = require 'solder.schema'\nreturn {api = 1, name = 'try', schema = s.record{to = "
+                              "s.string{required = true}}, extra = function(conf, add) add:cluster('a') end}"),
+               "extra is not called: config.to: ");
+    world_destroy(w);
+}
+
+#define FAILING(mode, fail)                                                                                                           \
+    PLUGIN("{onError: " mode ", config: {fail: " fail                                                                                 \
+           "}, inline: \"return {api = 1, name = 'try', schema = require('solder.schema').record{fail = "                             \
+           "require('solder.schema').boolean{}}, extra = function(conf, add) add:cluster('a') if conf.fail then error('no') end "     \
+           "add:cluster('b') end}\"}")
+
+static void what_a_plugin_added_last(void **state)
+{
+    (void)state;
+    struct world *w = option_world();
+    struct sld_plugin_set *s = sld_plugin_set_create(w->t, NULL);
+    declare(w, s, "gloo-system", FAILING("closed", "false"));
+    assert_clean(w, "plugins/gloo-system/try");
+    assert_non_null(out(w, SLD_OUT_CLUSTER, "extra:try/b"));
+    declare(w, s, "gloo-system", FAILING("closed", "true"));
+    assert_finding(w, "plugins/gloo-system/try", SLD_PLUGIN_FAILED, SLD_ERROR, "");
+    assert_null(out(w, SLD_OUT_CLUSTER, "extra:try/a")); // nor half of it
+    declare(w, s, "gloo-system", FAILING("keep-last", "false"));
+    assert_clean(w, "plugins/gloo-system/try");
+    declare(w, s, "gloo-system", FAILING("keep-last", "true"));
+    assert_finding(w, "plugins/gloo-system/try", SLD_PLUGIN_FAILED, SLD_WARNING, "");
+    assert_non_null(out(w, SLD_OUT_CLUSTER, "extra:try/a"));
+    assert_non_null(out(w, SLD_OUT_CLUSTER, "extra:try/b"));
+    declare(w, s, "gloo-system", FAILING("open", "true"));
+    assert_finding(w, "plugins/gloo-system/try", SLD_PLUGIN_FAILED, SLD_WARNING, "");
+    assert_null(out(w, SLD_OUT_CLUSTER, "extra:try/b"));
+    sld_plugin_set_destroy(s);
+    world_destroy(w);
+}
+
 #define EIGHT(x) x ", " x ", " x ", " x ", " x ", " x ", " x ", " x
 
 static void a_check_is_not_called_for_ever(void **state)
@@ -478,8 +608,6 @@ static struct told give(struct world *w, const char *name, const char *text)
     return t;
 }
 
-#define OBJECT(kind, name, rest)                                                                                                      \
-    "---\napiVersion: gateway.solo.io/v1\nkind: " kind "\nmetadata: {name: " name ", namespace: gloo-system}\nspec: " rest "\n"
 #define OTHER "extensions: {configs: {mark: {}}}"
 #define GUARD "authorize = function() end"
 
@@ -561,6 +689,8 @@ static void configurations_of_requests_are_counted(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_plugin_adds_clusters_and_secrets), cmocka_unit_test(what_cannot_be_added_is_told_with_the_line),
+        cmocka_unit_test(what_a_plugin_added_last), cmocka_unit_test(what_sends_there_waits_for_it),
         cmocka_unit_test(a_guard_stays),
         cmocka_unit_test(where_no_request_is_seen),
         cmocka_unit_test(configurations_of_requests_are_counted),
