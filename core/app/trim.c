@@ -21,7 +21,7 @@ static void wait(struct trim *t)
 static void on_timer(void *user)
 {
     struct trim *t = user;
-    if (t->stepped && t->waits < WAITS) {
+    if (t->stepped && (t->steps <= STEPS || t->waits < WAITS)) {
         wait(t);
         return;
     }
@@ -48,6 +48,6 @@ void trim_count(struct trim *t, size_t steps)
 {
     t->steps += steps;
     t->stepped |= steps > 0;
-    if (t->steps > STEPS && !t->waits)
+    if (steps && !t->waits)
         wait(t);
 }

@@ -9,6 +9,7 @@ struct trim;
 struct trim *trim_create(struct sld_loop *loop);
 // NULL is fine.
 void trim_destroy(struct trim *t);
-// A round of STEPS steps ended. After so many of them, in one round or in several, memory is given back when no round
-// has any for a moment; one that always has some is not waited for longer than a minute.
+// A round of STEPS steps ended. Memory is given back when no round had any for a moment: what an edit took for itself,
+// and the pages of the program that it went through. After very many steps that moment is not waited for longer than
+// a minute.
 void trim_count(struct trim *t, size_t steps);

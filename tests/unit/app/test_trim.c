@@ -13,6 +13,7 @@ static struct {
     struct sld_timer *timer;
     struct trim *trim;
     unsigned left;       // rounds to come
+    unsigned steps;      // of each
     unsigned left_then;  // when memory was given back
     unsigned times;
 } w;
@@ -30,7 +31,7 @@ int malloc_trim(size_t pad)
 static void on_step(void *user)
 {
     (void)user;
-    trim_count(w.trim, 3000);
+    trim_count(w.trim, w.steps);
     if (--w.left)
         sld_timer_start(w.timer, 100);
 }
@@ -41,12 +42,14 @@ static void test_it_waits_for_the_last_steps(void **unused)
     w.loop = sld_loop_create("test");
     w.timer = sld_timer_create(w.loop, on_step, NULL);
     w.trim = trim_create(w.loop);
+    w.steps = 3000;
     w.left = 12;
     sld_timer_start(w.timer, 0);
     sld_loop_run(w.loop);
     assert_int_equal(w.times, 1);
     assert_int_equal(w.left_then, 0);
-    // Steps count anew from there.
+    // A few steps are enough.
+    w.steps = 1;
     w.left = 4;
     sld_timer_start(w.timer, 0);
     sld_loop_run(w.loop);
