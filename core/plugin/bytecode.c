@@ -290,6 +290,85 @@ static void read_function(struct reading *r, const struct body *around, size_t n
     }
 }
 
+// ---- Assignments alone ----
+
+// Adds the names of those variables outside of the function that it, or one in it, assigns to the set on top of L.
+static void collect(struct reading *r, lua_State *L)
+{
+    bool assigned[256] = {0}; // as many variables as a function may have
+    string(r);
+    number(r);
+    number(r);
+    skip(r, 3);
+    size_t code_count = number(r);
+    const struct body b = {.code = skip(r, code_count * 4)};
+    for (size_t i = 0; i < code_count; i++) {
+        struct step s = step_at(&b, i);
+        if (s.op == OP_SETUPVAL)
+            assigned[s.b] = true;
+    }
+    for (size_t n = number(r); n; n--) {
+        unsigned type = byte(r);
+        if (type == T_SHORT || type == T_LONG)
+            string(r);
+        else if (type == T_FLOAT || type == T_INTEGER)
+            skip(r, 8);
+    }
+    skip(r, number(r) * 3);
+    for (size_t n = number(r); n; n--)
+        collect(r, L);
+    skip(r, number(r)); // lines
+    for (size_t n = number(r); n; n--) {
+        number(r);
+        number(r);
+    }
+    for (size_t n = number(r); n; n--) { // local variables
+        string(r);
+        number(r);
+        number(r);
+    }
+    size_t names = number(r);
+    for (size_t i = 0; i < names; i++) {
+        struct sld_str name = string(r);
+        if (!assigned[i])
+            continue;
+        pl_push_str(L, name);
+        lua_pushboolean(L, 1);
+        lua_rawset(L, -3);
+    }
+}
+
+struct gathered {
+    luaL_Buffer b;
+    bool begun; // with the first bytes: a buffer takes a place on the stack, where lua_dump looks for the function before
+};
+
+static int gather(lua_State *L, const void *p, size_t n, void *ud)
+{
+    struct gathered *g = ud;
+    if (!g->begun)
+        luaL_buffinit(L, &g->b);
+    g->begun = true;
+    luaL_addlstring(&g->b, p, n);
+    return 0;
+}
+
+void pl_assigned_names(lua_State *L, int fn, int set)
+{
+    struct gathered g;
+    int top = lua_gettop(L);
+    g.begun = false;
+    lua_pushvalue(L, fn);
+    lua_dump(L, gather, &g, 0);
+    luaL_pushresult(&g.b);
+    struct sld_str text = pl_str(L, -1);
+    struct reading r = {.p = (const unsigned char *)text.p, .end = (const unsigned char *)text.p + text.n};
+    lua_pushvalue(L, set);
+    skip(&r, HEAD + 1);
+    collect(&r, L);
+    lua_settop(L, top);
+}
+
 static int by_number(const void *x, const void *y)
 {
     return *(const int *)x - *(const int *)y;

@@ -44,3 +44,6 @@ struct pl_chunk {
 
 // Reads the function on top of the stack, in arena A; pops it.
 void pl_chunk_read(lua_State *L, struct sld_arena *a, struct sld_str file, struct pl_chunk *out);
+// Adds to the table at SET, as keys that are true, the names of those variables outside of it that a function in the one at FN
+// assigns.
+void pl_assigned_names(lua_State *L, int fn, int set);

@@ -3,9 +3,12 @@
 //
 // Metatables in use keep their content where Lua looks for it: in the shadow, which takes the place of
 // the frozen table as metatable (here, and in setmetatable). Scripts never see a shadow.
-#include "plugin/inside.h"
+//
+// Variables cannot be made read-only. Those that some function assigns, by their names in its code, are remembered, and looked at behind each call:
+// no text becomes code later, so no other one changes.
+#include "plugin/bytecode.h"
 
-static const char shadow_key = 0, proxies_key = 0, variables_key = 0;
+static const char shadow_key = 0, proxies_key = 0, variables_key = 0, assigned_key = 0;
 
 bool pl_thawed(lua_State *L, int index)
 {
@@ -70,7 +73,7 @@ static int look_up(lua_State *L)
 // The work: tables and functions found, numbered in order; SEEN[value] = true.
 struct find {
     lua_State *L;
-    int list, seen, variables; // stack places
+    int list, seen, variables, assigned; // stack places
     lua_Integer count, variable_count;
 };
 
@@ -98,13 +101,23 @@ static void found(struct find *f)
     lua_rawseti(L, f->list, ++f->count);
 }
 
-// The function at FN: its variables are remembered, each once.
+// Whether some function assigns variables called NAME.
+static bool is_assigned(const struct find *f, const char *name)
+{
+    lua_pushstring(f->L, name);
+    bool is = lua_rawget(f->L, f->assigned) != LUA_TNIL;
+    lua_pop(f->L, 1);
+    return is;
+}
+
+// The function at FN: its variables that may be assigned are remembered, each once.
 static void follow_function(struct find *f, int fn)
 {
     lua_State *L = f->L;
     bool c = lua_iscfunction(L, fn);
-    for (int i = 1; lua_getupvalue(L, fn, i); i++) {
-        if (!c) {
+    const char *name;
+    for (int i = 1; (name = lua_getupvalue(L, fn, i)); i++) {
+        if (!c && is_assigned(f, name)) {
             void *id = lua_upvalueid(L, fn, i);
             if (lua_rawgetp(L, f->seen, id) == LUA_TNIL) {
                 lua_pushboolean(L, 1);
@@ -279,6 +292,15 @@ static void registry_table(lua_State *L, const void *key)
     lua_rawsetp(L, LUA_REGISTRYINDEX, key);
 }
 
+void pl_freeze_assigned(lua_State *L)
+{
+    luaL_checkstack(L, 20, NULL);
+    int fn = lua_gettop(L);
+    registry_table(L, &assigned_key);
+    pl_assigned_names(L, fn, fn + 1);
+    lua_settop(L, fn);
+}
+
 void pl_freeze(lua_State *L, int n)
 {
     luaL_checkstack(L, 20, NULL);
@@ -291,11 +313,14 @@ void pl_freeze(lua_State *L, int n)
     registry_table(L, &variables_key);
     f.variables = lua_gettop(L);
     f.variable_count = (lua_Integer)lua_rawlen(L, f.variables);
+    registry_table(L, &assigned_key);
+    f.assigned = lua_gettop(L);
     for (int i = 0; i < n; i++) {
         lua_pushvalue(L, first + i);
         found(&f);
     }
     follow(&f);
+    pl_host_of(L)->variables = (size_t)f.variable_count;
     lua_newtable(L);
     int metas = lua_gettop(L);
     registry_table(L, &proxies_key);
@@ -312,6 +337,8 @@ void pl_freeze(lua_State *L, int n)
 void pl_freeze_check(lua_State *L)
 {
     int top = lua_gettop(L);
+    if (!pl_host_of(L)->variables)
+        return;
     if (lua_rawgetp(L, LUA_REGISTRYINDEX, &variables_key) != LUA_TTABLE) {
         lua_settop(L, top);
         return;

@@ -43,6 +43,7 @@ struct pl_host {
     unsigned lines;           // logged in this call
     uint64_t call;            // number of the call at work, 0: none; what was lent to another one is stale
     uint64_t calls;           // numbers given so far
+    size_t variables;         // that freeze.c remembers
     struct pl_task *task;     // at work, where it is one that may wait
     struct pl_task_pool *pool; // task.c; NULL: no call that may wait was made yet
     struct sld_plugin_counters *counters; // own reference; NULL: none yet
@@ -116,6 +117,8 @@ void pl_freeze(lua_State *L, int n);
 bool pl_thawed(lua_State *L, int index);
 // The frozen table for the metatable on top, if it is one: replaces it.
 void pl_proxy_of(lua_State *L);
+// The code of the chunk on top may assign the variables that it assigns: these, by their names, are what pl_freeze remembers.
+void pl_freeze_assigned(lua_State *L);
 // Raises, after setting it back, when a variable that outlives the call was assigned.
 void pl_freeze_check(lua_State *L);
 

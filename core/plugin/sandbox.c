@@ -350,6 +350,7 @@ void pl_compile(lua_State *L, struct sld_str text, const char *name)
         lua_error(L);
     pl_sandbox_env(L);
     lua_setupvalue(L, -2, 1);
+    pl_freeze_assigned(L);
 }
 
 // "a.b" is a/b.lua of the plugin, or a module of solder's.

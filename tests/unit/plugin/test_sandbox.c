@@ -82,6 +82,11 @@ static void module_state_is_read_only(void **state)
     expect_failure("local t = {}", "rawset(t, 1, 1)", SLD_INVALID, "read-only");
     expect_failure("", "calls = calls + 1", SLD_INVALID, "the variable 'calls' outlives the call");
     expect_failure("local f = function() calls = calls + 1 end", "pcall(f)", SLD_INVALID, "'calls'");
+    // What a function that made a function left behind, and what only one in a function in it assigns.
+    expect_failure("local function counter() local n = 0 return function() n = n + 1 return n end end local next_one = counter()",
+                   "next_one()", SLD_INVALID, "the variable 'n' outlives the call");
+    expect_failure("local deep = 0 local function f() return function() return function() deep = 1 end end end", "f()()()", SLD_INVALID,
+                   "the variable 'deep' outlives the call");
     expect_failure("local C = {} C.__index = C local o = setmetatable({}, C)", "getmetatable(o).x = 1", SLD_INVALID, "cannot be set");
     expect_failure("local m = {__index = function(t, k) t.x = 1 end} local o = setmetatable({}, m)", "return o.y", SLD_INVALID,
                    "cannot be set");
