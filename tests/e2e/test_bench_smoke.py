@@ -11,7 +11,7 @@ import harness
 
 RUN = harness.ROOT / "tests/bench/run"
 CONSUL_RUN = harness.ROOT / "tests/bench/consul/run"
-EDGE_RUN = harness.ROOT / "tests/bench/edge/run"
+AUTHORIZE_RUN = harness.ROOT / "tests/bench/authorize/run"
 
 
 @pytest.mark.skipif(not shutil.which("go"), reason="no Go to build tests/tools/adsclient with")
@@ -58,13 +58,20 @@ def test_consul_bench_prints_its_figures(tmp_path):
     assert len(result["envoy"]["behind_ms"]) == 3
 
 
-@pytest.mark.skipif(not shutil.which("go"), reason="no Go to build tests/tools/load with")
-def test_edge_bench_prints_its_figures(tmp_path):
-    r = subprocess.run([EDGE_RUN, "--solder", harness.SOLDER, "--envoy", harness.ENVOY, "--out", tmp_path / "out", "--requests",
-                        "80", "--rounds", "1", "--rates", "200"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+@pytest.mark.skipif(not shutil.which("go"), reason="no Go to build tests/tools with")
+def test_authorize_bench_prints_its_figures(tmp_path):
+    r = subprocess.run([AUTHORIZE_RUN, "--solder", harness.SOLDER, "--envoy", harness.ENVOY, "--out", tmp_path / "out", "--requests",
+                        "80", "--rounds", "1", "--rates", "200", "--checks", "400"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                        stderr=subprocess.PIPE, text=True, timeout=300)
     assert r.returncode == 0, r.stderr
-    arm = r"cpu +[\d.]+ us a request \([+-][\d.]+\), p50 \d+ p99 \d+ us\n"
+    number = r"[+-]?[\d.]+"
+    arm = (rf"cpu +{number} us a request in Envoy, +{number} in the server, added {number}; p50 \d+ p99 \d+ us, added {number} {number}\n")
+    ratio = rf"p50 {number}, p99 {number}, cpu {number}, added cpu {number}"
     for head in ("as fast as answers come", "200 requests a second"):
-        assert re.search(rf"^authorize, {head}\n  none +{arm}  by hand +{arm}  plugin +{arm}"
-                         r"  ratio +plugin to by hand: cpu [\d.]+, added cpu -?[\d.]+, p50 [\d.]+, p99 [\d.]+", r.stdout, re.M), r.stdout
+        assert re.search(rf"^authorize, {head}\n  none +{arm}  by hand +{arm}  plugin +{arm}  worker +{arm}  go +{arm}"
+                         rf"  ratio +plugin to by hand: {ratio}\n  ratio +worker to go: {ratio}, checks a second for each core {number}\n",
+                         r.stdout, re.M), r.stdout
+    for streams in (32, 1):
+        one = rf"cpu +{number} us a check, \d+ checks a second for each core; p50 \d+ p99 \d+ us\n"
+        assert re.search(rf"^direct, {streams} checks at once\n  worker +{one}  go +{one}  ratio +worker to go: checks a second for each core "
+                         rf"{number}, p50 {number}$", r.stdout, re.M), r.stdout
