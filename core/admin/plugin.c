@@ -6,7 +6,7 @@
 
 static const char *state_of(const struct sld_plugin_state *p)
 {
-    return !p->slot->plugin ? "Broken" : p->slot->suspended ? "Suspended" : "Active";
+    return p->slot->gone ? "Gone" : !p->slot->plugin ? "Broken" : p->slot->suspended ? "Suspended" : "Active";
 }
 
 static struct sld_str reason_of(const struct sld_plugin_state *p, const struct sld_worker_plugin_stats *w)

@@ -86,6 +86,7 @@ struct sld_model_thread {
     struct sld_plugin_set *plugins;
     struct sld_discover_plans *plans; // as told last
     struct sld_hash workers; // what io was told last of plugins that have hooks for the worker
+    uint64_t plugin_changes; // as of sld_plugin_set_changes, when these were looked at
     struct sld_object *settings_file; // --settings
     struct sld_object *settings;      // the resource in use
     struct sld_arena_obj *in_force;   // both merged: Gloo__Settings
@@ -440,7 +441,10 @@ static void on_idle(void *user)
     if (problems)
         look_for_held(m);
     bool pending = sld_translate_pending(m->translate);
-    struct model_workers workers = model_workers_find(m->plugins);
+    struct model_workers workers = {.hash = m->workers};
+    if (sld_plugin_set_changes(m->plugins) != m->plugin_changes)
+        workers = model_workers_find(m->plugins);
+    m->plugin_changes = sld_plugin_set_changes(m->plugins);
     uint64_t since = m->since_ns;
     m->since_ns = 0;
     if (!pending && !problems && was_ready == m->ready && !m->second_look && !first &&
@@ -887,6 +891,7 @@ struct sld_model_thread *sld_model_thread_start(struct sld_loop *io,
     sld_translate_settings_in_use(m->translate, o->settings_key);
     m->plugins = sld_plugin_set_create(m->translate, o->plugins);
     sld_plugin_set_worker(m->plugins, o->worker_addresses, o->worker_address_count);
+    sld_plugin_set_keep_guards(m->plugins, o->guards);
     model_plugins_read(m->plugins);
     struct sld_intake_options in = o->intake;
     in.default_ns = o->default_ns;

@@ -7,6 +7,7 @@
 #include "app/builtin.h"
 #include "app/flags.h"
 #include "app/named.h"
+#include "app/paths.h"
 #include "app/settings.h"
 #include "plugin/shape.h"
 #include "source/dir/dir.h"
@@ -285,7 +286,11 @@ static enum sld_rc read_services(struct load *l, const struct sld_offline_option
 // Plugins are there before the documents that name them.
 static enum sld_rc read_plugins(struct load *l, const struct sld_offline_options *opt, struct sld_err *err)
 {
+    struct sld_arena a = {0};
+    struct sld_str worker = app_worker_address(&a, app_run_dir(&a, SLD_STATE_DIR_STANDARD), 0);
     l->plugins = sld_plugin_set_create(l->o->translate, opt->plugins);
+    sld_plugin_set_worker(l->plugins, &worker, 1);
+    sld_arena_fini(&a);
     enum sld_rc rc = sld_plugin_set_reread(l->plugins, err);
     if (opt->plugin)
         sld_plugin_set_offer(l->plugins, opt->plugin_name, opt->plugin);

@@ -272,7 +272,7 @@ const char *server_state_dir(const struct server *s)
     const Gloo__SolderSettings *set = server_own_settings(s);
     if (s->opt->state_dir)
         return s->opt->state_dir;
-    return set && set->state_dir[0] ? set->state_dir : "/var/lib/solder";
+    return set && set->state_dir[0] ? set->state_dir : SLD_STATE_DIR_STANDARD;
 }
 
 static enum sld_rc open_state(struct server *s, struct sld_err *err)
@@ -377,6 +377,7 @@ static enum sld_rc start_model(struct server *s, struct sld_err *err)
         .plugins = s->opt->plugins,
         .worker_addresses = s->worker_addresses,
         .worker_address_count = s->worker_loops,
+        .guards = sld_arena_fmt(&s->arena, "%s/guards", server_state_dir(s)),
         .log_level = SLD_INFO,
         .log_fixed = s->opt->log_level != NULL,
         .on_news = on_news,

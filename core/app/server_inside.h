@@ -6,6 +6,7 @@
 #include "app/builtin.h"
 #include "app/model_thread.h"
 #include "app/named.h"
+#include "app/paths.h"
 #include "app/server.h"
 #include "edge/edge.h"
 #include "worker/worker.h"

@@ -47,7 +47,7 @@ void server_reload_xds_tls(struct server *s)
 // Private keys go over the sockets in it, so it is ours alone.
 enum sld_rc server_make_run_dir(struct server *s, struct sld_err *err)
 {
-    s->run_dir = sld_arena_fmt(&s->arena, "%s/envoy", server_state_dir(s));
+    s->run_dir = app_run_dir(&s->arena, server_state_dir(s));
     if (mkdir(s->run_dir.p, 0700) && errno != EEXIST)
         return sld_err_errno(err, errno, "%s", s->run_dir.p);
     if (chmod(s->run_dir.p, 0700))

@@ -20,8 +20,7 @@ enum sld_rc server_worker_find(struct server *s, struct sld_err *err)
     if (n > SERVER_LOOPS_MAX)
         return sld_err_set(err, SLD_LIMIT, "more than %d --worker-threads", SERVER_LOOPS_MAX);
     for (; s->worker_loops < n; s->worker_loops++)
-        s->worker_addresses[s->worker_loops] =
-            sld_arena_fmt(&s->arena, "unix:%.*s/worker-%zu.sock", SLD_FMT(s->run_dir), s->worker_loops);
+        s->worker_addresses[s->worker_loops] = app_worker_address(&s->arena, s->run_dir, s->worker_loops);
     return SLD_OK;
 }
 

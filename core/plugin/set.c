@@ -1,6 +1,7 @@
 // All plugins of a process by name: what the folder has, what a document says of it, and what of both is in force. A
 // document wins; what cannot be loaded changes nothing. What breaches its ceilings too often rests for a while.
 #include "plugin/declare.h"
+#include "plugin/guards.h"
 #include "plugin/ship.h"
 
 #include <stdio.h>
@@ -29,6 +30,8 @@ struct sld_plugin_set {
     struct sld_map names;       // struct named
     struct sld_map documents;   // keys of Plugins, seen; the value: the set, or TWICE
     struct sld_map artifacts;   // names of Artifacts that were touched
+    struct pl_guards *guards;
+    uint64_t changes;
     bool dirty;
     struct sld_hash shapers, edges, worker; // of the lists; of what is known of the worker
     struct sld_arena arena; // of ADDRESSES
@@ -54,6 +57,17 @@ static void named_free(struct named *n)
     SLD_UNREF(n->slot);
     sld_arena_fini(&n->arena);
     sld_xfree(n);
+}
+
+// What stands for the guard NAME that is not there.
+static struct sld_plugin_slot *gone_slot(struct sld_str name, enum pl_guard kind)
+{
+    struct sld_plugin_slot *slot = sld_plugin_slot_create(NULL, SLD_STR("it is gone; what names it is closed"));
+    slot->gone = true;
+    slot->gone_edge = kind == PL_GUARD_EDGE;
+    slot->name = sld_arena_str(&slot->arena, name);
+    slot->obj.hash = sld_hash_mix(slot->obj.hash, sld_hash_mix(sld_hash_bytes(name), (struct sld_hash){slot->gone_edge, 1}));
+    return slot;
 }
 
 // ---- The folder ----
@@ -84,6 +98,7 @@ struct sld_plugin_set *sld_plugin_set_create(struct sld_translate *t, const char
     struct sld_plugin_set *s = SLD_NEW(struct sld_plugin_set);
     struct sld_plugins_events ev = {.on_plugin = on_folder, .on_problem = on_folder_problem, .user = s};
     s->t = t;
+    s->guards = pl_guards_create();
     if (dir)
         s->folder = sld_plugins_create(sld_str_c(dir), &sld_plugin_limits_default, &ev);
     return s;
@@ -94,6 +109,26 @@ void sld_plugin_set_worker(struct sld_plugin_set *s, const struct sld_str *addre
     s->address_count = 0;
     for (size_t i = 0; i < n; i++)
         SLD_PUSH(&s->arena, s->addresses, s->address_count, sld_arena_str(&s->arena, addresses[i]));
+}
+
+void sld_plugin_set_keep_guards(struct sld_plugin_set *s, struct sld_str file)
+{
+    size_t count;
+    pl_guards_keep(s->guards, file);
+    struct sld_str *names = pl_guards_names(s->guards, &count);
+    for (size_t i = 0; i < count; i++) { // until they are loaded
+        struct named *n = named(s, names[i]);
+        if (!n->slot)
+            n->slot = gone_slot(names[i], pl_guards_get(s->guards, names[i]));
+        sld_translate_set_plugin(s->t, names[i], n->slot);
+    }
+    s->dirty |= count > 0;
+    sld_xfree(names);
+}
+
+uint64_t sld_plugin_set_changes(const struct sld_plugin_set *s)
+{
+    return s->changes;
 }
 
 void sld_plugin_set_destroy(struct sld_plugin_set *s)
@@ -107,6 +142,7 @@ void sld_plugin_set_destroy(struct sld_plugin_set *s)
     sld_map_fini(&s->documents);
     sld_map_fini(&s->artifacts);
     sld_plugins_destroy(s->folder);
+    pl_guards_destroy(s->guards);
     sld_arena_fini(&s->arena);
     sld_xfree(s);
 }
@@ -146,6 +182,11 @@ static void tell(struct sld_plugin_set *s, struct sld_str name, const struct nam
 
 static void take(struct sld_plugin_set *s, struct sld_str name, struct named *n, struct sld_plugin_slot *slot)
 {
+    s->changes++;
+    if (slot && slot->plugin)
+        pl_guards_note(s->guards, slot->plugin);
+    else if (!slot && pl_guards_get(s->guards, name))
+        slot = gone_slot(name, pl_guards_get(s->guards, name));
     if (slot && slot->declared && !strcmp(slot->declared->on_error, "keep-last"))
         slot->last = n->slot && n->slot->last ? sld_obj_ref(n->slot->last) : pl_last_create();
     SLD_UNREF(n->slot);
@@ -153,6 +194,9 @@ static void take(struct sld_plugin_set *s, struct sld_str name, struct named *n,
     tell(s, name, n);
     if (!slot)
         SLD_LOG(SLD_INFO, "plugin", "plugin_gone", SLD_KS("plugin", name));
+    else if (slot->gone)
+        SLD_LOG(SLD_WARN, "plugin", "guard_gone", SLD_KS("plugin", name),
+                SLD_KC("msg", "what names it answers 503 until it is there again, or is not named any more"));
     else if (!slot->plugin)
         SLD_LOG(SLD_LOG_ERROR, "plugin", "plugin_broken", SLD_KS("plugin", name), SLD_KS("msg", slot->error));
     else if (slot->suspended)
@@ -316,20 +360,20 @@ static void list_plugins(struct sld_plugin_set *s)
 // What is to be done by the worker, and where it is.
 static void describe_worker(struct sld_plugin_set *s)
 {
-    struct sld_str standard = SLD_STR("unix:/var/lib/solder/envoy/worker-0.sock");
     struct sld_plugin_slot *w = sld_plugin_slot_create(NULL, SLD_STR("worker"));
     size_t at = 0;
     for (struct sld_map_slot *e; (e = sld_map_next(&s->names, &at));) {
         const struct sld_plugin_slot *slot = ((struct named *)e->value)->slot;
         unsigned hooks = slot && slot->plugin ? sld_plugin_worker_hooks(slot->plugin) : 0;
+        if ((!slot || !slot->plugin) && pl_guards_get(s->guards, e->key) == PL_GUARD_WORKER)
+            hooks = 1U << SLD_HOOK_AUTHORIZE; // Envoys with old routes still ask
         w->worker_hooks |= hooks;
-        if (hooks && sld_plugin_limits(slot->plugin)->request_ms > w->request_ms)
+        if (slot && slot->plugin && hooks && sld_plugin_limits(slot->plugin)->request_ms > w->request_ms)
             w->request_ms = sld_plugin_limits(slot->plugin)->request_ms;
     }
-    for (size_t i = 0; i < s->address_count || i == 0; i++) {
-        struct sld_str one = s->address_count ? s->addresses[i] : standard;
-        SLD_PUSH(&w->arena, w->addresses, w->address_count, sld_arena_str(&w->arena, one));
-        w->obj.hash = sld_hash_mix(w->obj.hash, sld_hash_bytes(one));
+    for (size_t i = 0; i < s->address_count; i++) {
+        SLD_PUSH(&w->arena, w->addresses, w->address_count, sld_arena_str(&w->arena, s->addresses[i]));
+        w->obj.hash = sld_hash_mix(w->obj.hash, sld_hash_bytes(s->addresses[i]));
     }
     w->obj.hash = w->worker_hooks ? sld_hash_mix(w->obj.hash, (struct sld_hash){w->worker_hooks, w->request_ms}) : (struct sld_hash){0};
     if (!sld_hash_eq(s->worker, w->obj.hash))
@@ -352,7 +396,7 @@ void sld_plugin_set_settle(struct sld_plugin_set *s)
         struct named *n = sld_map_get(&s->names, keys[i]);
         renew(s, keys[i], n);
         n->again = false;
-        if (!n->folder && !n->documented) {
+        if (!n->folder && !n->documented && !(n->slot && n->slot->gone)) {
             sld_map_remove(&s->names, keys[i]);
             named_free(n);
         }

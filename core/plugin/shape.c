@@ -76,6 +76,10 @@ static void check_all(const struct sld_feature_check *c, const Gloo__Extensions 
         if (!slot)
             sld_report_add(c->report, SLD_WARNING, SLD_PLUGIN_UNKNOWN, SLD_STR(""),
                            "there is no plugin %.*s, so this has no effect", SLD_FMT(u.items[i].name));
+        else if (slot->gone)
+            sld_report_add(c->report, SLD_WARNING, SLD_PLUGIN_UNKNOWN, SLD_STR(""),
+                           "plugin %.*s, which guarded this, is gone: it answers 503 until the plugin is there again, or this is removed",
+                           SLD_FMT(u.items[i].name));
         else if (!slot->plugin)
             sld_report_add(c->report, SLD_ERROR, SLD_PLUGIN_BROKEN, SLD_STR(""), "plugin %.*s could not be loaded: %.*s",
                            SLD_FMT(u.items[i].name), SLD_FMT(slot->error));
@@ -175,7 +179,7 @@ static bool shape(struct call *c, const struct use *u, ProtobufCMessage *message
     const struct sld_plugin_slot *slot = tr_plugin(c->tr, u->name);
     struct sld_str path = SLD_ARENA_JOIN(c->tr->arena, SLD_STR("options.extensions.configs."), u->name);
     c->name = name;
-    return !slot || run_hook(c, slot, u, u->inherited ? SLD_STR("") : path, message, r);
+    return !slot || slot->gone || run_hook(c, slot, u, u->inherited ? SLD_STR("") : path, message, r);
 }
 
 // What turns the edge code of the plugin that U names on, for what C shaped; or NULL. *REFUSED: it could not be made, as a
@@ -185,13 +189,24 @@ static Google__Protobuf__Any *ship(struct call *c, const struct use *u, struct s
     const struct sld_plugin_slot *slot = tr_plugin(c->tr, u->name);
     struct sld_err err = {0};
     Google__Protobuf__Any *out = NULL;
-    if (*refused || u->inherited || !pl_ships(slot))
+    if (*refused || u->inherited || !pl_ships(slot) || slot->gone)
         return NULL;
     if (pl_ship_conf(c->tr->arena, slot, pl_declared_conf(c->tr->arena, slot->declared, &u->conf), &out, &err)) {
         sld_report_add(r, SLD_ERROR, SLD_PLUGIN_FAILED, SLD_ARENA_JOIN(c->tr->arena, SLD_STR("options.extensions.configs."), u->name), "%s", err.msg);
         *refused = true;
     }
     return out;
+}
+
+// Whether one of U is a guard that is not there any more.
+static bool unguarded(const struct tr_route *r, const struct uses *u)
+{
+    for (size_t i = 0; i < u->count; i++) {
+        const struct sld_plugin_slot *slot = tr_plugin(r->tr, u->items[i].name);
+        if (slot && slot->gone)
+            return true;
+    }
+    return false;
 }
 
 static struct sld_str row_of(const struct tr_route *r)
@@ -222,6 +237,7 @@ static void route(struct tr_route *r)
     add_uses(r->tr->arena, &u, r->options ? r->options->extensions : NULL, false);
     add_uses(r->tr->arena, &u, vh ? vh->extensions : NULL, true);
     sort_uses(&u);
+    r->closed |= unguarded(r, &u);
     struct call c = {.hook = SLD_HOOK_SHAPE_ROUTE, .tr = r->tr, .ns = r->ns, .source = &r->source->base};
     c.row = u.count ? row_of(r) : c.row;
     for (size_t i = 0; i < u.count && !r->refused; i++) {
@@ -248,6 +264,7 @@ static void weighted(struct tr_weighted *w)
     struct tr_route *r = w->route;
     add_uses(r->tr->arena, &u, w->options ? w->options->extensions : NULL, false);
     sort_uses(&u);
+    r->closed |= unguarded(r, &u);
     struct call c = {.hook = SLD_HOOK_SHAPE_DESTINATION, .tr = r->tr, .ns = r->ns};
     if (u.count)
         c.row = sld_arena_fmt(r->tr->arena, "%.*s %zu %s", SLD_FMT(row_of(r)), w->index, w->weight->name);

@@ -18,6 +18,8 @@ struct sld_plugin_slot {
     struct sld_arena arena;
     const struct Gloo__Plugin *declared; // its document; NULL: none
     bool suspended;                      // it is not called; ERROR says why
+    bool gone, gone_edge;                // there is none of that name, where one guarded requests (in Envoy): they are closed
+    struct sld_str name;                 // of one that is gone
     struct pl_last *last;                // own reference: what hooks gave last; NULL: not kept
     struct sld_plugin_slot **members;    // own references, of a list of plugins: by name
     size_t member_count;
@@ -68,8 +70,10 @@ struct sld_plugin_set;
 
 // DIR: the folder, or NULL. T lives longer.
 struct sld_plugin_set *sld_plugin_set_create(struct sld_translate *t, const char *dir);
-// Envoys reach the worker at these addresses: "unix:/path" or "HOST:PORT". Before the first round; without it they are those
-// of a server with the default state directory.
+// FILE keeps the names of plugins that guard requests: what names one that is not there is closed, after a restart too. Before the
+// first round; without it they are known as long as S is.
+void sld_plugin_set_keep_guards(struct sld_plugin_set *s, struct sld_str file);
+// Envoys reach the worker at these addresses: "unix:/path" or "HOST:PORT". Before the first round.
 void sld_plugin_set_worker(struct sld_plugin_set *s, const struct sld_str *addresses, size_t n);
 // NULL is fine.
 void sld_plugin_set_destroy(struct sld_plugin_set *s);
@@ -84,6 +88,9 @@ void sld_plugin_set_settle(struct sld_plugin_set *s);
 // Suspends what breached its ceilings too often, and tries again what was suspended long enough. After rounds, and when the
 // time it returned is over: nanoseconds of the monotonic clock, 0: never.
 uint64_t sld_plugin_set_watch(struct sld_plugin_set *s, uint64_t now_ns);
+
+// Counts what changed of plugins in force.
+uint64_t sld_plugin_set_changes(const struct sld_plugin_set *s);
 
 // One plugin, as people are told of it.
 struct sld_plugin_state {

@@ -6,9 +6,12 @@
 
 enum { CONF_MAX = 1 << 20 };
 
+// In the place of a guard that is gone: for Envoys whose routes still ask it.
+static const char closed[] = "function envoy_on_request(handle)\n  handle:respond({[\":status\"] = \"503\"}, \"\")\nend\n";
+
 bool pl_ships(const struct sld_plugin_slot *slot)
 {
-    return slot && slot->plugin && slot->plugin->edge.text.n;
+    return slot && (slot->gone ? slot->gone_edge : slot->plugin && slot->plugin->edge.text.n);
 }
 
 char *pl_ship_name(struct sld_arena *a, struct sld_str plugin)
@@ -21,15 +24,16 @@ void pl_ship_filters(struct tr_listener *l)
     struct sld_arena *a = l->tr->arena;
     const struct sld_plugin_slot *all = l->hcm ? tr_plugin(l->tr, SLD_PLUGIN_EDGES) : NULL;
     for (size_t i = 0; all && i < all->member_count; i++) {
-        const struct sld_plugin *p = all->members[i]->plugin;
+        const struct sld_plugin_slot *slot = all->members[i];
+        const struct sld_plugin *p = slot->plugin;
         Env__HttpLua__Lua *m = SLD_MSG(a, Env__HttpLua__Lua, env__http_lua__lua);
         m->default_source_code = SLD_MSG(a, Env__Core__DataSource, env__core__data_source);
         m->default_source_code->specifier_case = ENV__CORE__DATA_SOURCE__SPECIFIER_INLINE_STRING;
-        m->default_source_code->inline_string = SLD_MSG_STR(a, p->edge.text);
+        m->default_source_code->inline_string = SLD_MSG_STR(a, p ? p->edge.text : sld_str_c(closed));
         // A header that is set chooses no other route, behind the backs of those who looked at this one.
         m->clear_route_cache = SLD_MSG(a, Google__Protobuf__BoolValue, google__protobuf__bool_value);
-        bool decides = p->info.hooks & (1U << SLD_HOOK_AUTHORIZE);
-        tr_filter_add(l, decides ? SLD_STAGE_AUTHZ : SLD_STAGE_ACCEPTED, SLD_DURING, pl_ship_name(a, p->info.name), &m->base, true);
+        bool decides = !p || p->info.hooks & (1U << SLD_HOOK_AUTHORIZE);
+        tr_filter_add(l, decides ? SLD_STAGE_AUTHZ : SLD_STAGE_ACCEPTED, SLD_DURING, pl_ship_name(a, p ? p->info.name : slot->name), &m->base, true);
     }
 }
 

@@ -74,6 +74,7 @@ struct tr_route {
     Env__Route__RouteAction *action;    // NULL: redirect or direct response
     const struct tr_upstream *upstream; // facts of a single destination that exists, else NULL
     bool refused; // set by a feature, with a finding: it answers as an invalid route
+    bool closed;  // the same: it answers 503
 };
 
 // Sets the configuration of HTTP filter NAME for a route or virtual host. (option.c)

@@ -1,6 +1,8 @@
 // Envoy routes: one for each matcher of each leaf.
 #include "translate/route.h"
 
+enum { UNAVAILABLE = 503 };
+
 // ---- Findings of route tables ----
 
 void tr_repeat(struct tr_build *b, const struct tr_owner *owner, size_t from, struct sld_str top)
@@ -103,6 +105,19 @@ static Env__Route__Route *invalid_route(struct tr_build *b, const Env__Route__Ro
     return out;
 }
 
+// A route of that name and match that answers 503.
+static Env__Route__Route *closed_route(struct tr_build *b, const Env__Route__Route *shut)
+{
+    struct sld_arena *a = b->tr->arena;
+    Env__Route__Route *out = SLD_MSG(a, Env__Route__Route, env__route__route);
+    out->name = shut->name;
+    out->match = shut->match;
+    out->action_case = ENV__ROUTE__ROUTE__ACTION_DIRECT_RESPONSE;
+    out->direct_response = SLD_MSG(a, Env__Route__DirectResponseAction, env__route__direct_response_action);
+    out->direct_response->status = UNAVAILABLE;
+    return out;
+}
+
 // The last gate: what Envoy would refuse never reaches it. The route answers as an invalid one;
 // only when its match itself is refused it is left out (NULL).
 static Env__Route__Route *gate(struct tr_build *b, struct sld_report *r, Env__Route__Route *route)
@@ -154,6 +169,8 @@ static void make(struct tr_build *b, const struct tr_leaf *leaf, size_t index, s
         sld_report_add(report, SLD_NOTE, SLD_ROUTE_REPLACED, SLD_STR(""),
                        "requests of this route get the answer that invalidConfigPolicy sets");
         route = invalid_route(b, route);
+    } else if (r.closed) {
+        route = closed_route(b, route);
     }
     route = gate(b, report, route);
     if (route)

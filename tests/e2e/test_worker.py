@@ -357,3 +357,46 @@ def test_open_goes_on_without_it(site):
     a = site.ask("/")
     assert a.status == 200 and "x-half" not in a.json["headers"]
     eventually(lambda: hook(site)["errors"] == 1)
+
+
+EDGE = """
+return {api = 1, name = "edgy", runs = "envoy", authorize = function(conf, req) return req.headers["x-token"] == "good" end}
+"""
+
+
+def test_what_a_guard_that_is_gone_guarded_is_closed(site):
+    start(site, ("policy", POLICY), ("edgy", EDGE), policy={"token": "good"})
+    site.write("edgy.yaml", vs("edgy", "edgy.example", [route("/", to("echo"))], options=uses(edgy={})))
+    site.write("plain.yaml", vs("plain", "plain.example", [route("/", to("echo"))]))
+    hosts = ("x", "edgy.example")
+    for host in hosts:
+        eventually(lambda: ask(site, host=host).status == 200)
+        assert ask(site, host=host, token="bad").status in (401, 403)
+    bad = []  # what anybody without the token is answered while the guards go and come
+
+    def closed():
+        bad.extend(ask(site, host=h, token="bad").status for h in hosts)
+        return all(ask(site, host=h).status == 503 for h in hosts)
+
+    def words(name):
+        return "\n".join(site.findings("VirtualService", name))
+    with Poller(site.port, host="plain.example") as neighbours:
+        for name in ("policy", "edgy"):
+            (site.dir / f"plugins/{name}.lua").unlink()
+        eventually(closed)
+        eventually(lambda: "plugin policy, which guarded this, is gone" in words("shop") and "plugin edgy" in words("edgy"))
+        neighbours.more(20)
+    neighbours.assert_clean()
+    assert {p["name"]: p["state"] for p in site.api("/v1/plugins")["items"]} == {"policy": "Gone", "edgy": "Gone"}
+    # After a restart, too.
+    site.stop()
+    site.start("--plugins", site.dir / "plugins")
+    eventually(closed)
+    # What is not named any more is open; what is there again guards.
+    site.write("edgy.yaml", vs("edgy", "edgy.example", [route("/", to("echo"))]))
+    eventually(lambda: ask(site, host="edgy.example", token="bad").status == 200)
+    hosts = ("x",)
+    plugin(site.dir / "plugins", POLICY)
+    eventually(lambda: not closed())
+    assert ask(site).status == 200 and ask(site, token="bad").status == 401
+    assert set(bad) <= {401, 403, 503}
