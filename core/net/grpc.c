@@ -44,6 +44,11 @@ void sld_grpc_server_flush(struct sld_grpc_server *s)
         s->ops->flush(s);
 }
 
+struct sld_str sld_grpc_metadata(const struct sld_grpc_stream *st)
+{
+    return st->ops->metadata ? st->ops->metadata(st) : SLD_STR_NONE;
+}
+
 void sld_grpc_send(struct sld_grpc_stream *st, const struct sld_str *slices, struct sld_obj *const *owners, size_t n)
 {
     st->ops->send(st, slices, owners, n);

@@ -31,6 +31,7 @@ struct sld_grpc_options {
                                 // waits, and calls are cut off with RESOURCE_EXHAUSTED, idle ones too: they come again
     unsigned max_calls;         // calls served at once; further ones get RESOURCE_EXHAUSTED; 10000
     bool lean;                  // without gRPC core: no thread but the loop's, and less to do for a call
+    const char *metadata;       // of a lean server: what callers send by this name is kept for sld_grpc_metadata
     uint64_t max_connection_age_ms; // of gRPC core alone: ask clients to connect anew after so long (+-10 %); 0 = never
 };
 
@@ -56,6 +57,9 @@ void sld_grpc_server_destroy(struct sld_grpc_server *s);
 // A lean server sends what is answered in a turn of the loop at that turn's end: this does it now, for who works long in one turn.
 // on_sent and on_closed come from within. Not from within a callback.
 void sld_grpc_server_flush(struct sld_grpc_server *s);
+
+// What the caller sent as the metadata that the server's options name; absent: nothing. Borrowed, as long as ST is.
+struct sld_str sld_grpc_metadata(const struct sld_grpc_stream *st);
 
 // Sends one message: the concatenation of N slices; those with an owner are referenced, not copied, but for small ones
 // (OWNERS may be NULL: none has one). One at a time: the next only after on_sent; none after sld_grpc_close.

@@ -15,6 +15,7 @@ struct sld_grpc_ops {
     void (*stop)(struct sld_grpc_server *s, void (*done)(void *user), void *user);
     void (*destroy)(struct sld_grpc_server *s);
     void (*flush)(struct sld_grpc_server *s); // NULL: nothing is held back
+    struct sld_str (*metadata)(const struct sld_grpc_stream *st); // NULL: none is kept
     void (*send)(struct sld_grpc_stream *st, const struct sld_str *slices, struct sld_obj *const *owners, size_t n);
     void (*close)(struct sld_grpc_stream *st, int status, struct sld_str message);
 };

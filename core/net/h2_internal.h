@@ -95,6 +95,7 @@ struct sld_h2_stream {
     uint64_t closed_ns;          // when sld_grpc_close was called
     size_t header_bytes, method_bytes;
     char method[SLD_H2_METHOD_MAX];
+    struct sld_buf metadata;     // that the server keeps
     struct sld_buf partial;      // a message that is not whole, with its prefix
     struct sld_buf copy;         // the message that goes out: its prefix, and what has no owner
     struct sld_h2_part *parts;   // of it
@@ -120,6 +121,7 @@ void sld_h2_stream_callbacks(nghttp2_session_callbacks *cb);
 void sld_h2_stream_end(struct sld_h2_stream *st);
 void sld_h2_stream_free(struct sld_h2_stream *st);
 // Of struct sld_grpc_ops.
+struct sld_str sld_h2_metadata(const struct sld_grpc_stream *st);
 void sld_h2_send(struct sld_grpc_stream *st, const struct sld_str *slices, struct sld_obj *const *owners, size_t n);
 void sld_h2_close(struct sld_grpc_stream *st, int status, struct sld_str message);
 

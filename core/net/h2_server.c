@@ -334,6 +334,7 @@ const struct sld_grpc_ops sld_h2_ops = {
     .stop = h2_stop,
     .destroy = h2_destroy,
     .flush = h2_flush_now,
+    .metadata = sld_h2_metadata,
     .send = sld_h2_send,
     .close = sld_h2_close,
 };

@@ -40,6 +40,7 @@ static struct sld_h2_stream *take_stream(struct sld_h2_conn *c, int32_t id)
     } else {
         st = SLD_NEW(struct sld_h2_stream);
         st->door.ops = &sld_h2_ops;
+        sld_buf_init(&st->metadata, SLD_H2_HEADERS_MAX);
         sld_buf_init(&st->partial, SLD_H2_PREFIX + s->options.max_message_bytes);
         sld_buf_init(&st->copy, SIZE_MAX);
         sld_list_init(&st->sent);
@@ -52,6 +53,7 @@ static struct sld_h2_stream *take_stream(struct sld_h2_conn *c, int32_t id)
 
 void sld_h2_stream_free(struct sld_h2_stream *st)
 {
+    sld_buf_fini(&st->metadata);
     sld_buf_fini(&st->partial);
     sld_buf_fini(&st->copy);
     sld_xfree(st->parts);
@@ -72,6 +74,7 @@ static void put_stream(struct sld_h2_server *s, struct sld_h2_stream *st)
         sld_h2_stream_free(st);
         return;
     }
+    sld_buf_reset(&st->metadata);
     sld_buf_reset(&st->partial);
     sld_buf_reset(&st->copy);
     st->user = NULL;
@@ -94,6 +97,11 @@ void sld_h2_stream_end(struct sld_h2_stream *st)
         s->handlers.on_closed(st->user);
     }
     put_stream(s, st);
+}
+
+struct sld_str sld_h2_metadata(const struct sld_grpc_stream *door)
+{
+    return sld_buf_str(&((const struct sld_h2_stream *)door)->metadata);
 }
 
 // ---- Out ----
@@ -360,6 +368,11 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *f, const uin
     if (name_n == 5 && !st->called && memcmp(name, ":path", 5) == 0) {
         st->method_bytes = n < sizeof(st->method) ? n : sizeof(st->method); // a longer one is none of ours
         memcpy(st->method, value, st->method_bytes);
+    }
+    const char *kept = st->conn->server->options.metadata;
+    if (kept && !st->called && name_n == strlen(kept) && memcmp(name, kept, name_n) == 0) {
+        sld_buf_reset(&st->metadata);
+        sld_buf_add(&st->metadata, sld_str_n((const char *)value, n));
     }
     return 0;
 }
