@@ -35,6 +35,7 @@ struct tr_listener {
     struct tr_filter *filters;                                     // of HTTP; see tr_filter_add
     size_t filter_count;
     struct tr_clusters *clusters; // that the listener itself sends to; features add theirs
+    struct tr_confs *confs;       // that its access logs name; features add theirs (tr_confs_add)
     struct tr_clusters *absent;   // those of them that do not exist: see tr_listener_sends
 };
 // Adds HTTP filter NAME (Envoy's name of it) with CONFIG at its place. DISABLED filters cost

@@ -292,12 +292,14 @@ static void emit(struct tr_listener *l, const struct tr_gateway *g, sld_id key,
     if (!l->listener->n_filter_chains) {
         if (tr_has_report(tr))
             tr_emit_out(tr, key, NULL, NULL, l->report);
+        tr_confs_drop(l->confs);
         return;
     }
     struct sld_out proto = {
         .type = SLD_OUT_LISTENER, .needs = deps->needs.items, .need_count = deps->needs.count};
     proto.cluster_count = tr_clusters_done(tr->t, &deps->clusters);
     proto.clusters = deps->clusters.items;
+    proto.confs = l->confs;
     for (size_t i = 0; i < g->bind_count; i++) {
         const struct tr_bind *b = &g->binds[i];
         if (b->lost)
@@ -309,6 +311,7 @@ static void emit(struct tr_listener *l, const struct tr_gateway *g, sld_id key,
         tr_emit_out(tr, id, &l->listener->base, &proto, l->report);
         emit_absent(l, b->view, &deps->absent);
     }
+    tr_confs_drop(l->confs);
 }
 
 void tr_step_out_listeners(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
@@ -325,6 +328,8 @@ void tr_step_out_listeners(struct sld_ctx *ctx, sld_id key, const void *in, void
     l.listener->name = SLD_MSG_STR(tr.arena, bind->name);
     l.listener->address = bind_address(&tr, g->gw);
     struct tr_chain_deps deps = {0};
+    struct tr_confs confs = {0};
+    l.confs = &confs;
     l.clusters = &deps.clusters;
     l.absent = &deps.absent;
     if (g->gw->gateway_type_case == GLOO__GATEWAY__GATEWAY_TYPE_HTTP_GATEWAY) {

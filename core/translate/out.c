@@ -44,6 +44,8 @@ static void out_free(struct sld_obj *o)
         sld_wipe(u.own, out->bytes.n);
     }
     SLD_UNREF(out->packed);
+    if (out->confs)
+        tr_confs_drop(out->confs);
     sld_arena_fini(&out->arena);
     sld_xfree(out);
 }
@@ -109,6 +111,11 @@ static struct sld_hash hash_of(const struct sld_out *o)
         sld_hasher_add_u64(&h, (uint64_t)o->needs[i].type << 32 | o->needs[i].name.n);
         sld_hasher_add(&h, o->needs[i].name);
     }
+    if (o->confs) {
+        struct sld_hash confs = tr_confs_hash(o->confs);
+        sld_hasher_add_u64(&h, confs.lo);
+        sld_hasher_add_u64(&h, confs.hi);
+    }
     return sld_hasher_done(&h);
 }
 
@@ -147,6 +154,10 @@ struct sld_out *tr_out_create(const struct sld_out *proto, size_t bytes, size_t 
     for (size_t i = 0; i < proto->need_count; i++)
         o->needs[o->need_count++] =
             (struct sld_out_ref){proto->needs[i].type, sld_arena_str(a, proto->needs[i].name)};
+    if (proto->confs && proto->confs->count) {
+        o->confs = SLD_ARENA_NEW(a, struct tr_confs);
+        *o->confs = tr_confs_copy(a, proto->confs);
+    }
     return o;
 }
 

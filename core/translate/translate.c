@@ -245,6 +245,7 @@ static void on_out(struct sld_table *table, sld_id key, const void *old, const v
     const struct sld_out *before = was ? was->out : NULL, *now = is ? is->out : NULL;
     if ((!before && !now) || (before && now && sld_hash_eq(before->obj.hash, now->obj.hash)))
         return;
+    tr_confs_moved(t, before ? before->confs : NULL, now ? now->confs : NULL);
     const struct sld_out *any = now ? now : before;
     if (!now && any->type == SLD_OUT_ROUTE)
         tr_tables_forget(t->tables, key);

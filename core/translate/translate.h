@@ -121,6 +121,7 @@ struct sld_out {
     struct sld_hash content;  // equal for equal bytes
     struct sld_str *clusters; // route, listener: clusters it sends requests to that exist, sorted
     size_t cluster_count;
+    struct tr_confs *confs;   // listener: configurations of plugins that it names; NULL: none
     struct sld_out_ref *needs; // listener: route tables and secrets; cluster: secrets
     size_t need_count;
     struct sld_hash shape;  // cluster: content without its name
