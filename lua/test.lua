@@ -187,8 +187,8 @@ local function full_request(r, level)
   return full
 end
 
---- What the plugin's hooks make of request R: {method, path (with query), host, scheme, headers, body (a text; in Envoy also a
---- list of chunks), id, source, sni, peer, route, conf = its configuration, open = its onError is open (in Envoy), response =
+--- What the plugin's hooks make of request R: {method, path (with query), host, scheme, headers, body (a text, or a
+--- list of chunks), id, source, sni, peer, route, conf = its configuration, open = its onError is open, response =
 --- {status, headers, body, trailers}, which the upstream gives}. Gives {status, headers, body, trailers, metadata, log, forwarded =
 --- {method, path, host, scheme, headers, body}, or nil where the plugin answered}. Where hooks run in Solder that is in the
 --- test's world.
@@ -205,6 +205,15 @@ function M.exchange(r)
     error(words, 2)
   end
   return host.at_edge and result or result[1]
+end
+
+--- The hook log gets ENTRIES, a list of tables, with CONF (nil: nothing is set), in the test's world; fails where the hook does.
+function M.log(conf, entries)
+  world_at_hand()
+  local words = host.world.log(conf, entries)
+  if words then
+    error(words, 2)
+  end
 end
 
 --- In a configuration: a reference to a secret that says TEXT.

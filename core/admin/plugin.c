@@ -164,6 +164,8 @@ static void put_worker(struct sld_json *j, const struct sld_worker_info *i)
     put_int(j, "requests", i->checks);
     put_int(j, "shed", i->shed);
     put_int(j, "unknown", i->unknown);
+    put_int(j, "logged", i->logged);
+    put_int(j, "logDropped", i->log_dropped);
     if (i->last.n)
         put_str(j, "lastEnd", i->last);
     sld_json_end(j, '}');
@@ -270,6 +272,8 @@ static void put_worker_metrics(struct sld_buf *b, const struct sld_worker_info *
         {"solder_worker_requests_total", "counter", "Requests that the worker was asked about since it began.", (double)i->checks},
         {"solder_worker_shed_total", "counter", "Those that were too many at once.", (double)i->shed},
         {"solder_worker_unknown_total", "counter", "Those whose configuration did not come.", (double)i->unknown},
+        {"solder_worker_logged_total", "counter", "Entries of access logs that came to the worker.", (double)i->logged},
+        {"solder_worker_log_dropped_total", "counter", "Those that a plugin did not get, or failed with.", (double)i->log_dropped},
         {"solder_worker_configurations", "gauge", "Configurations that the worker has.", (double)i->confs},
     };
     for (size_t k = 0; k < SLD_ARRAY_LEN(all); k++) {

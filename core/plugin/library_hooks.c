@@ -116,6 +116,30 @@ const struct pl_hook_doc pl_hook_docs[] = {
                   "]]\n" SHOP(ROUTE) "t.it(\"adds its cluster\", function()\n"
                                      "  t.expect_xds(documents .. shop, \"cds\", \"extra:example/audit\", {connect_timeout = \"2s\"})\n"
                                      "end)"},
+    {.hook = SLD_HOOK_LOG,
+     .params = "conf, entries",
+     .type = "fun(conf: table, entries: plugin.Entry[])",
+     .doc = "Gets what Envoys log of a gateway's requests, each second or sooner, 1000 entries at most. It is configured at the options of an HTTP "
+            "gateway, and nowhere else. It may wait for others, 30 s; one call at a time for each of Envoy's threads, while 10000 entries may "
+            "wait. What does not fit, and what it failed with, is dropped, and counted.",
+     .example = "local http = require \"solder.http\"\n"
+                "local json = require \"solder.json\"\n"
+                "local s = require \"solder.schema\"\n\n"
+                "return {\n"
+                "  api = 1, name = \"example\", needs = {\"http\"},\n"
+                "  log_headers = {request = {\"x-tenant\"}},\n"
+                "  schema = s.record{url = s.url{default = \"http://logs.example/\"}},\n"
+                "  log = function(conf, entries)\n"
+                "    local answer, words = http.request{url = conf.url, method = \"POST\", body = json.encode(entries)}\n"
+                "    if not answer then error(words, 0) end\n"
+                "  end,\n"
+                "}",
+     .spec = TEST "t.it(\"sends entries on\", function()\n"
+                  "  local w = t.world()\n"
+                  "  w:http(\"POST http://logs.example/\", {status = 204})\n"
+                  "  t.log({}, {{path = \"/\", status = 200}})\n"
+                  "  t.matches(w:last_request().body, '\"status\":200')\n"
+                  "end)"},
     {.hook = SLD_HOOK_SECRET,
      .params = "conf, ref",
      .type = "fun(conf: table, ref: string): table?, string?",
@@ -269,10 +293,11 @@ const struct pl_hook_doc pl_hook_docs[] = {
     {.hook = SLD_HOOK_TRANSFORM_REQUEST,
      .params = "conf, req",
      .type = "fun(conf: table, req: plugin.TransformRequest): boolean?",
-     .doc = "Changes a request on its way, or answers it by req:respond{}. It is configured as authorize is, and runs in Envoy with "
-            "`runs = \"envoy\"`, where its code is that of `edge.lua`, or of `plugin.lua`.",
+     .doc = "Changes a request on its way, or answers it by req:respond{}. It is configured as authorize is, and runs in Solder's worker behind "
+            "all of those; or in Envoy with `runs = \"envoy\"`, where its code is that of `edge.lua`, or of `plugin.lua`. Who fails is 503, "
+            "or the end of a request whose headers are on their way, but with `onError: open`.",
      .example = "return {\n"
-                "  api = 1, name = \"example\", runs = \"envoy\",\n"
+                "  api = 1, name = \"example\",\n"
                 "  transform_request = function(conf, req)\n"
                 "    if req.path == \"/ping\" then\n"
                 "      return req:respond{status = 200, body = \"pong\\n\"}\n"
@@ -287,9 +312,10 @@ const struct pl_hook_doc pl_hook_docs[] = {
     {.hook = SLD_HOOK_TRANSFORM_RESPONSE,
      .params = "conf, res",
      .type = "fun(conf: table, res: plugin.Response): boolean?",
-     .doc = "Changes a response on its way, or takes its place by res:respond{}. As transform_request.",
+     .doc = "Changes a response on its way, or takes its place by res:respond{}. As transform_request; plugins come in the opposite order. In "
+            "Solder it is told of the request when the plugin's text has the word.",
      .example = "return {\n"
-                "  api = 1, name = \"example\", runs = \"envoy\",\n"
+                "  api = 1, name = \"example\",\n"
                 "  response_body = {mode = \"buffered\", max = \"64KiB\"},\n"
                 "  transform_response = function(conf, res)\n"
                 "    if res.status == 404 then\n"
@@ -307,8 +333,8 @@ const size_t pl_hook_doc_count = SLD_ARRAY_LEN(pl_hook_docs);
 // ---- What they are given ----
 
 static const struct pl_value body_fields[] = {
-    {"mode", "\"buffered\"|\"streamed\"", "as a whole, or in pieces (in Envoy alone)"},
-    {"max?", "string", "bytes of a whole one, of which more is answered with 413, such as \"64KiB\", which is the default"},
+    {"mode", "\"buffered\"|\"streamed\"", "as a whole, or in pieces: of 64 KiB at most, and in Envoy of responses alone"},
+    {"max?", "string", "bytes of a whole one, of which more is answered with 413, such as \"64KiB\", which is the default; 1MiB at most where it is changed"},
 };
 static const struct pl_value deny_fields[] = {
     {"status?", "integer", "400 to 599, or that of a redirect; 403"},
@@ -344,6 +370,38 @@ static const struct pl_value response_fields[] = {
     {"body?", "string", "with response_body; nil without"},
     {"trailers", "table<string, string>", "what came behind the body, which is sent before they are asked for"},
     {"request", "plugin.Origin", "what it answers"},
+};
+static const struct pl_value entry_fields[] = {
+    {"time", "number", "when it began, in Unix seconds"},
+    {"method?", "string", ""},
+    {"path?", "string", "as it came, with the query"},
+    {"sent_path?", "string", "as the upstream got it"},
+    {"host?", "string", ""},
+    {"scheme?", "string", ""},
+    {"protocol?", "string", "such as \"HTTP/1.1\""},
+    {"id?", "string", "x-request-id"},
+    {"status?", "integer", ""},
+    {"details?", "string", "Envoy's words of who answered, and why"},
+    {"flags", "string[]", "what else happened, such as no_healthy_upstream"},
+    {"duration?", "number", "seconds, in all"},
+    {"request_duration?", "number", "seconds until the request was there"},
+    {"first_byte?", "number", "seconds until the answer began"},
+    {"upstream_first_byte?", "number", "seconds until the upstream's answer began"},
+    {"upstream_last_byte?", "number", "seconds until it was there"},
+    {"request_bytes", "integer", "of the body"},
+    {"response_bytes", "integer", ""},
+    {"request_header_bytes", "integer", ""},
+    {"response_header_bytes", "integer", ""},
+    {"upstream?", "{cluster: string?, address: string?, attempts: integer}", ""},
+    {"route?", "string", "its name"},
+    {"source?", "string", "the client's address, without its port"},
+    {"sni?", "string", "the name that TLS was asked for"},
+    {"user_agent?", "string", ""},
+    {"referer?", "string", ""},
+    {"forwarded_for?", "string", ""},
+    {"request_headers", "table<string, string>", "those that log_headers names"},
+    {"response_headers", "table<string, string>", "those that log_headers names"},
+    {"metadata", "table<string, table>", "dynamic metadata, by namespace"},
 };
 static const struct pl_value discovery_fields[] = {
     {"consul", "table", "solder.consul"},
@@ -388,6 +446,7 @@ static const struct pl_value plugin_fields[] = {
     {"schema?", "table", "of configurations: solder.schema"},
     {"needs?", "string[]", "what it gets beyond its configuration, if its document grants it: consul, dns, files, http, kv, objects, secrets, vault"},
     {"runs?", "\"solder\"|\"envoy\"", "where hooks of requests run"},
+    {"log_headers?", "{request: string[]?, response: string[]?}", "headers that entries of log are to have"},
     {"request_body?", "plugin.Body", "hooks of requests see the request's body"},
     {"response_body?", "plugin.Body", "they see the response's"},
 };
@@ -401,6 +460,7 @@ static const struct pl_class classes[] = {
     {.name = "plugin.TransformRequest", .doc = "A request in transform_request: what plugin.Request has, but deny, and this.", PL_FIELDS(request_fields)},
     {.name = "plugin.Origin", .doc = "The request of a response.", PL_FIELDS(origin_fields)},
     {.name = "plugin.Response", .doc = "A response.", PL_FIELDS(response_fields)},
+    {.name = "plugin.Entry", .doc = "What is logged of a request. It is the call's own, so it may be changed.", PL_FIELDS(entry_fields)},
     {.name = "plugin.Found", .doc = "An upstream that is published.", PL_FIELDS(found_fields)},
     {.name = "plugin.Publication", .doc = "What is published.", PL_FIELDS(publication_fields)},
     {.name = "plugin.Discovery", .doc = "What a task that discovers may do.", PL_FIELDS(discovery_fields)},
@@ -445,6 +505,12 @@ static const struct pl_binding bindings[] = {
      .doc = "Answers the request, with any status.",
      .params = {{"answer", "plugin.Denial", ""}},
      .returns = {{"answered", "boolean", "false"}}},
+    {.of = "plugin.TransformRequest",
+     .name = "chunks",
+     .doc = "The pieces of a streamed body, in a for; not in Envoy.",
+     .returns = {{"next", "fun(): string?", ""}}},
+    OF("TransformRequest", "write", "A piece of the body, in place of what was read by chunks; not in Envoy.", {"text", "string", ""}),
+    OF("Response", "set_metadata", "Dynamic metadata, for access logs and filters; not in Envoy.", {"key", "string", ""}, {"value", "any", ""}),
     OF("Response", "set_status", "Another status.", {"status", "integer", "200 to 599"}),
     OF("Response", "set_header", "What the client gets as this header.", NAME, VALUE), OF("Response", "add_header", "One value more of it.", NAME, VALUE),
     OF("Response", "remove_header", "None of it.", NAME), OF("Response", "set_body", "Another body.", {"text", "string", ""}),

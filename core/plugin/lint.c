@@ -283,7 +283,7 @@ static void check_task(struct lint *l, const struct pl_chunk *c, const struct pl
         sld_arena_fmt(a, "a task has no '%.*s'; there are consul, dns, every, file, http, publish, sleep and vault", SLD_FMT(u->name)));
 }
 
-// What requests and responses have in Envoy.
+// What requests and responses have.
 static const char requests[] = " add_header add_response_header body headers host id method path peer query remove_header remove_query "
                                "route scheme set_header set_metadata set_query set_response_header sni source ";
 static const struct {
@@ -295,16 +295,22 @@ static const struct {
     {SLD_HOOK_TRANSFORM_RESPONSE, {" add_header body chunks headers remove_header request respond set_body set_header set_status ",
                                    " set_trailer status trailers write "}},
 };
+// What they have in Solder alone.
+static const char *const in_solder[SLD_HOOK_COUNT] = {
+    [SLD_HOOK_TRANSFORM_REQUEST] = " chunks write ",
+    [SLD_HOOK_TRANSFORM_RESPONSE] = " set_metadata ",
+};
 
 static void check_exchange(struct lint *l, const struct pl_chunk *c, const struct pl_lookup *u, enum sld_hook hook)
 {
     struct sld_arena *a = &l->out->arena;
     struct sld_str like = SLD_STR(""), rest, name;
     size_t best = 3, i = 0;
+    const char *more = l->plugin && l->plugin->info.runs == SLD_RUNS_SOLDER && in_solder[hook] ? in_solder[hook] : "";
     while (exchanges[i].hook != hook)
         i++;
-    for (size_t k = 0; k < 2; k++) {
-        rest = sld_str_c(exchanges[i].names[k]);
+    for (size_t k = 0; k < 3; k++) {
+        rest = sld_str_c(k < 2 ? exchanges[i].names[k] : more);
         while (sld_str_cut(&rest, ' ', &name)) {
             size_t d = name.n ? sld_str_distance(name, u->name, best) : best;
             if (name.n && !d)
@@ -353,7 +359,7 @@ static void check_hook(struct lint *l, const struct hook_place *h)
                 check_task(l, c, u);
             else if (u->param == 1 && h->hook == SLD_HOOK_EXTRA)
                 check_adder(l, c, u);
-            else if (u->param == 1 && h->edge)
+            else if (u->param == 1 && (h->edge || (SLD_HOOKS_OF_REQUESTS & (1U << h->hook))))
                 check_exchange(l, c, u, h->hook);
             else if (u->param == 1 && handles[h->hook])
                 check_message(l, c, u, handles[h->hook]);
@@ -429,6 +435,7 @@ void sld_plugin_print_manual(struct sld_buf *out, const struct sld_plugin *p)
         [SLD_HOOK_CHECK] = "checks its configuration further than the schema does",
         [SLD_HOOK_DISCOVER] = "finds upstreams and their endpoints; configured in its Plugin document",
         [SLD_HOOK_EXTRA] = "adds clusters and secrets of its own; configured in its Plugin document",
+        [SLD_HOOK_LOG] = "gets what is logged of requests; configured at the options of an HTTP gateway",
         [SLD_HOOK_SECRET] = "gives secrets, which are referred to by plugin:<its name>/<reference>; configured in its Plugin document",
         [SLD_HOOK_SHAPE_DESTINATION] = "shapes one destination of several; configured at the options of a weighted destination",
         [SLD_HOOK_SHAPE_LISTENER] = "shapes listeners; configured at the options of an HTTP gateway",

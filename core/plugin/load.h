@@ -39,6 +39,8 @@ SLD_NODISCARD enum sld_rc pl_call_hook(struct sld_plugin *p, enum sld_hook hook,
 // VALUE with defaults filled in, as P's hooks get it, in A. SLD_INVALID, SLD_LIMIT: with words.
 SLD_NODISCARD enum sld_rc pl_conf_filled(struct sld_plugin *p, const Google__Protobuf__Value *value, struct sld_arena *a,
                                          Google__Protobuf__Value **out, struct sld_err *err);
+// What the text of B speaks of: bits of sld_speaks. (transform.c)
+unsigned pl_speaks(const struct sld_plugin_bundle *b);
 struct sld_exchange;
 // Pushes a handle on X, for this call. (request.c)
 void pl_push_request(lua_State *L, struct sld_exchange *x);

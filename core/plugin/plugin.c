@@ -9,6 +9,7 @@ static const char *const hook_names[SLD_HOOK_COUNT] = {
     [SLD_HOOK_CHECK] = "check",
     [SLD_HOOK_DISCOVER] = "discover",
     [SLD_HOOK_EXTRA] = "extra",
+    [SLD_HOOK_LOG] = "log",
     [SLD_HOOK_SECRET] = "secret",
     [SLD_HOOK_SHAPE_DESTINATION] = "shape_destination",
     [SLD_HOOK_SHAPE_LISTENER] = "shape_listener",
@@ -19,13 +20,10 @@ static const char *const hook_names[SLD_HOOK_COUNT] = {
     [SLD_HOOK_TRANSFORM_RESPONSE] = "transform_response",
 };
 // What else a plugin's table may hold; the rest is a mistake.
-static const char *const other_fields[] = {"api",           "name", "needs",  "request_body",
-                                           "response_body", "runs", "schema", "summary",
-                                           "version"};
-// Hooks of the design that this version does not call.
-static const char *const later[] = {"log"};
+static const char *const other_fields[] = {"api",           "log_headers", "name",   "needs",   "request_body",
+                                           "response_body", "runs",        "schema", "summary", "version"};
 
-enum { API = 1 };
+enum { API = 1, LOG_HEADERS_MAX = 50 };
 
 static const struct {
     const char *name, *about;
@@ -89,8 +87,6 @@ static void check_key(lua_State *L, struct sld_str key)
     const char *like = NULL;
     if (among(key, hook_names, SLD_HOOK_COUNT) || among(key, other_fields, SLD_ARRAY_LEN(other_fields)))
         return;
-    if (among(key, later, SLD_ARRAY_LEN(later)))
-        luaL_error(L, "plugin.lua: the hook %s is not called by this version", lua_tostring(L, -2));
     nearest(key, hook_names, SLD_HOOK_COUNT, &best, &like);
     nearest(key, other_fields, SLD_ARRAY_LEN(other_fields), &best, &like);
     luaL_error(L, "plugin.lua: the plugin's table has no field '%s'%s%s%s", lua_tostring(L, -2), like ? "; did you mean '" : "",
@@ -219,6 +215,49 @@ static void read_edge(lua_State *L, struct loading *l)
         luaL_error(L, "%s", err.msg);
 }
 
+// The list that is field NAME of log_headers, on top.
+static void read_names(lua_State *L, struct sld_arena *a, const char *name, struct sld_plugin_names *out)
+{
+    int type = lua_getfield(L, -1, name);
+    if (type != LUA_TNIL && type != LUA_TTABLE)
+        luaL_error(L, "plugin.lua: log_headers: '%s' must be a list of names", name);
+    for (lua_Integer i = 1; type == LUA_TTABLE && lua_geti(L, -1, i) != LUA_TNIL; i++) {
+        struct sld_str s = pl_str(L, -1);
+        if (!s.n || s.n > 100 || i > LOG_HEADERS_MAX)
+            luaL_error(L, "plugin.lua: log_headers: '%s' must be a list of at most %d names", name, LOG_HEADERS_MAX);
+        char *low = sld_arena_cstr(a, s);
+        for (size_t k = 0; k < s.n; k++)
+            low[k] = (char)(low[k] >= 'A' && low[k] <= 'Z' ? low[k] | 0x20 : low[k]);
+        SLD_PUSH(a, out->items, out->count, sld_str_n(low, s.n));
+        lua_pop(L, 1);
+    }
+    lua_settop(L, 2);
+}
+
+// log_headers = {request = {...}, response = {...}}
+static void read_log(lua_State *L, struct sld_plugin *p)
+{
+    int type = lua_getfield(L, 1, "log_headers");
+    if (type != LUA_TNIL && (type != LUA_TTABLE || !(p->info.hooks & (1U << SLD_HOOK_LOG))))
+        luaL_error(L, "plugin.lua: 'log_headers' is a table such as {request = {\"user-agent\"}, response = {}}, and of use with the hook log only");
+    if (type == LUA_TTABLE) {
+        read_names(L, &p->arena, "request", &p->info.log_request_headers);
+        read_names(L, &p->arena, "response", &p->info.log_response_headers);
+    }
+    lua_settop(L, 1);
+}
+
+// Of bodies that are changed as a whole Envoy holds as much as of a connection.
+static void check_held(lua_State *L, const struct sld_plugin_info *i)
+{
+    const struct sld_plugin_body *request = &i->request_body, *response = &i->response_body;
+    bool changed = (i->hooks & (1U << SLD_HOOK_TRANSFORM_REQUEST)) && request->mode == SLD_BODY_BUFFERED;
+    if ((changed && request->max_bytes > SLD_PLUGIN_BODY_HELD) ||
+        (response->mode == SLD_BODY_BUFFERED && response->max_bytes > SLD_PLUGIN_BODY_HELD))
+        luaL_error(L, "plugin.lua: of a body that is changed Envoy holds 1MiB at most: 'max' cannot be more; mode = \"streamed\" has no "
+                      "such limit");
+}
+
 // What only hooks of requests have a use for.
 static void read_requests(lua_State *L, struct loading *l)
 {
@@ -234,8 +273,10 @@ static void read_requests(lua_State *L, struct loading *l)
     unused = i->request_body.mode ? "request_body" : i->response_body.mode ? "response_body" : unused;
     if (unused && !(i->hooks & SLD_HOOKS_OF_REQUESTS))
         luaL_error(L, "plugin.lua: '%s' is of use with the hooks authorize, transform_request and transform_response only", unused);
-    if (i->runs == SLD_RUNS_SOLDER && (i->hooks & (1U << SLD_HOOK_TRANSFORM_REQUEST | 1U << SLD_HOOK_TRANSFORM_RESPONSE)))
-        luaL_error(L, "plugin.lua: transform_request and transform_response run in Envoy only, in this version: add runs = \"envoy\"");
+    if (i->runs == SLD_RUNS_SOLDER)
+        check_held(L, i);
+    if (i->hooks & SLD_HOOKS_TRANSFORM)
+        i->speaks = pl_speaks(p->host->bundle);
     if (i->request_body.mode == SLD_BODY_STREAMED && (i->hooks & (1U << SLD_HOOK_AUTHORIZE)))
         luaL_error(L, "plugin.lua: request_body: authorize decides before a body goes on, so its 'mode' must be \"buffered\"");
 }
@@ -282,6 +323,7 @@ static int load(lua_State *L)
     read_schema(L, p);
     read_hooks(L, p);
     read_requests(L, l);
+    read_log(L, p);
     pl_freeze(L, 1);
     return 0;
 }
@@ -340,7 +382,7 @@ const struct sld_plugin_limits *sld_plugin_limits(const struct sld_plugin *p)
 
 unsigned sld_plugin_worker_hooks(const struct sld_plugin *p)
 {
-    return p->info.runs == SLD_RUNS_SOLDER ? p->info.hooks & (1U << SLD_HOOK_AUTHORIZE) : 0;
+    return p->info.hooks & ((p->info.runs == SLD_RUNS_SOLDER ? SLD_HOOKS_OF_REQUESTS : 0U) | 1U << SLD_HOOK_LOG);
 }
 
 struct sld_plugin_bundle *sld_plugin_files(const struct sld_plugin *p)

@@ -71,6 +71,7 @@ enum sld_hook {
     SLD_HOOK_CHECK,
     SLD_HOOK_DISCOVER,
     SLD_HOOK_EXTRA,
+    SLD_HOOK_LOG,
     SLD_HOOK_SECRET,
     SLD_HOOK_SHAPE_DESTINATION,
     SLD_HOOK_SHAPE_LISTENER,
@@ -86,7 +87,8 @@ const char *sld_hook_name(enum sld_hook h);
 
 // Hooks that run once for each request.
 #define SLD_HOOKS_OF_REQUESTS \
-    (1U << SLD_HOOK_AUTHORIZE | 1U << SLD_HOOK_TRANSFORM_REQUEST | 1U << SLD_HOOK_TRANSFORM_RESPONSE)
+    (1U << SLD_HOOK_AUTHORIZE | SLD_HOOKS_TRANSFORM)
+#define SLD_HOOKS_TRANSFORM (1U << SLD_HOOK_TRANSFORM_REQUEST | 1U << SLD_HOOK_TRANSFORM_RESPONSE)
 
 // Hooks that run in the worker's thread of tasks.
 #define SLD_HOOKS_OF_TASKS (1U << SLD_HOOK_DISCOVER | 1U << SLD_HOOK_SECRET)
@@ -107,7 +109,7 @@ struct sld_plugin_body {
     enum sld_plugin_body_mode mode;
     size_t max_bytes; // of a whole one; of what is held of a streamed one
 };
-enum { SLD_PLUGIN_BODY_DEFAULT = 64 << 10, SLD_PLUGIN_BODY_MAX = 4 << 20 };
+enum { SLD_PLUGIN_BODY_DEFAULT = 64 << 10, SLD_PLUGIN_BODY_MAX = 4 << 20, SLD_PLUGIN_BODY_HELD = 1 << 20 };
 
 // What a plugin may ask for in its table's `needs`; what it did not ask for is not there.
 enum sld_need {
@@ -125,15 +127,29 @@ enum sld_need {
 const char *sld_need_name(enum sld_need n);
 const char *sld_need_about(enum sld_need n);
 
+// What the text of a plugin speaks of, so that Envoy is asked for no more than that.
+enum sld_speaks {
+    SLD_SPEAKS_REQUEST = 1,         // of the request, where it changes responses
+    SLD_SPEAKS_RESPONSE_HEADER = 2, // of headers of the response, where it changes requests
+    SLD_SPEAKS_TRAILER = 4,
+};
+
 struct sld_conf; // schema.h
+
+struct sld_plugin_names {
+    struct sld_str *items;
+    size_t count;
+};
 
 struct sld_plugin_info {
     struct sld_str name, version, summary; // as the plugin says
     struct sld_str origin;                 // where it was read
     unsigned hooks;                        // bit per sld_hook
     unsigned needs;                        // bit per sld_need
+    unsigned speaks;                       // bits of sld_speaks, where it has hooks that change
     enum sld_plugin_runs runs;
     struct sld_plugin_body request_body, response_body;
+    struct sld_plugin_names log_request_headers, log_response_headers; // that entries of logs are to have
     const struct sld_conf *conf;           // of its configuration; a record
 };
 

@@ -1,14 +1,12 @@
 // A request as a script sees it. Fields are read as they are asked for; edits are kept as a list, and what is read later
 // is as they left it.
-#include "plugin/request.h"
+#include "plugin/exchange.h"
 
 #include "codec/x509.h"
-#include "plugin/load.h"
 #include "plugin/task.h"
 #include "plugin/value.h"
 
 #define REQUEST "solder.request"
-#define HEADERS "solder.headers"
 #define QUERY "solder.query"
 #define PEER "solder.peer"
 
@@ -20,22 +18,35 @@ struct lent {
     uint64_t call;
 };
 
-static struct sld_exchange *lent(lua_State *L, const char *type)
+static struct sld_exchange *fresh(lua_State *L, const struct lent *h)
 {
-    const struct lent *h = luaL_checkudata(L, 1, type);
     if (h->call != pl_host_of(L)->call)
         pl_error(L, "the request is stale: it was lent to a call that is over");
     return h->x;
 }
 
-static void lend(lua_State *L, struct sld_exchange *x, const char *type, int values)
+struct sld_exchange *pl_lent(lua_State *L, const char *type)
+{
+    return fresh(L, luaL_checkudata(L, 1, type));
+}
+
+struct sld_exchange *pl_exchange(lua_State *L)
+{
+    static const char *const others[] = {PL_TRANSFORM, PL_RESPONSE};
+    const struct lent *h = luaL_testudata(L, 1, REQUEST);
+    for (size_t i = 0; i < SLD_ARRAY_LEN(others) && !h; i++)
+        h = luaL_testudata(L, 1, others[i]);
+    return fresh(L, h ? h : luaL_checkudata(L, 1, REQUEST));
+}
+
+void pl_lend(lua_State *L, struct sld_exchange *x, const char *type, int values)
 {
     struct lent *h = lua_newuserdatauv(L, sizeof(*h), values);
     *h = (struct lent){x, pl_host_of(L)->call};
     luaL_setmetatable(L, type);
 }
 
-static void push_or_nil(lua_State *L, struct sld_str s)
+void pl_push_or_nil(lua_State *L, struct sld_str s)
 {
     if (s.p)
         pl_push_str(L, s);
@@ -45,7 +56,7 @@ static void push_or_nil(lua_State *L, struct sld_str s)
 
 static int refuse(lua_State *L)
 {
-    pl_error(L, "a request is read-only; it is edited by set_header and its like");
+    pl_error(L, "a %s is read-only; it is edited by set_header and its like", luaL_testudata(L, 1, PL_RESPONSE) ? "response" : "request");
 }
 
 // ---- Pairs: headers and parameters ----
@@ -90,7 +101,7 @@ static struct sld_str lower(struct sld_str s, char room[HEADER_NAME_MAX])
 
 static int headers_index(lua_State *L)
 {
-    const struct sld_exchange *x = lent(L, HEADERS);
+    const struct sld_exchange *x = pl_lent(L, PL_HEADERS);
     char low[HEADER_NAME_MAX];
     luaL_checkstring(L, 2);
     pl_spend(L, x->header_count / 4);
@@ -106,7 +117,7 @@ static int headers_next(lua_State *L)
 {
     lua_settop(L, 0);
     lua_pushvalue(L, lua_upvalueindex(2));
-    const struct sld_exchange *x = lent(L, HEADERS);
+    const struct sld_exchange *x = pl_lent(L, PL_HEADERS);
     size_t i = (size_t)lua_tointeger(L, lua_upvalueindex(1));
     for (bool seen = true; i < x->header_count && seen; i += seen) {
         seen = false;
@@ -125,7 +136,7 @@ static int headers_next(lua_State *L)
 
 static int headers_pairs(lua_State *L)
 {
-    lent(L, HEADERS);
+    pl_lent(L, PL_HEADERS);
     lua_pushinteger(L, 0);
     lua_pushvalue(L, 1);
     lua_pushcclosure(L, headers_next, 2);
@@ -171,10 +182,61 @@ static void parse(lua_State *L, struct sld_exchange *x)
     }
 }
 
+static const struct sld_edit *query_edit(const struct sld_exchange *x, struct sld_str name)
+{
+    for (size_t i = 0; i < x->edit_count; i++) {
+        if (x->edits[i].kind == SLD_EDIT_QUERY && sld_str_eq(x->edits[i].name, name))
+            return &x->edits[i];
+    }
+    return NULL;
+}
+
+static void add_param(struct sld_buf *b, struct sld_str raw, const struct sld_edit *e, char *mark)
+{
+    sld_buf_addc(b, *mark);
+    *mark = '&';
+    if (!e) {
+        sld_buf_add(b, raw);
+        return;
+    }
+    sld_buf_add_encoded(b, e->name, "-._~");
+    sld_buf_addc(b, '=');
+    sld_buf_add_encoded(b, e->value, "-._~");
+}
+
+void sld_exchange_target(const struct sld_exchange *x, struct sld_buf *out)
+{
+    struct sld_str rest = x->query, one;
+    struct sld_arena a = {0};
+    bool edited = false, put[SLD_EDITS_MAX] = {0};
+    char mark = '?';
+    for (size_t i = 0; i < x->edit_count; i++)
+        edited |= x->edits[i].kind == SLD_EDIT_QUERY;
+    sld_buf_add(out, x->path);
+    if (!edited && rest.p) {
+        sld_buf_addc(out, '?');
+        sld_buf_add(out, rest);
+    }
+    while (edited && rest.n && sld_str_cut(&rest, '&', &one)) {
+        ptrdiff_t eq = sld_str_index(one, '=');
+        const struct sld_edit *e = one.n ? query_edit(x, decoded(&a, sld_str_sub(one, 0, eq < 0 ? one.n : (size_t)eq))) : NULL;
+        if (!one.n || (e && (!e->value.p || put[e - x->edits])))
+            continue;
+        if (e)
+            put[e - x->edits] = true;
+        add_param(out, one, e, &mark);
+    }
+    for (size_t i = 0; i < x->edit_count; i++) {
+        if (x->edits[i].kind == SLD_EDIT_QUERY && x->edits[i].value.p && !put[i])
+            add_param(out, SLD_STR(""), &x->edits[i], &mark);
+    }
+    sld_arena_fini(&a);
+}
+
 // req.query:all(name)
 static int query_all(lua_State *L)
 {
-    struct sld_exchange *x = lent(L, QUERY);
+    struct sld_exchange *x = pl_lent(L, QUERY);
     luaL_checkstring(L, 2);
     parse(L, x);
     lua_newtable(L);
@@ -191,7 +253,7 @@ static int query_all(lua_State *L)
 
 static int query_index(lua_State *L)
 {
-    struct sld_exchange *x = lent(L, QUERY);
+    struct sld_exchange *x = pl_lent(L, QUERY);
     luaL_checkstring(L, 2);
     if (sld_str_eq(pl_str(L, 2), SLD_STR("all"))) {
         lua_pushcfunction(L, query_all);
@@ -204,7 +266,7 @@ static int query_index(lua_State *L)
         if (sld_str_eq(x->params[i].name, pl_str(L, 2)))
             found = x->params[i].value.n ? x->params[i].value : SLD_STR("");
     }
-    push_or_nil(L, found);
+    pl_push_or_nil(L, found);
     return 1;
 }
 
@@ -234,14 +296,14 @@ void pl_peer_read(struct sld_exchange *x)
 
 static int peer_index(lua_State *L)
 {
-    struct sld_exchange *x = lent(L, PEER);
+    struct sld_exchange *x = pl_lent(L, PEER);
     luaL_checkstring(L, 2);
     if (!x->peer_read)
         pl_spend(L, 2000);
     pl_peer_read(x);
     struct sld_str key = pl_str(L, 2);
     if (sld_str_eq(key, SLD_STR("subject")))
-        push_or_nil(L, x->subject);
+        pl_push_or_nil(L, x->subject);
     else if (sld_str_eq(key, SLD_STR("uri_sans")))
         push_list(L, &x->peer->principal, sld_str_find(x->peer->principal, SLD_STR("://")) > 0);
     else if (sld_str_eq(key, SLD_STR("dns_sans")))
@@ -261,16 +323,16 @@ static size_t room(const struct sld_exchange *x)
 }
 
 // To be called in front of each copy, of N bytes: who catches the error has made nothing.
-static void bounded(lua_State *L, const struct sld_exchange *x, size_t n)
+void pl_bounded(lua_State *L, const struct sld_exchange *x, size_t n)
 {
     pl_spend(L, n / 8);
     if (n >= room(x))
         pl_error(L, "more than %d KiB are made of one request", SLD_EXCHANGE_BYTES_MAX >> 10);
 }
 
-static struct sld_str copied(lua_State *L, const struct sld_exchange *x, struct sld_str s)
+struct sld_str pl_copied(lua_State *L, const struct sld_exchange *x, struct sld_str s)
 {
-    bounded(L, x, s.n);
+    pl_bounded(L, x, s.n);
     return sld_arena_str(x->arena, s.n ? s : SLD_STR(""));
 }
 
@@ -288,7 +350,7 @@ static bool is_token(struct sld_str s)
 }
 
 // The header's name at INDEX, in lower case.
-static struct sld_str check_name(lua_State *L, struct sld_exchange *x, int index)
+struct sld_str pl_header_name(lua_State *L, struct sld_exchange *x, int index)
 {
     static const char *const fixed[] = {"connection", "content-length", "host", "transfer-encoding"};
     char low[HEADER_NAME_MAX];
@@ -302,10 +364,10 @@ static struct sld_str check_name(lua_State *L, struct sld_exchange *x, int index
         if (sld_str_eq(name, sld_str_c(fixed[i])))
             pl_error(L, "the header %s belongs to the connection, so it cannot be edited", fixed[i]);
     }
-    return copied(L, x, name);
+    return pl_copied(L, x, name);
 }
 
-static struct sld_str check_value(lua_State *L, struct sld_exchange *x, int index)
+struct sld_str pl_header_value(lua_State *L, struct sld_exchange *x, int index)
 {
     luaL_checkstring(L, index);
     size_t n;
@@ -319,12 +381,21 @@ static struct sld_str check_value(lua_State *L, struct sld_exchange *x, int inde
     }
     if (!sld_str_utf8(sld_str_n(p, n), NULL))
         pl_error(L, "the value of a header must be UTF-8");
-    return copied(L, x, sld_str_n(p, n));
+    return pl_copied(L, x, sld_str_n(p, n));
 }
 
-static void edit(lua_State *L, struct sld_exchange *x, enum sld_edit_kind kind, struct sld_str name, struct sld_str value)
+void pl_unsent(lua_State *L)
+{
+    const struct sld_transform *t = pl_flow(L);
+    if (t && t->sent)
+        pl_error(L, "the headers are sent already: edit them before the first chunk, and before trailers");
+}
+
+void pl_edit(lua_State *L, struct sld_exchange *x, enum sld_edit_kind kind, struct sld_str name, struct sld_str value)
 {
     struct sld_edit e = {kind, name, value};
+    if (kind != SLD_EDIT_TRAILER)
+        pl_unsent(L);
     for (size_t i = 0; i < x->edit_count && kind != SLD_EDIT_RESPONSE_ADD; i++) {
         if (x->edits[i].kind == kind && sld_str_eq(x->edits[i].name, name)) {
             x->edits[i] = e;
@@ -337,7 +408,7 @@ static void edit(lua_State *L, struct sld_exchange *x, enum sld_edit_kind kind, 
 }
 
 // Of the pairs there is one called NAME with VALUE then; absent: none.
-static void put(struct sld_arena *a, struct sld_pair **p, size_t *n, struct sld_str name, struct sld_str value)
+void pl_put(struct sld_arena *a, struct sld_pair **p, size_t *n, struct sld_str name, struct sld_str value)
 {
     size_t kept = 0;
     bool there = !value.p;
@@ -359,28 +430,28 @@ static void put(struct sld_arena *a, struct sld_pair **p, size_t *n, struct sld_
 
 static void set_header(lua_State *L, struct sld_exchange *x, struct sld_str name, struct sld_str value)
 {
-    edit(L, x, SLD_EDIT_HEADER, name, value);
+    pl_edit(L, x, SLD_EDIT_HEADER, name, value);
     pl_spend(L, x->header_count / 4);
-    put(x->arena, &x->headers, &x->header_count, name, value);
+    pl_put(x->arena, &x->headers, &x->header_count, name, value);
 }
 
 static int req_set_header(lua_State *L)
 {
-    struct sld_exchange *x = lent(L, REQUEST);
-    set_header(L, x, check_name(L, x, 2), check_value(L, x, 3));
+    struct sld_exchange *x = pl_exchange(L);
+    set_header(L, x, pl_header_name(L, x, 2), pl_header_value(L, x, 3));
     return 0;
 }
 
 static int req_add_header(lua_State *L)
 {
-    struct sld_exchange *x = lent(L, REQUEST);
-    struct sld_str name = check_name(L, x, 2), value = check_value(L, x, 3);
+    struct sld_exchange *x = pl_exchange(L);
+    struct sld_str name = pl_header_name(L, x, 2), value = pl_header_value(L, x, 3);
     push_joined(L, x->headers, x->header_count, name);
     if (!lua_isnil(L, -1)) {
         size_t n = pl_str(L, -1).n + 1 + value.n;
         if (n > SLD_HEADER_BYTES_MAX)
             pl_error(L, "the value of a header has %zu bytes; at most %d are sent", n, SLD_HEADER_BYTES_MAX);
-        bounded(L, x, n);
+        pl_bounded(L, x, n);
         value = SLD_ARENA_JOIN(x->arena, pl_str(L, -1), SLD_STR(","), value);
     }
     set_header(L, x, name, value);
@@ -389,8 +460,8 @@ static int req_add_header(lua_State *L)
 
 static int req_remove_header(lua_State *L)
 {
-    struct sld_exchange *x = lent(L, REQUEST);
-    set_header(L, x, check_name(L, x, 2), SLD_STR_NONE);
+    struct sld_exchange *x = pl_exchange(L);
+    set_header(L, x, pl_header_name(L, x, 2), SLD_STR_NONE);
     return 0;
 }
 
@@ -402,50 +473,50 @@ static int set_query(lua_State *L, struct sld_exchange *x, struct sld_str value)
         pl_error(L, "a parameter has a name");
     if (name.n > SLD_HEADER_BYTES_MAX)
         pl_error(L, "the name of a parameter has %zu bytes; at most %d are sent", name.n, SLD_HEADER_BYTES_MAX);
-    name = copied(L, x, name);
+    name = pl_copied(L, x, name);
     parse(L, x);
-    edit(L, x, SLD_EDIT_QUERY, name, value);
+    pl_edit(L, x, SLD_EDIT_QUERY, name, value);
     pl_spend(L, x->param_count / 4);
-    put(x->arena, &x->params, &x->param_count, name, value);
+    pl_put(x->arena, &x->params, &x->param_count, name, value);
     return 0;
 }
 
 static int req_set_query(lua_State *L)
 {
-    struct sld_exchange *x = lent(L, REQUEST);
+    struct sld_exchange *x = pl_exchange(L);
     luaL_checkstring(L, 3);
     size_t n;
     const char *p = lua_tolstring(L, 3, &n);
     if (n > SLD_HEADER_BYTES_MAX)
         pl_error(L, "the value of a parameter has %zu bytes; at most %d are sent", n, SLD_HEADER_BYTES_MAX);
-    return set_query(L, x, copied(L, x, sld_str_n(p, n)));
+    return set_query(L, x, pl_copied(L, x, sld_str_n(p, n)));
 }
 
 static int req_remove_query(lua_State *L)
 {
-    return set_query(L, lent(L, REQUEST), SLD_STR_NONE);
+    return set_query(L, pl_exchange(L), SLD_STR_NONE);
 }
 
 static int req_set_response_header(lua_State *L)
 {
-    struct sld_exchange *x = lent(L, REQUEST);
-    edit(L, x, SLD_EDIT_RESPONSE_SET, check_name(L, x, 2), check_value(L, x, 3));
+    struct sld_exchange *x = pl_exchange(L);
+    pl_edit(L, x, SLD_EDIT_RESPONSE_SET, pl_header_name(L, x, 2), pl_header_value(L, x, 3));
     return 0;
 }
 
 static int req_add_response_header(lua_State *L)
 {
-    struct sld_exchange *x = lent(L, REQUEST);
-    edit(L, x, SLD_EDIT_RESPONSE_ADD, check_name(L, x, 2), check_value(L, x, 3));
+    struct sld_exchange *x = pl_exchange(L);
+    pl_edit(L, x, SLD_EDIT_RESPONSE_ADD, pl_header_name(L, x, 2), pl_header_value(L, x, 3));
     return 0;
 }
 
 static int req_set_metadata(lua_State *L)
 {
-    struct sld_exchange *x = lent(L, REQUEST);
+    struct sld_exchange *x = pl_exchange(L);
     luaL_checkstring(L, 2);
     luaL_checkany(L, 3);
-    struct sld_note n = {.plugin = pl_host_of(L)->bundle->name, .key = copied(L, x, pl_str(L, 2))};
+    struct sld_note n = {.plugin = pl_host_of(L)->bundle->name, .key = pl_copied(L, x, pl_str(L, 2))};
     size_t i = 0;
     n.value = pl_to_value_within(L, 3, x->arena, room(x));
     while (i < x->note_count && !(sld_str_eq(x->notes[i].plugin, n.plugin) && sld_str_eq(x->notes[i].key, n.key)))
@@ -463,7 +534,7 @@ static int req_set_metadata(lua_State *L)
 
 static void add_deny_header(lua_State *L, struct sld_exchange *x, struct sld_pair **p, size_t *n)
 {
-    struct sld_pair h = {check_name(L, x, lua_gettop(L) - 1), check_value(L, x, lua_gettop(L))};
+    struct sld_pair h = {pl_header_name(L, x, lua_gettop(L) - 1), pl_header_value(L, x, lua_gettop(L))};
     if (*n == SLD_EDITS_MAX)
         pl_error(L, "more than %d headers", SLD_EDITS_MAX);
     SLD_PUSH(x->arena, *p, *n, h);
@@ -501,10 +572,9 @@ static bool is_text(lua_State *L, struct sld_str s)
     return s.p && sld_str_utf8(s, NULL) && !(s.n && memchr(s.p, 0, s.n));
 }
 
-// req:deny{status =, headers =, body =}: false, to be returned or not.
-static int req_deny(lua_State *L)
+int pl_answer(lua_State *L, const char *what, lua_Integer least, bool bytes)
 {
-    struct sld_exchange *x = lent(L, REQUEST);
+    struct sld_exchange *x = pl_exchange(L);
     struct sld_pair *headers = NULL;
     size_t header_count = 0;
     lua_Integer status = 403;
@@ -513,20 +583,20 @@ static int req_deny(lua_State *L)
         luaL_checktype(L, 2, LUA_TTABLE);
         for (lua_pushnil(L); lua_next(L, 2); lua_settop(L, 3)) {
             struct sld_str key = pl_str(L, 3);
-            if (sld_str_eq(key, SLD_STR("status")) && lua_isinteger(L, 4) && lua_tointeger(L, 4) >= 300 && lua_tointeger(L, 4) <= 599)
+            if (sld_str_eq(key, SLD_STR("status")) && lua_isinteger(L, 4) && lua_tointeger(L, 4) >= least && lua_tointeger(L, 4) <= 599)
                 status = lua_tointeger(L, 4);
             else if (sld_str_eq(key, SLD_STR("status")))
-                pl_error(L, "deny: 'status' must be a whole number from 300 to 599");
+                pl_error(L, "%s: 'status' must be a whole number from %d to 599", what, (int)least);
             else if (sld_str_eq(key, SLD_STR("headers")) && lua_istable(L, 4))
                 read_deny_headers(L, x, &headers, &header_count);
             else if (sld_str_eq(key, SLD_STR("headers")))
-                pl_error(L, "deny: 'headers' must be a table of names and values");
-            else if (sld_str_eq(key, SLD_STR("body")) && is_text(L, pl_str(L, 4)))
-                body = copied(L, x, pl_str(L, 4));
+                pl_error(L, "%s: 'headers' must be a table of names and values", what);
+            else if (sld_str_eq(key, SLD_STR("body")) && (bytes ? pl_str(L, 4).p != NULL : is_text(L, pl_str(L, 4))))
+                body = pl_copied(L, x, pl_str(L, 4));
             else if (sld_str_eq(key, SLD_STR("body")))
-                pl_error(L, "deny: 'body' must be a string of UTF-8 without zeroes");
+                pl_error(L, bytes ? "%s: 'body' must be a string" : "%s: 'body' must be a string of UTF-8 without zeroes", what);
             else
-                pl_error(L, "deny has status, headers and body, not '%.*s'", SLD_FMT(sld_str_sub(key, 0, 60)));
+                pl_error(L, "%s has status, headers and body, not '%.*s'", what, SLD_FMT(sld_str_sub(key, 0, 60)));
         }
     }
     if (!x->denied) {
@@ -540,6 +610,12 @@ static int req_deny(lua_State *L)
     return 1;
 }
 
+// req:deny{status =, headers =, body =}: false, to be returned or not.
+static int req_deny(lua_State *L)
+{
+    return pl_answer(L, "deny", 300, false);
+}
+
 // ---- The request ----
 
 enum field { METHOD, PATH, HOST, SCHEME, ID, SOURCE, SNI, ROUTE, BODY, HEADER_LIST, QUERY_LIST, PEER_FACTS, FIELDS };
@@ -547,11 +623,11 @@ static const char *const field_names[FIELDS] = {"method", "path",  "host", "sche
                                                 "sni",    "route", "body", "headers", "query", "peer"};
 
 // A handle on a part, made once for a request.
-static void push_part(lua_State *L, struct sld_exchange *x, const char *type, int at)
+void pl_push_part(lua_State *L, struct sld_exchange *x, const char *type, int at)
 {
     if (lua_getiuservalue(L, 1, at) != LUA_TNIL)
         return;
-    lend(L, x, type, 0);
+    pl_lend(L, x, type, 1); // a part of its own
     lua_pushvalue(L, -1);
     lua_setiuservalue(L, 1, at);
 }
@@ -559,7 +635,7 @@ static void push_part(lua_State *L, struct sld_exchange *x, const char *type, in
 // Upvalue: what each name is, a field's number or a method.
 static int req_index(lua_State *L)
 {
-    struct sld_exchange *x = lent(L, REQUEST);
+    struct sld_exchange *x = pl_exchange(L);
     const struct sld_str texts[BODY + 1] = {x->method, x->path, x->host, x->scheme, x->id, x->source, x->sni, x->route, x->body};
     lua_settop(L, 2);
     lua_pushvalue(L, 2);
@@ -572,17 +648,19 @@ static int req_index(lua_State *L)
     }
     lua_Integer f = lua_tointeger(L, -1);
     if (f == HEADER_LIST)
-        push_part(L, x, HEADERS, 1);
+        pl_push_part(L, x, PL_HEADERS, 1);
     else if (f == QUERY_LIST)
-        push_part(L, x, QUERY, 2);
+        pl_push_part(L, x, QUERY, 2);
     else if (f == PEER_FACTS && x->peer)
-        push_part(L, x, PEER, 3);
+        pl_push_part(L, x, PEER, 3);
+    else if (f == BODY && pl_flow(L) && pl_flow(L)->streamed)
+        pl_error(L, "the body is streamed: read it by :chunks()");
     else
-        push_or_nil(L, f <= BODY ? texts[f] : SLD_STR_NONE);
+        pl_push_or_nil(L, f <= BODY ? texts[f] : SLD_STR_NONE);
     return 1;
 }
 
-static void make_type(lua_State *L, const char *name, lua_CFunction index, lua_CFunction pairs)
+void pl_make_type(lua_State *L, const char *name, lua_CFunction index, lua_CFunction pairs)
 {
     luaL_newmetatable(L, name);
     lua_pushcfunction(L, index);
@@ -598,9 +676,7 @@ static void make_type(lua_State *L, const char *name, lua_CFunction index, lua_C
     lua_pop(L, 1);
 }
 
-static void make_types(lua_State *L)
-{
-    static const luaL_Reg methods[] = {{"add_header", req_add_header},
+const luaL_Reg pl_request_methods[] = {{"add_header", req_add_header},
                                        {"add_response_header", req_add_response_header},
                                        {"deny", req_deny},
                                        {"remove_header", req_remove_header},
@@ -610,28 +686,37 @@ static void make_types(lua_State *L)
                                        {"set_query", req_set_query},
                                        {"set_response_header", req_set_response_header},
                                        {NULL, NULL}};
-    make_type(L, HEADERS, headers_index, headers_pairs);
-    make_type(L, QUERY, query_index, NULL);
-    make_type(L, PEER, peer_index, NULL);
-    make_type(L, REQUEST, req_index, NULL);
-    luaL_getmetatable(L, REQUEST);
-    luaL_newlib(L, methods);
+
+void pl_make_request_type(lua_State *L, const char *name)
+{
+    if (luaL_getmetatable(L, PL_HEADERS) == LUA_TNIL) {
+        pl_make_type(L, PL_HEADERS, headers_index, headers_pairs);
+        pl_make_type(L, QUERY, query_index, NULL);
+        pl_make_type(L, PEER, peer_index, NULL);
+    }
+    lua_pop(L, 1);
+    pl_make_type(L, name, req_index, NULL);
+    luaL_getmetatable(L, name);
+    lua_pushvalue(L, -2); // its methods
     for (lua_Integer i = 0; i < FIELDS; i++) {
         lua_pushinteger(L, i);
         lua_setfield(L, -2, field_names[i]);
     }
     lua_pushcclosure(L, req_index, 1);
     lua_setfield(L, -2, "__index");
-    lua_pop(L, 1);
+    lua_pop(L, 2);
 }
 
 void pl_push_request(lua_State *L, struct sld_exchange *x)
 {
-    if (luaL_getmetatable(L, REQUEST) == LUA_TNIL)
-        make_types(L);
+    if (luaL_getmetatable(L, REQUEST) == LUA_TNIL) {
+        lua_newtable(L);
+        luaL_setfuncs(L, pl_request_methods, 0);
+        pl_make_request_type(L, REQUEST);
+    }
     lua_pop(L, 1);
     x->start_bytes = x->start_bytes ? x->start_bytes : x->arena->used_bytes;
-    lend(L, x, REQUEST, 3);
+    pl_lend(L, x, REQUEST, 3);
 }
 
 // ---- Configurations ----
@@ -717,24 +802,22 @@ static void authorize_done(void *user, enum sld_rc rc, const struct sld_err *err
     c->done(c->user, rc, err);
 }
 
-// What is edited is a copy from here on, so that what was before stays.
-static void remember(struct sld_authorize *c)
+void pl_remember(struct sld_exchange *x, struct sld_exchange *before)
 {
-    struct sld_exchange *x = c->x;
-    c->before = *x;
+    *before = *x;
     x->headers = NULL;
     x->header_count = x->edit_count = x->note_count = x->param_count = 0;
     x->edits = NULL;
     x->notes = NULL;
     x->params = NULL;
-    for (size_t i = 0; i < c->before.header_count; i++)
-        SLD_PUSH(x->arena, x->headers, x->header_count, c->before.headers[i]);
-    for (size_t i = 0; i < c->before.edit_count; i++)
-        SLD_PUSH(x->arena, x->edits, x->edit_count, c->before.edits[i]);
-    for (size_t i = 0; i < c->before.note_count; i++)
-        SLD_PUSH(x->arena, x->notes, x->note_count, c->before.notes[i]);
-    for (size_t i = 0; i < c->before.param_count; i++)
-        SLD_PUSH(x->arena, x->params, x->param_count, c->before.params[i]);
+    for (size_t i = 0; i < before->header_count; i++)
+        SLD_PUSH(x->arena, x->headers, x->header_count, before->headers[i]);
+    for (size_t i = 0; i < before->edit_count; i++)
+        SLD_PUSH(x->arena, x->edits, x->edit_count, before->edits[i]);
+    for (size_t i = 0; i < before->note_count; i++)
+        SLD_PUSH(x->arena, x->notes, x->note_count, before->notes[i]);
+    for (size_t i = 0; i < before->param_count; i++)
+        SLD_PUSH(x->arena, x->params, x->param_count, before->params[i]);
 }
 
 enum sld_rc sld_plugin_authorize(struct sld_plugin *p, struct sld_reactor *r, struct sld_authorize *c, struct sld_err *err)
@@ -751,7 +834,7 @@ enum sld_rc sld_plugin_authorize(struct sld_plugin *p, struct sld_reactor *r, st
     };
     struct pl_task *task = NULL;
     if (c->undo)
-        remember(c);
+        pl_remember(c->x, &c->before);
     enum sld_rc rc = pl_task_start(p, r, &call, &task, err);
     if (task)
         c->task = task; // else it is over, and C may be gone

@@ -19,6 +19,7 @@ enum sld_edit_kind {
     SLD_EDIT_QUERY,        // a parameter; absent: removed
     SLD_EDIT_RESPONSE_SET, // a header of the response
     SLD_EDIT_RESPONSE_ADD,
+    SLD_EDIT_TRAILER, // of the response
 };
 struct sld_edit {
     enum sld_edit_kind kind;
@@ -38,11 +39,17 @@ enum {
     SLD_EXCHANGE_BYTES_MAX = 1 << 20, // that scripts make of it
 };
 
-// A request on its way through the plugins of its route: each sees what those before it made of it. Fill a zeroed one.
+// A request, or the response to one, on its way through the plugins of its route: each sees what those before it made of
+// it. Fill a zeroed one.
 struct sld_exchange {
     struct sld_arena *arena; // of all that is made here
-    // What came. Absent is nil.
+    // What came, and what it is now. Absent is nil.
     struct sld_str method, path, query, host, scheme, id, source, sni, route, body;
+    unsigned code;                // of a response
+    struct sld_exchange *request; // of a response; NULL: it is not known
+    struct sld_pair *trailers;    // of a response
+    size_t trailer_count;
+    bool trailers_known, has_trailers; // whether there are any is known; there are
     struct sld_pair *headers; // names in lower case, in order; made by SLD_PUSH, changed by edits
     size_t header_count;
     const struct sld_req_peer *peer; // NULL: no certificate
@@ -51,12 +58,14 @@ struct sld_exchange {
     size_t edit_count;
     struct sld_note *notes;
     size_t note_count;
+    bool body_set; // BODY is the plugins'
     bool denied; // once, and for good
     unsigned status;
     struct sld_pair *deny_headers;
     size_t deny_header_count;
     struct sld_str deny_body;
     // Private.
+    size_t body_bytes;       // of bodies that were set
     uint32_t start_bytes;    // of the arena, before scripts made anything
     struct sld_pair *params; // of QUERY, decoded
     size_t param_count;
@@ -65,6 +74,9 @@ struct sld_exchange {
     struct sld_str *dns_names;
     size_t dns_name_count;
 };
+
+// Appends what X's path and query are now, as ":path" has them: what nobody edited stays as it was written.
+void sld_exchange_target(const struct sld_exchange *x, struct sld_buf *out);
 
 // A configuration in the state of P: checked by P's schema, read-only, with defaults. A number in *REF, to be given back by
 // sld_plugin_drop_conf. SLD_INVALID with words.

@@ -115,10 +115,10 @@ static void conf_free(struct sld_obj *o)
     sld_xfree(c);
 }
 
-// The configuration of U as the worker gets it; NULL with words in ERR. Its name says nothing of secrets' texts, so that a
+// Its name says nothing of secrets' texts, so that a
 // rotation leaves Envoys alone, and nobody guesses.
-static struct sld_request_conf *conf_of(struct tr *tr, const struct sld_plugin_slot *slot, const struct use *u, struct sld_str ns,
-                                        struct sld_err *err)
+struct sld_request_conf *pl_request_conf(struct tr *tr, const struct sld_plugin_slot *slot, const struct use *u, struct sld_str ns,
+                                         struct sld_err *err)
 {
     struct sld_arena own = {0}, *a = &own; // with the texts of secrets, which nothing is to keep
     bool tainted = tr->tainted; // no text goes into the row
@@ -199,45 +199,61 @@ bool pl_requests_route(struct tr_route *r, const struct uses *u)
 {
     struct sld_arena *a = r->tr->arena;
     struct sld_str list = SLD_STR("");
+    struct pl_wanted wanted = {.list = SLD_STR("")};
     size_t body = 0;
     for (size_t i = 0; i < u->count; i++) {
         const struct sld_plugin_slot *slot = tr_plugin(r->tr, u->items[i].name);
         struct sld_err err = {0};
-        if (!slot || !slot->plugin || !(sld_plugin_worker_hooks(slot->plugin) & (1U << SLD_HOOK_AUTHORIZE)))
+        unsigned hooks = slot && slot->plugin ? sld_plugin_worker_hooks(slot->plugin) & SLD_HOOKS_OF_REQUESTS : 0;
+        if (!hooks)
             continue;
-        struct sld_request_conf *c = conf_of(r->tr, slot, &u->items[i], r->ns, &err);
+        struct sld_request_conf *c = pl_request_conf(r->tr, slot, &u->items[i], r->ns, &err);
         if (!c) {
             struct sld_str path = SLD_ARENA_JOIN(a, SLD_STR("options.extensions.configs."), u->items[i].name);
             sld_report_add(r->report, SLD_ERROR, SLD_PLUGIN_FAILED, u->items[i].inherited ? SLD_STR("") : path, "plugin %.*s: %s%s",
                            SLD_FMT(u->items[i].name), err.msg, u->items[i].inherited ? "; it is configured at the virtual host" : "");
             return false;
         }
-        list = sld_arena_fmt(a, "%.*s%s%.*s@%.*s", SLD_FMT(list), list.n ? "," : "", SLD_FMT(c->plugin), SLD_FMT(c->id));
+        struct sld_str id = sld_arena_str(a, c->id);
+        tr_confs_add(r->tr, r->vhost->confs, c);
+        pl_transforms_want(a, &wanted, slot, id);
+        if (!(hooks & (1U << SLD_HOOK_AUTHORIZE)))
+            continue;
+        list = sld_arena_fmt(a, "%.*s%s%.*s@%.*s", SLD_FMT(list), list.n ? "," : "", SLD_FMT(u->items[i].name), SLD_FMT(id));
         const struct sld_plugin_body *b = &slot->plugin->info.request_body;
         body = b->mode == SLD_BODY_BUFFERED && b->max_bytes > body ? b->max_bytes : body;
-        tr_confs_add(r->tr, r->vhost->confs, c);
     }
     if (list.n)
         filter_route(r, list, body);
+    pl_transforms_route(r, &wanted);
     return true;
 }
 
 // ---- What all of them need ----
 
-void pl_requests_listener(struct tr_listener *l)
+Env__Core__GrpcService *pl_worker_service(struct sld_arena *a, int64_t timeout_ms)
 {
-    struct sld_arena *a = l->tr->arena;
-    const struct sld_plugin_slot *w = l->hcm ? tr_plugin(l->tr, SLD_PLUGIN_WORKER) : NULL;
-    if (!w || !(w->worker_hooks & (1U << SLD_HOOK_AUTHORIZE)))
-        return;
-    Env__HttpExtAuthz__ExtAuthz *f = SLD_MSG(a, Env__HttpExtAuthz__ExtAuthz, env__http_ext_authz__ext_authz);
     Env__Core__GrpcService *g = SLD_MSG(a, Env__Core__GrpcService, env__core__grpc_service);
     g->target_specifier_case = ENV__CORE__GRPC_SERVICE__TARGET_SPECIFIER_ENVOY_GRPC;
     g->envoy_grpc = SLD_MSG(a, Env__Core__GrpcService__EnvoyGrpc, env__core__grpc_service__envoy_grpc);
     g->envoy_grpc->cluster_name = SLD_MSG_STR(a, SLD_STR(SLD_WORKER_CLUSTER));
-    g->timeout = sld_msg_duration_ms(a, (int64_t)w->request_ms + PATIENCE_MS);
+    if (timeout_ms)
+        g->timeout = sld_msg_duration_ms(a, timeout_ms);
+    return g;
+}
+
+void pl_requests_listener(struct tr_listener *l)
+{
+    struct sld_arena *a = l->tr->arena;
+    const struct sld_plugin_slot *w = l->hcm ? tr_plugin(l->tr, SLD_PLUGIN_WORKER) : NULL;
+    if (!w)
+        return;
+    pl_transforms_listener(l, w->worker_hooks, (int64_t)w->request_ms + PATIENCE_MS);
+    if (!(w->worker_hooks & (1U << SLD_HOOK_AUTHORIZE)))
+        return;
+    Env__HttpExtAuthz__ExtAuthz *f = SLD_MSG(a, Env__HttpExtAuthz__ExtAuthz, env__http_ext_authz__ext_authz);
     f->services_case = ENV__HTTP_EXT_AUTHZ__EXT_AUTHZ__SERVICES_GRPC_SERVICE;
-    f->grpc_service = g;
+    f->grpc_service = pl_worker_service(a, (int64_t)w->request_ms + PATIENCE_MS);
     f->transport_api_version = ENV__CORE__API_VERSION__V3;
     f->status_on_error = SLD_MSG(a, Env__Type__HttpStatus, env__type__http_status);
     f->status_on_error->code = (Env__Type__StatusCode)UNAVAILABLE;

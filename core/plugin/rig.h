@@ -13,3 +13,5 @@ void pl_rig_destroy(struct pl_rig *r);
 // The requests in the list at 1 arrive at once. Pushes the list of what became of them, or nil and words. What is
 // made on the way is in A, which outlives R.
 int pl_rig_exchange(lua_State *L, struct pl_rig *r, struct sld_arena *a);
+// The entries in the list at 2 are logged with the configuration at 1. Pushes nothing, or words. As before otherwise.
+int pl_rig_log(lua_State *L, struct pl_rig *r, struct sld_arena *a);

@@ -58,9 +58,18 @@ static void check_one(struct sld_report *r, const struct sld_plugin_slot *slot, 
 // Hooks of requests that would not run where C's configurations are.
 static unsigned asleep(const struct sld_feature_check *c, const struct sld_plugin_slot *slot)
 {
+    bool logs = slot->plugin->info.hooks & (1U << SLD_HOOK_LOG);
     if (c->http_listener)
-        return slot->plugin->info.hooks & SLD_HOOKS_OF_REQUESTS;
-    return c->weighted ? sld_plugin_worker_hooks(slot->plugin) : 0;
+        return logs ? 0 : slot->plugin->info.hooks & SLD_HOOKS_OF_REQUESTS;
+    return c->weighted ? sld_plugin_worker_hooks(slot->plugin) & SLD_HOOKS_OF_REQUESTS : 0;
+}
+
+// It does nothing but log, or what is configured at gateways too.
+static bool only_logs(const struct sld_plugin_slot *slot)
+{
+    unsigned others = 1U << SLD_HOOK_CHECK | 1U << SLD_HOOK_DISCOVER | 1U << SLD_HOOK_EXTRA | 1U << SLD_HOOK_SECRET |
+                      1U << SLD_HOOK_SHAPE_LISTENER | 1U << SLD_HOOK_SHAPE_UPSTREAM;
+    return (slot->plugin->info.hooks & ~others) == 1U << SLD_HOOK_LOG;
 }
 
 // Checks the configurations of a document alone.
@@ -86,6 +95,10 @@ static void check_all(const struct sld_feature_check *c, const Gloo__Extensions 
         else if (asleep(c, slot)) // it would be taken for a guard
             sld_report_add(c->report, SLD_ERROR, SLD_PLUGIN_FAILED, SLD_STR(""),
                            "plugin %.*s has hooks of requests, which do not run here; configure it at routes or virtual hosts",
+                           SLD_FMT(u.items[i].name));
+        else if (!c->http_listener && only_logs(slot))
+            sld_report_add(c->report, SLD_ERROR, SLD_PLUGIN_FAILED, SLD_STR(""),
+                           "plugin %.*s logs what comes to a gateway; configure it at the options of an HTTP gateway",
                            SLD_FMT(u.items[i].name));
         else
             check_one(c->report, slot, u.items[i].name, pl_declared_conf(c->report->arena, slot->declared, &u.items[i].conf));
@@ -351,6 +364,7 @@ static void listener(struct tr_listener *l)
         else if (c.hcm)
             memcpy(l->hcm, c.hcm, c.hcm->descriptor->sizeof_message);
     }
+    pl_logs_listener(l, &u, id.ns);
     sld_report_leave(l->report, was);
     pl_ship_filters(l);
     pl_requests_listener(l);

@@ -35,9 +35,10 @@ struct sld_plugin_slot {
 #define SLD_PLUGIN_WORKER SLD_STR("\001worker")
 // What stands before the names of clusters and secrets that plugins add: "extra:<plugin>/<name>".
 #define SLD_EXTRA_PREFIX "extra:"
-// The cluster that the worker is for Envoys, and the filter that asks it.
+// The cluster that the worker is for Envoys, and the filters that ask it.
 #define SLD_WORKER_CLUSTER "solder-worker"
 #define SLD_AUTHORIZE_FILTER "solder.authorize"
+#define SLD_TRANSFORM_FILTER "solder.transform"
 // Takes the reference PLUGIN over; or PLUGIN is NULL and ERROR says why.
 struct sld_plugin_slot *sld_plugin_slot_create(struct sld_plugin *plugin, struct sld_str error);
 // Whether its document says that requests go on without it where it fails.

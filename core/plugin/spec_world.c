@@ -459,12 +459,22 @@ static int host_exchange(lua_State *L)
     return pl_rig_exchange(L, w->rig, &w->arena);
 }
 
+// log(conf, entries): words where the hook failed.
+static int host_log(lua_State *L)
+{
+    struct pl_spec_world *w = world_of(L);
+    struct sld_err err = {0};
+    if (!w->rig && pl_rig_create(w->plugin, w->world, &w->rig, &err))
+        pl_error(L, "%s", err.msg);
+    return pl_rig_log(L, w->rig, &w->arena);
+}
+
 void pl_spec_world_open(lua_State *L, struct pl_spec_world *w)
 {
     static const luaL_Reg fns[] = {{"begin", host_begin},       {"http", host_http}, {"dns", host_dns},
                                    {"file", host_file},         {"pass", host_pass}, {"discover", host_discover},
                                    {"upstreams", host_upstreams}, {"problem", host_problem}, {"requests", host_requests},
-                                   {"exchange", host_exchange},   {"secret", host_secret},
+                                   {"exchange", host_exchange},   {"secret", host_secret}, {"log", host_log},
                                    {NULL, NULL}};
     lua_newtable(L);
     lua_pushlightuserdata(L, w);

@@ -27,6 +27,7 @@ struct pl_task {
     int (*answer)(lua_State *L, void *arg);
     void *answer_arg;
     bool at_work, cancelled;
+    bool patient;              // it waits, and there is no hurry
     bool *ended;               // set at the end, for who started it
 };
 
@@ -252,7 +253,11 @@ static void on_deadline(void *arg)
 static void await(struct pl_task *t)
 {
     const struct sld_reactor *r = t->reactor;
-    if (!t->call.deadline_ms || t->deadline)
+    if (t->patient && t->deadline) {
+        r->ops->timer_end(r->user, t->deadline);
+        t->deadline = NULL;
+    }
+    if (!t->call.deadline_ms || t->deadline || t->patient)
         return;
     uint64_t past = now_ms(t) - t->began_ms;
     t->deadline = r->ops->timer(r->user, past < t->call.deadline_ms ? t->call.deadline_ms - past : 0, on_deadline, t);
@@ -387,7 +392,7 @@ struct pl_task *pl_may_ask(lua_State *L, const char *what)
     return t;
 }
 
-static int woken(lua_State *L, int status, lua_KContext context)
+int pl_woken(lua_State *L, int status, lua_KContext context)
 {
     struct pl_task *t = pl_host_of(L)->task;
     (void)status, (void)context;
@@ -404,12 +409,22 @@ int pl_wait_k(lua_State *L, void (*stop)(void *waiting), void *waiting, lua_KCon
 
 int pl_wait(lua_State *L, void (*stop)(void *waiting), void *waiting)
 {
-    return pl_wait_k(L, stop, waiting, 0, woken);
+    return pl_wait_k(L, stop, waiting, 0, pl_woken);
+}
+
+int pl_wait_patient(lua_State *L, void (*stop)(void *waiting), void *waiting, lua_KContext context, lua_KFunction k)
+{
+    pl_host_of(L)->task->patient = true;
+    return pl_wait_k(L, stop, waiting, context, k);
 }
 
 void pl_wake(struct pl_task *t, int (*answer)(lua_State *L, void *arg), void *arg)
 {
     t->stop = NULL;
+    if (t->patient) {
+        t->patient = false;
+        t->began_ms = now_ms(t);
+    }
     t->answer = answer;
     t->answer_arg = arg;
     go(t);

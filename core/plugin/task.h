@@ -56,6 +56,10 @@ void *pl_task_arg(lua_State *L, enum sld_hook hook);
 int pl_wait(lua_State *L, void (*stop)(void *waiting), void *waiting);
 // The same; the function goes on in K with CONTEXT.
 int pl_wait_k(lua_State *L, void (*stop)(void *waiting), void *waiting, lua_KContext context, lua_KFunction k);
+// The same for what is not the plugin's to hurry, such as the next piece of a body: no deadline while it waits, and a new one after.
+int pl_wait_patient(lua_State *L, void (*stop)(void *waiting), void *waiting, lua_KContext context, lua_KFunction k);
+// The K of pl_wait: what the answer of pl_wake pushes is returned.
+int pl_woken(lua_State *L, int status, lua_KContext context);
 // Goes on with T, which waits: ANSWER(L, ARG) runs in it, pushes what the library function returns, and says how many; NULL: nothing.
 // ARG need not outlive this call; when it returns T may be gone.
 void pl_wake(struct pl_task *t, int (*answer)(lua_State *L, void *arg), void *arg);

@@ -49,19 +49,17 @@ static void read_http(struct wk_check *c, const Env__Auth__AttributeContext__Htt
     read_headers(x, h);
 }
 
-// "name@configuration,..."
-static enum sld_rc read_uses(struct wk_check *c, struct sld_str list, struct sld_err *err)
+enum sld_rc wk_uses_read(struct sld_str list, struct wk_use *uses, size_t *n, struct sld_err *err)
 {
     struct sld_str one, name;
     while (list.n && sld_str_cut(&list, ',', &one)) {
         if (!sld_str_cut(&one, '@', &name) || !sld_plugin_name_ok(name) || !one.n)
             return sld_err_set(err, SLD_INVALID, "what plugins it is for cannot be read");
-        if (c->use_count == WK_PLUGINS_MAX)
+        if (*n == WK_PLUGINS_MAX)
             return sld_err_set(err, SLD_LIMIT, "more than %d plugins on one route", WK_PLUGINS_MAX);
-        c->uses[c->use_count].plugin = name;
-        c->uses[c->use_count++].conf = one;
+        uses[(*n)++] = (struct wk_use){name, one};
     }
-    return c->use_count ? SLD_OK : sld_err_set(err, SLD_INVALID, "it does not say for which plugins it is");
+    return *n ? SLD_OK : sld_err_set(err, SLD_INVALID, "it does not say for which plugins it is");
 }
 
 enum sld_rc wk_check_read(struct wk_check *c, struct sld_str bytes, struct sld_err *err)
@@ -94,7 +92,7 @@ enum sld_rc wk_check_read(struct wk_check *c, struct sld_str bytes, struct sld_e
     }
     if (at->tls_session)
         x->sni = text_or_none(at->tls_session->sni);
-    return read_uses(c, list, err);
+    return wk_uses_read(list, c->uses, &c->use_count, err);
 }
 
 // ---- The answer ----
@@ -170,12 +168,11 @@ static Google__Protobuf__Value *field(struct sld_arena *a, Google__Protobuf__Str
     return e->value;
 }
 
-static Google__Protobuf__Struct *metadata(const struct sld_exchange *x)
+Google__Protobuf__Struct *wk_metadata(struct sld_arena *a, const struct sld_exchange *x, struct sld_str prefix)
 {
-    struct sld_arena *a = x->arena;
     Google__Protobuf__Struct *all = SLD_MSG(a, Google__Protobuf__Struct, google__protobuf__struct);
     for (size_t i = 0; i < x->note_count; i++) {
-        Google__Protobuf__Value *own = field(a, all, x->notes[i].plugin);
+        Google__Protobuf__Value *own = field(a, all, prefix.n ? SLD_ARENA_JOIN(a, prefix, x->notes[i].plugin) : x->notes[i].plugin);
         if (own->kind_case == GOOGLE__PROTOBUF__VALUE__KIND__NOT_SET) {
             own->kind_case = GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE;
             own->struct_value = SLD_MSG(a, Google__Protobuf__Struct, google__protobuf__struct);
@@ -202,6 +199,6 @@ struct sld_str wk_check_answer(const struct wk_check *c)
             edited(a, r->ok_response, &x->edits[i]);
     }
     if (x->note_count)
-        r->dynamic_metadata = metadata(x);
+        r->dynamic_metadata = wk_metadata(a, x, SLD_STR(""));
     return sld_msg_encode(a, &r->base);
 }

@@ -6,6 +6,8 @@
 //   serve.c      an event loop: what it has, and the requests of Envoys
 //   rest.c       who costs a loop too much rests
 //   check.c      Envoy's messages to an exchange and back
+//   transform.c  a request and its response, on their way through hooks that change them;  transform_wire.c  Envoy's messages of it
+//   logs.c       what Envoys log, for hooks that take it
 //   report.c     what was done, in frames and out of them
 //   found.c      plugins that discover, in frames and out of them;  found_thread.c  the thread they run in
 #pragma once
@@ -13,8 +15,10 @@
 #include "loop/loop.h"
 #include "net/grpc.h"
 #include "plugin/backends.h"
+#include "plugin/log.h"
 #include "plugin/reactor.h"
 #include "plugin/record.h"
+#include "plugin/transform.h"
 #include "worker/found_thread.h"
 #include "worker/rest.h"
 #include "worker/worker.h"
@@ -80,15 +84,22 @@ void wk_take_want(struct wk_found *f, const Solder__Worker__Want *m);
 
 enum { WK_PLUGINS_MAX = 16 }; // of one request
 
+// A plugin of a route, and its configuration there.
+struct wk_use {
+    struct sld_str plugin, conf;
+};
+// Reads "name@configuration,..." into USES, which has room for WK_PLUGINS_MAX behind those *N. SLD_INVALID, SLD_LIMIT.
+SLD_NODISCARD enum sld_rc wk_uses_read(struct sld_str list, struct wk_use *uses, size_t *n, struct sld_err *err);
+// In A, the metadata that plugins set: a field for each, with PREFIX in front of its name.
+Google__Protobuf__Struct *wk_metadata(struct sld_arena *a, const struct sld_exchange *x, struct sld_str prefix);
+
 // A question of Envoy's.
 struct wk_check {
     struct sld_exchange x;
     struct sld_req_peer peer;
     struct sld_str body; // of those plugins that ask for it
     bool body_shown;     // the route says that it is there; an empty one, if it is empty
-    struct {
-        struct sld_str plugin, conf;
-    } uses[WK_PLUGINS_MAX];
+    struct wk_use uses[WK_PLUGINS_MAX];
     size_t use_count;
 };
 // Reads BYTES, a CheckRequest, into C, whose exchange has its arena. SLD_INVALID, SLD_LIMIT.
@@ -127,6 +138,73 @@ void wk_loop_ping(struct wk_loop *l, uint64_t ping);
 void wk_loop_record(struct wk_loop *l, struct sld_str plugin, unsigned count, uint64_t number);
 // on_report follows.
 void wk_loop_ask(struct wk_loop *l);
+
+// What a loop serves: calls of one method. On the loop's thread.
+struct wk_service {
+    const char *method; // "/package.Service/Method"
+    void *(*on_call)(struct wk_loop *l, struct sld_grpc_stream *stream); // begins with a struct wk_call; as of struct sld_grpc_handlers
+    void (*on_message)(void *call, struct sld_str bytes);
+    void (*on_half_close)(void *call); // may be NULL
+    void (*on_sent)(void *call);       // may be NULL
+    void (*on_closed)(void *call);
+};
+struct wk_call {
+    const struct wk_service *service; // set by the loop
+};
+
+// Work for a call that waits for what it needs, and then for its turn between what else there is. Fill a zeroed one, but for
+// what is private.
+struct wk_job {
+    struct wk_loop *l;
+    const struct wk_use *uses; // that it needs
+    size_t use_count;
+    void (*run)(struct wk_job *j);     // its turn
+    void (*missing)(struct wk_job *j); // what it needs has not come for a second
+    // Private.
+    struct sld_list link;
+    uint64_t began_ns;
+    bool waits;
+};
+void wk_job_start(struct wk_job *j);
+// J, which began, gets another turn; once, however often it is asked for.
+void wk_job_again(struct wk_job *j);
+// J gets no turn any more; one that never began is fine.
+void wk_job_stop(struct wk_job *j);
+
+// A hook that may be called.
+struct wk_hook {
+    struct plugin *plugin; // the loop's
+    struct sld_plugin *p;  // borrowed
+    struct sld_str conf;   // the configuration's name; borrowed
+    int ref;               // of it
+    bool open;             // where it fails requests go on without it
+};
+// HOOK of what U names. SLD_NOT_FOUND: it is gone. SLD_LIMIT, SLD_INVALID: it fails, with words, and OUT says what of it is known.
+SLD_NODISCARD enum sld_rc wk_hook_find(struct wk_loop *l, const struct wk_use *u, enum sld_hook hook, struct wk_hook *out,
+                                       struct sld_err *err);
+// A call of H, or wk_hook_find, ended so.
+void wk_hook_over(struct wk_loop *l, const struct wk_hook *h, enum sld_rc rc, const struct sld_err *err);
+struct sld_reactor *wk_loop_reactor(const struct wk_loop *l);
+// A request was not taken, as there were too many: counts it.
+void wk_loop_shed(struct wk_loop *l);
+// How many requests are on their way through plugins that change them; they count themselves.
+unsigned *wk_loop_transforms(struct wk_loop *l);
+
+// ---- logs.c ----
+
+// Of a loop's streams.
+struct wk_logs {
+    unsigned streams;
+    size_t bytes;              // of entries that wait
+    uint64_t entries, dropped; // that came; of those, for each plugin, that it did not get or did not take well
+};
+struct wk_logs *wk_loop_logs(struct wk_loop *l);
+extern const struct wk_service wk_log_streams;
+
+// ---- transform.c ----
+
+enum { WK_TRANSFORMS_MAX = 4000 }; // requests of a loop at once whose plugins see them, or their responses
+extern const struct wk_service wk_transforms;
 
 // ---- report.c ----
 

@@ -82,6 +82,8 @@ void wk_stats_add(struct sld_arena *a, Solder__Worker__Stats *sum, const Solder_
     sum->shed += s->shed;
     sum->unknown += s->unknown;
     sum->in_flight += s->in_flight;
+    sum->logged += s->logged;
+    sum->log_dropped += s->log_dropped;
     for (size_t i = 0; i < s->n_plugins; i++) {
         const Solder__Worker__PluginStats *p = s->plugins[i];
         Solder__Worker__PluginStats *into = plugin_of(a, sum, p->name);

@@ -44,7 +44,9 @@ struct conf {
 };
 
 struct call {
-    struct sld_list link; // of the loop's waiting, ready, or spare
+    struct wk_call head;
+    struct wk_job job;
+    struct sld_list link; // of the loop's spare ones
     struct wk_loop *l;
     struct sld_grpc_stream *stream;
     struct sld_arena arena;
@@ -55,8 +57,6 @@ struct call {
     struct sld_record record;  // of that
     uint64_t recording;        // its number; 0: it is not told
     size_t at;                 // of the check's uses: the next one
-    uint64_t began_ns;
-    bool waits;                // for what has not come, or for its turn
     bool asked;                // the question came
     bool starting, ended;      // while a hook is started: it is over already
     enum sld_rc rc;            // and how
@@ -77,7 +77,8 @@ struct wk_loop {
     atomic_uint_fast64_t ping;
     uint64_t ponged; // the ping that was answered last
     uint64_t flushed_ns; // when what woken calls answered was sent last
-    unsigned spare_count, in_flight;
+    unsigned spare_count, in_flight, transforms;
+    struct wk_logs logs;
     uint64_t versions;
     uint64_t checks, shed, unknown;
     struct sld_log_gate gate;
@@ -127,22 +128,22 @@ static void log_failure(struct wk_loop *l, const struct plugin *p, const struct 
 }
 
 // False: something it needs has not come.
-static bool there(const struct wk_loop *l, const struct wk_check *c)
+static bool there(const struct wk_job *j)
 {
-    for (size_t i = 0; i < c->use_count; i++) {
-        const struct plugin *p = sld_map_get(&l->plugins, c->uses[i].plugin);
-        if (!p || !p->p || !sld_map_has(&l->confs, c->uses[i].conf))
+    for (size_t i = 0; i < j->use_count; i++) {
+        const struct plugin *p = sld_map_get(&j->l->plugins, j->uses[i].plugin);
+        if (!p || !p->p || !sld_map_has(&j->l->confs, j->uses[i].conf))
             return false;
     }
     return true;
 }
 
-// A hook of P ended for C.
-static void judge(const struct call *c, const struct plugin *p, enum sld_rc rc, const struct sld_err *err)
+// A hook of P ended, which was called with configuration NAME.
+static void judge(const struct wk_loop *l, const struct plugin *p, struct sld_str name, enum sld_rc rc, const struct sld_err *err)
 {
-    struct conf *conf = rc == SLD_LIMIT ? sld_map_get(&c->l->confs, c->conf) : NULL;
+    struct conf *conf = rc == SLD_LIMIT ? sld_map_get(&l->confs, name) : NULL;
     if (conf && p->p && wk_rest_breach(&conf->rest, sld_mono_ns(), sld_plugin_ran_ns(p->p)))
-        SLD_LOG(SLD_WARN, "worker", "plugin_rests", SLD_KS("plugin", p->name), SLD_KS("configuration", c->conf),
+        SLD_LOG(SLD_WARN, "worker", "plugin_rests", SLD_KS("plugin", p->name), SLD_KS("configuration", name),
                 SLD_KI("ms", (conf->rest.until_ns - sld_mono_ns()) / 1000000), SLD_KC("msg", err->msg));
 }
 
@@ -188,12 +189,64 @@ static bool go_on(struct call *c, const struct plugin *p, const struct sld_err *
 static void run(struct call *c);
 static void pong(struct wk_loop *l);
 
+// Whether HOOK of P may be called; *REF is C in its state then.
+static enum sld_rc usable(struct plugin *p, struct conf *c, enum sld_hook hook, int *ref, struct sld_err *err)
+{
+    if (c->version == p->version && wk_rest_is(&c->rest, sld_mono_ns()))
+        return sld_err_set(err, SLD_LIMIT, "with this configuration it reached its ceilings too often, and rests");
+    if (!(sld_plugin_info(p->p)->hooks & (1U << hook)))
+        return sld_err_set(err, SLD_INVALID, "it has no hook %s any more", sld_hook_name(hook));
+    enum sld_rc rc = ready(p, c, err);
+    *ref = c->ref;
+    return rc;
+}
+
+enum sld_rc wk_hook_find(struct wk_loop *l, const struct wk_use *u, enum sld_hook hook, struct wk_hook *out, struct sld_err *err)
+{
+    struct plugin *p = sld_map_get(&l->plugins, u->plugin);
+    struct conf *c = sld_map_get(&l->confs, u->conf);
+    *out = (struct wk_hook){.plugin = p, .conf = u->conf};
+    if (!p || !p->p || !c)
+        return sld_err_set(err, SLD_NOT_FOUND, "a plugin of the route is gone");
+    out->p = p->p;
+    out->open = p->open;
+    return usable(p, c, hook, &out->ref, err);
+}
+
+void wk_hook_over(struct wk_loop *l, const struct wk_hook *h, enum sld_rc rc, const struct sld_err *err)
+{
+    judge(l, h->plugin, h->conf, rc, err);
+    if (rc)
+        log_failure(l, h->plugin, err);
+    pong(l);
+}
+
+struct sld_reactor *wk_loop_reactor(const struct wk_loop *l)
+{
+    return l->reactor;
+}
+
+struct wk_logs *wk_loop_logs(struct wk_loop *l)
+{
+    return &l->logs;
+}
+
+unsigned *wk_loop_transforms(struct wk_loop *l)
+{
+    return &l->transforms;
+}
+
+void wk_loop_shed(struct wk_loop *l)
+{
+    l->shed++;
+}
+
 static void on_done(void *user, enum sld_rc rc, const struct sld_err *err)
 {
     struct call *c = user;
     struct plugin *p = c->plugin;
     c->plugin = NULL;
-    judge(c, p, rc, err);
+    judge(c->l, p, c->conf, rc, err);
     tell_record(c, rc, err);
     p->denied += c->check.x.denied;
     pong(c->l);
@@ -233,27 +286,24 @@ static bool call_plugin(struct call *c, struct plugin *p, struct conf *conf, boo
     struct wk_loop *l = c->l;
     const struct sld_plugin_info *info = sld_plugin_info(p->p);
     struct sld_err err = {0};
-    uint64_t now = sld_mono_ns(), spent = (now - c->began_ns) / 1000000;
+    uint64_t spent = (sld_mono_ns() - c->job.began_ns) / 1000000;
     unsigned most = sld_plugin_limits(p->p)->request_ms;
-    enum sld_rc rc = SLD_OK;
+    int ref = 0;
     *ended = true;
-    if (conf->version == p->version && wk_rest_is(&conf->rest, now))
-        rc = sld_err_set(&err, SLD_LIMIT, "with this configuration it reached its ceilings too often, and rests");
-    else if (info->request_body.mode == SLD_BODY_BUFFERED && !c->check.body_shown) // Envoy has the route of a version before
+    enum sld_rc rc = SLD_OK;
+    if (info->request_body.mode == SLD_BODY_BUFFERED && !c->check.body_shown) // Envoy has the route of a version before
         rc = sld_err_set(&err, SLD_INVALID, "it reads bodies, and the request came by a route that shows none yet");
-    else if (!(info->hooks & (1U << SLD_HOOK_AUTHORIZE)))
-        rc = sld_err_set(&err, SLD_INVALID, "it has no hook authorize any more");
-    else if (spent >= most)
-        rc = sld_err_set(&err, SLD_AGAIN, "longer than %u ms in all, waiting included", most);
     else
-        rc = ready(p, conf, &err);
+        rc = usable(p, conf, SLD_HOOK_AUTHORIZE, &ref, &err);
+    if (!rc && spent >= most)
+        rc = sld_err_set(&err, SLD_AGAIN, "longer than %u ms in all, waiting included", most);
     if (rc)
         return go_on(c, p, &err);
     show_body(c, info);
     if (c->check.x.denied)
         return true;
     c->hook = (struct sld_authorize){.x = &c->check.x,
-                                     .ref = conf->ref,
+                                     .ref = ref,
                                      .undo = p->open,
                                      .deadline_ms = most - spent,
                                      .done = on_done,
@@ -305,10 +355,10 @@ static void on_turn(struct sld_message *m)
     uint64_t until = sld_mono_ns() + (uint64_t)TURN_MS * 1000000;
     l->turning = false;
     while (!sld_list_empty(&l->ready)) {
-        struct call *c = SLD_CONTAINER_OF(l->ready.next, struct call, link);
-        sld_list_remove(&c->link);
-        c->waits = false;
-        run(c);
+        struct wk_job *j = SLD_CONTAINER_OF(l->ready.next, struct wk_job, link);
+        sld_list_remove(&j->link);
+        j->waits = false;
+        j->run(j);
         if (!sld_list_empty(&l->ready) && sld_mono_ns() >= until) {
             l->turning = true;
             sld_loop_post(l->loop, &l->turn);
@@ -317,12 +367,13 @@ static void on_turn(struct sld_message *m)
     }
 }
 
-// What C needs is there.
-static void make_ready(struct call *c)
+void wk_job_again(struct wk_job *j)
 {
-    struct wk_loop *l = c->l;
-    c->waits = true;
-    sld_list_push(&l->ready, &c->link);
+    struct wk_loop *l = j->l;
+    if (j->waits)
+        return;
+    j->waits = true;
+    sld_list_push(&l->ready, &j->link);
     if (l->turning)
         return;
     l->turning = true;
@@ -340,48 +391,66 @@ static void on_timer(void *user)
     }
     uint64_t now = sld_mono_ns(), wait = (uint64_t)WAIT_MS * 1000000;
     while (!sld_list_empty(&l->waiting)) {
-        struct call *c = SLD_CONTAINER_OF(l->waiting.next, struct call, link);
-        if (now < c->began_ns + wait) {
-            sld_timer_start(l->timer, (c->began_ns + wait - now) / 1000000 + 1);
+        struct wk_job *j = SLD_CONTAINER_OF(l->waiting.next, struct wk_job, link);
+        if (now < j->began_ns + wait) {
+            sld_timer_start(l->timer, (j->began_ns + wait - now) / 1000000 + 1);
             return;
         }
-        sld_list_remove(&c->link);
-        c->waits = false;
+        sld_list_remove(&j->link);
+        j->waits = false;
         l->unknown++;
-        refuse(c, FAILED_PRECONDITION, "the configuration that the route names has not come");
+        j->missing(j);
     }
 }
 
-static void wait(struct call *c)
+void wk_job_start(struct wk_job *j)
 {
-    struct wk_loop *l = c->l;
-    c->waits = true;
+    struct wk_loop *l = j->l;
+    j->began_ns = sld_mono_ns();
+    if (there(j)) {
+        wk_job_again(j);
+        return;
+    }
+    j->waits = true;
     if (sld_list_empty(&l->waiting))
         sld_timer_start(l->timer, WAIT_MS);
-    sld_list_push(&l->waiting, &c->link);
+    sld_list_push(&l->waiting, &j->link);
+}
+
+void wk_job_stop(struct wk_job *j)
+{
+    if (j->waits)
+        sld_list_remove(&j->link);
+    j->waits = false;
 }
 
 // Something came.
 static void look_at_waiting(struct wk_loop *l)
 {
     SLD_LIST_EACH (it, &l->waiting) {
-        struct call *c = SLD_CONTAINER_OF(it, struct call, link);
-        if (!there(l, &c->check))
+        struct wk_job *j = SLD_CONTAINER_OF(it, struct wk_job, link);
+        if (!there(j))
             continue;
-        sld_list_remove(&c->link);
-        make_ready(c);
+        wk_job_stop(j);
+        wk_job_again(j);
     }
 }
 
 // ---- Calls ----
 
-static void *on_call(void *user, struct sld_grpc_stream *stream, struct sld_str method, struct sld_str peer)
+static void run_check(struct wk_job *j)
 {
-    (void)peer;
-    struct wk_loop *l = user;
+    run(SLD_CONTAINER_OF(j, struct call, job));
+}
+
+static void check_missing(struct wk_job *j)
+{
+    refuse(SLD_CONTAINER_OF(j, struct call, job), FAILED_PRECONDITION, "the configuration that the route names has not come");
+}
+
+static void *check_call(struct wk_loop *l, struct sld_grpc_stream *stream)
+{
     struct call *c;
-    if (!sld_str_eq(method, SLD_STR(METHOD_CHECK)))
-        return NULL;
     if (l->in_flight >= CALLS_MAX) {
         l->shed++;
         sld_grpc_close(stream, RESOURCE_EXHAUSTED, SLD_STR("too many requests at once"));
@@ -397,6 +466,7 @@ static void *on_call(void *user, struct sld_grpc_stream *stream, struct sld_str 
     sld_list_init(&c->link);
     c->l = l;
     c->stream = stream;
+    c->job = (struct wk_job){.l = l, .run = run_check, .missing = check_missing};
     l->in_flight++;
     return c;
 }
@@ -404,15 +474,13 @@ static void *on_call(void *user, struct sld_grpc_stream *stream, struct sld_str 
 // Nothing is done for C any more.
 static void let_be(struct call *c)
 {
-    if (c->waits)
-        sld_list_remove(&c->link);
+    wk_job_stop(&c->job);
     if (c->plugin)
         sld_plugin_authorize_cancel(&c->hook);
-    c->waits = false;
     c->plugin = NULL;
 }
 
-static void on_message(void *call, struct sld_str bytes)
+static void check_message(void *call, struct sld_str bytes)
 {
     struct call *c = call;
     struct sld_err err = {0};
@@ -423,17 +491,17 @@ static void on_message(void *call, struct sld_str bytes)
     }
     c->asked = true;
     c->l->checks++;
-    c->began_ns = sld_mono_ns();
     c->check.x.arena = &c->arena;
-    if (wk_check_read(&c->check, bytes, &err))
+    if (wk_check_read(&c->check, bytes, &err)) {
         refuse(c, INVALID_ARGUMENT, err.msg);
-    else if (there(c->l, &c->check))
-        make_ready(c);
-    else
-        wait(c);
+        return;
+    }
+    c->job.uses = c->check.uses;
+    c->job.use_count = c->check.use_count;
+    wk_job_start(&c->job);
 }
 
-static void on_closed(void *call)
+static void check_closed(void *call)
 {
     struct call *c = call;
     struct wk_loop *l = c->l;
@@ -451,6 +519,50 @@ static void on_closed(void *call)
     sld_list_init(&c->link);
     sld_list_push(&l->spare, &c->link);
     l->spare_count++;
+}
+
+static const struct wk_service checks = {.method = METHOD_CHECK, .on_call = check_call, .on_message = check_message, .on_closed = check_closed};
+
+// ---- Services ----
+
+static const struct wk_service *const services[] = {&checks, &wk_transforms, &wk_log_streams};
+
+static void *on_call(void *user, struct sld_grpc_stream *stream, struct sld_str method, struct sld_str peer)
+{
+    (void)peer;
+    for (size_t i = 0; i < SLD_ARRAY_LEN(services); i++) {
+        if (!sld_str_eq(method, sld_str_c(services[i]->method)))
+            continue;
+        struct wk_call *c = services[i]->on_call(user, stream);
+        if (c)
+            c->service = services[i];
+        return c;
+    }
+    return NULL;
+}
+
+static void on_message(void *call, struct sld_str bytes)
+{
+    ((struct wk_call *)call)->service->on_message(call, bytes);
+}
+
+static void on_half_close(void *call)
+{
+    const struct wk_call *c = call;
+    if (c->service->on_half_close)
+        c->service->on_half_close(call);
+}
+
+static void on_sent(void *call)
+{
+    const struct wk_call *c = call;
+    if (c->service->on_sent)
+        c->service->on_sent(call);
+}
+
+static void on_closed(void *call)
+{
+    ((struct wk_call *)call)->service->on_closed(call);
 }
 
 // ---- What the first thread says ----
@@ -591,7 +703,9 @@ static struct sld_arena_obj *report(struct wk_loop *l)
     s->checks = l->checks;
     s->shed = l->shed;
     s->unknown = l->unknown;
-    s->in_flight = l->in_flight;
+    s->logged = l->logs.entries;
+    s->log_dropped = l->logs.dropped;
+    s->in_flight = l->in_flight + l->transforms;
     struct sld_str *names = sld_map_sorted_keys(&l->plugins, &n);
     for (size_t i = 0; i < n; i++)
         SLD_PUSH(&o->arena, s->plugins, s->n_plugins, stats_of(&o->arena, l, sld_map_get(&l->plugins, names[i])));
@@ -781,8 +895,13 @@ enum sld_rc wk_loop_start(struct sld_loop *main, struct sld_str address, const s
                           const struct wk_loop_events *ev, struct wk_loop **out, struct sld_err *err)
 {
     struct wk_loop *l = SLD_NEW(struct wk_loop);
-    struct sld_grpc_handlers h = {.on_call = on_call, .on_message = on_message, .on_closed = on_closed, .user = l};
-    struct sld_grpc_options o = {.max_message_bytes = MESSAGE_MAX, .max_calls = 2 * CALLS_MAX, .lean = true};
+    struct sld_grpc_handlers h = {.on_call = on_call,
+                                  .on_message = on_message,
+                                  .on_half_close = on_half_close,
+                                  .on_sent = on_sent,
+                                  .on_closed = on_closed,
+                                  .user = l};
+    struct sld_grpc_options o = {.max_message_bytes = MESSAGE_MAX, .max_calls = 2 * CALLS_MAX + 2 * WK_TRANSFORMS_MAX, .lean = true, .metadata = "solder"};
     l->main = main;
     l->ev = *ev;
     l->loop = sld_loop_create("hooks");

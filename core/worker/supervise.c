@@ -674,6 +674,8 @@ struct sld_worker_info *sld_worker_info(struct sld_worker *w)
     i->checks = s ? s->checks : 0;
     i->shed = s ? s->shed : 0;
     i->unknown = s ? s->unknown : 0;
+    i->logged = s ? s->logged : 0;
+    i->log_dropped = s ? s->log_dropped : 0;
     size_t n, at = 0;
     struct sld_map all = {0};
     for (struct sld_map_slot *e; (e = sld_map_next(&w->plugins, &at));)

@@ -92,6 +92,7 @@ struct sld_worker_info {
     struct sld_str last; // why it ended last, or could not begin; empty: nothing
     size_t confs;
     uint64_t checks, shed, unknown; // requests; those that were too many; those whose configuration did not come
+    uint64_t logged, log_dropped;    // entries of access logs that came; of those, for each plugin, that it did not take
     struct sld_worker_plugin_stats *plugins; // by name
     size_t plugin_count;
 };

@@ -258,6 +258,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in headers:
             self.send_header(name, value)
+        if "trailers" in query:
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            self.wfile.write(b"%x\r\n%s\r\n0\r\nX-Sum: %s\r\n\r\n" % (len(body), body, query["trailers"].encode()))
+            return
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.command != "HEAD":
@@ -288,7 +293,7 @@ class _UnixServer(_Server):
 class Upstream:
     """Answers every request with what it saw of it, as JSON.
 
-    A request may ask for ?status=N and ?bytes=N; `status` and `fail_first` hold for all of them, and
+    A request may ask for ?status=N, ?bytes=N and ?trailers=SUM; `status` and `fail_first` hold for all of them, and
     requests for `gate_path` wait while there is a `gate`.
     """
 

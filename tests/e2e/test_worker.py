@@ -66,9 +66,13 @@ def worker_up(site, other_than=0):
     return eventually(up, 40)
 
 
-def hook(site, name="policy"):
+def hook_of(site, name, hook_):
     plugin_ = next(p for p in site.api("/v1/plugins")["items"] if p["name"] == name)
-    return next(h for h in plugin_["hooks"] if h["name"] == "authorize")
+    return next(h for h in plugin_["hooks"] if h["name"] == hook_)
+
+
+def hook(site, name="policy"):
+    return hook_of(site, name, "authorize")
 
 
 def start(site, *plugins, **configs):

@@ -23,8 +23,8 @@ PUBLIC = {
     "source": {"ahead.h", "consul/consul.h", "consul/services.h", "dir/dir.h", "discovery.h", "file.h", "given.h", "state.h",
                "store.h"},  # what app creates; its commands; what sources and secret stores are told where to look by
     "secret": {"dir/dir.h", "vault/vault.h"},  # what app registers
-    "plugin": {"author.h", "backends.h", "discover.h", "found.h", "gives.h", "kv.h", "reactor.h", "record.h", "request.h", "resolve.h",
-               "shape.h"},  # for solder plugin; what app makes of --plugins; worker
+    "plugin": {"author.h", "backends.h", "discover.h", "found.h", "gives.h", "kv.h", "log.h", "reactor.h", "record.h", "request.h",
+               "resolve.h", "shape.h", "transform.h"},  # for solder plugin; what app makes of --plugins; worker
     "translate": {"feature.h"},  # the interface of features, also for plugins' hooks
     "xds": {"serve.h", "sm.h"},  # xDS on gRPC; state machines, which edge has too
     "edge": {"bootstrap.h"},  # made without an Envoy, for a command

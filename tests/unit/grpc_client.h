@@ -52,8 +52,9 @@ static inline void client_start(struct client *c, const grpc_op *ops, size_t n, 
     assert_int_equal(grpc_call_start_batch(c->call, ops, n, tag(t), NULL), GRPC_CALL_OK);
 }
 
-static inline void client_open(struct client *c, const char *target, grpc_channel_credentials *creds,
-                        const char *method)
+// VALUE goes along as the metadata KEY; NULL: nothing does.
+static inline void client_open_with(struct client *c, const char *target, grpc_channel_credentials *creds,
+                        const char *method, const char *key, const char *value)
 {
     char pool[] = GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL;
     char receive[] = GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH;
@@ -76,13 +77,27 @@ static inline void client_open(struct client *c, const char *target, grpc_channe
                             .data.recv_status_on_client = {.trailing_metadata = &c->trailing,
                                                            .status = &c->status,
                                                            .status_details = &c->details}};
+    grpc_metadata sent = {0};
+    if (value) {
+        sent.key = grpc_slice_from_copied_string(key);
+        sent.value = grpc_slice_from_copied_string(value);
+    }
     const grpc_op initial[] = {
-        {.op = GRPC_OP_SEND_INITIAL_METADATA},
+        {.op = GRPC_OP_SEND_INITIAL_METADATA, .data.send_initial_metadata = {.count = value ? 1 : 0, .metadata = &sent}},
         {.op = GRPC_OP_RECV_INITIAL_METADATA,
          .data.recv_initial_metadata.recv_initial_metadata = &c->initial},
     };
     client_start(c, &status, 1, T_STATUS);
     client_start(c, initial, 2, T_INITIAL);
+    if (value) {
+        grpc_slice_unref(sent.key);
+        grpc_slice_unref(sent.value);
+    }
+}
+
+static inline void client_open(struct client *c, const char *target, grpc_channel_credentials *creds, const char *method)
+{
+    client_open_with(c, target, creds, method, NULL, NULL);
 }
 
 static inline void client_send(struct client *c, struct sld_str s)

@@ -110,7 +110,7 @@ static void hooks_of_requests(void **state)
     assert_int_equal(sld_plugin_info(p)->runs, SLD_RUNS_SOLDER);
     assert_int_equal(sld_plugin_info(p)->request_body.mode, SLD_BODY_NONE);
     SLD_UNREF(p);
-    expect_not_loaded(R "transform_request = print}", "transform_request and transform_response run in Envoy only");
+    expect_not_loaded(R "transform_response = print, response_body = {max = '2MiB'}}", "of a body that is changed Envoy holds 1MiB at most");
     expect_not_loaded(R "authorize = print, runs = 'here'}", "'runs' must be \"solder\" or \"envoy\", not \"here\"");
     expect_not_loaded(R "authorize = print, runs = 1}", "'runs' must be a string");
     expect_not_loaded(R "check = print, runs = 'solder'}", "'runs' is of use with the hooks authorize");
@@ -203,7 +203,7 @@ static void mistakes_of_plugins(void **state)
     expect_not_loaded("return {api = 1, name = 'other'}", "'name' must be \"try\"");
     expect_not_loaded("return {api = 1, name = 'try', shape_rout = print}", "no field 'shape_rout'; did you mean 'shape_route'?");
     expect_not_loaded("return {api = 1, name = 'try', shape_route = 1}", "'shape_route' must be a function");
-    expect_not_loaded("return {api = 1, name = 'try', log = print}", "the hook log is not called by this version");
+    expect_not_loaded("return {api = 1, name = 'try', log_headers = {}}", "of use with the hook log only");
     expect_not_loaded("require 'x'", "plugin.lua:1: there is no module 'x'");
     expect_not_loaded("require '../x'", "there is no module");
     expect_not_loaded(S "s.string{}}", "schema: it must be a record");

@@ -294,9 +294,69 @@ static void worlds_with_servers(void **state)
     tree_destroy();
 }
 
+// One spec for hooks that change requests and responses, wherever they run.
+static void transforms(const char *runs)
+{
+    tree_create();
+    tree_mkdir("try");
+    tree_mkdir("try/spec");
+    char head[300];
+    snprintf(head, sizeof(head),
+             "return {api = 1, name = 'try', runs = '%s', request_body = {mode = 'buffered', max = 10}, response_body = {mode = 'streamed'},\n",
+             runs);
+    struct sld_buf b;
+    sld_buf_init(&b, 10000);
+    sld_buf_addz(&b, head);
+    sld_buf_addz(&b, "transform_request = function(conf, req)\n"
+                     "  if req.path == '/here' then return req:respond{status = 201, headers = {['x-a'] = 'b'}, body = 'h'} end\n"
+                     "  if req.path == '/fail' then req:set_header('x-half', '1') error('no') end\n"
+                     "  req:set_response_header('x-later', req.path) req:set_method('PUT') req:set_path('/p')\n"
+                     "  req:set_host('h.example') req:set_query('q', 'a b') req:remove_query('r')\n"
+                     "  req:set_header('x-n', #req.body) req:add_header('x-m', '2')\n"
+                     "  req:set_metadata('k', {1}) req:set_body(req.body .. '!')\nend,\n"
+                     "transform_response = function(conf, res)\n"
+                     "  if not res.headers['x-later'] and res.status ~= 500 then return end\n" // a plugin's answer, in Envoy
+                     "  if res.status == 500 then return res:respond{status = 502, body = 'instead'} end\n"
+                     "  if res.status == 404 then res:set_status(410) end\n"
+                     "  res:set_header('x-of', res.request.method .. ' ' .. (res.request.headers['x-n'] or '-') .. ' ' .. res.headers['x-later'])\n"
+                     "  for c in res:chunks() do res:write('<' .. c .. '>') end\n"
+                     "  if res.trailers then res:set_trailer('x-t', res.trailers['x-sum'] .. '+') end\nend}\n");
+    sld_buf_addc(&b, 0);
+    tree_write("try/plugin.lua", b.p);
+    sld_buf_fini(&b);
+    tree_write("try/spec/a_spec.lua",
+               "local t = require 'solder.test'\n"
+               "t.it('changes', function() local r = t.exchange{path = '/x?r=1&s=%31', body = 'abc', headers = {['x-m'] = '1'},\n"
+               "    response = {status = 404, body = {'a', '', 'b'}, trailers = {['x-sum'] = '7'}}}\n"
+               "  t.equal({r.forwarded.method, r.forwarded.path, r.forwarded.host, r.forwarded.body}, {'PUT', '/p?s=%31&q=a%20b', 'h.example', 'abc!'})\n"
+               "  t.equal({r.forwarded.headers['x-n'], r.forwarded.headers['x-m']}, {'3', '1,2'})\n"
+               "  t.equal({r.status, r.body, r.trailers}, {410, '<a><b>', {['x-sum'] = '7', ['x-t'] = '7+'}})\n"
+               "  t.equal({r.headers['x-of'], r.headers['x-later'], r.metadata, r.log}, {'PUT 3 /x', '/x', {k = {1}}, {}}) end)\n"
+               "t.it('answers', function() local r = t.exchange{path = '/here'} \n"
+               "  t.equal({r.status, r.headers['x-a'], r.body, r.forwarded}, {201, 'b', 'h'}) end)\n"
+               "t.it('fails closed', function() local r = t.exchange{path = '/fail'}\n"
+               "  t.equal({r.status, r.body, r.forwarded}, {503, 'a plugin failed\\n'}) t.matches(r.log[1], 'plugin.lua:4: no') end)\n"
+               "t.it('fails open', function() local r = t.exchange{path = '/fail', open = true, body = 'x', response = {headers = {['x-later'] = '-'}}}\n"
+               "  t.equal({r.status, r.forwarded.headers['x-half'], r.forwarded.body}, {200, nil, 'x'}) end)\n"
+               "t.it('has ceilings', function() t.equal(t.exchange{body = '12345678901'}.status, 413) end)\n"
+               "t.it('takes the response\\'s place', function() local r = t.exchange{response = {status = 500, body = 'x'}}\n"
+               "  t.equal({r.status, r.body, r.forwarded.method}, {502, 'instead', 'PUT'}) end)\n");
+    expect(NULL, "changes:ok\nanswers:ok\nfails closed:ok\nfails open:ok\nhas ceilings:ok\n"
+                 "takes the response's place:ok\nplugin.lua 15/15\n", "");
+    tree_destroy();
+}
+
+static void transforms_in_solder_and_in_envoy(void **state)
+{
+    (void)state;
+    transforms("solder");
+    transforms("envoy");
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(worlds_with_servers), cmocka_unit_test(specs), cmocka_unit_test(lines_that_end_in_a_carriage_return),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(transforms_in_solder_and_in_envoy), cmocka_unit_test(worlds_with_servers),
+                                       cmocka_unit_test(specs), cmocka_unit_test(lines_that_end_in_a_carriage_return),
                                        cmocka_unit_test(worlds_for_tasks), cmocka_unit_test(requests_and_their_ends)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
