@@ -89,6 +89,14 @@ void *sld_xrealloc(void *p, size_t n)
     return q;
 }
 
+void *sld_xalloc_aligned(size_t align, size_t n)
+{
+    void *p = aligned_alloc(align, n);
+    if (!p)
+        out_of_memory(n);
+    return p;
+}
+
 void sld_xfree(void *p)
 {
     free(p);

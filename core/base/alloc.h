@@ -22,6 +22,8 @@ void sld_alloc_trim(void);
 void *sld_xalloc(size_t n);
 void *sld_xcalloc(size_t count, size_t size);
 void *sld_xrealloc(void *p, size_t n);
+// N bytes, a multiple of ALIGN, at a multiple of ALIGN, which is a power of two. Not cleared. [any]
+void *sld_xalloc_aligned(size_t align, size_t n);
 // NULL is fine. [any]
 void sld_xfree(void *p);
 // Overwrites N bytes at P so that the compiler cannot drop it; for secrets. [any]

@@ -17,6 +17,11 @@ struct claim *flow_claim_first(const struct node *n)
     return flow_claim_count(n) ? flow_claim_at(n, 0) : NULL;
 }
 
+sld_id flow_claim_key(const struct sld_flow *f, const struct claim *c)
+{
+    return ((const struct task *)flow_at(&f->slabs, c->task))->key;
+}
+
 // Where a claim of parent row KEY stands or would stand.
 static uint32_t claim_place(const struct sld_flow *f, const struct node *n, sld_id key, bool *found)
 {
@@ -24,7 +29,7 @@ static uint32_t claim_place(const struct sld_flow *f, const struct node *n, sld_
     *found = false;
     while (lo < hi) {
         uint32_t mid = lo + (hi - lo) / 2;
-        sld_id at = flow_claim_at(n, mid)->task->key;
+        sld_id at = flow_claim_key(f, flow_claim_at(n, mid));
         if (at == key) {
             *found = true;
             return mid;
@@ -68,24 +73,24 @@ static void claim_insert(struct sld_flow *f, struct node *n, uint32_t at, struct
     n->u.many = cs;
 }
 
-struct claim *flow_claim_get(struct sld_flow *f, struct claimant *ct, struct node *n)
+struct claim *flow_claim_get(struct sld_flow *f, struct task *task, struct node *n)
 {
     bool found;
-    uint32_t at = claim_place(f, n, ct->task.key, &found);
+    uint32_t at = claim_place(f, n, task->key, &found);
     if (found)
         return flow_claim_at(n, at);
     struct claim *c = flow_pool_new(&f->claims);
-    *c = (struct claim){.node = n, .task = &ct->task, .next = ct->claims};
-    ct->claims = c;
+    *c = (struct claim){.node = flow_ref_of(n), .task = flow_ref_of(task), .next = task->claims};
+    task->claims = flow_ref_of(c);
     claim_insert(f, n, at, c);
     return c;
 }
 
 static void claim_remove(struct sld_flow *f, struct claim *c)
 {
-    struct node *n = c->node;
+    struct node *n = flow_at(&f->slabs, c->node);
     bool found;
-    uint32_t at = claim_place(f, n, c->task->key, &found);
+    uint32_t at = claim_place(f, n, flow_claim_key(f, c), &found);
     SLD_INV(found && flow_claim_at(n, at) == c);
     if (!n->many) {
         n->u.one = NULL;
@@ -104,17 +109,18 @@ static void claim_remove(struct sld_flow *f, struct claim *c)
     flow_pool_drop(&f->claims, c);
 }
 
-bool flow_claim_commit(struct sld_flow *f, struct claimant *ct)
+bool flow_claim_commit(struct sld_flow *f, struct task *task)
 {
     bool changed = false;
-    for (struct claim **at = &ct->claims, *c; (c = *at);) {
+    for (flow_ref *at = &task->claims; *at;) {
+        struct claim *c = flow_at(&f->slabs, *at);
         if (c->fresh && c->value && sld_hash_eq(c->fresh->hash, c->value->hash)) {
             SLD_UNREF(c->fresh);
             at = &c->next;
             continue;
         }
         changed = true;
-        flow_node_touch(f, c->node);
+        flow_node_touch(f, flow_at(&f->slabs, c->node));
         if (!c->fresh) {
             *at = c->next;
             claim_remove(f, c);

@@ -84,8 +84,7 @@ void sld_ctx_emit(struct sld_ctx *ctx, sld_id key, void *value)
         ctx->fresh = value;
         return;
     }
-    struct claim *c = flow_claim_get(f, SLD_CONTAINER_OF(ctx->task, struct claimant, task),
-                                     flow_node_get(t, key));
+    struct claim *c = flow_claim_get(f, ctx->task, flow_node_get(t, key));
     SLD_UNREF(c->fresh);
     c->fresh = value;
 }

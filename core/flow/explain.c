@@ -8,7 +8,7 @@ sld_id sld_flow_owner(const struct sld_table *t, sld_id key)
     if (t->single)
         return n && n->value ? key : 0;
     const struct claim *c = n ? flow_claim_first(n) : NULL;
-    return c ? c->task->key : 0;
+    return c ? flow_claim_key(t->flow, c) : 0;
 }
 
 void sld_flow_lost(const struct sld_table *t, sld_lost_fn *fn, void *arg)
@@ -18,19 +18,20 @@ void sld_flow_lost(const struct sld_table *t, sld_lost_fn *fn, void *arg)
     for (struct sld_umap_slot *s; (s = sld_umap_next(&t->contested, &at));) {
         const struct node *n = s->value;
         for (uint32_t i = 1; i < flow_claim_count(n); i++)
-            fn(n->key, flow_claim_at(n, i)->task->key, flow_claim_first(n)->task->key, arg);
+            fn(n->key, flow_claim_key(t->flow, flow_claim_at(n, i)), flow_claim_key(t->flow, flow_claim_first(n)), arg);
     }
 }
 
 static void read_tell(const struct sld_flow *f, const struct read *r, sld_read_fn *fn, void *arg)
 {
+    struct probe *p = flow_at(&f->slabs, r->probe);
     if (r->kind == SLD_READ_ENTRY) {
-        const struct entry *e = SLD_CONTAINER_OF(r->p, struct entry, probe);
+        const struct entry *e = SLD_CONTAINER_OF(p, struct entry, probe);
         fn(SLD_READ_ENTRY, f->indexes[e->index]->name, e->key, arg);
     } else if (r->kind == SLD_READ_TABLE) {
-        fn(SLD_READ_TABLE, SLD_CONTAINER_OF(r->p, struct sld_table, probe)->name, 0, arg);
+        fn(SLD_READ_TABLE, SLD_CONTAINER_OF(p, struct sld_table, probe)->name, 0, arg);
     } else {
-        const struct node *n = SLD_CONTAINER_OF(r->p, struct node, probe);
+        const struct node *n = SLD_CONTAINER_OF(p, struct node, probe);
         fn((enum sld_read_kind)r->kind, f->tables[n->table]->name, n->key, arg);
     }
 }

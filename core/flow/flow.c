@@ -8,11 +8,12 @@ struct sld_flow *sld_flow_create(void)
     struct sld_flow *f = SLD_NEW(struct sld_flow);
     f->keys = sld_intern_create();
     f->ctx.flow = f;
-    flow_pool_init(&f->nodes, sizeof(struct node));
-    flow_pool_init(&f->singles, sizeof(struct single));
-    flow_pool_init(&f->tasks, sizeof(struct claimant));
-    flow_pool_init(&f->claims, sizeof(struct claim));
-    flow_pool_init(&f->entries, sizeof(struct entry));
+    flow_pool_init(&f->declared, &f->slabs, sizeof(struct sld_table));
+    flow_pool_init(&f->nodes, &f->slabs, sizeof(struct node));
+    flow_pool_init(&f->singles, &f->slabs, sizeof(struct single));
+    flow_pool_init(&f->tasks, &f->slabs, sizeof(struct task));
+    flow_pool_init(&f->claims, &f->slabs, sizeof(struct claim));
+    flow_pool_init(&f->entries, &f->slabs, sizeof(struct entry));
     return f;
 }
 
@@ -54,10 +55,13 @@ static void table_free(struct sld_table *t)
         node_fini(t, n);
     }
     at = 0;
-    for (struct claimant *ct; (ct = flow_idtab_next(&t->tasks, &at));) {
-        for (struct claim *c = ct->claims; c; c = c->next)
-            SLD_UNREF(c->value);
-        task_fini(&ct->task);
+    for (struct task *task; (task = flow_idtab_next(&t->tasks, &at));) {
+        for (flow_ref c = task->claims; c;) {
+            struct claim *claim = flow_at(&t->flow->slabs, c);
+            SLD_UNREF(claim->value);
+            c = claim->next;
+        }
+        task_fini(task);
     }
     for (struct indexing *i = t->indexes, *next; i; i = next) {
         next = i->next;
@@ -75,7 +79,6 @@ static void table_free(struct sld_table *t)
     flow_probe_fini(&t->probe);
     flow_hits_fini(&t->all);
     sld_xfree(t->parents);
-    sld_xfree(t);
 }
 
 void sld_flow_destroy(struct sld_flow *f)
@@ -87,11 +90,7 @@ void sld_flow_destroy(struct sld_flow *f)
         table_free(f->tables[i]);
     for (size_t i = 0; i < f->indexes_n; i++)
         index_free(f->indexes[i]);
-    flow_pool_fini(&f->nodes);
-    flow_pool_fini(&f->singles);
-    flow_pool_fini(&f->tasks);
-    flow_pool_fini(&f->claims);
-    flow_pool_fini(&f->entries);
+    flow_slabs_fini(&f->slabs);
     sld_xfree(f->tables);
     sld_xfree(f->indexes);
     sld_xfree(f->changes);
@@ -141,8 +140,10 @@ struct sld_str sld_flow_key_str(struct sld_flow *f, sld_id id)
 struct sld_table *sld_flow_source(struct sld_flow *f, const char *name)
 {
     SLD_PRE(f->rounds == 0 && !f->running);
-    struct sld_table *t = SLD_NEW(struct sld_table);
+    struct sld_table *t = flow_pool_new(&f->declared);
     t->flow = f;
+    flow_idtab_init(&t->nodes, &f->slabs);
+    flow_idtab_init(&t->tasks, &f->slabs);
     t->name = name;
     SLD_INV(f->tables_n < UINT16_MAX);
     t->rank = (uint16_t)f->tables_n;
@@ -205,6 +206,7 @@ struct sld_index *sld_flow_index(struct sld_flow *f, const char *name, struct sl
     struct sld_index *i = SLD_NEW(struct sld_index);
     *i = (struct sld_index){
         .name = name, .flow = f, .number = (uint16_t)f->indexes_n, .fn = fn, .user = user};
+    flow_idtab_init(&i->entries, &f->slabs);
     FLOW_GROW(f->indexes, f->indexes_n, f->indexes_cap);
     f->indexes[f->indexes_n++] = i;
     sld_flow_index_add(i, table);

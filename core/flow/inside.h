@@ -8,24 +8,35 @@
 
 #include "flow/flow.h"
 
-struct task;
+// All slabs of a flow, by number. What stands in one has a 32-bit name, half of what a pointer takes; there
+// are so many of these that it counts.
+struct slabs {
+    struct slab **v;
+    uint32_t n, cap;
+};
+
+// The name of what stands in a slab: a node, task, claim or entry, or a probe within one. 0: none.
+typedef uint32_t flow_ref;
 
 // Items of one size: no header each, freed ones are used again, all go with the pool.
 struct pool {
-    size_t size;       // of an item
-    void *free;        // linked by their first word
-    struct slab *slabs;
+    struct slabs *all;
+    size_t size; // of an item
+    void *free;  // linked by their first word
+    struct slab *last;
+    size_t used; // bytes of LAST
 };
 
-// Items by id, which is their first member.
+// Items of slabs by id, which is their first member.
 struct idtab {
-    void **v;
+    const struct slabs *all;
+    flow_ref *v;
     uint32_t n, cap; // cap is zero or a power of two
 };
 
 // Who read a probe: read IDX of TASK.
 struct reader {
-    struct task *task;
+    flow_ref task;
     uint32_t idx : 31;
     uint32_t exists_only : 1;
 };
@@ -33,29 +44,24 @@ struct reader {
 // Most have one reader or none, which needs no array.
 struct probe {
     union {
-        struct task *one; // n == 1
-        struct reader *v; // n > 1
+        struct reader one; // n == 1
+        struct reader *v;  // n > 1
     } u;
-    uint32_t n;
-    union {
-        struct {
-            uint32_t idx : 31, exists_only : 1; // n == 1
-        } one;
-        uint32_t cap; // n > 1
-    } m;
+    uint32_t n, cap; // cap: n > 1
 };
 
-// What a task read: P, where it is reader number POS.
+// What a task read: PROBE, where it is reader number POS.
 struct read {
-    struct probe *p;
-    uint32_t pos;
-    uint8_t kind; // enum sld_read_kind
+    flow_ref probe;
+    uint32_t pos : 30;
+    uint32_t kind : 2; // enum sld_read_kind
 };
 
 struct task {
     sld_id key;
     uint16_t table; // rank
     bool dirty;
+    flow_ref claims; // singly linked; none of a single table
     uint32_t reads_n;
     union {
         struct read one;   // reads_n == 1
@@ -63,19 +69,12 @@ struct task {
     } reads;
 };
 
-// A task that may claim any rows: of a table that is not single.
-struct claimant {
-    struct task task;
-    struct claim *claims; // singly linked
-};
-
-// Row NODE as TASK, a claimant's, would have it. Owned by the claimant.
+// Row NODE as TASK would have it. Owned by the task.
 struct claim {
-    struct node *node;
-    struct task *task;
+    flow_ref node, task;
+    flow_ref next;
     struct sld_obj *value; // owned; NULL until the step that made the claim has ended
     struct sld_obj *fresh; // owned; emitted by the step that runs now
-    struct claim *next;
 };
 
 // Two claims or more on one node, by key text of their tasks: the first owns the row.
@@ -177,7 +176,7 @@ struct sld_table {
     size_t parents_n;
     bool join, single;
     sld_filter_fn *filter;      // NULL = all rows of the parent
-    struct idtab tasks;         // struct claimant; by parent key; not of a single table
+    struct idtab tasks;         // struct task; by parent key; not of a single table
     struct task **dirty;
     size_t dirty_n, dirty_cap;
     struct sld_umap contested;  // key -> node with more than one claim
@@ -213,11 +212,12 @@ struct ids {
 
 struct sld_flow {
     struct sld_intern *keys;
+    struct slabs slabs;
     struct sld_table **tables; // by rank
     size_t tables_n, tables_cap;
     struct sld_index **indexes; // by number
     size_t indexes_n, indexes_cap;
-    struct pool nodes, singles, tasks, claims, entries;
+    struct pool declared, nodes, singles, tasks, claims, entries; // DECLARED: the tables, which are probes too
     struct change *changes;    // of this round, by rank
     size_t changes_n, changes_cap;
     struct node **asked;       // of tables in demand: those that got their first reader, or lost the last
@@ -256,10 +256,14 @@ int flow_key_cmp(const struct sld_flow *f, sld_id a, sld_id b);
     } while (0)
 
 // pool.c
-void flow_pool_init(struct pool *p, size_t size);
-void flow_pool_fini(struct pool *p);
+void flow_slabs_fini(struct slabs *all);
+void flow_pool_init(struct pool *p, struct slabs *all, size_t size);
 void *flow_pool_new(struct pool *p); // zeroed
 void flow_pool_drop(struct pool *p, void *item);
+// The name of ITEM, which stands in a slab, and what has a name.
+flow_ref flow_ref_of(const void *item);
+void *flow_at(const struct slabs *all, flow_ref ref);
+void flow_idtab_init(struct idtab *t, const struct slabs *all);
 void flow_idtab_fini(struct idtab *t); // not the items
 void *flow_idtab_get(const struct idtab *t, sld_id key);
 void flow_idtab_add(struct idtab *t, void *item); // which is not there yet
@@ -312,7 +316,9 @@ struct claim *flow_claim_first(const struct node *n); // NULL = none
 uint32_t flow_claim_count(const struct node *n);
 // The claim number I on the node, I < its count.
 struct claim *flow_claim_at(const struct node *n, uint32_t i);
-// CT's claim on N, made when missing.
-struct claim *flow_claim_get(struct sld_flow *f, struct claimant *ct, struct node *n);
+// The key of the parent row whose task has claim C.
+sld_id flow_claim_key(const struct sld_flow *f, const struct claim *c);
+// TASK's claim on N, made when missing.
+struct claim *flow_claim_get(struct sld_flow *f, struct task *task, struct node *n);
 // After a step: what was not emitted again goes. True when anything changed.
-bool flow_claim_commit(struct sld_flow *f, struct claimant *ct);
+bool flow_claim_commit(struct sld_flow *f, struct task *task);

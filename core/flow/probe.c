@@ -1,7 +1,8 @@
 // Reads and readers: both ends know each other's place, so that taking back a read is O(1).
 #include "flow/inside.h"
 
-enum { IDX_MASK = 0x7fffffff };
+// Most readers of a probe, and most reads of a task.
+enum { MOST = 0x3fffffff };
 
 void flow_probe_fini(struct probe *p)
 {
@@ -12,20 +13,15 @@ void flow_probe_fini(struct probe *p)
 
 static struct reader probe_reader(const struct probe *p, uint32_t i)
 {
-    if (p->n > 1)
-        return p->u.v[i];
-    return (struct reader){p->u.one, p->m.one.idx, p->m.one.exists_only};
+    return p->n > 1 ? p->u.v[i] : p->u.one;
 }
 
 static void probe_set(struct probe *p, uint32_t i, struct reader r)
 {
-    if (p->n > 1) {
+    if (p->n > 1)
         p->u.v[i] = r;
-        return;
-    }
-    p->u.one = r.task;
-    p->m.one.idx = r.idx;
-    p->m.one.exists_only = r.exists_only;
+    else
+        p->u.one = r;
 }
 
 static void probe_add(struct probe *p, struct reader r)
@@ -34,21 +30,21 @@ static void probe_add(struct probe *p, struct reader r)
         struct reader *v = sld_xcalloc(2, sizeof(*v));
         v[0] = probe_reader(p, 0);
         p->u.v = v;
-        p->m.cap = 2;
+        p->cap = 2;
     } else if (p->n > 1) {
-        FLOW_GROW(p->u.v, p->n, p->m.cap);
+        FLOW_GROW(p->u.v, p->n, p->cap);
     }
     p->n++;
     probe_set(p, p->n - 1, r);
 }
 
 // Takes away the reader in place I; the last one moves there.
-static void probe_remove(struct probe *p, uint32_t i)
+static void probe_remove(const struct slabs *all, struct probe *p, uint32_t i)
 {
     struct reader last = probe_reader(p, p->n - 1);
     if (i < p->n - 1) {
         probe_set(p, i, last);
-        flow_task_reads(last.task)[last.idx].pos = i;
+        flow_task_reads(flow_at(all, last.task))[last.idx].pos = i & MOST;
     }
     if (p->n == 2) {
         struct reader *v = p->u.v, left = v[0];
@@ -71,18 +67,19 @@ void flow_probe_record(struct sld_ctx *ctx, struct probe *p, enum sld_read_kind 
     // The old reads were taken back and only this task reads now: its read of P is the last one, or
     // not there.
     struct reader last = p->n ? probe_reader(p, p->n - 1) : (struct reader){0};
-    if (last.task == ctx->task) {
+    flow_ref task = flow_ref_of(ctx->task);
+    if (last.task == task) {
         if (last.exists_only && !exists_only) {
             last.exists_only = 0;
             probe_set(p, p->n - 1, last);
-            ctx->reads[last.idx].kind = (uint8_t)kind;
+            ctx->reads[last.idx].kind = kind & 3;
         }
         return;
     }
-    SLD_INV(p->n < IDX_MASK && ctx->reads_n < IDX_MASK);
+    SLD_INV(p->n < MOST && ctx->reads_n < MOST);
     FLOW_GROW(ctx->reads, ctx->reads_n, ctx->reads_cap);
-    ctx->reads[ctx->reads_n] = (struct read){p, p->n, (uint8_t)kind};
-    probe_add(p, (struct reader){ctx->task, ctx->reads_n & IDX_MASK, exists_only});
+    ctx->reads[ctx->reads_n] = (struct read){flow_ref_of(p), p->n & MOST, kind & 3};
+    probe_add(p, (struct reader){task, ctx->reads_n & MOST, exists_only});
     ctx->reads_n++;
     if (p->n == 1 && of_node((uint8_t)kind))
         flow_node_asked(ctx->flow, SLD_CONTAINER_OF(p, struct node, probe));
@@ -119,16 +116,18 @@ static void probe_drop(struct sld_flow *f, struct probe *p, uint8_t kind)
 
 void flow_task_forget(struct sld_flow *f, struct task *task)
 {
+    const struct slabs *all = &f->slabs;
     struct read *reads = flow_task_reads(task);
+    flow_ref own = flow_ref_of(task);
     for (uint32_t i = 0; i < task->reads_n; i++) {
         struct read *r = &reads[i];
-        struct probe *p = r->p;
+        struct probe *p = flow_at(all, r->probe);
         SLD_INV(r->pos < p->n);
         struct reader me = probe_reader(p, r->pos);
-        SLD_INV(me.task == task && me.idx == i);
-        probe_remove(p, r->pos);
+        SLD_INV(me.task == own && me.idx == i);
+        probe_remove(all, p, r->pos);
         if (p->n == 0)
-            probe_drop(f, p, r->kind);
+            probe_drop(f, p, (uint8_t)r->kind);
     }
     if (task->reads_n > 1)
         sld_xfree(reads);
@@ -152,6 +151,6 @@ void flow_probe_wake(struct sld_flow *f, const struct probe *p, bool existed_too
     for (uint32_t i = 0; i < p->n; i++) {
         struct reader r = probe_reader(p, i);
         if (!(existed_too && r.exists_only))
-            flow_task_mark(f, r.task);
+            flow_task_mark(f, flow_at(&f->slabs, r.task));
     }
 }

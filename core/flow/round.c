@@ -8,14 +8,14 @@ static struct task *task_get(struct sld_table *t, sld_id key)
         n->tasked = true;
         return &SLD_CONTAINER_OF(n, struct single, node)->task;
     }
-    struct claimant *ct = flow_idtab_get(&t->tasks, key);
-    if (!ct) {
-        ct = flow_pool_new(&t->flow->tasks);
-        ct->task.table = t->rank;
-        ct->task.key = key;
-        flow_idtab_add(&t->tasks, ct);
+    struct task *task = flow_idtab_get(&t->tasks, key);
+    if (!task) {
+        task = flow_pool_new(&t->flow->tasks);
+        task->table = t->rank;
+        task->key = key;
+        flow_idtab_add(&t->tasks, task);
     }
-    return &ct->task;
+    return task;
 }
 
 // Whether VALUE, of a parent of T, is a row to T.
@@ -106,7 +106,7 @@ static bool task_commit(struct sld_table *t, struct task *task)
 {
     if (t->single)
         return single_commit(t, &SLD_CONTAINER_OF(task, struct single, task)->node);
-    return flow_claim_commit(t->flow, SLD_CONTAINER_OF(task, struct claimant, task));
+    return flow_claim_commit(t->flow, task);
 }
 
 // TASK, whose parent row is gone and who claims nothing any more.
@@ -119,7 +119,7 @@ static void task_end(struct sld_table *t, struct task *task)
         return;
     }
     flow_idtab_remove(&t->tasks, task->key);
-    flow_pool_drop(&t->flow->tasks, SLD_CONTAINER_OF(task, struct claimant, task));
+    flow_pool_drop(&t->flow->tasks, task);
 }
 
 static void task_run(struct sld_table *t, struct task *task, struct sld_round *round)
