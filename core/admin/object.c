@@ -5,7 +5,7 @@ const struct sld_raw *object_raw(const struct sld_admin_model *m, const struct s
                                  struct sld_str key)
 {
     const struct sld_raw *raw = sld_translate_raw(m->translate, key);
-    return raw ? raw : o->raw;
+    return raw ? raw : sld_object_raw(o);
 }
 
 static void put_origin(struct sld_json *j, struct sld_arena *a, const struct sld_raw *raw)

@@ -30,7 +30,7 @@ void model_places_moved(struct model_places *p, const struct sld_translate *t, s
         return;
     struct sld_arena a = {0};
     struct sld_str key = sld_ident_key(&a, id);
-    const struct sld_raw *old = sld_translate_raw(t, key);
+    const struct sld_raw *old = sld_translate_written(t, key);
     bool moved = !old || !raw || !sld_str_eq(old->origin, raw->origin);
     struct sld_str from = keeper_of(p, old);
     if (moved && from.p) {
@@ -60,7 +60,7 @@ static void add(const struct model_places *p, const struct sld_translate *t, str
                 struct sld_arena *a, struct sld_str key, struct sld_status *status)
 {
     struct sld_ident id;
-    const struct sld_raw *raw = sld_translate_raw(t, key);
+    const struct sld_raw *raw = sld_translate_written(t, key);
     struct sld_str source = keeper_of(p, raw);
     if (!source.p || !sld_ident_parse(key, &id))
         return;

@@ -183,11 +183,13 @@ struct sld_object {
     uint32_t errors, warnings;
     bool ok;                // no error: the message may be translated
     struct sld_raw *raw;    // reference; where it was decoded from. An equal object may be elsewhere by
-                            // now: for places, take the raw document of the table it came from
+                            // now: for places, take the raw document of the table it came from. NULL: nobody
+                            // wrote it (sld_object_raw)
     // Private to object.c:
     const void *msg;        // NULL: asleep
     struct sld_str bytes;   // the message, encoded; absent: it never sleeps
     struct sld_list awake;  // in the thread's list, while a message that sleeps is awake
+    const char *origin;     // of an object that nobody wrote; else NULL
 };
 
 // What else is checked of a decoded message before the object is complete; pure. Findings go to R.
@@ -204,6 +206,14 @@ struct sld_object *sld_object_decode(struct sld_raw *raw, const struct sld_objec
 // needs it. Such an object belongs to the thread that decoded it. Kinds whose messages others keep
 // pointers to, and Secrets, do not sleep.
 struct sld_object *sld_object_decode_lean(struct sld_raw *raw, const struct sld_object_checks *c);
+// An object that nobody wrote, because something else says there is such a thing: MSG, checked as a
+// document's is, and in need of nothing. It sleeps, so ID is of a kind that can. ORIGIN is "<who found it>:<what>";
+// everything is copied. It belongs to the thread that made it.
+struct sld_object *sld_object_create_unwritten(struct sld_ident id, ProtobufCMessage *msg, struct sld_str origin,
+                                               const struct sld_object_checks *c);
+// What O was decoded from; of one that nobody wrote, the document that users would have to write to get
+// it. Borrowed, that one until sld_objects_rest.
+struct sld_raw *sld_object_raw(const struct sld_object *o);
 // The message of O, of sld_kind_info(O->id.kind)->desc, and its metadata; never NULL. Valid as long as
 // O, or, of one that sleeps, until sld_objects_rest.
 const void *sld_object_msg(const struct sld_object *o);

@@ -24,6 +24,12 @@ static void object_free(struct sld_obj *obj)
     sld_xfree(o);
 }
 
+// One that nobody wrote: its document is made when somebody asks for it.
+static bool unwritten(const struct sld_object *o)
+{
+    return o->origin != NULL;
+}
+
 static void hash_text(struct sld_hasher *h, struct sld_str s)
 {
     sld_hasher_add_u64(h, s.n);
@@ -56,12 +62,22 @@ static bool sleeps(enum sld_kind k)
            k == SLD_KIND_ROUTE_OPTION || k == SLD_KIND_VIRTUAL_HOST_OPTION;
 }
 
-static void wake(struct sld_object *o, const void *msg)
+static void wake(struct sld_object *o)
 {
     if (!awake.objects.next)
         sld_list_init(&awake.objects);
-    o->msg = msg;
-    sld_list_push(&awake.objects, &o->awake);
+    if (sld_list_empty(&o->awake))
+        sld_list_push(&awake.objects, &o->awake);
+}
+
+// What O says stays the same.
+static struct sld_object *own(const struct sld_object *o)
+{
+    union {
+        const struct sld_object *frozen;
+        struct sld_object *own;
+    } u = {o};
+    return u.own;
 }
 
 // What is found is copied with exactly the room it takes.
@@ -78,13 +94,31 @@ static void keep_findings(struct sld_object *o, const struct sld_report *r)
     o->finding_count = (uint32_t)r->count;
 }
 
+// An object of ID that sleeps, or not, with ROOM bytes behind it; what is said and found is to be added.
+static struct sld_object *object_create(struct sld_ident id, const struct sld_report *r, struct sld_str bytes,
+                                        size_t room)
+{
+    struct sld_object *o = sld_xcalloc(1, sizeof(*o) + bytes.n + room);
+    o->id = id;
+    o->errors = (uint32_t)r->errors;
+    o->warnings = (uint32_t)r->warnings;
+    o->ok = r->errors == 0;
+    sld_list_init(&o->awake);
+    if (bytes.p) {
+        o->bytes = (struct sld_str){(char *)(o + 1), bytes.n};
+        if (bytes.n)
+            memcpy(o + 1, bytes.p, bytes.n);
+    }
+    return o;
+}
+
 static struct sld_object *decode(struct sld_raw *raw, bool lean, const struct sld_object_checks *c)
 {
     static const struct sld_object_checks none;
     if (!c)
         c = &none;
-    struct sld_arena scratch = {0}, own = {0};
-    struct sld_arena *a = lean ? &awake.arena : &own;
+    struct sld_arena scratch = {0}, kept = {0};
+    struct sld_arena *a = lean ? &awake.arena : &kept;
     struct sld_report r = {.arena = &scratch};
     struct sld_ident id = {.kind = raw->kind, .ns = raw->ns, .name = raw->name};
     ProtobufCMessage *msg = sld_raw_decode(a, raw, c->served, &r);
@@ -92,24 +126,14 @@ static struct sld_object *decode(struct sld_raw *raw, bool lean, const struct sl
     if (c->check)
         c->check(c->user, id, msg, &r);
     struct sld_str bytes = sld_msg_encode(&scratch, msg);
-    struct sld_object *o = sld_xcalloc(1, sizeof(*o) + (lean ? bytes.n : 0));
+    struct sld_object *o = object_create(id, &r, lean ? bytes : SLD_STR_NONE, 0);
     o->raw = sld_obj_ref(raw);
-    o->id = id;
-    o->arena = own;
-    o->errors = (uint32_t)r.errors;
-    o->warnings = (uint32_t)r.warnings;
-    o->ok = r.errors == 0;
-    sld_list_init(&o->awake);
+    o->arena = kept;
+    o->msg = msg;
     if (r.count)
         keep_findings(o, &r);
-    if (lean) {
-        o->bytes = (struct sld_str){(char *)(o + 1), bytes.n};
-        if (bytes.n)
-            memcpy(o + 1, bytes.p, bytes.n);
-        wake(o, msg);
-    } else {
-        o->msg = msg;
-    }
+    if (lean)
+        wake(o);
     sld_obj_init(&o->obj, object_free, object_hash(o, bytes));
     if (raw->secret)
         sld_arena_fini_secret(&scratch);
@@ -128,6 +152,63 @@ struct sld_object *sld_object_decode_lean(struct sld_raw *raw, const struct sld_
     return decode(raw, sleeps(raw->kind), c);
 }
 
+// Copies S to *AT with a NUL.
+static struct sld_str put(char **at, struct sld_str s)
+{
+    struct sld_str out = {*at, s.n};
+    if (s.n)
+        memcpy(*at, s.p, s.n);
+    *at += s.n + 1;
+    return out;
+}
+
+struct sld_object *sld_object_create_unwritten(struct sld_ident id, ProtobufCMessage *msg, struct sld_str origin,
+                                               const struct sld_object_checks *c)
+{
+    SLD_PRE(sleeps(id.kind) && sld_str_index(origin, ':') >= 0);
+    struct sld_arena scratch = {0};
+    struct sld_report r = {.arena = &scratch};
+    sld_msg_sort_maps(msg);
+    sld_msg_check(&r, msg, 0, c->served);
+    if (c->check)
+        c->check(c->user, id, msg, &r);
+    struct sld_str bytes = sld_msg_encode(&scratch, msg);
+    struct sld_object *o = object_create(id, &r, bytes, origin.n + id.ns.n + id.name.n + 3);
+    char *at = (char *)(o + 1) + bytes.n;
+    o->id.ns = put(&at, id.ns);
+    o->id.name = put(&at, id.name);
+    o->origin = put(&at, origin).p;
+    if (r.count)
+        keep_findings(o, &r);
+    sld_obj_init(&o->obj, object_free, object_hash(o, bytes));
+    sld_arena_fini(&scratch);
+    return o;
+}
+
+// The document that users would have to write to get O.
+static struct sld_raw *write(const struct sld_object *o)
+{
+    enum { TEXT_MAX_BYTES = 1024 * 1024 };
+    struct sld_str origin = sld_str_c(o->origin);
+    struct sld_doc_place place = {.path = sld_str_sub(origin, (size_t)sld_str_index(origin, ':') + 1, origin.n),
+                                  .default_ns = o->id.ns};
+    struct sld_buf text;
+    sld_buf_init(&text, TEXT_MAX_BYTES);
+    sld_doc_print(&text, sld_object_msg(o), SLD_TEXT_YAML, false);
+    struct sld_raw *raw = sld_raw_create(o->id, sld_buf_str(&text), 1, -1, origin, &place);
+    sld_buf_fini(&text);
+    return raw;
+}
+
+struct sld_raw *sld_object_raw(const struct sld_object *o)
+{
+    if (!o->raw) {
+        own(o)->raw = write(o);
+        wake(own(o));
+    }
+    return o->raw;
+}
+
 const void *sld_object_msg(const struct sld_object *o)
 {
     if (o->msg)
@@ -136,16 +217,14 @@ const void *sld_object_msg(const struct sld_object *o)
     struct sld_arena *a = &awake.arena;
     const void *msg = sld_msg_decode(a, sld_kind_info(o->id.kind)->desc, o->bytes, DEPTH_MAX, &err);
     if (!msg) { // a message with errors need not survive its encoding
+        SLD_INV(!unwritten(o));
         struct sld_report said = {.arena = a};
         ProtobufCMessage *again = sld_raw_decode(a, o->raw, NULL, &said);
         sld_msg_sort_maps(again);
         msg = again;
     }
-    union {
-        const struct sld_object *frozen;
-        struct sld_object *own;
-    } u = {o}; // what the object says stays the same
-    wake(u.own, msg);
+    own(o)->msg = msg;
+    wake(own(o));
     return msg;
 }
 
@@ -162,6 +241,8 @@ void sld_objects_rest(void)
         struct sld_object *o = SLD_CONTAINER_OF(it, struct sld_object, awake);
         sld_list_remove(&o->awake);
         o->msg = NULL;
+        if (unwritten(o))
+            SLD_UNREF(o->raw);
     }
     sld_arena_fini(&awake.arena);
 }

@@ -543,8 +543,8 @@ struct sld_raw *tr_place(const struct sld_translate *t, enum sld_kind k, sld_id 
 const struct sld_status *tr_told_status(const struct sld_translate *t, sld_id key,
                                         const struct sld_status *row);
 
-// RAW decoded and checked as a document of a user's is. (translate.c)
-struct sld_object *tr_decode(struct sld_translate *t, struct sld_raw *raw);
+// MSG, which nobody wrote, checked as a document of a user's is; see sld_object_create_unwritten. (translate.c)
+struct sld_object *tr_unwritten(struct sld_translate *t, struct sld_ident id, ProtobufCMessage *msg, struct sld_str origin);
 
 // Secrets on demand (await.c). The document of KEY is O now (NULL: it is gone).
 void tr_refers_set(struct sld_translate *t, sld_id key, const struct sld_object *o);

@@ -48,6 +48,16 @@ const struct sld_raw *sld_translate_raw(const struct sld_translate *t, struct sl
     return sld_ident_parse(key, &id) ? tr_place(t, id.kind, sld_flow_key(t->flow, key)) : NULL;
 }
 
+const struct sld_raw *sld_translate_written(const struct sld_translate *t, struct sld_str key)
+{
+    struct sld_ident id;
+    if (!sld_ident_parse(key, &id))
+        return NULL;
+    sld_id row = sld_flow_key(t->flow, key);
+    bool written = sld_flow_get(t->raw[id.kind], row) || sld_flow_get(t->accepted[id.kind], row);
+    return written ? tr_place(t, id.kind, row) : NULL;
+}
+
 struct views {
     struct sld_map seen;
     void (*fn)(struct sld_str view, void *arg);

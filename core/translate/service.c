@@ -181,23 +181,6 @@ static void add_label(struct sld_arena *a, Gloo__Metadata *m, const char *key, c
     SLD_PUSH(a, m->labels, m->n_labels, e);
 }
 
-// The object that users would have to write to get U.
-static struct sld_object *object_of(struct tr *tr, struct sld_ident id, const Gloo__Upstream *u)
-{
-    struct sld_buf text;
-    sld_buf_init(&text, (size_t)1 << 20);
-    sld_doc_print(&text, &u->base, SLD_TEXT_YAML, false);
-    struct sld_str service = sld_str_c(u->consul->service_name);
-    struct sld_doc_place place = {.path = service, .default_ns = id.ns};
-    struct sld_raw *raw =
-        sld_raw_create(id, sld_buf_str(&text), 1, -1,
-                       sld_arena_fmt(tr->arena, "consul:%.*s", SLD_FMT(service)), &place);
-    sld_buf_fini(&text);
-    struct sld_object *o = tr_decode(tr->t, raw);
-    SLD_UNREF(raw);
-    return o;
-}
-
 static const struct sld_service *service_named(struct tr *tr, struct sld_str name)
 {
     return sld_ctx_get(tr->ctx, tr->t->services, tr_service_key(tr->t, TR_CONSUL, name));
@@ -269,7 +252,7 @@ struct sld_object *tr_found_upstream(struct tr *tr, struct sld_str key)
     u->upstream_type_case = GLOO__UPSTREAM__UPSTREAM_TYPE_CONSUL;
     u->consul = spec_of(a, &r, f.service, f.tls);
     u->ssl_config = f.tls ? tls_of(a, &r) : NULL;
-    return object_of(tr, id, u);
+    return tr_unwritten(tr->t, id, &u->base, sld_arena_fmt(a, "consul:%s", u->consul->service_name));
 }
 
 // The keys of the upstreams that a service has become.

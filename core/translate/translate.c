@@ -464,7 +464,7 @@ struct sld_raw *tr_place(const struct sld_translate *t, enum sld_kind k, sld_id 
         o = sld_flow_get(t->accepted[k], key);
     if (!o)
         o = sld_flow_get(t->obj[k], key);
-    return o ? o->raw : NULL;
+    return o ? sld_object_raw(o) : NULL;
 }
 
 void sld_translate_destroy(struct sld_translate *t)
@@ -539,9 +539,11 @@ static struct sld_object *decode(struct sld_translate *t, struct sld_raw *raw,
         raw, &(struct sld_object_checks){.served = &t->served, .check = check, .user = &c});
 }
 
-struct sld_object *tr_decode(struct sld_translate *t, struct sld_raw *raw)
+struct sld_object *tr_unwritten(struct sld_translate *t, struct sld_ident id, ProtobufCMessage *msg, struct sld_str origin)
 {
-    return decode(t, raw, NULL);
+    struct checks c = {t, NULL};
+    return sld_object_create_unwritten(
+        id, msg, origin, &(struct sld_object_checks){.served = &t->served, .check = check, .user = &c});
 }
 
 // What a refusal knows a document by. Another version of Solder makes something else of it, and

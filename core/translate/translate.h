@@ -254,6 +254,8 @@ bool sld_translate_changed(const struct sld_translate *t, struct sld_str key);
 // user would write to get it, with an origin like "consul:web". Borrowed until the next
 // sld_translate_set or round.
 const struct sld_raw *sld_translate_raw(const struct sld_translate *t, struct sld_str key);
+// The same, but NULL for an upstream that was found: nothing is made for who asks about many.
+const struct sld_raw *sld_translate_written(const struct sld_translate *t, struct sld_str key);
 // Calls FN with the views ("<write namespace>~<proxy>") that gateway or virtual service KEY is part
 // of, and a route table when SCAN (which looks at every virtual host). Distinct, in no order.
 void sld_translate_proxies(const struct sld_translate *t, struct sld_str key, bool scan,
