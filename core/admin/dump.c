@@ -106,7 +106,7 @@ static void put_body(struct sld_json *j, const struct sld_xds_resource *r)
     struct sld_buf text;
     // What prints a resource of translate prints one of xds: they share types and bytes.
     const struct sld_out o = {
-        .type = (enum sld_out_type)r->type, .name = r->name, .bytes = r->bytes, .packed = r->packed, .secret = r->secret};
+        .type = (enum sld_out_type)r->type, .name = r->name, .bytes = r->bytes, .recipe = r->recipe, .secret = r->secret};
     sld_buf_init(&text, BODY_MAX_BYTES);
     sld_out_print(&text, &o, SLD_TEXT_JSON_COMPACT);
     sld_json_key(j, "body");

@@ -32,7 +32,7 @@ static struct sld_xds_resource *resource(struct sld_out *o)
 {
     struct sld_xds_resource *r = sld_xds_resource_create_on(sld_publish_xds_type(o->type), o->name, o);
     r->bytes = o->bytes;
-    r->packed = o->packed;
+    r->recipe = o->recipe;
     r->content = o->content;
     r->secret = o->secret;
     r->clusters = o->clusters;

@@ -2,20 +2,20 @@
 #include "base/pack.h"
 
 #include <lz4.h>
-#include <pthread.h>
 
 #include "base/alloc.h"
 #include "base/assert.h"
 
-struct opened {
-    struct sld_obj obj;
-    struct sld_packed *of; // own reference
-    char bytes[];
-};
-
 static void packed_free(struct sld_obj *o)
 {
     sld_xfree(o);
+}
+
+static void unpack(const struct sld_recipe *r, char *out)
+{
+    const struct sld_packed *p = (const struct sld_packed *)r;
+    int n = LZ4_decompress_safe(p->own, out, (int)p->room, (int)r->size);
+    SLD_INV(n >= 0 && (size_t)n == r->size);
 }
 
 struct sld_packed *sld_packed_create(struct sld_str bytes)
@@ -28,43 +28,10 @@ struct sld_packed *sld_packed_create(struct sld_str bytes)
     struct sld_packed *p = NULL;
     if (n < bytes.n - bytes.n / 4) {
         p = sld_xalloc(sizeof(*p) + n);
-        *p = (struct sld_packed){.size = bytes.n, .room = n};
-        sld_obj_init(&p->obj, packed_free, (struct sld_hash){0});
+        sld_recipe_init(&p->recipe, packed_free, unpack, bytes.n);
+        p->room = n;
         memcpy(p->own, room, n);
     }
     sld_xfree(room);
     return p;
-}
-
-// Guards `opened` of all: it is set and cleared for a moment.
-static pthread_mutex_t opening = PTHREAD_MUTEX_INITIALIZER;
-
-static void opened_free(struct sld_obj *obj)
-{
-    struct opened *o = (struct opened *)obj;
-    pthread_mutex_lock(&opening);
-    if (o->of->opened == o)
-        o->of->opened = NULL;
-    pthread_mutex_unlock(&opening);
-    SLD_UNREF(o->of);
-    sld_xfree(o);
-}
-
-struct sld_obj *sld_packed_open(struct sld_packed *p, struct sld_str *bytes)
-{
-    pthread_mutex_lock(&opening);
-    struct opened *o = p->opened;
-    // One that is being freed is not looked at again: its owner waits for the lock.
-    if (!o || !sld_obj_try_ref(&o->obj)) {
-        o = sld_xalloc(sizeof(*o) + p->size + 1);
-        sld_obj_init(&o->obj, opened_free, (struct sld_hash){0});
-        o->of = sld_obj_ref(p);
-        int n = LZ4_decompress_safe(p->own, o->bytes, (int)p->room, (int)p->size);
-        SLD_INV(n >= 0 && (size_t)n == p->size);
-        o->bytes[p->size] = 0;
-        p->opened = o;
-    }
-    pthread_mutex_unlock(&opening);
-    *bytes = sld_str_n(o->bytes, p->size);
-    return &o->obj;
 }

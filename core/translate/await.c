@@ -72,13 +72,6 @@ void tr_refers_set(struct sld_translate *t, sld_id key, const struct sld_object 
 
 // ---- Answers ----
 
-static void set_row(struct sld_table *table, sld_id key)
-{
-    struct sld_blob *b = sld_blob_create(SLD_STR("yes"));
-    sld_flow_set(table, key, b);
-    SLD_UNREF(b);
-}
-
 void sld_translate_secrets_on_demand(struct sld_translate *t, bool yes)
 {
     if (yes == t->on_demand)
@@ -86,7 +79,7 @@ void sld_translate_secrets_on_demand(struct sld_translate *t, bool yes)
     t->on_demand = yes;
     sld_id flag = sld_flow_key(t->flow, SLD_STR(ON_DEMAND_KEY));
     if (yes)
-        set_row(t->answered, flag);
+        sld_flow_set(t->answered, flag, t->yes);
     else
         sld_flow_delete(t->answered, flag);
     for (size_t k = 0; k < SLD_KIND_COUNT; k++) {
@@ -101,7 +94,7 @@ void sld_translate_secret_answered(struct sld_translate *t, struct sld_str key)
 {
     sld_id id = sld_flow_key(t->flow, key);
     if (sld_flow_has_readers(t->secrets, id))
-        set_row(t->answered, id);
+        sld_flow_set(t->answered, id, t->yes);
 }
 
 void tr_unanswered(struct sld_translate *t, sld_id key)

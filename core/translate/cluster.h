@@ -36,11 +36,12 @@ Google__Protobuf__Struct *tr_sni_metadata(struct sld_arena *a, struct sld_str sn
 Env__Endpoint__ClusterLoadAssignment *tr_static_assignment(struct tr *tr, const Gloo__Upstream *u,
                                                            struct sld_str cluster);
 
-// The endpoints of upstream U of a service with instances SET (instance.c).
+// The endpoints of upstream U of a service with instances SET (instance.c): a recipe (a new reference), and the message
+// it makes the bytes of.
 struct sld_instances;
-Env__Endpoint__ClusterLoadAssignment *tr_service_assignment(struct tr *tr, const Gloo__Upstream *u,
-                                                            struct sld_str cluster,
-                                                            const struct sld_instances *set);
+struct sld_recipe *tr_service_recipe(struct tr *tr, const Gloo__Upstream *u, struct sld_str cluster,
+                                     const struct sld_instances *set);
+Env__Endpoint__ClusterLoadAssignment *tr_recipe_assignment(struct sld_arena *a, const struct sld_recipe *r);
 // Whether the first health check by HTTP of U names a host of its own (endpoint.c).
 bool tr_check_names_host(const Gloo__Upstream *u);
 // Whether localities share by weight: then one without weight gets nothing (endpoint.c).

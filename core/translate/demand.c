@@ -34,7 +34,7 @@ void tr_step_asks(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
     u = tr_upstream_msg(&tr, o);
     struct sld_str ask =
         sld_arena_fmt(tr.arena, "consul\n%s%s", u->consul->service_name, how(u->consul));
-    sld_ctx_emit(ctx, sld_flow_key(tr.t->flow, ask), sld_blob_create(ask));
+    sld_ctx_emit(ctx, sld_flow_key(tr.t->flow, ask), sld_obj_ref(tr.t->yes));
 }
 
 static void on_ask(struct sld_table *table, sld_id key, const void *old, const void *new_value,
@@ -59,22 +59,19 @@ static void on_secret(struct sld_table *table, sld_id key, bool wanted, void *us
 
 // ---- Upstreams without a document ----
 
-static void set_wanted(struct sld_table *table, sld_id key, bool wanted)
+static void set_wanted(struct sld_translate *t, struct sld_table *table, sld_id key, bool wanted)
 {
-    if (!wanted) {
+    if (wanted)
+        sld_flow_set(table, key, t->yes);
+    else
         sld_flow_delete(table, key);
-        return;
-    }
-    struct sld_blob *b = sld_blob_create(SLD_STR("wanted"));
-    sld_flow_set(table, key, b);
-    SLD_UNREF(b);
 }
 
 static void want(struct sld_translate *t, sld_id key)
 {
     if (!sld_flow_get(t->raw[SLD_KIND_UPSTREAM], key) &&
         !sld_flow_get(t->accepted[SLD_KIND_UPSTREAM], key))
-        set_wanted(t->wanted, key, true);
+        set_wanted(t, t->wanted, key, true);
 }
 
 static void on_upstream(struct sld_table *table, sld_id key, bool wanted, void *user)
@@ -82,11 +79,11 @@ static void on_upstream(struct sld_table *table, sld_id key, bool wanted, void *
     (void)table;
     struct sld_translate *t = user;
     if (sld_str_eq(sld_flow_key_str(t->flow, key), SLD_STR(WANT_ALL_KEY)))
-        set_wanted(t->all_wanted, key, wanted);
+        set_wanted(t, t->all_wanted, key, wanted);
     else if (wanted)
         want(t, key);
     else
-        set_wanted(t->wanted, key, false);
+        set_wanted(t, t->wanted, key, false);
 }
 
 void tr_want_all(struct tr *tr)

@@ -165,11 +165,13 @@ void tr_step_out_endpoints(struct sld_ctx *ctx, sld_id key, const void *in, void
     struct sld_out proto = {.type = SLD_OUT_ENDPOINT, .name = name};
     if (u->upstream_type_case == GLOO__UPSTREAM__UPSTREAM_TYPE_CONSUL) {
         const struct sld_instances *set = instances(&tr, u, r);
-        m = set ? tr_service_assignment(&tr, u, name, set) : NULL;
+        proto.recipe = set ? tr_service_recipe(&tr, u, name, set) : NULL;
+        m = proto.recipe ? tr_recipe_assignment(tr.arena, proto.recipe) : NULL;
         proto.past = set && set->past;
     } else {
         m = tr_static_assignment(&tr, u, name);
     }
     sld_id id = sld_flow_key(tr.t->flow, tr_out_key(tr.arena, SLD_OUT_ENDPOINT, SLD_STR(""), name));
     tr_emit_out(&tr, id, m ? &m->base : NULL, &proto, r);
+    SLD_UNREF(proto.recipe);
 }

@@ -299,6 +299,8 @@ struct sld_translate {
     struct nack *nack;        // nack.c
     struct tr_tables *tables; // route_table.c
     struct changes *changes;  // translate.c: what watchers collected
+    struct sld_blob *yes;     // the value of rows that are there or not
+    struct tr_assigning *assigning; // what assignments of services were made by last; instance.c
 };
 
 // ---- A step at work ----
@@ -485,7 +487,7 @@ struct tr_extras {
 };
 // Encodes MSG as resource TYPE NAME of VIEW and emits it, with the findings and uses of TR, under
 // tr_out_key. What the resource depends on is given in PROTO (its bytes, content and shape are set
-// here). MSG NULL: findings only, under KEY. Checks Envoy's constraints first: a violation is a
+// here). PROTO->recipe, or NULL, makes MSG's bytes again; a reference is taken if it is kept instead of them. MSG NULL: findings only, under KEY. Checks Envoy's constraints first: a violation is a
 // finding SLD_ENVOY_CONSTRAINT on REPORT and nothing is emitted but findings; false then.
 bool tr_emit_out(struct tr *tr, sld_id key, const ProtobufCMessage *msg,
                  const struct sld_out *proto, struct sld_report *report);
@@ -494,7 +496,8 @@ bool tr_emit_out(struct tr *tr, sld_id key, const ProtobufCMessage *msg,
 // bytes is copied; there is room for BYTES bytes, to be added, and for OWNERS owners.
 struct sld_out *tr_out_create(const struct sld_out *proto, size_t bytes, size_t owners);
 void tr_out_add(struct sld_out *o, struct sld_str s);
-// Emits OUT (taken over; NULL: only findings) with the findings and uses of TR.
+// Emits OUT (taken over; NULL: only findings; one that was emitted before, with the same uses) with the findings and
+// uses of TR.
 void tr_emit_row(struct tr *tr, sld_id key, struct sld_out *out);
 
 // The table in which the resource of a tr_out_key is made, and the kind of object that answers for

@@ -200,7 +200,7 @@ void sld_out_print(struct sld_buf *out, const struct sld_out *o, enum sld_text_s
     struct sld_arena a = {0};
     struct sld_err err;
     struct sld_str bytes = o->bytes;
-    struct sld_obj *owner = o->packed ? sld_packed_open(o->packed, &bytes) : NULL;
+    struct sld_obj *owner = o->recipe ? sld_recipe_open(o->recipe, &bytes) : NULL;
     ProtobufCMessage *m = sld_msg_decode(&a, sld_out_type_desc(o->type), bytes, 100, &err);
     SLD_UNREF(owner);
     SLD_INV(m);

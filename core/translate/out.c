@@ -18,8 +18,8 @@ static const struct {
     [SLD_OUT_ROUTE] = {"rds", &env__route__route_configuration__descriptor},
 };
 
-// Less is not worth packing.
-enum { PACK_MIN = 512 };
+// Below this many bytes a resource is kept as it is.
+enum { RECIPE_MIN = 512 };
 
 const char *sld_out_type_name(enum sld_out_type t)
 {
@@ -43,7 +43,7 @@ static void out_free(struct sld_obj *o)
         } u = {out->bytes.p}; // the last owner wipes what nobody reads any more
         sld_wipe(u.own, out->bytes.n);
     }
-    SLD_UNREF(out->packed);
+    SLD_UNREF(out->recipe);
     if (out->confs)
         tr_confs_drop(out->confs);
     sld_arena_fini(&out->arena);
@@ -52,13 +52,13 @@ static void out_free(struct sld_obj *o)
 
 size_t sld_out_size(const struct sld_out *o)
 {
-    return o->packed ? o->packed->size : o->bytes.n;
+    return o->recipe ? o->recipe->size : o->bytes.n;
 }
 
 struct sld_obj *sld_out_open(struct sld_out *o, struct sld_str *bytes)
 {
-    if (o->packed)
-        return sld_packed_open(o->packed, bytes);
+    if (o->recipe)
+        return sld_recipe_open(o->recipe, bytes);
     *bytes = o->bytes;
     return sld_obj_ref(o);
 }
@@ -176,20 +176,33 @@ void tr_emit_row(struct tr *tr, sld_id key, struct sld_out *out)
 {
     struct tr_out *row = tr_row_create_with(sizeof(*row), tr_room_of_uses(tr));
     row->out = out;
-    struct sld_hash h = {0};
-    if (out) {
+    bool fresh = out && sld_hash_zero(out->obj.hash); // else it was emitted before
+    if (fresh) {
         if (sld_hash_zero(out->content))
             out->content = sld_hash_bytes(out->bytes);
         out->obj.hash = hash_of(out);
-        h = out->obj.hash;
     }
-    tr_row_finish(tr, &row->row, h, row_free);
-    if (out) {
+    tr_row_finish(tr, &row->row, out ? out->obj.hash : (struct sld_hash){0}, row_free);
+    if (fresh) {
         out->owners = SLD_ARENA_ARRAY(&out->arena, struct sld_str, row->row.use_count);
         for (size_t i = 0; i < row->row.use_count; i++)
             out->owners[out->owner_count++] = sld_flow_key_str(tr->t->flow, row->row.uses[i]);
     }
     sld_ctx_emit(tr->ctx, key, row);
+}
+
+// What is kept instead of BYTES of resource O, which have the recipe MADE or none; a new reference. NULL: the bytes.
+static struct sld_recipe *recipe_of(const struct sld_out *o, struct sld_str bytes, struct sld_recipe *made)
+{
+    // Endpoints are many and much alike, and nobody needs their bytes but who is sent them.
+    if (o->type != SLD_OUT_ENDPOINT || o->secret || bytes.n < RECIPE_MIN)
+        return NULL;
+    if (made) {
+        made->size = bytes.n;
+        return sld_obj_ref(made);
+    }
+    struct sld_packed *p = sld_packed_create(bytes);
+    return p ? &p->recipe : NULL;
 }
 
 bool tr_emit_out(struct tr *tr, sld_id key, const ProtobufCMessage *msg,
@@ -217,13 +230,11 @@ bool tr_emit_out(struct tr *tr, sld_id key, const ProtobufCMessage *msg,
     if (p.type == SLD_OUT_CLUSTER)
         p.shape = shape_of(tr, msg);
     struct sld_str bytes = sld_msg_encode(tr->arena, msg);
-    // Endpoints are many and much alike, and nobody needs their bytes but who is sent them.
-    struct sld_packed *packed = p.type == SLD_OUT_ENDPOINT && !p.secret && bytes.n >= PACK_MIN ? sld_packed_create(bytes)
-                                                                                                : NULL;
-    struct sld_out *out = tr_out_create(&p, packed ? 0 : bytes.n, tr->use_count);
-    out->packed = packed;
+    struct sld_recipe *recipe = recipe_of(&p, bytes, proto->recipe);
+    struct sld_out *out = tr_out_create(&p, recipe ? 0 : bytes.n, tr->use_count);
+    out->recipe = recipe;
     out->content = sld_hash_bytes(bytes);
-    if (packed)
+    if (recipe)
         out->bytes = SLD_STR_NONE;
     else
         tr_out_add(out, bytes);

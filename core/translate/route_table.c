@@ -233,6 +233,9 @@ static struct sld_out *remake(struct tr *tr, struct table *t, struct sld_out *pr
         proto->clusters = t->out->clusters;
         proto->cluster_count = t->out->cluster_count;
     }
+    struct sld_hash content = content_of(t, head);
+    if (t->out && !others && proto->secret == t->out->secret && sld_hash_eq(content, t->out->content))
+        return sld_obj_ref(t->out); // else this would keep one, and the flow another
     struct sld_out *out = tr_out_create(proto, before + middle + rest, 1);
     tr_out_add(out, t->out ? sld_str_sub(t->out->bytes, 0, before) : head);
     for (size_t i = d.from; i < end; i++) {
@@ -244,7 +247,7 @@ static struct sld_out *remake(struct tr *tr, struct table *t, struct sld_out *pr
         tr_out_add(out, sld_str_sub(t->out->bytes, behind, rest));
     for (size_t i = end; i <= n; i++)
         t->at[i] = i == n ? out->bytes.n : t->at[i] - behind + now;
-    out->content = content_of(t, head);
+    out->content = content;
     SLD_UNREF(t->out);
     t->out = sld_obj_ref(out);
     return out;

@@ -276,8 +276,8 @@ void tr_step_named(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
                                       SLD_FMT(name));
         sld_id found = sld_flow_keyf(f, "upstreams/%.*s/%.*s", SLD_FMT(ns),
                                      SLD_FMT(tr_sanitise(tr.arena, name)));
-        sld_ctx_emit(ctx, memory, sld_blob_create(SLD_STR("named")));
-        sld_ctx_emit(ctx, found, sld_blob_create(SLD_STR("named")));
+        sld_ctx_emit(ctx, memory, sld_obj_ref(tr.t->yes));
+        sld_ctx_emit(ctx, found, sld_obj_ref(tr.t->yes));
     }
 }
 

@@ -425,9 +425,8 @@ struct sld_translate *sld_translate_create(const struct sld_translate_options *o
     t->tables = tr_tables_create();
     declare(t);
     watch(t);
-    struct sld_blob *seed = sld_blob_create(SLD_STR("seed"));
-    sld_flow_set(t->seed, sld_flow_key(t->flow, SLD_STR("seed")), seed);
-    SLD_UNREF(seed);
+    t->yes = sld_blob_create(SLD_STR("yes"));
+    sld_flow_set(t->seed, sld_flow_key(t->flow, SLD_STR("seed")), t->yes);
     sld_translate_set_now(t, o->now_s);
     return t;
 }
@@ -474,6 +473,8 @@ void sld_translate_destroy(struct sld_translate *t)
     sld_objects_rest();
     tr_nack_destroy(t->nack);
     tr_tables_destroy(t->tables);
+    SLD_UNREF(t->assigning);
+    SLD_UNREF(t->yes);
     sld_flow_destroy(t->flow);
     tr_confs_fini(t);
     size_t at = 0;
@@ -920,13 +921,10 @@ static void note_defaults(struct sld_translate *t)
     sld_id key = sld_flow_key(t->flow, SLD_STR("served"));
     bool served = sld_flow_count(t->default_gateways) > 0,
          known = sld_flow_get(t->defaults, key) != NULL;
-    if (served && !known) {
-        struct sld_blob *b = sld_blob_create(SLD_STR("served"));
-        sld_flow_set(t->defaults, key, b);
-        SLD_UNREF(b);
-    } else if (!served && known) {
+    if (served && !known)
+        sld_flow_set(t->defaults, key, t->yes);
+    else if (!served && known)
         sld_flow_delete(t->defaults, key);
-    }
 }
 
 void sld_translate_run(struct sld_translate *t, struct sld_translate_result *r)
@@ -977,9 +975,10 @@ static void build_fresh(struct sld_flow *fresh, void *arg)
 enum sld_rc sld_translate_verify(struct sld_translate *t, struct sld_err *err)
 {
     struct sld_translate fresh = {
-        .opt = t->opt, .served = t->served, .tables = tr_tables_create()};
+        .opt = t->opt, .served = t->served, .tables = tr_tables_create(), .yes = t->yes};
     enum sld_rc rc = sld_flow_verify(t->flow, build_fresh, &fresh, err);
     tr_tables_destroy(fresh.tables);
+    SLD_UNREF(fresh.assigning);
     if (rc == SLD_OK && !tr_tables_sound(t->tables))
         rc = sld_err_set(err, SLD_INTERNAL, "a route table is not made of its virtual hosts");
     sld_objects_rest();

@@ -116,8 +116,8 @@ struct sld_out {
     bool past;           // endpoints: see xds.h
     struct sld_str view; // node role "<write namespace>~<proxy>"; empty = every view
     struct sld_str name;
-    struct sld_str bytes;     // the encoded message; absent: packed
-    struct sld_packed *packed; // own reference, or NULL
+    struct sld_str bytes;     // the encoded message; absent: it has a recipe
+    struct sld_recipe *recipe; // own reference, or NULL
     struct sld_hash content;  // equal for equal bytes
     struct sld_str *clusters; // route, listener: clusters it sends requests to that exist, sorted
     size_t cluster_count;

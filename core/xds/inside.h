@@ -23,5 +23,7 @@ struct sld_xds {
 struct sld_xds_view *sld_xds_view_for(struct sld_xds *x, struct sld_str role);
 // A client of BUILD is there now: if it is the first, tells what of V it is known to refuse.
 void sld_xds_tell_known(struct sld_xds_view *v, const struct sld_xds_build *build);
+// Somebody looks at V: shared resources are laid under it if they are not yet. (xds.c)
+void sld_xds_view_lay(struct sld_xds_view *v);
 // Some build refused R just now: its entries are judged anew, and the streams that have a record of it settle it.
 void sld_xds_rejudge(struct sld_xds *x, const struct sld_xds_resource *r, uint64_t now);

@@ -87,7 +87,7 @@ static bool sorted(const struct sld_str *s, size_t n)
 void sld_xds_resource_seal(struct sld_xds_resource *r)
 {
     struct sld_hasher h;
-    SLD_PRE(!r->packed || !sld_hash_zero(r->content));
+    SLD_PRE(!r->recipe || !sld_hash_zero(r->content));
     if (sld_hash_zero(r->content))
         r->content = sld_hash_bytes(r->bytes);
     sld_hasher_init(&h);
@@ -102,13 +102,13 @@ void sld_xds_resource_seal(struct sld_xds_resource *r)
 
 size_t sld_xds_resource_size(const struct sld_xds_resource *r)
 {
-    return r->packed ? r->packed->size : r->bytes.n;
+    return r->recipe ? r->recipe->size : r->bytes.n;
 }
 
 struct sld_obj *sld_xds_resource_open(struct sld_xds_resource *r, struct sld_str *bytes)
 {
-    if (r->packed)
-        return sld_packed_open(r->packed, bytes);
+    if (r->recipe)
+        return sld_recipe_open(r->recipe, bytes);
     *bytes = r->bytes;
     return sld_obj_ref(r);
 }

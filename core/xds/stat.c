@@ -141,12 +141,14 @@ static int by_text(const void *a, const void *b)
     return sld_str_cmp((*(struct sld_xds_entry *const *)a)->name, (*(struct sld_xds_entry *const *)b)->name);
 }
 
-void sld_xds_resources(const struct sld_xds *x, struct sld_str view,
+void sld_xds_resources(struct sld_xds *x, struct sld_str view,
                        void (*fn)(const struct sld_xds_resource *r, struct sld_str acked,
                                   void *arg),
                        void *arg)
 {
     struct sld_xds_view *v = sld_map_get(&x->views, view);
+    if (v)
+        sld_xds_view_lay(v);
     for (size_t t = 0; v && t < SLD_XDS_TYPE_COUNT; t++) {
         const struct sld_set *by_name = &v->tables[t].by_name;
         size_t n = 0, at = 0;

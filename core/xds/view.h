@@ -38,6 +38,7 @@ struct sld_xds_table {
 struct sld_xds_view {
     struct sld_str name; // owned
     struct sld_xds *x;
+    bool laid; // shared resources are laid under it: not under the fallback before somebody comes to it
     struct sld_xds_table tables[SLD_XDS_TYPE_COUNT];
     struct sld_map users;    // cluster -> how many current routes and listeners list it
     struct sld_list streams;

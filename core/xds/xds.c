@@ -28,7 +28,9 @@ struct sld_xds *sld_xds_create(const struct sld_xds_options *o, const struct sld
     sld_list_init(&x->streams);
     for (size_t t = 0; t < SLD_XDS_TYPE_COUNT; t++)
         x->shared[t].key = resource_name;
-    x->options.fallback_view = view_add(x, o->fallback_view)->name;
+    struct sld_xds_view *fallback = sld_xds_view_create(x, o->fallback_view);
+    sld_map_set(&x->views, fallback->name, fallback);
+    x->options.fallback_view = fallback->name;
     return x;
 }
 
@@ -67,7 +69,10 @@ struct sld_xds_view *sld_xds_view_for(struct sld_xds *x, struct sld_str role)
 {
     const struct sld_blob *alias = sld_map_get(&x->aliases, role);
     struct sld_xds_view *v = sld_map_get(&x->views, alias ? alias->data : role);
-    return v ? v : sld_map_get(&x->views, x->options.fallback_view);
+    if (!v)
+        v = sld_map_get(&x->views, x->options.fallback_view);
+    sld_xds_view_lay(v);
+    return v;
 }
 
 struct known_refusal {
@@ -198,15 +203,26 @@ static void view_set(struct sld_xds_view *v, enum sld_xds_type t, struct sld_str
     sld_xds_entry_unref(v, e);
 }
 
+void sld_xds_view_lay(struct sld_xds_view *v)
+{
+    if (v->laid)
+        return;
+    v->laid = true;
+    for (size_t t = 0; t < SLD_XDS_TYPE_COUNT; t++) {
+        size_t at = 0;
+        for (struct sld_xds_resource *r; (r = sld_set_next(&v->x->shared[t], &at));) {
+            struct sld_xds_entry *e = sld_xds_entry_find(v, (enum sld_xds_type)t, r->name);
+            if (!e || !e->own)
+                view_set(v, (enum sld_xds_type)t, r->name, r, false, 0);
+        }
+    }
+}
+
 static struct sld_xds_view *view_add(struct sld_xds *x, struct sld_str name)
 {
     struct sld_xds_view *v = sld_xds_view_create(x, name);
     sld_map_set(&x->views, name, v);
-    for (size_t t = 0; t < SLD_XDS_TYPE_COUNT; t++) {
-        size_t at = 0;
-        for (struct sld_xds_resource *r; (r = sld_set_next(&x->shared[t], &at));)
-            view_set(v, (enum sld_xds_type)t, r->name, r, false, 0);
-    }
+    sld_xds_view_lay(v);
     return v;
 }
 
@@ -250,9 +266,10 @@ static void apply_shared(struct sld_xds *x, const struct sld_xds_change *c, uint
         sld_set_add(shared, sld_obj_ref(c->resource));
     size_t at = 0;
     for (struct sld_map_slot *s; (s = sld_map_next(&x->views, &at));) {
-        struct sld_xds_entry *e = sld_xds_entry_find(s->value, c->type, c->name);
-        if (!e || !e->own)
-            view_set(s->value, c->type, c->name, c->resource, false, now);
+        struct sld_xds_view *v = s->value;
+        struct sld_xds_entry *e = sld_xds_entry_find(v, c->type, c->name);
+        if (v->laid && (!e || !e->own))
+            view_set(v, c->type, c->name, c->resource, false, now);
     }
     SLD_UNREF(before);
 }
@@ -266,8 +283,8 @@ static void apply_own(struct sld_xds *x, const struct sld_xds_change *c, uint64_
         v = view_add(x, c->view);
         move_clients(x, c->view);
     }
-    struct sld_xds_resource *r =
-        c->resource ? c->resource : sld_set_get(&x->shared[c->type], c->name);
+    struct sld_xds_resource *shared = v->laid ? sld_set_get(&x->shared[c->type], c->name) : NULL;
+    struct sld_xds_resource *r = c->resource ? c->resource : shared;
     view_set(v, c->type, c->name, r, c->resource != NULL, now);
 }
 

@@ -34,8 +34,8 @@ struct sld_xds_resource {
     bool past;                 // endpoints: an earlier process knew them, and nobody said anything of them since; a
                                // client that comes with others keeps those
     struct sld_str name;
-    struct sld_str bytes;      // the message, encoded (the value of the Any); absent: packed
-    struct sld_packed *packed; // KEEP's, or NULL
+    struct sld_str bytes;      // the message, encoded (the value of the Any); absent: it has a recipe
+    struct sld_recipe *recipe; // KEEP's, or NULL
     struct sld_str *clusters;  // route, listener: clusters that must be ready before this is sent. Name only those that
                                // exist: a removed cluster stays at a client as long as a table lists it here
     size_t cluster_count;
@@ -181,7 +181,7 @@ void sld_xds_builds_print(const struct sld_xds *x, struct sld_buf *out);
 void sld_xds_clients(const struct sld_xds *x, void (*fn)(const struct sld_xds_client_info *c, void *arg), void *arg);
 // Calls FN for each resource of VIEW (shared ones included), in order of type and name. ACKED is the version the given
 // client (or any, when CLIENT is absent) last acknowledged, as a hash text, "" when none.
-void sld_xds_resources(const struct sld_xds *x, struct sld_str view,
+void sld_xds_resources(struct sld_xds *x, struct sld_str view,
                        void (*fn)(const struct sld_xds_resource *r, struct sld_str acked, void *arg), void *arg);
 // Totals since start, per type, over all streams that ever were.
 void sld_xds_totals(const struct sld_xds *x, struct sld_xds_type_stat out[SLD_XDS_TYPE_COUNT]);

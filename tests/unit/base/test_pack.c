@@ -16,8 +16,8 @@ static void comes_back(struct sld_str in)
     if (!p)
         return;
     struct sld_str out;
-    struct sld_obj *owner = sld_packed_open(p, &out);
-    assert_int_equal(p->size, in.n);
+    struct sld_obj *owner = sld_recipe_open(&p->recipe, &out);
+    assert_int_equal(p->recipe.size, in.n);
     assert_int_equal(out.n, in.n);
     assert_memory_equal(out.p, in.p, in.n);
     assert_true(p->room < in.n);
@@ -124,7 +124,7 @@ static void test_who_opens_at_one_time_shares(void **unused)
     (void)unused;
     struct sld_packed *p = ones(1000), *mine = p;
     struct sld_str a, b;
-    struct sld_obj *first = sld_packed_open(p, &a), *second = sld_packed_open(p, &b);
+    struct sld_obj *first = sld_recipe_open(&p->recipe, &a), *second = sld_recipe_open(&p->recipe, &b);
     assert_ptr_equal(a.p, b.p);
     SLD_UNREF(mine); // who holds the bytes needs nothing else
     SLD_UNREF(first);
@@ -138,12 +138,12 @@ static void test_what_was_let_go_is_made_again(void **unused)
     (void)unused;
     struct sld_packed *p = ones(1000);
     struct sld_str s;
-    struct sld_obj *o = sld_packed_open(p, &s);
+    struct sld_obj *o = sld_recipe_open(&p->recipe, &s);
     SLD_UNREF(o);
     void *others[16];
     for (size_t i = 0; i < SLD_ARRAY_LEN(others); i++)
         others[i] = memset(sld_xalloc(1001 + i * 8), 2, 1001 + i * 8); // in its place
-    o = sld_packed_open(p, &s);
+    o = sld_recipe_open(&p->recipe, &s);
     for (size_t i = 0; i < s.n; i++)
         assert_int_equal(s.p[i], 1);
     SLD_UNREF(o);
@@ -156,7 +156,7 @@ static void *open_often(void *arg)
 {
     for (int i = 0; i < 20000; i++) {
         struct sld_str s;
-        struct sld_obj *o = sld_packed_open(arg, &s);
+        struct sld_obj *o = sld_recipe_open(arg, &s);
         if (s.n != 300 || s.p[0] != 1 || s.p[299] != 1)
             return arg;
         SLD_UNREF(o);
@@ -176,7 +176,7 @@ static void test_many_threads_open(void **unused)
         assert_int_equal(pthread_join(threads[i], &bad), 0);
         assert_null(bad);
     }
-    assert_int_equal(p->obj.refs, 1);
+    assert_int_equal(p->recipe.obj.refs, 1);
     SLD_UNREF(p);
 }
 

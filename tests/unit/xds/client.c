@@ -47,9 +47,10 @@ struct sld_xds_resource *make_resource(const struct make *m)
 {
     struct sld_xds_resource *r = sld_xds_resource_create(m->type, sld_str_c(m->name));
     r->bytes = sld_arena_str(&r->arena, sld_str_c(m->bytes));
-    r->packed = m->type == SLD_XDS_ENDPOINT ? sld_packed_create(r->bytes) : NULL;
-    if (r->packed) {
-        r->keep = &r->packed->obj;
+    struct sld_packed *packed = m->type == SLD_XDS_ENDPOINT ? sld_packed_create(r->bytes) : NULL;
+    if (packed) {
+        r->recipe = &packed->recipe;
+        r->keep = &packed->recipe.obj;
         r->content = sld_hash_bytes(r->bytes);
         r->bytes = SLD_STR_NONE;
     }
