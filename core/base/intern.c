@@ -1,22 +1,24 @@
-// Interned strings: texts one behind the other in chunks that never move, an array of them by id, and
-// a hash table of ids.
+// Interned strings: texts one behind the other in chunks that never move, an array of their places by id,
+// and a hash table of ids.
 #include "base/intern.h"
 
 #include "base/alloc.h"
 #include "base/hash.h"
 
-// Chunks grow from the first of these sizes to the second.
-enum { CHUNK_MIN = 1024, CHUNK_MAX = 64 * 1024, SLOTS_MIN = 64 };
+// Chunks grow from the first of these sizes to the second. Texts begin at multiples of UNIT, so that where one stands
+// takes 32 bits: the number of its chunk, and UNITS_BITS for its place there. A long text has a chunk of its own.
+enum { CHUNK_MIN = 1024, CHUNK_MAX = 64 * 1024, SLOTS_MIN = 64, LARGE = 4096, UNIT = 4, UNITS_BITS = 14 };
+_Static_assert(CHUNK_MAX == UNIT << UNITS_BITS, "every place of a chunk has a number");
 
 struct chunk {
-    struct chunk *next;
     size_t used, cap;
     char data[];
 };
 
 struct sld_intern {
-    struct chunk *chunks; // the one being filled, and full ones
-    char **texts;         // by id: its length (uint32_t), its bytes, NUL
+    struct chunk **chunks; // the last is being filled
+    uint32_t chunk_count;
+    uint32_t *places;     // by id, of: its length (uint32_t), its bytes, NUL
     sld_id count, cap;
     sld_id *slots;        // by hash of the text; 0 = free
     uint16_t *tags;       // more of the hash, so that other texts are passed over without a look at them
@@ -34,11 +36,10 @@ void sld_intern_destroy(struct sld_intern *in)
 {
     if (!in)
         return;
-    for (struct chunk *c = in->chunks, *next; c; c = next) {
-        next = c->next;
-        sld_xfree(c);
-    }
-    sld_xfree(in->texts);
+    for (uint32_t i = 0; i < in->chunk_count; i++)
+        sld_xfree(in->chunks[i]);
+    sld_xfree(in->chunks);
+    sld_xfree(in->places);
     sld_xfree(in->slots);
     sld_xfree(in->tags);
     sld_xfree(in);
@@ -47,9 +48,10 @@ void sld_intern_destroy(struct sld_intern *in)
 struct sld_str sld_intern_str(const struct sld_intern *in, sld_id id)
 {
     SLD_PRE(id > 0 && id < in->count);
-    uint32_t n;
-    memcpy(&n, in->texts[id], sizeof(n));
-    return (struct sld_str){in->texts[id] + sizeof(n), n};
+    uint32_t n, place = in->places[id];
+    const char *at = in->chunks[place >> UNITS_BITS]->data + (place & ((1u << UNITS_BITS) - 1)) * UNIT;
+    memcpy(&n, at, sizeof(n));
+    return (struct sld_str){at + sizeof(n), n};
 }
 
 static uint16_t tag_of(uint64_t hash)
@@ -87,25 +89,36 @@ static void slots_grow(struct sld_intern *in)
     }
 }
 
-static char *text_keep(struct sld_intern *in, struct sld_str s)
+// A chunk with room for SIZE bytes behind the present one C.
+static struct chunk *chunk_add(struct sld_intern *in, const struct chunk *c, size_t size)
+{
+    size_t cap = !c ? CHUNK_MIN : c->cap * 2 < CHUNK_MAX ? c->cap * 2 : CHUNK_MAX;
+    cap = cap > size ? cap : size;
+    struct chunk *more = sld_xalloc(sizeof(*more) + cap);
+    *more = (struct chunk){.cap = cap};
+    SLD_INV(in->chunk_count < UINT32_MAX >> UNITS_BITS);
+    in->chunks = sld_xrealloc(in->chunks, (in->chunk_count + 1) * sizeof(*in->chunks));
+    in->chunks[in->chunk_count++] = more;
+    return more;
+}
+
+// Keeps S; where.
+static uint32_t text_keep(struct sld_intern *in, struct sld_str s)
 {
     SLD_PRE(s.n < UINT32_MAX);
     uint32_t n = (uint32_t)s.n;
-    size_t size = sizeof(n) + s.n + 1;
-    struct chunk *c = in->chunks;
-    if (!c || c->cap - c->used < size) {
-        size_t cap = !c ? CHUNK_MIN : c->cap * 2 < CHUNK_MAX ? c->cap * 2 : CHUNK_MAX;
-        c = sld_xalloc(sizeof(*c) + (cap > size ? cap : size));
-        *c = (struct chunk){.next = in->chunks, .cap = cap > size ? cap : size};
-        in->chunks = c;
-    }
+    size_t size = (sizeof(n) + s.n + UNIT) / UNIT * UNIT; // with a NUL
+    struct chunk *c = in->chunk_count ? in->chunks[in->chunk_count - 1] : NULL;
+    if (!c || c->cap - c->used < size)
+        c = chunk_add(in, c, size);
+    uint32_t place = (in->chunk_count - 1) << UNITS_BITS | (uint32_t)(c->used / UNIT);
     char *p = c->data + c->used;
     c->used += size;
     memcpy(p, &n, sizeof(n));
     if (s.n)
         memcpy(p + sizeof(n), s.p, s.n);
     p[sizeof(n) + s.n] = 0;
-    return p;
+    return place;
 }
 
 sld_id sld_intern_id(struct sld_intern *in, struct sld_str s)
@@ -118,11 +131,11 @@ sld_id sld_intern_id(struct sld_intern *in, struct sld_str s)
         return in->slots[slot];
     SLD_INV(in->count < UINT32_MAX);
     if (in->count >= in->cap) {
-        in->cap = in->cap ? in->cap * 2 : SLOTS_MIN;
-        in->texts = sld_xrealloc(in->texts, in->cap * sizeof(*in->texts));
+        in->cap = !in->cap ? SLOTS_MIN : in->cap < LARGE ? in->cap * 2 : in->cap + in->cap / 4;
+        in->places = sld_xrealloc(in->places, in->cap * sizeof(*in->places));
     }
     slot_take(in, slot, in->count, hash);
-    in->texts[in->count] = text_keep(in, s);
+    in->places[in->count] = text_keep(in, s);
     return in->count++;
 }
 
