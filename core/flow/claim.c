@@ -1,20 +1,25 @@
 // Claims of tasks on rows: kept by key text of the claimants, the first owns the row.
 #include "flow/inside.h"
 
-uint32_t flow_claim_count(const struct node *n)
+static struct claims *many_of(const struct sld_flow *f, const struct node *n)
 {
-    return n->many ? n->u.many->n : n->u.one != NULL;
+    return sld_umap_get(&f->tables[n->table]->contested, n->key);
 }
 
-struct claim *flow_claim_at(const struct node *n, uint32_t i)
+uint32_t flow_claim_count(const struct sld_flow *f, const struct node *n)
 {
-    SLD_PRE(i < flow_claim_count(n));
-    return n->many ? n->u.many->v[i] : n->u.one;
+    return n->many ? many_of(f, n)->n : n->probe.own != 0;
 }
 
-struct claim *flow_claim_first(const struct node *n)
+struct claim *flow_claim_at(const struct sld_flow *f, const struct node *n, uint32_t i)
 {
-    return flow_claim_count(n) ? flow_claim_at(n, 0) : NULL;
+    SLD_PRE(i < flow_claim_count(f, n));
+    return n->many ? many_of(f, n)->v[i] : flow_at(&f->slabs, n->probe.own);
+}
+
+struct claim *flow_claim_first(const struct sld_flow *f, const struct node *n)
+{
+    return flow_claim_count(f, n) ? flow_claim_at(f, n, 0) : NULL;
 }
 
 sld_id flow_claim_key(const struct sld_flow *f, const struct claim *c)
@@ -25,11 +30,11 @@ sld_id flow_claim_key(const struct sld_flow *f, const struct claim *c)
 // Where a claim of parent row KEY stands or would stand.
 static uint32_t claim_place(const struct sld_flow *f, const struct node *n, sld_id key, bool *found)
 {
-    uint32_t lo = 0, hi = flow_claim_count(n);
+    uint32_t lo = 0, hi = flow_claim_count(f, n);
     *found = false;
     while (lo < hi) {
         uint32_t mid = lo + (hi - lo) / 2;
-        sld_id at = flow_claim_key(f, flow_claim_at(n, mid));
+        sld_id at = flow_claim_key(f, flow_claim_at(f, n, mid));
         if (at == key) {
             *found = true;
             return mid;
@@ -52,25 +57,25 @@ static struct claims *claims_sized(struct claims *cs, uint32_t cap)
 // Puts C in place AT among the claims on N.
 static void claim_insert(struct sld_flow *f, struct node *n, uint32_t at, struct claim *c)
 {
-    if (!n->many && !n->u.one) {
-        n->u.one = c;
+    if (!n->many && !n->probe.own) {
+        n->probe.own = flow_ref_of(c);
         return;
     }
-    struct claims *cs = n->u.many;
-    if (!n->many) {
-        struct claim *one = n->u.one;
+    struct claims *cs = n->many ? many_of(f, n) : NULL;
+    if (!cs) {
         cs = claims_sized(NULL, 4);
         cs->n = 1;
-        cs->v[0] = one;
+        cs->v[0] = flow_at(&f->slabs, n->probe.own);
         n->many = true;
-        sld_umap_set(&f->tables[n->table]->contested, n->key, n);
+        n->probe.own = 0;
+        sld_umap_set(&f->tables[n->table]->contested, n->key, cs);
     } else if (cs->n == cs->cap) {
         cs = claims_sized(cs, cs->cap * 2);
+        sld_umap_set(&f->tables[n->table]->contested, n->key, cs);
     }
     memmove(cs->v + at + 1, cs->v + at, (cs->n - at) * sizeof(cs->v[0]));
     cs->v[at] = c;
     cs->n++;
-    n->u.many = cs;
 }
 
 struct claim *flow_claim_get(struct sld_flow *f, struct task *task, struct node *n)
@@ -78,7 +83,7 @@ struct claim *flow_claim_get(struct sld_flow *f, struct task *task, struct node 
     bool found;
     uint32_t at = claim_place(f, n, task->key, &found);
     if (found)
-        return flow_claim_at(n, at);
+        return flow_claim_at(f, n, at);
     struct claim *c = flow_pool_new(&f->claims);
     *c = (struct claim){.node = flow_ref_of(n), .task = flow_ref_of(task), .next = task->claims};
     task->claims = flow_ref_of(c);
@@ -91,16 +96,16 @@ static void claim_remove(struct sld_flow *f, struct claim *c)
     struct node *n = flow_at(&f->slabs, c->node);
     bool found;
     uint32_t at = claim_place(f, n, flow_claim_key(f, c), &found);
-    SLD_INV(found && flow_claim_at(n, at) == c);
+    SLD_INV(found && flow_claim_at(f, n, at) == c);
     if (!n->many) {
-        n->u.one = NULL;
+        n->probe.own = 0;
     } else {
-        struct claims *cs = n->u.many;
+        struct claims *cs = many_of(f, n);
         cs->n--;
         memmove(cs->v + at, cs->v + at + 1, (cs->n - at) * sizeof(cs->v[0]));
         if (cs->n == 1) {
             n->many = false;
-            n->u.one = cs->v[0];
+            n->probe.own = flow_ref_of(cs->v[0]);
             sld_xfree(cs);
             sld_umap_remove(&f->tables[n->table]->contested, n->key);
         }
@@ -120,7 +125,7 @@ bool flow_claim_commit(struct sld_flow *f, struct task *task)
             continue;
         }
         changed = true;
-        flow_node_touch(f, flow_at(&f->slabs, c->node));
+        flow_node_touch(f, flow_at(&f->slabs, c->node), NULL);
         if (!c->fresh) {
             *at = c->next;
             claim_remove(f, c);

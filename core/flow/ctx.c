@@ -51,8 +51,7 @@ const struct sld_hit *sld_ctx_lookup(struct sld_ctx *ctx, struct sld_index *i, s
     SLD_PRE(i->flow == ctx->flow && i->rank < ctx->task->table && entry != 0);
     struct entry *e = flow_entry_get(i, entry);
     flow_probe_record(ctx, &e->probe, SLD_READ_ENTRY);
-    *n = e->hits.n;
-    return flow_hits_rows(&e->hits);
+    return flow_entry_rows(ctx->flow, &ctx->scratch, e, n);
 }
 
 const struct sld_hit *sld_ctx_all(struct sld_ctx *ctx, struct sld_table *t, size_t *n)
@@ -69,7 +68,7 @@ const struct sld_hit *sld_ctx_all(struct sld_ctx *ctx, struct sld_table *t, size
         t->all_kept = true;
     }
     *n = t->all.n;
-    return flow_hits_rows(&t->all);
+    return t->all.v;
 }
 
 void sld_ctx_emit(struct sld_ctx *ctx, sld_id key, void *value)

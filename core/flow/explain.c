@@ -7,7 +7,7 @@ sld_id sld_flow_owner(const struct sld_table *t, sld_id key)
     const struct node *n = flow_idtab_get(&t->nodes, key);
     if (t->single)
         return n && n->value ? key : 0;
-    const struct claim *c = n ? flow_claim_first(n) : NULL;
+    const struct claim *c = n ? flow_claim_first(t->flow, n) : NULL;
     return c ? flow_claim_key(t->flow, c) : 0;
 }
 
@@ -16,9 +16,9 @@ void sld_flow_lost(const struct sld_table *t, sld_lost_fn *fn, void *arg)
     SLD_PRE(t->step && !t->flow->ctx.task);
     size_t at = 0;
     for (struct sld_umap_slot *s; (s = sld_umap_next(&t->contested, &at));) {
-        const struct node *n = s->value;
-        for (uint32_t i = 1; i < flow_claim_count(n); i++)
-            fn(n->key, flow_claim_key(t->flow, flow_claim_at(n, i)), flow_claim_key(t->flow, flow_claim_first(n)), arg);
+        const struct claims *cs = s->value;
+        for (uint32_t i = 1; i < cs->n; i++)
+            fn((sld_id)s->key, flow_claim_key(t->flow, cs->v[i]), flow_claim_key(t->flow, cs->v[0]), arg);
     }
 }
 

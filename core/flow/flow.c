@@ -18,13 +18,9 @@ struct sld_flow *sld_flow_create(void)
 }
 
 // What node N of T owns; the node itself is the pool's.
-static void node_fini(const struct sld_table *t, struct node *n)
+static void node_fini(struct node *n)
 {
     SLD_UNREF(n->value);
-    if (!t->step && n->touched)
-        SLD_UNREF(n->u.pending);
-    if (n->many)
-        sld_xfree(n->u.many);
     flow_probe_fini(&n->probe);
 }
 
@@ -38,7 +34,7 @@ static void index_free(struct sld_index *i)
 {
     size_t at = 0;
     for (struct entry *e; (e = flow_idtab_next(&i->entries, &at));) {
-        flow_hits_fini(&e->hits);
+        flow_entry_fini(e);
         flow_probe_fini(&e->probe);
     }
     flow_idtab_fini(&i->entries);
@@ -52,8 +48,10 @@ static void table_free(struct sld_table *t)
     for (struct node *n; (n = flow_idtab_next(&t->nodes, &at));) {
         if (t->single)
             task_fini(&SLD_CONTAINER_OF(n, struct single, node)->task);
-        node_fini(t, n);
+        node_fini(n);
     }
+    for (size_t i = 0; i < t->touched_n; i++)
+        SLD_UNREF(t->touched[i].pending);
     at = 0;
     for (struct task *task; (task = flow_idtab_next(&t->tasks, &at));) {
         for (flow_ref c = task->claims; c;) {
@@ -73,6 +71,9 @@ static void table_free(struct sld_table *t)
     }
     flow_idtab_fini(&t->nodes);
     flow_idtab_fini(&t->tasks);
+    at = 0;
+    for (struct sld_umap_slot *s; (s = sld_umap_next(&t->contested, &at));)
+        sld_xfree(s->value);
     sld_umap_fini(&t->contested);
     sld_xfree(t->touched);
     sld_xfree(t->dirty);
@@ -267,24 +268,31 @@ void flow_node_drop(struct sld_flow *f, struct node *n)
     struct sld_table *t = f->tables[n->table];
     if (n->value || n->touched || n->held || n->asked || n->tasked || n->probe.n > 0)
         return;
-    if (!flow_node_pends(t) && flow_claim_count(n) > 0)
+    if (!flow_node_pends(t) && flow_claim_count(f, n) > 0)
         return;
     flow_idtab_remove(&t->nodes, n->key);
-    node_fini(t, n);
+    node_fini(n);
     if (t->single)
         flow_pool_drop(&f->singles, SLD_CONTAINER_OF(n, struct single, node));
     else
         flow_pool_drop(&f->nodes, n);
 }
 
-void flow_node_touch(struct sld_flow *f, struct node *n)
+void flow_node_touch(struct sld_flow *f, struct node *n, struct sld_obj *pending)
 {
     struct sld_table *t = f->tables[n->table];
-    if (n->touched)
-        return;
-    n->touched = true;
-    FLOW_GROW(t->touched, t->touched_n, t->touched_cap);
-    t->touched[t->touched_n++] = n;
+    if (!n->touched) {
+        n->touched = true;
+        FLOW_GROW(t->touched, t->touched_n, t->touched_cap);
+        SLD_INV(t->touched_n < UINT32_MAX);
+        if (flow_node_pends(t))
+            n->probe.own = (uint32_t)t->touched_n;
+        t->touched[t->touched_n++] = (struct touched){n, pending};
+    } else if (flow_node_pends(t)) {
+        struct touched *at = &t->touched[n->probe.own];
+        SLD_UNREF(at->pending);
+        at->pending = pending;
+    }
 }
 
 void flow_node_asked(struct sld_flow *f, struct node *n)
@@ -299,19 +307,14 @@ void flow_node_asked(struct sld_flow *f, struct node *n)
 // What the outside sees of a row: of a source table the pending value.
 static struct sld_obj *node_seen(const struct sld_table *t, const struct node *n)
 {
-    return !t->step && n->touched ? n->u.pending : n->value;
+    return !t->step && n->touched ? t->touched[n->probe.own].pending : n->value;
 }
 
 static void source_put(struct sld_table *t, struct node *n, struct sld_obj *value)
 {
     t->rows = t->rows + (value != NULL) - (node_seen(t, n) != NULL);
-    if (!n->touched) {
-        flow_node_touch(t->flow, n);
-        n->u.pending = NULL;
-        t->flow->pending++;
-    }
-    SLD_UNREF(n->u.pending);
-    n->u.pending = value;
+    t->flow->pending += !n->touched;
+    flow_node_touch(t->flow, n, value);
 }
 
 void sld_flow_set(struct sld_table *t, sld_id key, void *value)

@@ -8,36 +8,16 @@ int flow_key_cmp(const struct sld_flow *f, sld_id a, sld_id b)
     return a == b ? 0 : sld_str_cmp(sld_intern_str(f->keys, a), sld_intern_str(f->keys, b));
 }
 
-static struct sld_hit *hits_v(struct hits *h)
-{
-    return h->cap ? h->u.many.v : &h->u.one;
-}
-
-const struct sld_hit *flow_hits_rows(const struct hits *h)
-{
-    return h->cap ? h->u.many.v : &h->u.one;
-}
-
 void flow_hits_fini(struct hits *h)
 {
-    if (h->cap)
-        sld_xfree(h->u.many.v);
+    sld_xfree(h->v);
     *h = (struct hits){0};
 }
 
 void flow_hits_add(struct hits *h, struct sld_hit hit)
 {
-    if (h->cap == 0 && h->n == 1) {
-        struct sld_hit one = h->u.one;
-        h->cap = 2;
-        h->u.many.v = sld_xcalloc(h->cap, sizeof(*h->u.many.v));
-        h->u.many.v[0] = one;
-        h->u.many.sorted = 1;
-        h->u.many.dead = one.value == NULL;
-    } else if (h->cap) {
-        FLOW_GROW(h->u.many.v, h->n, h->cap);
-    }
-    hits_v(h)[h->n++] = hit;
+    FLOW_GROW(h->v, h->n, h->cap);
+    h->v[h->n++] = hit;
 }
 
 // By key text, then by rank of their tables.
@@ -65,12 +45,11 @@ static uint32_t hits_place(const struct sld_flow *f, const struct sld_hit *v, ui
 // Replaces the value of a row which is there since an earlier round; NULL removes it.
 static void hits_set(const struct sld_flow *f, struct hits *h, struct sld_hit hit)
 {
-    struct sld_hit *v = hits_v(h);
-    uint32_t sorted = h->cap ? h->u.many.sorted : h->n, at = hits_place(f, v, sorted, &hit);
-    SLD_INV(at < sorted && v[at].key == hit.key && v[at].rank == hit.rank && v[at].value);
-    v[at].value = hit.value;
-    if (!hit.value && h->cap)
-        h->u.many.dead++;
+    uint32_t at = hits_place(f, h->v, h->sorted, &hit);
+    struct sld_hit *is = &h->v[at];
+    SLD_INV(at < h->sorted && is->key == hit.key && is->rank == hit.rank && is->value);
+    is->value = hit.value;
+    h->dead += !hit.value;
 }
 
 static int by_text(const void *a, const void *b, void *arg)
@@ -80,30 +59,25 @@ static int by_text(const void *a, const void *b, void *arg)
 
 void flow_hits_settle(const struct sld_flow *f, struct hits *h)
 {
-    if (h->cap == 0) {
-        if (h->n && !h->u.one.value)
-            flow_hits_fini(h);
-        return;
-    }
-    struct sld_hit *v = h->u.many.v;
-    if (h->u.many.dead) {
+    struct sld_hit *v = h->v;
+    if (h->dead) {
         uint32_t to = 0, sorted = 0;
         for (uint32_t i = 0; i < h->n; i++) {
             if (!v[i].value)
                 continue;
-            sorted += i < h->u.many.sorted;
+            sorted += i < h->sorted;
             v[to++] = v[i];
         }
         h->n = to;
-        h->u.many.sorted = sorted;
-        h->u.many.dead = 0;
+        h->sorted = sorted;
+        h->dead = 0;
         if (to == 0) {
             flow_hits_fini(h);
             return;
         }
     }
-    uint32_t left = h->u.many.sorted, added = h->n - left;
-    h->u.many.sorted = h->n;
+    uint32_t left = h->sorted, added = h->n - left;
+    h->sorted = h->n;
     if (added == 0)
         return;
     if (left == 0) {
@@ -123,6 +97,32 @@ void flow_hits_settle(const struct sld_flow *f, struct hits *h)
     sld_xfree(tail);
 }
 
+// ---- Entries ----
+
+static struct sld_hit hit_of(const struct node *n)
+{
+    return (struct sld_hit){n->key, n->table, n->value};
+}
+
+const struct sld_hit *flow_entry_rows(const struct sld_flow *f, struct sld_arena *a, const struct entry *e, size_t *n)
+{
+    *n = e->many ? e->many->n : e->probe.own != 0;
+    if (e->many)
+        return e->many->v;
+    struct sld_hit *one = SLD_ARENA_NEW(a, struct sld_hit);
+    if (*n)
+        *one = hit_of(flow_at(&f->slabs, e->probe.own));
+    return one;
+}
+
+void flow_entry_fini(struct entry *e)
+{
+    if (e->many)
+        flow_hits_fini(e->many);
+    sld_xfree(e->many);
+    e->many = NULL;
+}
+
 struct entry *flow_entry_get(struct sld_index *i, sld_id key)
 {
     struct entry *e = flow_idtab_get(&i->entries, key);
@@ -137,10 +137,9 @@ struct entry *flow_entry_get(struct sld_index *i, sld_id key)
 
 void flow_entry_drop(struct sld_flow *f, struct entry *e)
 {
-    if (e->hits.n > 0 || e->probe.n > 0 || e->touched)
+    if (e->many || e->probe.own || e->probe.n > 0 || e->touched)
         return;
     flow_idtab_remove(&f->indexes[e->index]->entries, e->key);
-    flow_hits_fini(&e->hits);
     flow_pool_drop(&f->entries, e);
 }
 
@@ -176,13 +175,43 @@ static void ids_of(struct sld_index *i, sld_id key, struct sld_obj *value, struc
     ids->n = to;
 }
 
-static void entry_change(struct sld_index *i, sld_id entry, struct sld_hit hit, bool was)
+// N becomes a row of E.
+static void entry_add(const struct sld_flow *f, struct entry *e, const struct node *n)
+{
+    if (!e->many && !e->probe.own) {
+        e->probe.own = flow_ref_of(n);
+        return;
+    }
+    if (!e->many) {
+        struct sld_hit one = hit_of(flow_at(&f->slabs, e->probe.own));
+        e->many = SLD_NEW(struct hits);
+        flow_hits_add(e->many, one);
+        e->many->sorted = 1;
+        e->probe.own = 0;
+    }
+    flow_hits_add(e->many, hit_of(n));
+}
+
+static void entry_settle(const struct sld_flow *f, struct entry *e)
+{
+    if (!e->many)
+        return;
+    flow_hits_settle(f, e->many);
+    if (!e->many->n)
+        flow_entry_fini(e);
+}
+
+// N, which has changed, WAS a row of the entry, IS one now, or both.
+static void entry_change(struct sld_index *i, sld_id entry, const struct node *n, bool was, bool is)
 {
     struct entry *e = flow_entry_get(i, entry);
-    if (was)
-        hits_set(i->flow, &e->hits, hit);
-    else
-        flow_hits_add(&e->hits, hit);
+    struct sld_hit hit = {n->key, n->table, is ? n->value : NULL};
+    if (!was)
+        entry_add(i->flow, e, n);
+    else if (e->many)
+        hits_set(i->flow, e->many, hit);
+    else if (!is)
+        e->probe.own = 0;
     if (!e->touched) {
         e->touched = true;
         FLOW_GROW(i->touched, i->touched_n, i->touched_cap);
@@ -207,8 +236,7 @@ void flow_index_change(struct sld_table *t, struct node *n, struct sld_obj *old,
         for (size_t x = 0, y = 0; x < a->n || y < b->n;) {
             bool was = y == b->n || (x < a->n && a->v[x] <= b->v[y]);
             bool is = x == a->n || (y < b->n && b->v[y] <= a->v[x]);
-            hit.value = is ? new_value : NULL;
-            entry_change(it->index, was ? a->v[x] : b->v[y], hit, was);
+            entry_change(it->index, was ? a->v[x] : b->v[y], n, was, is);
             x += was;
             y += is;
         }
@@ -224,7 +252,7 @@ void flow_index_settle(struct sld_table *t)
         for (size_t k = 0; k < i->touched_n; k++) {
             struct entry *e = i->touched[k];
             e->touched = false;
-            flow_hits_settle(t->flow, &e->hits);
+            entry_settle(t->flow, e);
             flow_entry_drop(t->flow, e);
         }
         i->touched_n = 0;

@@ -41,13 +41,19 @@ struct reader {
     uint32_t exists_only : 1;
 };
 
+struct readers {
+    uint32_t cap;
+    struct reader v[];
+};
+
 // Most have one reader or none, which needs no array.
 struct probe {
     union {
-        struct reader one; // n == 1
-        struct reader *v;  // n > 1
+        struct reader one;    // n == 1
+        struct readers *many; // n > 1
     } u;
-    uint32_t n, cap; // cap: n > 1
+    uint32_t n;
+    uint32_t own; // what this is of node or entry; here it takes no room
 };
 
 // What a task read: PROBE, where it is reader number POS.
@@ -77,7 +83,7 @@ struct claim {
     struct sld_obj *fresh; // owned; emitted by the step that runs now
 };
 
-// Two claims or more on one node, by key text of their tasks: the first owns the row.
+// Two claims or more on one node, by key text of their tasks: the first owns the row. Owned by the table.
 struct claims {
     uint32_t n, cap;
     struct claim *v[];
@@ -91,14 +97,16 @@ struct node {
     bool asked : 1;   // in flow->asked
     bool wanted : 1;  // what was told last of its being read
     bool tasked : 1;  // of a single table: its task is there
-    bool many : 1;    // u.many
-    struct probe probe;
+    bool many : 1;    // of a derived table, unless it is single: its claims are in table->contested
+    struct probe probe;    // own: the claim, unless there are many, or 0; of others, while touched: where in
+                           // table->touched
     struct sld_obj *value; // owned; NULL = no such row
-    union {
-        struct claim *one;       // of a derived table, unless it is single; NULL = none
-        struct claims *many;     // the same
-        struct sld_obj *pending; // of others, while touched: owned, NULL = to be deleted
-    } u;
+};
+
+// A node to look at in this round.
+struct touched {
+    struct node *node;
+    struct sld_obj *pending; // of a source or single table: what it shall be; owned, NULL = to be deleted
 };
 
 // Row and task of one key in a single table.
@@ -110,22 +118,18 @@ struct single {
 // Rows sorted by key text. Within a round, rows are appended behind the sorted part and removed
 // ones stay with a NULL value, until hits_settle.
 struct hits {
-    union {
-        struct sld_hit one; // cap == 0 and n <= 1: it is sorted, and dead without a value
-        struct {
-            struct sld_hit *v;
-            uint32_t sorted, dead;
-        } many; // cap > 0
-    } u;
+    struct sld_hit *v;
     uint32_t n, cap;
+    uint32_t sorted, dead;
 };
 
+// Most have one row.
 struct entry {
     sld_id key;
-    uint16_t index; // number
-    bool touched;   // in index->touched
-    struct probe probe;
-    struct hits hits;
+    uint16_t index;     // number
+    bool touched;       // in index->touched
+    struct probe probe; // own: the node of the row, unless there are many, or 0
+    struct hits *many;  // owned; NULL: there are not
 };
 
 struct sld_index {
@@ -158,7 +162,7 @@ struct sld_table {
     uint16_t rank;              // place in flow->tables
     struct idtab nodes;         // struct node
     size_t rows;                // of a source table: with what is pending
-    struct node **touched;      // nodes to look at in this round
+    struct touched *touched;
     size_t touched_n, touched_cap;
     struct indexing *indexes;
     struct child *children;
@@ -179,7 +183,7 @@ struct sld_table {
     struct idtab tasks;         // struct task; by parent key; not of a single table
     struct task **dirty;
     size_t dirty_n, dirty_cap;
-    struct sld_umap contested;  // key -> node with more than one claim
+    struct sld_umap contested;  // key of a node with more than one claim -> struct claims
     uint64_t computed, cut;
 };
 
@@ -234,10 +238,11 @@ struct sld_flow {
 
 // Makes room for element N in array V of capacity CAP (all lvalues). Long ones grow by a quarter: those
 // that stay have little behind them.
+#define FLOW_GROWN(cap) (!(cap) ? 2 : (cap) < 1024 ? (cap) * 2 : (cap) + (cap) / 4)
 #define FLOW_GROW(v, n, cap)                                                                       \
     do {                                                                                           \
         if ((n) >= (cap)) {                                                                        \
-            (cap) = !(cap) ? 2 : (cap) < 1024 ? (cap) * 2 : (cap) + (cap) / 4;                     \
+            (cap) = FLOW_GROWN(cap);                                                               \
             (v) = sld_xrealloc((v), (size_t)(cap) * sizeof(*(v)));                                 \
         }                                                                                          \
     } while (0)
@@ -273,12 +278,13 @@ void *flow_idtab_next(const struct idtab *t, size_t *at);
 
 // flow.c
 struct node *flow_node_get(struct sld_table *t, sld_id key); // made when missing
-// True when a row of T gets the value that was set or emitted and waits in it (u.pending); false when
+// True when a row of T gets the value that was set or emitted and waits in T->touched; false when
 // the first claim on it decides.
 bool flow_node_pends(const struct sld_table *t);
 // Frees N when nothing needs it any more.
 void flow_node_drop(struct sld_flow *f, struct node *n);
-void flow_node_touch(struct sld_flow *f, struct node *n);
+// N is looked at in this round; PENDING (taken over) is what it shall be, if such values decide.
+void flow_node_touch(struct sld_flow *f, struct node *n, struct sld_obj *pending);
 // N got its first reader, or lost its last one: to be told at the end of the round if its table is in
 // demand.
 void flow_node_asked(struct sld_flow *f, struct node *n);
@@ -298,8 +304,9 @@ void flow_probe_wake(struct sld_flow *f, const struct probe *p, bool existed_too
 void flow_probe_fini(struct probe *p);
 
 // hits.c
-// The rows of H, settled.
-const struct sld_hit *flow_hits_rows(const struct hits *h);
+// The rows of entry E, settled; the array may be in A.
+const struct sld_hit *flow_entry_rows(const struct sld_flow *f, struct sld_arena *a, const struct entry *e, size_t *n);
+void flow_entry_fini(struct entry *e);
 void flow_hits_add(struct hits *h, struct sld_hit hit);
 void flow_hits_settle(const struct sld_flow *f, struct hits *h);
 void flow_hits_fini(struct hits *h);
@@ -312,10 +319,11 @@ struct entry *flow_entry_get(struct sld_index *i, sld_id key); // made when miss
 void flow_entry_drop(struct sld_flow *f, struct entry *e);
 
 // claim.c
-struct claim *flow_claim_first(const struct node *n); // NULL = none
-uint32_t flow_claim_count(const struct node *n);
+// Of a node of a derived table that is not single:
+struct claim *flow_claim_first(const struct sld_flow *f, const struct node *n); // NULL = none
+uint32_t flow_claim_count(const struct sld_flow *f, const struct node *n);
 // The claim number I on the node, I < its count.
-struct claim *flow_claim_at(const struct node *n, uint32_t i);
+struct claim *flow_claim_at(const struct sld_flow *f, const struct node *n, uint32_t i);
 // The key of the parent row whose task has claim C.
 sld_id flow_claim_key(const struct sld_flow *f, const struct claim *c);
 // TASK's claim on N, made when missing.

@@ -7,32 +7,38 @@ enum { MOST = 0x3fffffff };
 void flow_probe_fini(struct probe *p)
 {
     if (p->n > 1)
-        sld_xfree(p->u.v);
-    *p = (struct probe){0};
+        sld_xfree(p->u.many);
+    p->n = 0;
 }
 
 static struct reader probe_reader(const struct probe *p, uint32_t i)
 {
-    return p->n > 1 ? p->u.v[i] : p->u.one;
+    return p->n > 1 ? p->u.many->v[i] : p->u.one;
 }
 
 static void probe_set(struct probe *p, uint32_t i, struct reader r)
 {
     if (p->n > 1)
-        p->u.v[i] = r;
+        p->u.many->v[i] = r;
     else
         p->u.one = r;
+}
+
+static struct readers *readers_sized(struct readers *rs, uint32_t cap)
+{
+    rs = sld_xrealloc(rs, sizeof(*rs) + cap * sizeof(rs->v[0]));
+    rs->cap = cap;
+    return rs;
 }
 
 static void probe_add(struct probe *p, struct reader r)
 {
     if (p->n == 1) {
-        struct reader *v = sld_xcalloc(2, sizeof(*v));
-        v[0] = probe_reader(p, 0);
-        p->u.v = v;
-        p->cap = 2;
-    } else if (p->n > 1) {
-        FLOW_GROW(p->u.v, p->n, p->cap);
+        struct readers *rs = readers_sized(NULL, 2);
+        rs->v[0] = p->u.one;
+        p->u.many = rs;
+    } else if (p->n > 1 && p->n == p->u.many->cap) {
+        p->u.many = readers_sized(p->u.many, FLOW_GROWN(p->n));
     }
     p->n++;
     probe_set(p, p->n - 1, r);
@@ -47,10 +53,10 @@ static void probe_remove(const struct slabs *all, struct probe *p, uint32_t i)
         flow_task_reads(flow_at(all, last.task))[last.idx].pos = i & MOST;
     }
     if (p->n == 2) {
-        struct reader *v = p->u.v, left = v[0];
+        struct readers *rs = p->u.many;
         p->n = 1;
-        probe_set(p, 0, left);
-        sld_xfree(v);
+        p->u.one = rs->v[0];
+        sld_xfree(rs);
         return;
     }
     p->n--;

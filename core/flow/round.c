@@ -48,10 +48,10 @@ static size_t table_settle(struct sld_table *t)
 {
     size_t changed = 0;
     for (size_t i = 0; i < t->touched_n; i++) {
-        struct node *n = t->touched[i];
+        struct node *n = t->touched[i].node;
         bool pends = flow_node_pends(t);
-        struct claim *owner = pends ? NULL : flow_claim_first(n);
-        struct sld_obj *value = pends ? n->u.pending : owner ? owner->value : NULL;
+        struct claim *owner = pends ? NULL : flow_claim_first(t->flow, n);
+        struct sld_obj *value = pends ? t->touched[i].pending : owner ? owner->value : NULL;
         SLD_INV(n->touched && (!owner || value));
         n->touched = false;
         bool same = n->value && value ? sld_hash_eq(n->value->hash,
@@ -62,8 +62,7 @@ static size_t table_settle(struct sld_table *t)
             node_change(t, n, value);
             changed++;
         }
-        if (pends)
-            SLD_UNREF(n->u.pending);
+        SLD_UNREF(t->touched[i].pending);
         flow_node_drop(t->flow, n);
     }
     t->touched_n = 0;
@@ -97,8 +96,7 @@ static bool single_commit(struct sld_table *t, struct node *n)
         SLD_UNREF(fresh);
         return false;
     }
-    flow_node_touch(t->flow, n);
-    n->u.pending = fresh;
+    flow_node_touch(t->flow, n, fresh);
     return true;
 }
 
