@@ -487,7 +487,8 @@ struct tr_extras {
 };
 // Encodes MSG as resource TYPE NAME of VIEW and emits it, with the findings and uses of TR, under
 // tr_out_key. What the resource depends on is given in PROTO (its bytes, content and shape are set
-// here). PROTO->recipe, or NULL, makes MSG's bytes again; a reference is taken if it is kept instead of them. MSG NULL: findings only, under KEY. Checks Envoy's constraints first: a violation is a
+// here). PROTO->recipe, or NULL, makes MSG's bytes again; a reference is taken if it is kept instead of
+// them. MSG NULL: findings only, under KEY. Checks Envoy's constraints first: a violation is a
 // finding SLD_ENVOY_CONSTRAINT on REPORT and nothing is emitted but findings; false then.
 bool tr_emit_out(struct tr *tr, sld_id key, const ProtobufCMessage *msg,
                  const struct sld_out *proto, struct sld_report *report);
@@ -581,9 +582,9 @@ struct tr_tables *tr_tables_create(void);
 void tr_tables_destroy(struct tr_tables *t);
 // The resource of KEY is gone.
 void tr_tables_forget(struct tr_tables *t, sld_id key);
-// Whether the bytes of all tables are those of their hosts one behind the other; for
-// sld_translate_verify.
-bool tr_tables_sound(const struct tr_tables *t);
+// Whether the bytes of all tables are those of their hosts one behind the other, and stand once, in the
+// rows of out_routes; for sld_translate_verify.
+bool tr_tables_sound(const struct sld_translate *t);
 
 // nack.c
 sld_step tr_step_placed; // parent: held

@@ -187,11 +187,12 @@ static void add_host(struct sld_out *out, const struct tr_vhost_row *v)
     tr_out_add(out, v->bytes);
 }
 
-bool tr_tables_sound(const struct tr_tables *ts)
+bool tr_tables_sound(const struct sld_translate *tr)
 {
     size_t at = 0;
-    for (struct sld_umap_slot *s; (s = sld_umap_next(&ts->by_key, &at));) {
+    for (struct sld_umap_slot *s; (s = sld_umap_next(&tr->tables->by_key, &at));) {
         const struct table *t = s->value;
+        const struct tr_out *row = sld_flow_get(tr->out_routes, (sld_id)s->key);
         struct sld_str rest = sld_str_sub(t->out->bytes, t->at[0], t->out->bytes.n);
         char h[HEAD_MAX];
         for (size_t i = 0; i < t->count; i++) {
@@ -202,7 +203,7 @@ bool tr_tables_sound(const struct tr_tables *ts)
                 return false;
             rest = sld_str_sub(rest, head.n + own.n, rest.n);
         }
-        if (rest.n || t->at[t->count] != t->out->bytes.n)
+        if (rest.n || t->at[t->count] != t->out->bytes.n || !row || row->out != t->out)
             return false;
     }
     return true;

@@ -979,7 +979,7 @@ enum sld_rc sld_translate_verify(struct sld_translate *t, struct sld_err *err)
     enum sld_rc rc = sld_flow_verify(t->flow, build_fresh, &fresh, err);
     tr_tables_destroy(fresh.tables);
     SLD_UNREF(fresh.assigning);
-    if (rc == SLD_OK && !tr_tables_sound(t->tables))
+    if (rc == SLD_OK && !tr_tables_sound(t))
         rc = sld_err_set(err, SLD_INTERNAL, "a route table is not made of its virtual hosts");
     sld_objects_rest();
     return rc;

@@ -77,6 +77,17 @@ static void test_allocations_are_zeroed_aligned_and_apart(void **unused)
     sld_arena_fini(NULL);
 }
 
+static void test_aligned_allocations(void **unused)
+{
+    (void)unused;
+    for (size_t align = 16; align <= 64 * 1024; align *= 4) {
+        char *p = sld_xalloc_aligned(align, 2 * align);
+        assert_int_equal((uintptr_t)p % align, 0);
+        memset(p, 1, 2 * align);
+        sld_xfree(p);
+    }
+}
+
 static void test_a_great_request_leaves_the_room_of_the_chunk(void **unused)
 {
     (void)unused;
@@ -381,6 +392,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(test_allocations_are_zeroed_aligned_and_apart),
+        T(test_aligned_allocations),
         T(test_a_great_request_leaves_the_room_of_the_chunk),
         T(test_the_ceiling_counts_for_those_who_ask),
         T(test_arrays_grow_and_keep_what_they_have),

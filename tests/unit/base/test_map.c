@@ -215,6 +215,14 @@ static void test_intern_ids_are_stable(void **unused)
         assert_true(sld_str_eq(sld_intern_str(in, ids[i]), key_of(i)));
         assert_int_not_equal(ids[i], first);
     }
+    char *wide = sld_xcalloc(1, 200001); // more than a chunk
+    memset(wide, 'x', 200000);
+    sld_id before = sld_intern_id(in, SLD_STR("before")), long_one = sld_intern_id(in, sld_str_n(wide, 200000)),
+           behind = sld_intern_id(in, SLD_STR("behind"));
+    assert_true(sld_str_eq(sld_intern_str(in, before), SLD_STR("before")));
+    assert_true(sld_str_eq(sld_intern_str(in, long_one), sld_str_n(wide, 200000)));
+    assert_true(sld_str_eq(sld_intern_str(in, behind), SLD_STR("behind")));
+    sld_xfree(wide);
     assert_ptr_equal(sld_intern_str(in, first).p, text); // slices stay where they are
     sld_intern_destroy(in);
     sld_intern_destroy(NULL);

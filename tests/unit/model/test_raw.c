@@ -313,6 +313,66 @@ static void test_lean_object(void **state)
     sld_objects_rest();
 }
 
+static void check_more(void *user, struct sld_ident id, const void *msg, struct sld_report *r)
+{
+    const Gloo__Upstream *us = msg;
+    assert_str(id.name, "a");
+    assert_string_equal(us->metadata->name, "a");
+    sld_report_add(r, SLD_ERROR, SLD_US_HOST, SLD_STR("static"), "%s", (const char *)user);
+}
+
+// What nobody wrote says what a document of it would, which is written for who asks.
+static void test_what_nobody_wrote(void **state)
+{
+    (void)state;
+    struct sld_ident id = {SLD_KIND_UPSTREAM, SLD_STR("ns"), SLD_STR("a")};
+    struct sld_object *twin = object_of(SLD_KIND_UPSTREAM, US);
+    struct sld_arena a = {0};
+    ProtobufCMessage *msg = sld_msg_copy(&a, sld_object_msg(twin));
+    struct sld_object *o =
+        sld_object_create_unwritten(id, msg, SLD_STR("consul:a-b"), &(struct sld_object_checks){0});
+    sld_arena_fini(&a);
+    assert_true(sld_hash_eq(o->obj.hash, twin->obj.hash));
+    assert_str(o->id.name, "a");
+    for (unsigned i = 0; i < 2; i++) {
+        assert_null(o->raw);
+        assert_true(sld_msg_equal(sld_object_msg(o), sld_object_msg(twin)));
+        struct sld_raw *raw = sld_object_raw(o);
+        assert_str(raw->origin, "consul:a-b");
+        assert_str(raw->path, "a-b");
+        struct sld_object *again = sld_object_decode(raw, NULL);
+        assert_true(sld_hash_eq(again->obj.hash, o->obj.hash));
+        SLD_UNREF(again);
+        sld_objects_rest();
+    }
+    assert_non_null(sld_object_raw(o));
+    SLD_UNREF(o); // freed while it is awake
+    sld_objects_rest();
+    assert_ptr_equal(sld_object_raw(twin), twin->raw);
+    SLD_UNREF(twin);
+}
+
+// What is wrong with it is found as in a document.
+static void test_what_nobody_wrote_is_checked(void **state)
+{
+    (void)state;
+    char words[] = "too far away";
+    struct sld_ident id = {SLD_KIND_UPSTREAM, SLD_STR("ns"), SLD_STR("a")};
+    struct sld_object *twin = object_of(SLD_KIND_UPSTREAM, US);
+    struct sld_arena a = {0};
+    Gloo__Upstream *msg = (Gloo__Upstream *)sld_msg_copy(&a, sld_object_msg(twin));
+    msg->static_->hosts[0]->port = 70000;
+    struct sld_object *o = sld_object_create_unwritten(
+        id, &msg->base, SLD_STR("consul:a"), &(struct sld_object_checks){.check = check_more, .user = words});
+    sld_arena_fini(&a);
+    assert_false(o->ok);
+    assert_int_equal(o->errors, 2);
+    finding(o->findings, o->finding_count, SLD_US_HOST, "static");
+    finding(o->findings, o->finding_count, SLD_FIELD_RANGE, "static.hosts[0].port");
+    SLD_UNREF(o);
+    SLD_UNREF(twin);
+}
+
 // Others keep pointers into gateways, and secrets are wiped with their object.
 static void test_lean_object_that_never_sleeps(void **state)
 {
@@ -325,14 +385,6 @@ static void test_lean_object_that_never_sleeps(void **state)
         assert_ptr_equal(all[i]->msg, msg);
         SLD_UNREF(all[i]);
     }
-}
-
-static void check_more(void *user, struct sld_ident id, const void *msg, struct sld_report *r)
-{
-    const Gloo__Upstream *us = msg;
-    assert_str(id.name, "a");
-    assert_string_equal(us->metadata->name, "a");
-    sld_report_add(r, SLD_ERROR, SLD_US_HOST, SLD_STR("static"), "%s", (const char *)user);
 }
 
 static void test_findings_of_a_further_check_belong_to_the_object(void **state)
@@ -458,6 +510,8 @@ int main(void)
         T(test_object_with_findings),
         T(test_lean_object),
         T(test_lean_object_that_never_sleeps),
+        T(test_what_nobody_wrote),
+        T(test_what_nobody_wrote_is_checked),
         T(test_findings_of_a_further_check_belong_to_the_object),
         T(test_objects_hash_by_content_not_place),
         T(test_one_document_of_a_thousand_findings),

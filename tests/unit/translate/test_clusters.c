@@ -48,6 +48,28 @@ static void test_hosts_touch_endpoints_alone(void **state)
     assert_null(out(w, SLD_OUT_ENDPOINT, "web_gloo-system"));
 }
 
+// Endpoints that are many are packed.
+static void test_many_hosts_take_little(void **state)
+{
+    struct world *w = *state;
+    struct sld_buf b;
+    sld_buf_init(&b, 64 * 1024);
+    for (int i = 0; i < 50; i++)
+        sld_buf_addf(&b, "%s{addr: 10.0.0.%d, port: 8080}", i ? ", " : "static: {hosts: [", i + 1);
+    sld_buf_addz(&b, "]}");
+    sld_buf_addc(&b, 0);
+    put(w, upstream(w, "web", b.p));
+    sld_buf_fini(&b);
+    const struct sld_out *o = out(w, SLD_OUT_ENDPOINT, "web_gloo-system");
+    assert_null(o->bytes.p);
+    assert_non_null(o->recipe);
+    assert_true(o->recipe->size > 512);
+    put(w, upstream(w, "web", HOST("10.0.0.1")));
+    o = out(w, SLD_OUT_ENDPOINT, "web_gloo-system");
+    assert_null(o->recipe);
+    assert_non_null(o->bytes.p);
+}
+
 // gated: an Envoy's ACK of the cluster is needed before routes may use it.
 static void test_what_is_gated(void **state)
 {
@@ -228,6 +250,7 @@ int main(void)
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         CASE(test_hosts_touch_endpoints_alone),
+        CASE(test_many_hosts_take_little),
         CASE(test_what_is_gated),
         CASE(test_shape_is_the_content_without_the_name),
         CASE(test_no_plain_text_instead_of_tls),

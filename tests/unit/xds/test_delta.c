@@ -625,6 +625,30 @@ static void test_unknown_role_gets_fallback_until_known(void **state)
     fake_expect(w->f, SLD_XDS_LISTENER, "l", true);
 }
 
+// What is for all is laid under the fallback when the first client comes to it; what it has of its own stays.
+static void test_fallback_is_laid_for_who_comes(void **state)
+{
+    struct world *w = *state;
+    const struct sld_xds_view *v = sld_map_get(&w->x->views, SLD_STR("fallback"));
+    struct sld_xds_batch *b = sld_xds_batch_create(1);
+    batch_put(b, "", &(struct make)C("a", "C shared"));
+    batch_put(b, "", &(struct make)C("b", "C shared"));
+    batch_put(b, "fallback", &(struct make)C("b", "C own"));
+    sld_xds_apply(w->x, b, w->now);
+    assert_null(sld_xds_entry_find(v, SLD_XDS_CLUSTER, SLD_STR("a")));
+    assert_non_null(sld_xds_entry_find(v, SLD_XDS_CLUSTER, SLD_STR("b")));
+    FAKE_SEND(w->f, .type = SLD_XDS_CLUSTER);
+    struct fake_msg *m = fake_next(w->f);
+    assert_true(sld_str_eq(fake_find(m, "a")->bytes, SLD_STR("C shared")));
+    assert_true(sld_str_eq(fake_find(m, "b")->bytes, SLD_STR("C own")));
+    fake_free(m);
+    FAKE_SEND(w->f, .type = SLD_XDS_CLUSTER, .nonce = "1");
+    b = sld_xds_batch_create(2);
+    batch_put(b, "", &(struct make)C("c", "C shared"));
+    sld_xds_apply(w->x, b, w->now);
+    fake_expect(w->f, SLD_XDS_CLUSTER, "c", true);
+}
+
 static void test_too_many_names_held(void **state)
 {
     struct world *w = *state;
@@ -764,6 +788,7 @@ int main(void)
         T(test_change_then_back_is_no_change),
         T(test_shared_and_own),
         T(test_unknown_role_gets_fallback_until_known),
+        T(test_fallback_is_laid_for_who_comes),
         T(test_too_many_names_held),
         T(test_who_takes_nothing_is_cut_off),
         T(test_too_much_before_serve),
