@@ -52,7 +52,7 @@ static void add_host(struct sld_str gateway, struct sld_str vs, void *arg)
 static bool has_owner(const struct sld_out *o, struct sld_str key)
 {
     for (size_t i = 0; i < o->owner_count; i++) {
-        if (sld_str_eq(o->owners[i], key))
+        if (sld_str_eq(sld_str_c(o->owners[i]), key))
             return true;
     }
     return false;
@@ -98,7 +98,7 @@ static void put_part(const struct sld_out *o, void *arg)
     sld_json_key(p->j, "madeOf");
     sld_json_begin(p->j, '[');
     for (size_t i = 0; i < o->owner_count; i++)
-        sld_json_str(p->j, o->owners[i]);
+        sld_json_str(p->j, sld_str_c(o->owners[i]));
     sld_json_end(p->j, ']');
     put_hosts(o, p);
     sld_json_end(p->j, '}');

@@ -86,18 +86,21 @@ static bool made_by(const struct sld_table *t, sld_id key, struct ids *out)
 {
     out->n = 0;
     const struct single *own = t->single ? flow_idtab_get(&t->nodes, key) : NULL;
-    const struct claimant *ct = t->single ? NULL : flow_idtab_get(&t->tasks, key);
+    const struct task *task = t->single ? NULL : flow_idtab_get(&t->tasks, key);
     if (own && own->node.value) {
         FLOW_GROW(out->v, out->n, out->cap);
         out->v[out->n++] = key;
     }
-    for (const struct claim *c = ct ? ct->claims : NULL; c; c = c->next) {
-        if (flow_claim_first(c->node) != c)
+    for (flow_ref at = task ? task->claims : 0; at;) {
+        const struct claim *c = flow_at(&t->flow->slabs, at);
+        const struct node *n = flow_at(&t->flow->slabs, c->node);
+        at = c->next;
+        if (flow_claim_first(t->flow, n) != c)
             continue;
         FLOW_GROW(out->v, out->n, out->cap);
-        out->v[out->n++] = c->node->key;
+        out->v[out->n++] = n->key;
     }
-    return own ? own->node.tasked : ct != NULL;
+    return own ? own->node.tasked : task != NULL;
 }
 
 static bool drives(const struct sld_table *t, uint16_t parent)

@@ -207,7 +207,9 @@ static int by_address(const void *a, const void *b)
 //
 // An item is a word that says what it has in common with the item before it, then what differs. The
 // first one is compared with an empty one. Numbers take seven bits a byte, the low ones first; a
-// text is its length plus one (0: absent) and its bytes.
+// text is its length plus one (0: absent) and its bytes. Addresses and ids often begin as those before
+// them: of such a text the length and bytes are those of what follows, and between them stands how much
+// is the same.
 
 enum {
     SAME_ADDRESS = 1 << 0,
@@ -245,6 +247,20 @@ static void pack_str(struct packer *p, struct sld_str s)
     if (p->room && s.n)
         memcpy(p->room + p->used, s.p, s.n);
     p->used += s.n;
+}
+
+static void pack_str_after(struct packer *p, struct sld_str s, struct sld_str last)
+{
+    size_t same = 0;
+    while (same < s.n && same < last.n && s.p[same] == last.p[same])
+        same++;
+    pack_u64(p, s.p ? (uint64_t)(s.n - same) + 1 : 0);
+    if (!s.p)
+        return;
+    pack_u64(p, same);
+    if (p->room && s.n > same)
+        memcpy(p->room + p->used, s.p + same, s.n - same);
+    p->used += s.n - same;
 }
 
 static void pack_set(struct packer *p, const struct sld_str *s, size_t n)
@@ -310,9 +326,9 @@ static void pack_item(struct packer *p, const struct sld_instance *i,
     unsigned w = compare(i, last);
     pack_u64(p, w);
     if (!(w & SAME_ADDRESS))
-        pack_str(p, i->address);
+        pack_str_after(p, i->address, last->address);
     if (!(w & SAME_ID))
-        pack_str(p, i->id);
+        pack_str_after(p, i->id, last->id);
     if (!(w & SAME_NODE))
         pack_str(p, i->node);
     if (!(w & SAME_PORT))
@@ -359,6 +375,17 @@ static struct sld_str next_str(const unsigned char **at)
     return sld_str_n(text, (size_t)n - 1);
 }
 
+static struct sld_str next_str_after(const unsigned char **at, struct sld_arena *a, struct sld_str last)
+{
+    uint64_t n = next_u64(at);
+    if (!n)
+        return SLD_STR_NONE;
+    struct sld_str same = sld_str_sub(last, 0, (size_t)next_u64(at)),
+                   rest = sld_str_n((const char *)*at, (size_t)n - 1);
+    *at += rest.n;
+    return same.n ? SLD_ARENA_JOIN(a, same, rest) : rest;
+}
+
 static struct sld_str *next_set(const unsigned char **at, struct sld_arena *a, size_t *n)
 {
     *n = (size_t)next_u64(at);
@@ -385,9 +412,9 @@ static void next_item(const unsigned char **at, struct sld_arena *a, struct sld_
     unsigned w = (unsigned)next_u64(at);
     i->draining = w & DRAINING;
     if (!(w & SAME_ADDRESS))
-        i->address = next_str(at);
+        i->address = next_str_after(at, a, i->address);
     if (!(w & SAME_ID))
-        i->id = next_str(at);
+        i->id = next_str_after(at, a, i->id);
     if (!(w & SAME_NODE))
         i->node = next_str(at);
     if (!(w & SAME_PORT))

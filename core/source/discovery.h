@@ -60,8 +60,8 @@ bool sld_instances_add(struct sld_instances *s, const struct sld_instance *item)
 void sld_instances_seal(struct sld_instances *s);
 // Whether A and B, both sealed, have the same items.
 bool sld_instances_same(const struct sld_instances *a, const struct sld_instances *b);
-// The items of S, which is sealed, sorted by address, port and id. The array is A's, its texts are
-// S's: valid as long as both.
+// The items of S, which is sealed, sorted by address, port and id. The array is A's, its texts are A's
+// or S's: valid as long as both.
 const struct sld_instance *sld_instances_items(struct sld_arena *a, const struct sld_instances *s);
 // The same of the first N of them, at most S->count.
 const struct sld_instance *sld_instances_first(struct sld_arena *a, const struct sld_instances *s,

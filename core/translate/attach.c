@@ -75,17 +75,21 @@ size_t tr_domains(struct sld_arena *a, const Gloo__VirtualService *vs, struct sl
     return kept;
 }
 
+static void attach_free(struct sld_obj *o)
+{
+    sld_xfree(o);
+}
+
 // VS_KEY is the flow's.
 static void attach(struct tr *tr, const struct tr_select *s, const struct sld_object *vs,
                    sld_id vs_key)
 {
     struct sld_str *domains;
     size_t n = tr_domains(tr->arena, sld_object_msg(vs), &domains);
-    struct tr_attach *row = tr_row_create_with(sizeof(*row), tr_room_of_ids(n));
+    struct tr_attach *row = sld_xcalloc(1, sizeof(*row) + n * sizeof(sld_id));
     row->gateway = sld_flow_key(tr->t->flow, s->key);
     row->vs = vs_key;
     row->ssl = s->ssl;
-    row->domains = SLD_ARENA_ARRAY(&row->row.arena, sld_id, n);
     struct sld_hasher h;
     sld_hasher_init(&h);
     sld_hasher_add_u64(&h, row->ssl);
@@ -94,8 +98,7 @@ static void attach(struct tr *tr, const struct tr_select *s, const struct sld_ob
         sld_hasher_add_u64(&h, domains[i].n);
         sld_hasher_add(&h, domains[i]);
     }
-    struct tr quiet = {.t = tr->t, .ctx = tr->ctx, .arena = tr->arena};
-    tr_row_finish(&quiet, &row->row, sld_hasher_done(&h), NULL);
+    sld_obj_init(&row->obj, attach_free, sld_hasher_done(&h));
     sld_id key = sld_flow_key(tr->t->flow, SLD_ARENA_JOIN(tr->arena, s->key, SLD_STR("\n"),
                                                           sld_flow_key_str(tr->t->flow, vs_key)));
     sld_ctx_emit(tr->ctx, key, row);

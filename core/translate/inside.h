@@ -99,11 +99,11 @@ struct tr_select {
 
 // A virtual service at a gateway. Key "<gateway key>\n<virtual service key>".
 struct tr_attach {
-    struct tr_row row;
+    struct sld_obj obj; // hash: of domains and ssl
     sld_id gateway, vs; // keys
-    sld_id *domains;    // see tr_domains
+    bool ssl;           // both ask for TLS
     uint32_t domain_count;
-    bool ssl; // both ask for TLS
+    sld_id domains[]; // see tr_domains
 };
 
 // Configurations that requests of a virtual host name; own references.
@@ -326,8 +326,6 @@ void *tr_row_create(size_t size);
 // The same, with ROOM bytes of its arena in the same piece: for rows of which there are many, whose
 // size is known. More than that needs no care, it only costs more.
 void *tr_row_create_with(size_t size, size_t room);
-// What N ids take of it.
-size_t tr_room_of_ids(size_t n);
 // What tr_row_finish will take of it for the uses so far.
 size_t tr_room_of_uses(const struct tr *tr);
 // KEY, of an object or a row, as the flow keeps it: lives as long as the flow and all its rows.
@@ -582,9 +580,9 @@ struct tr_tables *tr_tables_create(void);
 void tr_tables_destroy(struct tr_tables *t);
 // The resource of KEY is gone.
 void tr_tables_forget(struct tr_tables *t, sld_id key);
-// Whether the bytes of all tables are those of their hosts one behind the other, and stand once, in the
-// rows of out_routes; for sld_translate_verify.
-bool tr_tables_sound(const struct sld_translate *t);
+// Whether the bytes of all tables are those of their hosts one behind the other; for
+// sld_translate_verify.
+bool tr_tables_sound(const struct tr_tables *t);
 
 // nack.c
 sld_step tr_step_placed; // parent: held

@@ -484,8 +484,8 @@ static const struct sld_out *present(struct sld_translate *t, enum sld_out_type 
 static struct trial *trial_of_table(struct sld_translate *t, const struct sld_out *o)
 {
     for (size_t i = 0; i < o->owner_count; i++) {
-        if (sld_str_starts(o->owners[i], SLD_STR("gateways/")))
-            return trial_of(t->nack, o->owners[i]);
+        if (sld_str_starts(sld_str_c(o->owners[i]), SLD_STR("gateways/")))
+            return trial_of(t->nack, sld_str_c(o->owners[i]));
     }
     return NULL;
 }
@@ -498,8 +498,8 @@ static sld_id answerable(struct sld_translate *t, const struct sld_out *o, enum 
                                           : SLD_KIND_COUNT;
     for (size_t i = 0; *kind != SLD_KIND_COUNT && i < o->owner_count; i++) {
         struct sld_ident id;
-        if (sld_ident_parse(o->owners[i], &id) && id.kind == *kind)
-            return sld_flow_key(t->flow, o->owners[i]);
+        if (sld_ident_parse(sld_str_c(o->owners[i]), &id) && id.kind == *kind)
+            return sld_flow_key(t->flow, sld_str_c(o->owners[i]));
     }
     return 0;
 }

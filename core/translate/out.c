@@ -72,6 +72,8 @@ static void row_free(struct sld_obj *o)
 
 static struct sld_str *copy_strs(struct sld_arena *a, const struct sld_str *s, size_t n)
 {
+    if (!n)
+        return NULL;
     struct sld_str *out = SLD_ARENA_ARRAY(a, struct sld_str, n);
     for (size_t i = 0; i < n; i++)
         out[i] = sld_arena_str(a, s[i]);
@@ -122,12 +124,12 @@ static struct sld_hash hash_of(const struct sld_out *o)
 // What the copies below take in an arena.
 static size_t room_of(const struct sld_out *o, size_t owners)
 {
-    size_t n = o->view.n + o->name.n + 2 + (owners + 1) * sizeof(struct sld_str);
+    size_t n = o->view.n + o->name.n + 2 + owners * sizeof(char *);
     for (size_t i = 0; i < o->cluster_count; i++)
         n += sizeof(struct sld_str) + o->clusters[i].n + 1;
     for (size_t i = 0; i < o->need_count; i++)
         n += sizeof(struct sld_out_ref) + o->needs[i].name.n + 1;
-    return (SLD_ARENA_HEADER + n + 4 * sizeof(void *)) & ~(sizeof(void *) - 1);
+    return (SLD_ARENA_HEADER + n + 3 * sizeof(void *)) & ~(sizeof(void *) - 1); // each array is aligned
 }
 
 struct sld_out *tr_out_create(const struct sld_out *proto, size_t bytes, size_t owners)
@@ -150,7 +152,8 @@ struct sld_out *tr_out_create(const struct sld_out *proto, size_t bytes, size_t 
     o->name = sld_arena_str(a, proto->name);
     o->clusters = copy_strs(a, proto->clusters, proto->cluster_count);
     o->cluster_count = proto->cluster_count;
-    o->needs = SLD_ARENA_ARRAY(a, struct sld_out_ref, proto->need_count);
+    if (proto->need_count)
+        o->needs = SLD_ARENA_ARRAY(a, struct sld_out_ref, proto->need_count);
     for (size_t i = 0; i < proto->need_count; i++)
         o->needs[o->need_count++] =
             (struct sld_out_ref){proto->needs[i].type, sld_arena_str(a, proto->needs[i].name)};
@@ -184,9 +187,9 @@ void tr_emit_row(struct tr *tr, sld_id key, struct sld_out *out)
     }
     tr_row_finish(tr, &row->row, out ? out->obj.hash : (struct sld_hash){0}, row_free);
     if (fresh) {
-        out->owners = SLD_ARENA_ARRAY(&out->arena, struct sld_str, row->row.use_count);
+        out->owners = SLD_ARENA_ARRAY(&out->arena, const char *, row->row.use_count);
         for (size_t i = 0; i < row->row.use_count; i++)
-            out->owners[out->owner_count++] = sld_flow_key_str(tr->t->flow, row->row.uses[i]);
+            out->owners[out->owner_count++] = sld_flow_key_str(tr->t->flow, row->row.uses[i]).p;
     }
     sld_ctx_emit(tr->ctx, key, row);
 }

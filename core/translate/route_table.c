@@ -32,6 +32,7 @@ static int by_str(const void *a, const void *b)
 // of the hosts that changed. This is memory, not input: the result is the same without.
 
 struct table {
+    sld_id gateway;             // whose it is
     struct sld_out *out;        // own reference: the bytes
     struct tr_vhost_row **rows; // own references, in order
     struct sld_hash *contents;  // of the rows
@@ -187,12 +188,11 @@ static void add_host(struct sld_out *out, const struct tr_vhost_row *v)
     tr_out_add(out, v->bytes);
 }
 
-bool tr_tables_sound(const struct sld_translate *tr)
+bool tr_tables_sound(const struct tr_tables *ts)
 {
     size_t at = 0;
-    for (struct sld_umap_slot *s; (s = sld_umap_next(&tr->tables->by_key, &at));) {
+    for (struct sld_umap_slot *s; (s = sld_umap_next(&ts->by_key, &at));) {
         const struct table *t = s->value;
-        const struct tr_out *row = sld_flow_get(tr->out_routes, (sld_id)s->key);
         struct sld_str rest = sld_str_sub(t->out->bytes, t->at[0], t->out->bytes.n);
         char h[HEAD_MAX];
         for (size_t i = 0; i < t->count; i++) {
@@ -203,7 +203,7 @@ bool tr_tables_sound(const struct sld_translate *tr)
                 return false;
             rest = sld_str_sub(rest, head.n + own.n, rest.n);
         }
-        if (rest.n || t->at[t->count] != t->out->bytes.n || !row || row->out != t->out)
+        if (rest.n || t->at[t->count] != t->out->bytes.n)
             return false;
     }
     return true;
@@ -216,8 +216,8 @@ static struct sld_hash content_of(const struct table *t, struct sld_str head)
     return sld_hash_mix(sld_hash_bytes(head), members);
 }
 
-// The table of HITS, made from the one that T holds.
-static struct sld_out *remake(struct tr *tr, struct table *t, struct sld_out *proto,
+// The table of HITS, made from the one that T holds; SAME: which is the gateway's, too.
+static struct sld_out *remake(struct tr *tr, struct table *t, bool same, struct sld_out *proto,
                               struct sld_str head, const struct sld_hit *hits, size_t n)
 {
     struct difference d = compare(t, hits, n);
@@ -235,7 +235,7 @@ static struct sld_out *remake(struct tr *tr, struct table *t, struct sld_out *pr
         proto->cluster_count = t->out->cluster_count;
     }
     struct sld_hash content = content_of(t, head);
-    if (t->out && !others && proto->secret == t->out->secret && sld_hash_eq(content, t->out->content))
+    if (same && !others && proto->secret == t->out->secret && sld_hash_eq(content, t->out->content))
         return sld_obj_ref(t->out); // else this would keep one, and the flow another
     struct sld_out *out = tr_out_create(proto, before + middle + rest, 1);
     tr_out_add(out, t->out ? sld_str_sub(t->out->bytes, 0, before) : head);
@@ -270,7 +270,9 @@ static void emit_table(struct tr *tr, const struct tr_gateway *g, const struct t
         t->at = sld_xcalloc(1, sizeof(*t->at));
         sld_umap_set(&tr->t->tables->by_key, key, t);
     }
-    struct sld_out *out = remake(tr, t, &proto, head, hits, n);
+    sld_id gateway = sld_flow_key(tr->t->flow, g->key);
+    struct sld_out *out = remake(tr, t, t->gateway == gateway, &proto, head, hits, n);
+    t->gateway = gateway;
     struct tr of = {.t = tr->t, .ctx = tr->ctx, .arena = tr->arena};
     tr_use(&of, g->key);
     tr_emit_row(&of, key, out);

@@ -66,14 +66,9 @@ struct sld_str tr_keep_key(const struct sld_translate *t, struct sld_str key)
     return sld_flow_key_str(t->flow, sld_flow_key(t->flow, key));
 }
 
-size_t tr_room_of_ids(size_t n)
-{
-    return (n * sizeof(sld_id) + 7) & ~(size_t)7; // as the arena counts
-}
-
 size_t tr_room_of_uses(const struct tr *tr)
 {
-    return tr_room_of_ids(tr->use_count);
+    return (tr->use_count * sizeof(sld_id) + 7) & ~(size_t)7; // as the arena counts
 }
 
 static void row_free(struct sld_obj *o)

@@ -50,10 +50,11 @@ void tr_step_refusals(struct sld_ctx *ctx, sld_id key, const void *in, void *use
         return;
     for (size_t i = 0; i < row->out->owner_count; i++) {
         struct sld_ident id;
-        if (!sld_ident_parse(row->out->owners[i], &id) || id.kind != owner)
+        struct sld_str who = sld_str_c(row->out->owners[i]);
+        if (!sld_ident_parse(who, &id) || id.kind != owner)
             continue;
         sld_report_add(
-            tr_report(&tr, row->out->owners[i]), SLD_ERROR, SLD_ENVOY_REFUSED, SLD_STR(""),
+            tr_report(&tr, who), SLD_ERROR, SLD_ENVOY_REFUSED, SLD_STR(""),
             "Envoy %.*s refused %s %.*s and keeps the last form it took: %.*s", SLD_FMT(f->build),
             sld_out_type_name(row->out->type), SLD_FMT(row->out->name), SLD_FMT(f->words));
     }

@@ -443,11 +443,11 @@ static void place_drop(struct sld_raw *raw)
     SLD_UNREF(raw);
 }
 
-// A document that only moved changes no row, but people are told where it is now. Before the first
-// round the rows know.
-static void place_set(struct sld_translate *t, sld_id key, struct sld_raw *raw)
+// A document that only moved changes no row, but people are told where it is now. Of one that is new (FRESH), and
+// before the first round, the row will know.
+static void place_set(struct sld_translate *t, sld_id key, struct sld_raw *raw, bool fresh)
 {
-    if (!raw)
+    if (!raw || fresh)
         place_drop(sld_umap_remove(&t->places, key));
     else if (t->changes->ran)
         place_drop(sld_umap_set(&t->places, key, sld_obj_ref(raw)));
@@ -621,7 +621,7 @@ void sld_translate_set(struct sld_translate *t, struct sld_ident id, struct sld_
 {
     sld_id key = key_of(t, id);
     const struct sld_object *now = sld_flow_get(t->raw[id.kind], key);
-    place_set(t, key, raw);
+    place_set(t, key, raw, !now && !sld_flow_changed(t->raw[id.kind], key));
     // It only moved: in a file of many documents most do with each edit.
     if (raw && now && now->raw->item == raw->item && sld_str_eq(now->raw->text, raw->text))
         return;
@@ -705,7 +705,7 @@ void sld_translate_restore(struct sld_translate *t, struct sld_raw *raw)
 {
     // A plugin counted when it was accepted: whether it loads, what it refers to being there or not yet, is told later.
     struct sld_object *o = raw->kind == SLD_KIND_PLUGIN ? sld_object_decode(raw, NULL) : decode(t, raw, NULL);
-    place_set(t, key_of(t, o->id), raw);
+    place_set(t, key_of(t, o->id), raw, false);
     if (o->ok)
         sld_flow_set(t->accepted[o->id.kind], key_of(t, o->id), o);
     SLD_UNREF(o);
@@ -979,7 +979,7 @@ enum sld_rc sld_translate_verify(struct sld_translate *t, struct sld_err *err)
     enum sld_rc rc = sld_flow_verify(t->flow, build_fresh, &fresh, err);
     tr_tables_destroy(fresh.tables);
     SLD_UNREF(fresh.assigning);
-    if (rc == SLD_OK && !tr_tables_sound(t))
+    if (rc == SLD_OK && !tr_tables_sound(t->tables))
         rc = sld_err_set(err, SLD_INTERNAL, "a route table is not made of its virtual hosts");
     sld_objects_rest();
     return rc;

@@ -125,7 +125,7 @@ struct sld_out {
     struct sld_out_ref *needs; // listener: route tables and secrets; cluster: secrets
     size_t need_count;
     struct sld_hash shape;  // cluster: content without its name
-    struct sld_str *owners; // keys of the objects it was made of, sorted
+    const char **owners;    // keys of the objects it was made of, sorted
     size_t owner_count;
 };
 

@@ -170,6 +170,18 @@ void sld_xds_entry_set(struct sld_xds_view *v, struct sld_xds_entry *e, struct s
     sld_xds_entry_judge(v, e);
 }
 
+void sld_xds_entry_renew(struct sld_xds_view *v, struct sld_xds_entry *e, struct sld_xds_resource *r)
+{
+    SLD_PRE(e->current && sld_hash_eq(e->current->obj.hash, r->obj.hash));
+    sld_xds_entry_set(v, e, r);
+    for (size_t i = 0; i < e->good_count; i++) {
+        if (!sld_hash_eq(e->goods[i].resource->obj.hash, r->obj.hash))
+            continue;
+        SLD_UNREF(e->goods[i].resource);
+        e->goods[i].resource = sld_obj_ref(r);
+    }
+}
+
 struct sld_xds_resource *sld_xds_entry_empty(struct sld_xds_entry *e)
 {
     SLD_PRE(e->type == SLD_XDS_ENDPOINT);

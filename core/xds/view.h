@@ -66,6 +66,9 @@ void sld_xds_entry_drop(struct sld_xds_view *v, struct sld_xds_entry *e);
 // `users` and `refused`. Streams must have been told before (sld_xds_stream_before) and be told after.
 void sld_xds_entry_set(struct sld_xds_view *v, struct sld_xds_entry *e,
                        struct sld_xds_resource *r);
+// The same for an R of the same version: what clients are sent stays, not what it needs. Nothing of the former
+// resource is kept. Streams are to look again.
+void sld_xds_entry_renew(struct sld_xds_view *v, struct sld_xds_entry *e, struct sld_xds_resource *r);
 // Puts E on or off the list of refused ones by what is known now.
 void sld_xds_entry_judge(struct sld_xds_view *v, struct sld_xds_entry *e);
 

@@ -132,6 +132,16 @@ static void confirmed(struct sld_xds_view *v, struct sld_xds_entry *e, uint64_t 
     }
 }
 
+// R, of E's version, takes the place of its resource.
+static void renew(struct sld_xds_view *v, struct sld_xds_entry *e, struct sld_xds_resource *r)
+{
+    sld_xds_entry_renew(v, e, r);
+    SLD_LIST_EACH(at, &v->streams)
+    {
+        SLD_CONTAINER_OF(at, struct sld_xds_stream, view_link)->recheck = true; // a cluster may be listed no more
+    }
+}
+
 // Makes R (NULL = absent) what E is meant to be, with every stream knowing before and after.
 static void change(struct sld_xds_view *v, struct sld_xds_entry *e, struct sld_xds_resource *r,
                    uint64_t now)
@@ -149,8 +159,8 @@ static void change(struct sld_xds_view *v, struct sld_xds_entry *e, struct sld_x
     else if (was_made && !e->made)
         fed(v, e);
     if (r == e->current || (r && e->current && sld_hash_eq(r->obj.hash, e->current->obj.hash))) {
-        if (was_made && !e->made)
-            sld_xds_entry_set(v, e, r);
+        if (r != e->current)
+            renew(v, e, r);
         if ((was_past && !e->past) || (was_made && !e->made))
             confirmed(v, e, now);
         return;

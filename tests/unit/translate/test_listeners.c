@@ -24,7 +24,7 @@ static bool needs(const struct sld_out *o, enum sld_out_type type, const char *n
 static bool owned_by(const struct sld_out *o, const char *key)
 {
     for (size_t i = 0; i < o->owner_count; i++) {
-        if (sld_str_eq(o->owners[i], sld_str_c(key)))
+        if (sld_str_eq(sld_str_c(o->owners[i]), sld_str_c(key)))
             return true;
     }
     return false;

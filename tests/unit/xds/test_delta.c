@@ -587,6 +587,28 @@ static void test_change_then_back_is_no_change(void **state)
     fake_expect_nothing(w->f);
 }
 
+// The same bytes may need other clusters than before: those count that are told of last.
+static void test_same_bytes_with_other_needs(void **state)
+{
+    struct world *w = *state;
+    PUT(w, R("r", "R 1 a", NULL), L("l", "L 1 r", "r"));
+    struct sld_xds_view *v = sld_map_get(&w->x->views, SLD_STR("gw"));
+    const struct sld_xds_entry *e = sld_xds_entry_find(v, SLD_XDS_ROUTE, SLD_STR("r"));
+    assert_int_equal(e->current->cluster_count, 0);
+    PUT(w, C("a", "C 1", .gated = true), E("a", "E 1"), R("r", "R 1 a", "a"));
+    assert_int_equal(e->current->cluster_count, 1);
+    assert_true(sld_map_has(&v->users, SLD_STR("a")));
+    fake_start(w->f);
+    fake_settle(w->f);
+    assert_true(fake_holds(w->f, SLD_XDS_ROUTE, "r", "R 1 a"));
+    assert_ptr_equal(e->goods[0].resource, e->current);
+    PUT(w, R("r", "R 1 a", NULL));
+    assert_int_equal(e->current->cluster_count, 0);
+    assert_ptr_equal(e->goods[0].resource, e->current); // the former is not kept for it
+    assert_false(sld_map_has(&v->users, SLD_STR("a")));
+    fake_expect_nothing(w->f);
+}
+
 // ---- views ----
 
 static void test_shared_and_own(void **state)
@@ -786,6 +808,7 @@ int main(void)
         T(test_clusters_flow_while_unacked),
         T(test_large_responses_are_cut),
         T(test_change_then_back_is_no_change),
+        T(test_same_bytes_with_other_needs),
         T(test_shared_and_own),
         T(test_unknown_role_gets_fallback_until_known),
         T(test_fallback_is_laid_for_who_comes),
