@@ -158,7 +158,7 @@ struct sld_request_conf *pl_task_conf(struct tr *tr, const struct sld_plugin_slo
 {
     struct use u = {.name = name};
     google__protobuf__value__init(&u.conf);
-    struct sld_request_conf *c = conf_of(tr, slot, &u, ns, err);
+    struct sld_request_conf *c = pl_request_conf(tr, slot, &u, ns, err);
     if (c)
         c->id = SLD_ARENA_JOIN(&c->arena, SLD_STR(SLD_TASK_CONF_PREFIX), name);
     return c;
