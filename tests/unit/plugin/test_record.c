@@ -104,7 +104,7 @@ static void record(const char *script, const char *path, const char *query, cons
     if (sld_plugin_load(b, &sld_plugin_limits_default, &p, &err) || sld_plugin_keep_conf(p, conf, &ref, &err))
         fail_msg("%s", err.msg);
     struct sld_authorize c = {.x = &x, .ref = ref, .deadline_ms = 1000, .done = on_done, .user = &over};
-    sld_record_begin(&r, p, &x, conf, 1000);
+    sld_record_begin(&r, p, &x, conf, 1700000000000);
     assert_int_equal(sld_plugin_authorize(p, reactor, &c, &err), SLD_OK);
     assert_true(over.done);
     struct sld_str line = sld_record_end(&r, &x, over.rc, &over.err);
@@ -136,7 +136,7 @@ static void what_is_told(void **state)
            "req:set_metadata('who', {a = 1}) return true",
            "/a", "q=1&access_token=very-hidden&e", body, line, sizeof(line));
     assert_null(strstr(line, "very-hidden"));
-    has(line, "\"time\":1000,\"plugin\":\"gate\"");
+    has(line, "\"time\":1700000000000,\"plugin\":\"gate\"");
     has(line, "\"path\":\"/a?q=1&access_token=***&e\"");
     has(line, "[\"authorization\",\"***\"],[\"cookie\",\"***\"],[\"x-api-key\",\"***\"],[\"x-odd\",\"a?\\\"b\"]");
     has(line, "\"bodyBytes\":2000");
@@ -244,7 +244,7 @@ static void the_world_of_a_replay(void **state)
     struct told t;
     struct sld_replay_run run;
     struct sld_err err = {0};
-    record("req:set_header('x-now', '1000') return true", "/", "", "", line, sizeof(line));
+    record("req:set_header('x-now', '1700000000000') return true", "/", "", "", line, sizeof(line));
     // It is then, secrets are ***, and nobody answers: which is told.
     assert_int_equal(replay("assert(conf.key:value() == '***') req:set_header('x-now', tostring(time.now() * 1000 // 1 | 0)) return true", line, &t, &run,
                             &err),

@@ -24,6 +24,7 @@ enum { LOOK_MS = 2, PATIENCE_MS = 30000, HANG_MS = 200, GONE_MS = 300, LOG_MAX =
 //   b  it cannot begin                  g  it says what a server says
 //   r  it can load no plugin            o  it answers for another version of each
 //   t  it tells of two requests for each recording, and of one of another
+//   p  it logs pings
 struct child {
     struct sld_loop *loop;
     struct wk_link *link;
@@ -132,6 +133,7 @@ static void on_order(void *user, const Solder__Worker__Frame *f)
         synced(c, f->sync);
         break;
     case SOLDER__WORKER__FRAME__SAYS_PING:
+        fputs(c->life == 'p' ? "ping " : "", c->log);
         if (c->life != 'h')
             say(c, SOLDER__WORKER__FRAME__SAYS_PONG, f->ping);
         break;
@@ -272,7 +274,7 @@ static void on_problem(void *user, struct sld_str plugin, struct sld_str message
     snprintf(w->problem, sizeof(w->problem), "%.*s: %.*s", SLD_FMT(plugin), SLD_FMT(message));
 }
 
-static void begin(struct world *w, const char *lives)
+static void begin_gone(struct world *w, const char *lives, unsigned gone_ms)
 {
     static const struct sld_str addresses[] = {SLD_STR_INIT("unix:a"), SLD_STR_INIT("unix:b")};
     char path[60];
@@ -283,11 +285,16 @@ static void begin(struct world *w, const char *lives)
     fputs(lives, f);
     fclose(f);
     setenv("SLD_SCRIPT", w->dir, 1);
-    const struct sld_worker_options o = {.addresses = addresses, .address_count = 2, .hang_ms = HANG_MS, .gone_ms = GONE_MS, .on_change = on_change, .user = w,
+    const struct sld_worker_options o = {.addresses = addresses, .address_count = 2, .hang_ms = HANG_MS, .gone_ms = gone_ms, .on_change = on_change, .user = w,
                                          .found = {.on_problem = on_problem, .user = w}};
     w->worker = sld_worker_create(w->loop, &o);
     w->look = sld_timer_create(w->loop, on_look, w);
     w->patience = sld_timer_create(w->loop, on_late, w);
+}
+
+static void begin(struct world *w, const char *lives)
+{
+    begin_gone(w, lives, GONE_MS);
 }
 
 static void finish(struct world *w)
@@ -354,6 +361,19 @@ static void only_what_is_new_is_said(void **state)
     until(&w, logged, "plugin:three sync plugin-gone:three ");
     assert_null(strstr(log_of(&w), "plugin-gone:two"));
     assert_int_equal(restarts(&w), 0);
+    finish(&w);
+}
+
+// It looks for those that are gone long enough with each ping; this one is not.
+static void one_that_is_gone_stays_a_while(void **state)
+{
+    (void)state;
+    struct world w;
+    begin_gone(&w, "p", 3600000);
+    set_plugin(&w, "one", "1", false);
+    until(&w, running, "");
+    set_plugin(&w, "two", "2", false);
+    until(&w, logged, "plugin:two ping ping ping ");
     finish(&w);
 }
 
@@ -450,6 +470,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_what_is_new_is_said),
+        cmocka_unit_test(one_that_is_gone_stays_a_while),
         cmocka_unit_test(who_begins_anew_is_told_everything),
         cmocka_unit_test(what_is_no_worker_is_ended),
         cmocka_unit_test(versions_that_do_not_load),
