@@ -32,6 +32,11 @@ static int run(struct sld_args *a)
         .state_dir = sld_args_get(a, "state-dir"),
         .log_level = sld_args_get(a, "log-level"),
         .plugins = sld_args_get(a, "plugins"),
+        .worker_listen = sld_args_get(a, "worker-listen"),
+        .worker_address = sld_args_get(a, "worker-address"),
+        .worker_cert = sld_args_get(a, "worker-cert"),
+        .worker_key = sld_args_get(a, "worker-key"),
+        .worker_client_ca = sld_args_get(a, "worker-client-ca"),
     };
     const char *threads = sld_args_get(a, "worker-threads");
     if (threads && (!sld_str_u64(sld_str_c(threads), &o.worker_threads) || !o.worker_threads || o.worker_threads > WORKER_THREADS_MAX))
@@ -99,6 +104,15 @@ static const struct sld_flag flags[] = {
      .arg = "DIR",
      .env = "SOLDER_STATE_DIR",
      .help = "what must survive a restart; default /var/lib/solder"},
+    {.name = "worker-address",
+     .arg = "HOST:PORT",
+     .help = "what Envoys are told instead of --worker-listen, where that is another name for it"},
+    {.name = "worker-cert", .arg = "FILE", .help = "certificate chain of the worker, PEM; default that of --xds-cert"},
+    {.name = "worker-client-ca", .arg = "FILE", .help = "authorities of Envoys' certificates, PEM; default those of --xds-client-ca"},
+    {.name = "worker-key", .arg = "FILE", .help = "private key of the worker, PEM; default that of --xds-key"},
+    {.name = "worker-listen",
+     .arg = "HOST:PORT",
+     .help = "where Envoys of other machines reach the worker that runs plugins' hooks; a port for each of its threads, from PORT on"},
     {.name = "worker-threads",
      .arg = "N",
      .help = "event loops that answer for plugins; default: one for each processor, at most 4"},

@@ -6,6 +6,7 @@
 #include "loop/loop.h"
 #include "source/discovery.h"
 #include "translate/translate.h"
+#include "plugin/shape.h"
 #include "worker/worker.h"
 #include "xds/xds.h"
 
@@ -67,6 +68,7 @@ struct sld_model_options {
     const char *plugins;              // folder of plugins, or NULL
     const struct sld_str *worker_addresses; // where Envoys reach the worker
     size_t worker_address_count;
+    enum sld_worker_reach worker_reach;
     struct sld_str guards;            // the file of sld_plugin_set_keep_guards
     struct sld_state_dir *state;      // or NULL
     enum sld_level log_level;         // when no setting says another; fixed when LOG_FIXED

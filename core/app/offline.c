@@ -289,7 +289,7 @@ static enum sld_rc read_plugins(struct load *l, const struct sld_offline_options
     struct sld_arena a = {0};
     struct sld_str worker = app_worker_address(&a, app_run_dir(&a, SLD_STATE_DIR_STANDARD), 0);
     l->plugins = sld_plugin_set_create(l->o->translate, opt->plugins);
-    sld_plugin_set_worker(l->plugins, &worker, 1);
+    sld_plugin_set_worker(l->plugins, &worker, 1, SLD_WORKER_HERE);
     sld_arena_fini(&a);
     enum sld_rc rc = sld_plugin_set_reread(l->plugins, err);
     if (opt->plugin)

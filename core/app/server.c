@@ -199,6 +199,7 @@ static void on_hup(int signum, void *user)
     sld_model_thread_plugins(s->model);
     sld_admin_reload(s->admin);
     server_reload_xds_tls(s);
+    server_worker_reload_tls(s);
 }
 
 // Reads the settings file again when it changed, or when asked. What cannot be used is told of; the
@@ -242,8 +243,10 @@ static void on_state_look(void *user)
     sld_timer_start(s->state_look, STATE_LOOK_MS);
     look_at_settings(s, false);
     server_worker_look(s);
-    if (++s->looks % CERTIFICATES_EACH == 0)
+    if (++s->looks % CERTIFICATES_EACH == 0) {
         server_reload_xds_tls(s);
+        server_worker_reload_tls(s);
+    }
     if (s->looks % RETRY_EACH == 0)
         server_sources_retry(s);
     if (!strncmp(now ? now : "", s->state_problem, sizeof(s->state_problem) - 1))
@@ -375,8 +378,9 @@ static enum sld_rc start_model(struct server *s, struct sld_err *err)
         .settings_key = s->settings_key,
         .state = s->state,
         .plugins = s->opt->plugins,
-        .worker_addresses = s->worker_addresses,
+        .worker_addresses = s->worker_told,
         .worker_address_count = s->worker_loops,
+        .worker_reach = server_worker_reach(s),
         .guards = sld_arena_fmt(&s->arena, "%s/guards", server_state_dir(s)),
         .log_level = SLD_INFO,
         .log_fixed = s->opt->log_level != NULL,
@@ -393,7 +397,9 @@ static enum sld_rc start_model(struct server *s, struct sld_err *err)
     o.default_ns = s->write_ns;
     sld_intake_options_default(&o.intake);
     s->memo = sld_admin_memo_create();
-    server_worker_create(s);
+    enum sld_rc rc = server_worker_create(s, err);
+    if (rc)
+        return rc;
     s->model = sld_model_thread_start(s->io, &o);
     return SLD_OK;
 }

@@ -27,6 +27,9 @@ struct sld_server_options {
     const char *state_dir; // NULL: from settings, else /var/lib/solder
     const char *log_level; // or NULL
     const char *plugins;   // folder of plugins, or NULL
+    const char *worker_listen;  // HOST:PORT of its first event loop, for Envoys of other machines; or NULL
+    const char *worker_address; // what these are told instead; or NULL
+    const char *worker_cert, *worker_key, *worker_client_ca; // PEM files; or NULL: those of xDS
     uint64_t worker_threads; // event loops of the worker; 0: as many as processors, at most 4
 };
 

@@ -70,7 +70,9 @@ struct server {
     struct sld_edge *edge;
     struct sld_worker *worker;
     struct sld_str worker_addresses[SERVER_LOOPS_MAX];
+    struct sld_str worker_told[SERVER_LOOPS_MAX]; // where Envoys reach them
     size_t worker_loops;
+    bool xds_far;                // Envoys of other machines may come
     bool worker_had;             // it had all that it was sent, once
     struct {
         struct sld_admin_query *query; // NULL: there is none
@@ -116,6 +118,9 @@ SLD_NODISCARD enum sld_rc server_make_run_dir(struct server *s, struct sld_err *
 // Listens for Envoys and for the admin interface. (server_listen.c)
 SLD_NODISCARD enum sld_rc server_listen_xds(struct server *s, struct sld_err *err);
 SLD_NODISCARD enum sld_rc server_listen_admin(struct server *s, struct sld_err *err);
+// The files CERT, KEY and CLIENT_CA in A, which go together; what they are given by is --<WHAT>-cert and so on.
+SLD_NODISCARD enum sld_rc server_read_tls(struct sld_arena *a, const char *what, const char *cert, const char *key, const char *client_ca,
+                                          struct sld_grpc_tls *tls, struct sld_err *err);
 // Reads the certificate files for Envoys again; what cannot be used leaves the former ones.
 void server_reload_xds_tls(struct server *s);
 
@@ -187,7 +192,11 @@ void server_found_stop(struct server *s);
 
 // Decides where Envoys reach it. Before the model thread.
 SLD_NODISCARD enum sld_rc server_worker_find(struct server *s, struct sld_err *err);
-void server_worker_create(struct server *s);
+SLD_NODISCARD enum sld_rc server_worker_create(struct server *s, struct sld_err *err);
+// How Envoys reach it, once xDS listens.
+enum sld_worker_reach server_worker_reach(const struct server *s);
+// Reads its certificate files again; what cannot be used leaves the former ones.
+void server_worker_reload_tls(struct server *s);
 // Tells it what N has for it.
 void server_worker_news(struct server *s, const struct sld_model_news *n);
 // Takes from it what no Envoy can ask by any more.

@@ -5,9 +5,23 @@
 #include <sys/stat.h>
 
 #include "source/file.h"
+#include "net/address.h"
 #include "net/grpc.h"
 
 enum { PEM_MAX_BYTES = 1024 * 1024, MAX_ADDRESSES = 16 };
+
+enum sld_rc server_read_tls(struct sld_arena *a, const char *what, const char *cert, const char *key, const char *client_ca,
+                            struct sld_grpc_tls *tls, struct sld_err *err)
+{
+    if (!cert || !key || !client_ca)
+        return sld_err_set(err, SLD_INVALID, "--%s-cert, --%s-key and --%s-client-ca go together", what, what, what);
+    enum sld_rc rc = sld_file_read(a, sld_arena_fmt(a, "--%s-cert", what).p, cert, PEM_MAX_BYTES, &tls->cert_chain_pem, err);
+    if (!rc)
+        rc = sld_file_read(a, sld_arena_fmt(a, "--%s-key", what).p, key, PEM_MAX_BYTES, &tls->key_pem, err);
+    if (!rc)
+        rc = sld_file_read(a, sld_arena_fmt(a, "--%s-client-ca", what).p, client_ca, PEM_MAX_BYTES, &tls->client_ca_pem, err);
+    return rc;
+}
 
 // The files of --xds-cert, --xds-key and --xds-client-ca; *TLS stays NULL without them.
 static enum sld_rc read_xds_tls(struct server *s, struct sld_arena *a, struct sld_grpc_tls *tls,
@@ -17,17 +31,7 @@ static enum sld_rc read_xds_tls(struct server *s, struct sld_arena *a, struct sl
     *given = o->xds_cert || o->xds_key || o->xds_client_ca;
     if (!*given)
         return SLD_OK;
-    if (!o->xds_cert || !o->xds_key || !o->xds_client_ca)
-        return sld_err_set(err, SLD_INVALID,
-                           "--xds-cert, --xds-key and --xds-client-ca go together");
-    enum sld_rc rc =
-        sld_file_read(a, "--xds-cert", o->xds_cert, PEM_MAX_BYTES, &tls->cert_chain_pem, err);
-    if (!rc)
-        rc = sld_file_read(a, "--xds-key", o->xds_key, PEM_MAX_BYTES, &tls->key_pem, err);
-    if (!rc)
-        rc = sld_file_read(a, "--xds-client-ca", o->xds_client_ca, PEM_MAX_BYTES,
-                           &tls->client_ca_pem, err);
-    return rc;
+    return server_read_tls(a, "xds", o->xds_cert, o->xds_key, o->xds_client_ca, tls, err);
 }
 
 void server_reload_xds_tls(struct server *s)
@@ -53,6 +57,14 @@ enum sld_rc server_make_run_dir(struct server *s, struct sld_err *err)
     if (chmod(s->run_dir.p, 0700))
         return sld_err_errno(err, errno, "%s", s->run_dir.p);
     return SLD_OK;
+}
+
+// Whether nobody else's machine reaches ADDRESS, which is one.
+static bool local(struct sld_str address)
+{
+    struct sld_net_address at;
+    struct sld_err err = {0};
+    return !sld_net_address_parse(address, &at, &err) && sld_net_address_local(&at);
 }
 
 enum sld_rc server_listen_xds(struct server *s, struct sld_err *err)
@@ -81,6 +93,8 @@ enum sld_rc server_listen_xds(struct server *s, struct sld_err *err)
     s->xds_server = sld_xds_server_create(s->io, s->xds, &o, err);
     if (!s->xds_server)
         return sld_err_wrap(err, "xDS address");
+    for (size_t i = 0; i < o.address_count; i++)
+        s->xds_far |= !local(addresses[i]);
     for (size_t i = 0; i < o.address_count; i++)
         SLD_LOG(SLD_INFO, "app", "xds_listening", SLD_KS("address", addresses[i]),
                 SLD_KI("port", sld_xds_server_port(s->xds_server, i)));

@@ -5,23 +5,95 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "net/grpc.h"
+
 enum {
     LOOPS = 4, // by default, at most
     // An Envoy that has not got its new routes yet may ask by old names.
     FORGET_MS = 10 * 60 * 1000,
     FORGOTTEN_MAX = 10000,
     RECORD_MAX_BYTES = 16 << 20,
+    PORT_MAX = 65535,
 };
+
+// Address number I of event loops at ADDRESS, "HOST:PORT": ports follow each other.
+static enum sld_rc nth(struct sld_arena *a, const char *flag, const char *address, size_t i, size_t n, struct sld_str *out, struct sld_err *err)
+{
+    struct sld_str s = sld_str_c(address), host;
+    uint64_t port = 0;
+    size_t colon = s.n;
+    while (colon && s.p[colon - 1] != ':')
+        colon--;
+    host = sld_str_sub(s, 0, colon ? colon - 1 : 0);
+    if (!host.n || sld_str_starts(s, SLD_STR("unix:")) || !sld_str_u64(sld_str_sub(s, colon, s.n), &port) || !port || port + n > PORT_MAX + 1)
+        return sld_err_set(err, SLD_INVALID, "%s takes HOST:PORT with %zu ports from PORT on, not %s", flag, n, address);
+    *out = sld_arena_fmt(a, "%.*s:%llu", SLD_FMT(host), (unsigned long long)(port + i));
+    return SLD_OK;
+}
+
+static bool is_any(struct sld_str address)
+{
+    return sld_str_starts(address, SLD_STR("0.0.0.0:")) || sld_str_starts(address, SLD_STR("[::]:"));
+}
 
 enum sld_rc server_worker_find(struct server *s, struct sld_err *err)
 {
+    const struct sld_server_options *o = s->opt;
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    size_t n = s->opt->worker_threads ? (size_t)s->opt->worker_threads : cores > 0 && cores < LOOPS ? (size_t)cores : LOOPS;
+    size_t n = o->worker_threads ? (size_t)o->worker_threads : cores > 0 && cores < LOOPS ? (size_t)cores : LOOPS;
     if (n > SERVER_LOOPS_MAX)
         return sld_err_set(err, SLD_LIMIT, "more than %d --worker-threads", SERVER_LOOPS_MAX);
-    for (; s->worker_loops < n; s->worker_loops++)
-        s->worker_addresses[s->worker_loops] = app_worker_address(&s->arena, s->run_dir, s->worker_loops);
-    return SLD_OK;
+    if (!o->worker_listen && (o->worker_address || o->worker_cert || o->worker_key || o->worker_client_ca))
+        return sld_err_set(err, SLD_INVALID, "--worker-address, --worker-cert, --worker-key and --worker-client-ca go with --worker-listen");
+    if (o->worker_listen && o->envoy)
+        return sld_err_set(err, SLD_INVALID, "--worker-listen is for Envoys of other machines, and all Envoys are told one way to the worker: "
+                                             "leave --envoy away, and start the Envoy of this machine by a bootstrap too");
+    enum sld_rc rc = SLD_OK;
+    for (; s->worker_loops < n && !rc; s->worker_loops++) {
+        struct sld_str *listen = &s->worker_addresses[s->worker_loops], *told = &s->worker_told[s->worker_loops];
+        if (!o->worker_listen)
+            *listen = app_worker_address(&s->arena, s->run_dir, s->worker_loops);
+        else
+            rc = nth(&s->arena, "--worker-listen", o->worker_listen, s->worker_loops, n, listen, err);
+        *told = *listen;
+        if (!rc && o->worker_address)
+            rc = nth(&s->arena, "--worker-address", o->worker_address, s->worker_loops, n, told, err);
+        if (!rc && is_any(*told))
+            rc = sld_err_set(err, SLD_INVALID, "--worker-listen %s is every address of this machine: tell by --worker-address which one Envoys take",
+                             o->worker_listen);
+    }
+    return rc;
+}
+
+enum sld_worker_reach server_worker_reach(const struct server *s)
+{
+    return s->opt->worker_listen ? SLD_WORKER_TLS : s->xds_far ? SLD_WORKER_HERE_ALONE : SLD_WORKER_HERE;
+}
+
+static enum sld_rc read_tls(const struct server *s, struct sld_arena *a, struct sld_grpc_tls *tls, struct sld_err *err)
+{
+    const struct sld_server_options *o = s->opt;
+    if (o->worker_cert || o->worker_key || o->worker_client_ca)
+        return server_read_tls(a, "worker", o->worker_cert, o->worker_key, o->worker_client_ca, tls, err);
+    if (!o->xds_cert)
+        return sld_err_set(err, SLD_INVALID, "--worker-listen needs --worker-cert, --worker-key and --worker-client-ca, or those of xDS: "
+                                             "questions hold cookies and tokens");
+    return server_read_tls(a, "xds", o->xds_cert, o->xds_key, o->xds_client_ca, tls, err);
+}
+
+void server_worker_reload_tls(struct server *s)
+{
+    struct sld_arena a = {0};
+    struct sld_grpc_tls tls = {0};
+    struct sld_err err = {0};
+    if (!s->opt->worker_listen)
+        return;
+    enum sld_rc rc = read_tls(s, &a, &tls, &err);
+    if (!rc)
+        rc = sld_worker_set_tls(s->worker, &tls, &err);
+    if (rc)
+        SLD_LOG(SLD_WARN, "app", "worker_tls_kept", SLD_KC("reason", err.msg));
+    sld_arena_fini_secret(&a);
 }
 
 static void on_change(void *user)
@@ -43,8 +115,10 @@ static struct sld_str kv_dir(struct server *s)
     return SLD_STR_NONE;
 }
 
-void server_worker_create(struct server *s)
+enum sld_rc server_worker_create(struct server *s, struct sld_err *err)
 {
+    struct sld_grpc_tls tls = {0};
+    struct sld_arena a = {0};
     struct sld_worker_options o = {
         .addresses = s->worker_addresses,
         .address_count = s->worker_loops,
@@ -56,7 +130,13 @@ void server_worker_create(struct server *s)
     };
     if (s->opt->log_level)
         sld_log_level_parse(sld_str_c(s->opt->log_level), &o.log_level);
-    s->worker = sld_worker_create(s->io, &o);
+    enum sld_rc rc = s->opt->worker_listen ? read_tls(s, &a, &tls, err) : SLD_OK;
+    if (!rc)
+        s->worker = sld_worker_create(s->io, &o);
+    if (!rc && s->opt->worker_listen)
+        rc = sld_worker_set_tls(s->worker, &tls, err);
+    sld_arena_fini_secret(&a);
+    return rc;
 }
 
 static void forget(struct server *s, struct sld_str id)

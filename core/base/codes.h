@@ -66,6 +66,7 @@ SLD_CODE(OPTION_HEADER, 703, "the header name or value is not allowed", "use a l
 SLD_CODE(PLUGIN_UNKNOWN, 710, "there is no plugin of that name", "load it, or remove its configuration")
 SLD_CODE(PLUGIN_BROKEN, 711, "the plugin could not be loaded", "mend the mistake named in the plugin")
 SLD_CODE(PLUGIN_FAILED, 712, "a plugin's hook failed", "mend the plugin or its configuration; until then the route answers as an invalid one")
+SLD_CODE(WORKER_FAR, 713, "Envoys of other machines cannot reach the worker", "run Solder with --worker-listen")
 SLD_CODE(ENVOY_CONSTRAINT, 801, "Envoy would refuse the result", "correct the field named")
 SLD_CODE(ENVOY_REFUSED, 802, "Envoy refused the configuration", "see Envoy's words; the last accepted form stays in force")
 SLD_CODE(LAST_GOOD, 901, "the last accepted form of this object stays in force", "mend the errors named beside it")

@@ -292,6 +292,28 @@ static void put_http2(struct sld_json *j)
     sld_json_end(j, '}');
 }
 
+// What Envoys show, and go by, where a cluster that comes over xDS leads to Solder: the worker.
+static void put_secrets(struct sld_json *j, const struct sld_bootstrap_tls *t)
+{
+    open_list(j, "secrets");
+    sld_json_begin(j, '{');
+    put_c(j, "name", "solder-ca");
+    open_map(j, "validation_context");
+    put_file(j, "trusted_ca", t->ca_file);
+    sld_json_end(j, '}');
+    sld_json_end(j, '}');
+    if (t->cert_file.n) {
+        sld_json_begin(j, '{');
+        put_c(j, "name", "solder-client");
+        open_map(j, "tls_certificate");
+        put_file(j, "certificate_chain", t->cert_file);
+        put_file(j, "private_key", t->key_file);
+        sld_json_end(j, '}');
+        sld_json_end(j, '}');
+    }
+    sld_json_end(j, ']');
+}
+
 static void put_clusters(struct sld_json *j, const struct sld_bootstrap_options *o,
                          const struct endpoint *xds)
 {
@@ -321,6 +343,8 @@ static void put_clusters(struct sld_json *j, const struct sld_bootstrap_options 
     sld_json_end(j, '}'); // load_assignment
     sld_json_end(j, '}');
     sld_json_end(j, ']');
+    if (o->tls.ca_file.n)
+        put_secrets(j, &o->tls);
     sld_json_end(j, '}');
 }
 

@@ -25,6 +25,9 @@ struct sld_grpc_tls {
     struct sld_str client_ca_pem;           // required: clients must show a certificate of these
 };
 
+// Whether a lean server can use T: SLD_INVALID with words.
+SLD_NODISCARD enum sld_rc sld_grpc_tls_check(const struct sld_grpc_tls *t, struct sld_err *err);
+
 struct sld_grpc_options {
     size_t max_message_bytes;   // inbound ceiling per message; 64 MiB
     size_t max_memory_bytes;    // of gRPC core alone: of what all connections hold together; 512 MiB. Above it reading

@@ -110,6 +110,14 @@ enum sld_rc sld_h2_tls_config_create(const struct sld_grpc_tls *t, struct sld_h2
     return SLD_OK;
 }
 
+enum sld_rc sld_grpc_tls_check(const struct sld_grpc_tls *t, struct sld_err *err)
+{
+    struct sld_h2_tls_config *c = NULL;
+    enum sld_rc rc = sld_h2_tls_config_create(t, &c, err);
+    sld_h2_tls_config_destroy(c);
+    return rc;
+}
+
 void sld_h2_tls_config_destroy(struct sld_h2_tls_config *c)
 {
     if (c)

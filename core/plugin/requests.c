@@ -2,12 +2,14 @@
 // told no configuration, but what it is called: its hash. What it is goes to the worker.
 #include <stdlib.h>
 
+#include "codec/text.h"
 #include "plugin/declare.h"
 #include "plugin/discover.h"
 #include "plugin/uses.h"
 
 #include "envoy/config/endpoint/v3/endpoint.pb-c.h"
 #include "envoy/extensions/filters/http/ext_authz/v3/ext_authz.pb-c.h"
+#include "envoy/extensions/transport_sockets/tls/v3/tls.pb-c.h"
 #include "envoy/extensions/upstreams/http/v3/http_protocol_options.pb-c.h"
 
 enum {
@@ -260,13 +262,29 @@ void pl_requests_listener(struct tr_listener *l)
     f->stat_prefix = SLD_MSG_STR(a, SLD_STR("solder"));
     f->include_peer_certificate = f->include_tls_session = true;
     f->encode_raw_headers = true;
+    if (w->reach == SLD_WORKER_HERE_ALONE)
+        sld_report_add(l->report, SLD_WARNING, SLD_WORKER_FAR, SLD_STR(""),
+                       "hooks of requests run in the worker, which Envoys of other machines cannot reach: routes with such plugins answer 503 "
+                       "there; run Solder with --worker-listen");
     tr_filter_add(l, SLD_STAGE_AUTHZ, SLD_DURING, SLD_AUTHORIZE_FILTER, &f->base, true);
     tr_clusters_add(l->tr, l->clusters, SLD_STR(SLD_WORKER_CLUSTER));
 }
 
+// The host of "HOST:PORT", without brackets; *PORT.
+static struct sld_str host_of(struct sld_str s, uint64_t *port)
+{
+    size_t n = s.n;
+    while (n && s.p[n - 1] != ':')
+        n--;
+    *port = 0;
+    sld_str_u64(sld_str_sub(s, n, s.n), port);
+    struct sld_str host = sld_str_sub(s, 0, n ? n - 1 : 0);
+    return sld_str_starts(host, SLD_STR("[")) ? sld_str_sub(host, 1, host.n - 2) : host;
+}
+
 static Env__Core__Address *address_of(struct sld_arena *a, struct sld_str s)
 {
-    uint64_t port = 0;
+    uint64_t port;
     if (sld_str_starts(s, SLD_STR("unix:"))) {
         Env__Core__Address *at = SLD_MSG(a, Env__Core__Address, env__core__address);
         at->address_case = ENV__CORE__ADDRESS__ADDRESS_PIPE;
@@ -274,13 +292,7 @@ static Env__Core__Address *address_of(struct sld_arena *a, struct sld_str s)
         at->pipe->path = SLD_MSG_STR(a, sld_str_sub(s, 5, s.n));
         return at;
     }
-    size_t n = s.n;
-    while (n && s.p[n - 1] != ':')
-        n--;
-    sld_str_u64(sld_str_sub(s, n, s.n), &port);
-    struct sld_str host = sld_str_sub(s, 0, n ? n - 1 : 0);
-    if (sld_str_starts(host, SLD_STR("[")))
-        host = sld_str_sub(host, 1, host.n - 2);
+    struct sld_str host = host_of(s, &port);
     return tr_address(a, host, (uint32_t)port);
 }
 
@@ -291,6 +303,57 @@ static void add_endpoint(struct sld_arena *a, Env__Endpoint__LocalityLbEndpoints
     lb->endpoint = SLD_MSG(a, Env__Endpoint__Endpoint, env__endpoint__endpoint);
     lb->endpoint->address = address_of(a, address);
     SLD_PUSH(a, to->lb_endpoints, to->n_lb_endpoints, lb);
+}
+
+static Env__TransportSocketsTls__SdsSecretConfig *own_secret(struct sld_arena *a, const char *name)
+{
+    Env__TransportSocketsTls__SdsSecretConfig *s = SLD_MSG(a, Env__TransportSocketsTls__SdsSecretConfig, env__transport_sockets_tls__sds_secret_config);
+    s->name = SLD_MSG_STR(a, sld_str_c(name));
+    return s; // without a place to get it from: it is in the bootstrap
+}
+
+// Of TLS: the certificate is one of authorities in the bootstrap, for HOST.
+static Env__TransportSocketsTls__CommonTlsContext__CombinedCertificateValidationContext *validation(struct sld_arena *a, struct sld_str host)
+{
+    typedef Env__TransportSocketsTls__SubjectAltNameMatcher matcher;
+    typedef Env__TransportSocketsTls__CertificateValidationContext context;
+    typedef Env__TransportSocketsTls__CommonTlsContext__CombinedCertificateValidationContext combined;
+    matcher *m = SLD_MSG(a, matcher, env__transport_sockets_tls__subject_alt_name_matcher);
+    context *c = SLD_MSG(a, context, env__transport_sockets_tls__certificate_validation_context);
+    combined *both = SLD_MSG(a, combined, env__transport_sockets_tls__common_tls_context__combined_certificate_validation_context);
+    m->san_type = sld_is_ip(host, NULL) ? ENV__TRANSPORT_SOCKETS_TLS__SUBJECT_ALT_NAME_MATCHER__SAN_TYPE__IP_ADDRESS
+                                        : ENV__TRANSPORT_SOCKETS_TLS__SUBJECT_ALT_NAME_MATCHER__SAN_TYPE__DNS;
+    m->matcher = SLD_MSG(a, Env__TypeMatcher__StringMatcher, env__type_matcher__string_matcher);
+    m->matcher->match_pattern_case = ENV__TYPE_MATCHER__STRING_MATCHER__MATCH_PATTERN_EXACT;
+    m->matcher->exact = SLD_MSG_STR(a, host);
+    SLD_PUSH(a, c->match_typed_subject_alt_names, c->n_match_typed_subject_alt_names, m);
+    both->default_validation_context = c;
+    both->validation_context_sds_secret_config = own_secret(a, SLD_ENVOY_CA);
+    return both;
+}
+
+// TLS to HOST, with what the Envoy's bootstrap has for xDS.
+static Env__Core__TransportSocket *tls_to(struct sld_arena *a, struct sld_str host)
+{
+    typedef Env__TransportSocketsTls__UpstreamTlsContext upstream;
+    typedef Env__TransportSocketsTls__CommonTlsContext common;
+    Env__Core__TransportSocket *t = SLD_MSG(a, Env__Core__TransportSocket, env__core__transport_socket);
+    upstream *u = SLD_MSG(a, upstream, env__transport_sockets_tls__upstream_tls_context);
+    common *c = SLD_MSG(a, common, env__transport_sockets_tls__common_tls_context);
+    u->common_tls_context = c;
+    if (!sld_is_ip(host, NULL))
+        u->sni = SLD_MSG_STR(a, host);
+    c->tls_params = SLD_MSG(a, Env__TransportSocketsTls__TlsParameters, env__transport_sockets_tls__tls_parameters);
+    c->tls_params->tls_minimum_protocol_version = ENV__TRANSPORT_SOCKETS_TLS__TLS_PARAMETERS__TLS_PROTOCOL__TLSv1_2;
+    c->tls_params->tls_maximum_protocol_version = ENV__TRANSPORT_SOCKETS_TLS__TLS_PARAMETERS__TLS_PROTOCOL__TLSv1_3;
+    SLD_PUSH(a, c->alpn_protocols, c->n_alpn_protocols, SLD_MSG_STR(a, SLD_STR("h2")));
+    SLD_PUSH(a, c->tls_certificate_sds_secret_configs, c->n_tls_certificate_sds_secret_configs, own_secret(a, SLD_ENVOY_CLIENT));
+    c->validation_context_type_case = ENV__TRANSPORT_SOCKETS_TLS__COMMON_TLS_CONTEXT__VALIDATION_CONTEXT_TYPE_COMBINED_VALIDATION_CONTEXT;
+    c->combined_validation_context = validation(a, host);
+    t->name = SLD_MSG_STR(a, SLD_STR("envoy.transport_sockets.tls"));
+    t->config_type_case = ENV__CORE__TRANSPORT_SOCKET__CONFIG_TYPE_TYPED_CONFIG;
+    t->typed_config = sld_msg_any(a, &u->base);
+    return t;
 }
 
 void pl_requests_fixed(struct tr *tr)
@@ -310,6 +373,12 @@ void pl_requests_fixed(struct tr *tr)
     SLD_PUSH(a, c->load_assignment->endpoints, c->load_assignment->n_endpoints, all);
     for (size_t i = 0; i < w->address_count; i++)
         add_endpoint(a, all, w->addresses[i]);
+    if (w->reach == SLD_WORKER_TLS && w->address_count) {
+        uint64_t port;
+        struct sld_str host = host_of(w->addresses[0], &port); // one for all
+        c->type = sld_is_ip(host, NULL) ? c->type : ENV__CLUSTER__CLUSTER__DISCOVERY_TYPE__STRICT_DNS;
+        c->transport_socket = tls_to(a, host);
+    }
     Env__Cluster__CircuitBreakers__Thresholds *t =
         SLD_MSG(a, Env__Cluster__CircuitBreakers__Thresholds, env__cluster__circuit_breakers__thresholds);
     t->max_requests = t->max_pending_requests = sld_msg_u32(a, REQUESTS_MAX);

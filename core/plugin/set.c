@@ -37,6 +37,7 @@ struct sld_plugin_set {
     struct sld_arena arena; // of ADDRESSES
     struct sld_str *addresses;
     size_t address_count;
+    enum sld_worker_reach reach;
 };
 
 static char twice; // of a document that is told to be the second of its name
@@ -104,8 +105,9 @@ struct sld_plugin_set *sld_plugin_set_create(struct sld_translate *t, const char
     return s;
 }
 
-void sld_plugin_set_worker(struct sld_plugin_set *s, const struct sld_str *addresses, size_t n)
+void sld_plugin_set_worker(struct sld_plugin_set *s, const struct sld_str *addresses, size_t n, enum sld_worker_reach reach)
 {
+    s->reach = reach;
     s->address_count = 0;
     for (size_t i = 0; i < n; i++)
         SLD_PUSH(&s->arena, s->addresses, s->address_count, sld_arena_str(&s->arena, addresses[i]));
@@ -375,6 +377,8 @@ static void describe_worker(struct sld_plugin_set *s)
         SLD_PUSH(&w->arena, w->addresses, w->address_count, sld_arena_str(&w->arena, s->addresses[i]));
         w->obj.hash = sld_hash_mix(w->obj.hash, sld_hash_bytes(s->addresses[i]));
     }
+    w->reach = s->reach;
+    w->obj.hash = sld_hash_mix(w->obj.hash, (struct sld_hash){w->reach, 0});
     w->obj.hash = w->worker_hooks ? sld_hash_mix(w->obj.hash, (struct sld_hash){w->worker_hooks, w->request_ms}) : (struct sld_hash){0};
     if (!sld_hash_eq(s->worker, w->obj.hash))
         sld_translate_set_plugin(s->t, SLD_PLUGIN_WORKER, w->worker_hooks ? w : NULL);

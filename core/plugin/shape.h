@@ -10,6 +10,13 @@ struct pl_last;
 // Serves options.extensions.configs; runs behind all other features.
 extern const struct sld_feature sld_feature_extensions;
 
+// How Envoys reach the worker.
+enum sld_worker_reach {
+    SLD_WORKER_HERE,       // on this machine
+    SLD_WORKER_HERE_ALONE, // the same, though Envoys of other machines may come: their listeners have a warning
+    SLD_WORKER_TLS,        // by TLS, with the certificates of their bootstrap (SLD_ENVOY_CA, SLD_ENVOY_CLIENT)
+};
+
 // What translation is given of a plugin (sld_translate_set_plugin). A refcounted object.
 struct sld_plugin_slot {
     struct sld_obj obj;        // hash: of the plugin's version, or of ERROR
@@ -27,6 +34,7 @@ struct sld_plugin_slot {
     unsigned request_ms;                 // of it: the longest time that one of them may take for a request
     struct sld_str *addresses;           // of SLD_PLUGIN_WORKER: where Envoys reach it
     size_t address_count;
+    enum sld_worker_reach reach;         // of SLD_PLUGIN_WORKER
 };
 // The names translation keeps, as if they were plugins, lists of those under that shape upstreams, and that have code for
 // Envoy; and what is known of the worker, while some plugin has a hook there.
@@ -39,6 +47,9 @@ struct sld_plugin_slot {
 #define SLD_WORKER_CLUSTER "solder-worker"
 #define SLD_AUTHORIZE_FILTER "solder.authorize"
 #define SLD_TRANSFORM_FILTER "solder.transform"
+// Secrets that the bootstrap of an Envoy with TLS has: authorities of Solder's certificate, and its own.
+#define SLD_ENVOY_CA "solder-ca"
+#define SLD_ENVOY_CLIENT "solder-client"
 // Takes the reference PLUGIN over; or PLUGIN is NULL and ERROR says why.
 struct sld_plugin_slot *sld_plugin_slot_create(struct sld_plugin *plugin, struct sld_str error);
 // Whether its document says that requests go on without it where it fails.
@@ -75,7 +86,7 @@ struct sld_plugin_set *sld_plugin_set_create(struct sld_translate *t, const char
 // first round; without it they are known as long as S is.
 void sld_plugin_set_keep_guards(struct sld_plugin_set *s, struct sld_str file);
 // Envoys reach the worker at these addresses: "unix:/path" or "HOST:PORT". Before the first round.
-void sld_plugin_set_worker(struct sld_plugin_set *s, const struct sld_str *addresses, size_t n);
+void sld_plugin_set_worker(struct sld_plugin_set *s, const struct sld_str *addresses, size_t n, enum sld_worker_reach reach);
 // NULL is fine.
 void sld_plugin_set_destroy(struct sld_plugin_set *s);
 // Reads the folder, if there is one; as sld_plugins_reread.

@@ -129,6 +129,8 @@ void wk_loop_free(struct wk_loop *l);
 void wk_loop_plugin(struct wk_loop *l, struct sld_str name, struct sld_plugin *p, bool open);
 // VALUE (a reference is taken) is configuration ID; NULL: it is gone.
 void wk_loop_conf(struct wk_loop *l, struct sld_str id, struct sld_blob *value);
+// Certificates for connections to come.
+void wk_loop_tls(struct wk_loop *l, const struct sld_grpc_tls *tls);
 // on_number tells that all before has been done.
 void wk_loop_number(struct wk_loop *l, uint64_t number);
 // on_pong tells that L gets on, ahead of whatever waits: after the hook at work. PING is another number than before, and not 0;

@@ -190,6 +190,20 @@ static void ask_pong(struct process *p, uint64_t ping)
 
 // ---- What the server says ----
 
+static struct sld_grpc_tls tls_of(const Solder__Worker__Tls *t)
+{
+    return (struct sld_grpc_tls){sld_str_n((const char *)t->cert_chain_pem.data, t->cert_chain_pem.len),
+                                 sld_str_n((const char *)t->key_pem.data, t->key_pem.len),
+                                 sld_str_n((const char *)t->client_ca_pem.data, t->client_ca_pem.len)};
+}
+
+static void take_tls(struct process *p, const Solder__Worker__Tls *t)
+{
+    const struct sld_grpc_tls tls = tls_of(t);
+    for (size_t i = 0; i < p->loop_count; i++)
+        wk_loop_tls(p->loops[i], &tls);
+}
+
 static void start(struct process *p, const Solder__Worker__Start *s)
 {
     Solder__Worker__Frame f = SOLDER__WORKER__FRAME__INIT;
@@ -201,9 +215,7 @@ static void start(struct process *p, const Solder__Worker__Start *s)
     sld_log_level_parse(sld_str_c(s->log_level), &level);
     sld_log_set_level(level);
     if (s->tls)
-        tls = (struct sld_grpc_tls){sld_str_n((const char *)s->tls->cert_chain_pem.data, s->tls->cert_chain_pem.len),
-                                    sld_str_n((const char *)s->tls->key_pem.data, s->tls->key_pem.len),
-                                    sld_str_n((const char *)s->tls->client_ca_pem.data, s->tls->client_ca_pem.len)};
+        tls = tls_of(s->tls);
     enum sld_rc rc = SLD_OK;
     for (size_t i = 0; i < s->n_addresses && i < LOOPS_MAX && !rc; i++) {
         rc = wk_loop_start(p->main, sld_str_c(s->addresses[i]), s->tls ? &tls : NULL, &ev, &p->loops[p->loop_count], &err);
@@ -362,6 +374,9 @@ static void on_frame(void *user, const Solder__Worker__Frame *f)
     case SOLDER__WORKER__FRAME__SAYS_RECORD:
         for (size_t i = 0; i < p->loop_count; i++)
             wk_loop_record(p->loops[i], sld_str_c(f->record->plugin), f->record->count, f->record->number);
+        break;
+    case SOLDER__WORKER__FRAME__SAYS_TLS:
+        take_tls(p, f->tls);
         break;
     case SOLDER__WORKER__FRAME__SAYS_SYNC:
         ask_number(p, f->sync);

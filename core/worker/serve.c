@@ -567,7 +567,7 @@ static void on_closed(void *call)
 
 // ---- What the first thread says ----
 
-enum order_kind { PLUGIN, CONF, NUMBER, ASK, PING, RECORD, RECORDED, STOP };
+enum order_kind { PLUGIN, CONF, TLS, NUMBER, ASK, PING, RECORD, RECORDED, STOP };
 
 struct order {
     struct sld_message msg;
@@ -581,6 +581,7 @@ struct order {
     uint64_t number;
     unsigned count;
     struct sld_arena_obj *report;
+    struct sld_grpc_tls tls; // in the arena
 };
 
 static void order_free(struct order *o)
@@ -588,7 +589,7 @@ static void order_free(struct order *o)
     SLD_UNREF(o->plugin);
     SLD_UNREF(o->value);
     SLD_UNREF(o->report);
-    sld_arena_fini(&o->arena);
+    sld_arena_fini_secret(&o->arena);
     sld_xfree(o);
 }
 
@@ -761,6 +762,9 @@ static void order_run(struct sld_message *m)
         take_conf(l, o);
         look_at_waiting(l);
         break;
+    case TLS:
+        sld_grpc_server_set_tls(l->grpc, &o->tls);
+        break;
     case STOP:
         sld_grpc_server_stop(l->grpc, on_stopped, l);
         break;
@@ -833,6 +837,14 @@ void wk_loop_conf(struct wk_loop *l, struct sld_str id, struct sld_blob *value)
 {
     struct order *o = order(l, CONF, id);
     o->value = sld_obj_ref(value);
+    sld_loop_post(l->loop, &o->msg);
+}
+
+void wk_loop_tls(struct wk_loop *l, const struct sld_grpc_tls *tls)
+{
+    struct order *o = order(l, TLS, SLD_STR(""));
+    o->tls = (struct sld_grpc_tls){sld_arena_str(&o->arena, tls->cert_chain_pem), sld_arena_str(&o->arena, tls->key_pem),
+                                   sld_arena_str(&o->arena, tls->client_ca_pem)};
     sld_loop_post(l->loop, &o->msg);
 }
 

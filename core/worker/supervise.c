@@ -37,6 +37,8 @@ struct sld_worker {
     struct sld_loop *io;
     struct sld_arena arena;
     struct sld_worker_options o;
+    struct sld_arena tls_arena;
+    struct sld_grpc_tls tls; // absent: plain text
     struct sld_map plugins, confs; // struct wanted, struct conf
     struct sld_map finders;        // struct sld_discover_plan, own references
     struct sld_map wants;          // "<plugin>/<ref>": secrets
@@ -157,6 +159,15 @@ static void say_conf(struct sld_worker *w, struct sld_str id, const struct conf 
     sld_arena_fini(&a);
 }
 
+static Solder__Worker__Tls *tls_message(struct sld_arena *a, const struct sld_grpc_tls *tls)
+{
+    Solder__Worker__Tls *m = SLD_MSG(a, Solder__Worker__Tls, solder__worker__tls);
+    m->cert_chain_pem = bytes_of(tls->cert_chain_pem);
+    m->key_pem = bytes_of(tls->key_pem);
+    m->client_ca_pem = bytes_of(tls->client_ca_pem);
+    return m;
+}
+
 static void say_start(struct sld_worker *w)
 {
     static const char *const levels[] = {"debug", "info", "warn", "error"};
@@ -170,12 +181,7 @@ static void say_start(struct sld_worker *w)
     m->log_level = SLD_MSG_STR(&a, sld_str_c(levels[w->o.log_level]));
     m->stats_ms = w->o.stats_ms;
     m->kv_dir = SLD_MSG_STR(&a, w->o.kv_dir.p ? w->o.kv_dir : SLD_STR(""));
-    if (w->o.key_pem.p) {
-        m->tls = SLD_MSG(&a, Solder__Worker__Tls, solder__worker__tls);
-        m->tls->cert_chain_pem = bytes_of(w->o.cert_chain_pem);
-        m->tls->key_pem = bytes_of(w->o.key_pem);
-        m->tls->client_ca_pem = bytes_of(w->o.client_ca_pem);
-    }
+    m->tls = w->tls.key_pem.n ? tls_message(&a, &w->tls) : NULL;
     wk_link_send(w->link, &f);
     sld_arena_fini(&a);
 }
@@ -440,15 +446,35 @@ struct sld_worker *sld_worker_create(struct sld_loop *io, const struct sld_worke
     for (size_t i = 0; i < o->address_count; i++)
         addresses[i] = sld_arena_str(&w->arena, o->addresses[i]);
     w->o.addresses = addresses;
-    w->o.cert_chain_pem = sld_arena_str(&w->arena, o->cert_chain_pem);
     w->o.kv_dir = o->kv_dir.p ? sld_arena_str(&w->arena, o->kv_dir) : SLD_STR_NONE;
-    w->o.key_pem = sld_arena_str(&w->arena, o->key_pem);
-    w->o.client_ca_pem = sld_arena_str(&w->arena, o->client_ca_pem);
     w->o.hang_ms = o->hang_ms ? o->hang_ms : HANG_MS;
     w->o.gone_ms = o->gone_ms ? o->gone_ms : GONE_MS;
     w->restart = sld_timer_create(io, begin, w);
     w->ping = sld_timer_create(io, on_ping, w);
     return w;
+}
+
+enum sld_rc sld_worker_set_tls(struct sld_worker *w, const struct sld_grpc_tls *tls, struct sld_err *err)
+{
+    bool same = sld_str_eq(w->tls.cert_chain_pem, tls->cert_chain_pem) && sld_str_eq(w->tls.key_pem, tls->key_pem) &&
+                sld_str_eq(w->tls.client_ca_pem, tls->client_ca_pem);
+    if (same)
+        return SLD_OK;
+    enum sld_rc rc = sld_grpc_tls_check(tls, err);
+    if (rc)
+        return rc;
+    sld_arena_fini_secret(&w->tls_arena);
+    w->tls = (struct sld_grpc_tls){sld_arena_str(&w->tls_arena, tls->cert_chain_pem), sld_arena_str(&w->tls_arena, tls->key_pem),
+                                   sld_arena_str(&w->tls_arena, tls->client_ca_pem)};
+    if (!w->link)
+        return SLD_OK;
+    struct sld_arena a = {0};
+    Solder__Worker__Frame f = SOLDER__WORKER__FRAME__INIT;
+    f.says_case = SOLDER__WORKER__FRAME__SAYS_TLS;
+    f.tls = tls_message(&a, &w->tls);
+    wk_link_send(w->link, &f);
+    sld_arena_fini(&a);
+    return SLD_OK;
 }
 
 static void conf_free(struct conf *c)
@@ -483,7 +509,8 @@ void sld_worker_destroy(struct sld_worker *w)
     sld_map_fini(&w->wants);
     SLD_UNREF(w->backends);
     SLD_UNREF(w->stats);
-    sld_arena_fini_secret(&w->arena);
+    sld_arena_fini_secret(&w->tls_arena);
+    sld_arena_fini(&w->arena);
     sld_xfree(w);
 }
 

@@ -11,8 +11,6 @@ struct sld_worker_options {
     const struct sld_str *addresses; // where Envoys reach it: an event loop for each; as of sld_grpc_server_listen
     size_t address_count;
     enum sld_level log_level;
-    // PEM; absent: plain text
-    struct sld_str cert_chain_pem, key_pem, client_ca_pem;
     struct sld_str kv_dir; // where what plugins keep is (plugin/kv.h); absent: in memory
     unsigned hang_ms;  // it is killed when it has not answered for so long; 0: 10 s
     unsigned gone_ms;  // how long it keeps a plugin that is not to be there any more, for requests on their way; 0: 10 s
@@ -26,6 +24,11 @@ struct sld_worker_options {
 struct sld_worker *sld_worker_create(struct sld_loop *io, const struct sld_worker_options *o);
 // Ends the process. NULL is fine. [io]
 void sld_worker_destroy(struct sld_worker *w);
+
+struct sld_grpc_tls;
+// Envoys reach it by TLS with these from now on; without it in plain text, which is decided before it begins. SLD_INVALID: they cannot be
+// used, and nothing changed. [io]
+SLD_NODISCARD enum sld_rc sld_worker_set_tls(struct sld_worker *w, const struct sld_grpc_tls *tls, struct sld_err *err);
 
 // A plugin that has hooks for it.
 struct sld_worker_plugin {

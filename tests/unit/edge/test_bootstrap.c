@@ -152,6 +152,11 @@ static void test_remote_with_mutual_tls(void **state)
         snprintf(path, sizeof(path), "%s/%s", tls, want[i][0]);
         expect(&p, path, want[i][1]);
     }
+    // The same, by names that clusters which come over xDS go by.
+    expect(&p, "static_resources/secrets/0/name", "solder-ca");
+    expect(&p, "static_resources/secrets/0/validation_context/trusted_ca/filename", "/tls/ca.pem");
+    expect(&p, "static_resources/secrets/1/name", "solder-client");
+    expect(&p, "static_resources/secrets/1/tls_certificate/private_key/filename", "/tls/k.pem");
     expect(&p,
            "overload_manager/resource_monitors/0/typed_config/max_active_downstream_connections",
            "7");
