@@ -294,6 +294,9 @@ def test_the_filter_is_there_while_the_plugin_is(gate):
     count = lambda: sorted(json.dumps(r).count('"solder.lua.gate"') for n, r in gate.xds("lds").items() if "unknown" not in n)
     assert count() == [1, 1]
     assert gate.ask("/").status == 200 and gate.ask("/", port=port).status == 200  # off where nobody configured it
+    # One that guarded stays, and denies where it is asked: tests/e2e/test_worker.py.
+    (gate.plugins / "gate/edge.lua").write_text("return {transform_request = function(conf, none) end}")
+    eventually(lambda: "function(conf, none) end" in json.dumps(gate.xds("lds")))
     shutil.rmtree(gate.plugins / "gate")
     eventually(lambda: count() == [0, 0])
     assert gate.ask("/").status == 200
