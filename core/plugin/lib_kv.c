@@ -64,8 +64,11 @@ static int get(lua_State *L)
     struct sld_str key = key_at_1(L);
     struct sld_kv_value v;
     struct sld_arena *a = pl_arena(L);
-    if (!sld_plugin_kv_get(kv_of(L), key, pl_wall_ms(L), a, &v))
-        return 0;
+    if (!sld_plugin_kv_get(kv_of(L), key, pl_wall_ms(L), a, &v)) {
+        pl_arena_done(a);
+        lua_pushnil(L); // not nothing at all: who gives it to a function passes an argument
+        return 1;
+    }
     pl_spend(L, v.text.n / 64);
     push_kept(L, &v);
     pl_arena_done(a);
