@@ -422,7 +422,8 @@ static void on_idle(void *user)
     do {
         if (m->settings_dirty)
             apply_settings(m);
-        due = sld_intake_tick(m->intake, now);
+        // Nothing goes while io looks at new settings: a source that they drop is told of before what takes its place.
+        due = m->taken == m->version ? sld_intake_tick(m->intake, now) : 0;
     } while (m->settings_dirty); // what was due may have been the end of the Settings document
     sld_plugin_set_settle(m->plugins);
     m->plans_due |= sld_discover_plans_renew(&m->plans, m->plugins);

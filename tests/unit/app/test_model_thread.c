@@ -440,6 +440,36 @@ static void test_a_source_that_is_not_named_any_more(void **state)
     assert_true(w->ready);
 }
 
+// What settings drop is told of before what takes its place: meanwhile there is no other source, and nothing goes.
+static void test_a_source_whose_place_another_takes(void **state)
+{
+    struct world *w = *state;
+    w->done = served;
+    tell_source(w, SOURCE, 0);
+    put(w, "a.yaml", VS("/one"));
+    sld_model_thread_synced(w->m, SOURCE);
+    until(w, served);
+    w->keep_settings = true;
+    set_settings(w, METADATA "directoryConfigSource: {directory: /next}\n");
+    until(w, told_directory);
+    sld_model_thread_source_gone(w->m, SOURCE);
+    for (uint64_t end = sld_mono_ns() + 50000000; sld_mono_ns() < end;) { // many times the quiet period
+        set_settings(w, METADATA "refreshRate: 5s\n");
+        until(w, told_rate);
+        set_settings(w, METADATA);
+        until(w, no_rate);
+    }
+    assert_true(has(w, routes, "/one"));
+    tell_source(w, SLD_STR("/next"), 1);
+    sld_model_thread_settings_taken(w->m, w->version);
+    until(w, served);
+    struct sld_blob *b = sld_blob_create(sld_str_c(VS("/two")));
+    sld_model_thread_put(w->m, SLD_STR("/next"), SLD_STR("b.yaml"), b, true);
+    SLD_UNREF(b);
+    sld_model_thread_synced(w->m, SLD_STR("/next"));
+    until(w, changed);
+}
+
 // ---- Statuses for sources that keep them ----
 
 // The last word about PATH: "none", "gone", or the state.
@@ -520,6 +550,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_letters_of_services_are_answered, begin, end),
         cmocka_unit_test_setup_teardown(test_namespaces_that_count, begin, end),
         cmocka_unit_test_setup_teardown(test_a_source_that_is_not_named_any_more, begin, end),
+        cmocka_unit_test_setup_teardown(test_a_source_whose_place_another_takes, begin, end),
         cmocka_unit_test_setup_teardown(test_statuses_go_where_the_documents_are, begin, end),
         cmocka_unit_test(test_publish),
     };
