@@ -250,7 +250,7 @@ def test_faults(case):
     assert case.ask("/abort").status == 418
     t = time.monotonic()
     assert case.ask("/delay").status == 200
-    assert time.monotonic() - t >= 0.3
+    assert time.monotonic() - t >= 0.25  # two clocks of milliseconds
     assert case.ask("/never").status == 200 and case.ask("/").status == 200
 
 
