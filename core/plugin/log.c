@@ -106,7 +106,8 @@ static void set_common(lua_State *L, const Env__DataAccesslog__AccessLogCommon *
 
 static void set_request(lua_State *L, const Env__DataAccesslog__HTTPRequestProperties *r)
 {
-    const ProtobufCEnumValue *method = protobuf_c_enum_descriptor_get_value(&env__core__request_method__descriptor, r->request_method);
+    const ProtobufCEnumValue *method =
+        protobuf_c_enum_descriptor_get_value(&env__core__request_method__descriptor, (int)r->request_method);
     set_text(L, "method", method && r->request_method ? method->name : NULL);
     set_text(L, "path", r->original_path[0] ? r->original_path : r->path);
     set_text(L, "sent_path", r->path);
