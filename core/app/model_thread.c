@@ -892,7 +892,8 @@ struct sld_model_thread *sld_model_thread_start(struct sld_loop *io,
     sld_translate_settings_in_use(m->translate, o->settings_key);
     m->plugins = sld_plugin_set_create(m->translate, o->plugins);
     sld_plugin_set_worker(m->plugins, o->worker_addresses, o->worker_address_count, o->worker_reach);
-    sld_plugin_set_keep_guards(m->plugins, o->guards);
+    if (o->guards.p)
+        sld_plugin_set_keep_guards(m->plugins, o->guards);
     model_plugins_read(m->plugins);
     struct sld_intake_options in = o->intake;
     in.default_ns = o->default_ns;

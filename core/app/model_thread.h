@@ -69,7 +69,7 @@ struct sld_model_options {
     const struct sld_str *worker_addresses; // where Envoys reach the worker
     size_t worker_address_count;
     enum sld_worker_reach worker_reach;
-    struct sld_str guards;            // the file of sld_plugin_set_keep_guards
+    struct sld_str guards;            // the file of sld_plugin_set_keep_guards; absent: they are not kept
     struct sld_state_dir *state;      // or NULL
     enum sld_level log_level;         // when no setting says another; fixed when LOG_FIXED
     bool log_fixed;

@@ -129,13 +129,15 @@ void *yaml_pool_realloc(void *p, size_t n)
 {
     if (!current)
         return sld_xrealloc(p, n);
+    if (!p)
+        return yaml_pool_malloc(n);
     struct head *h = (struct head *)p - 1;
-    if (p && n <= ((size_t)1 << h->class) - sizeof(*h)) {
+    if (n <= ((size_t)1 << h->class) - sizeof(*h)) {
         h->n = n;
         return p;
     }
     void *q = yaml_pool_malloc(n);
-    if (p && q) {
+    if (q) {
         memcpy(q, p, h->n < n ? h->n : n);
         yaml_pool_free(p);
     }

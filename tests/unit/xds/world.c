@@ -98,6 +98,7 @@ void restart(struct world *w)
     struct sld_xds_events ev = w->x->events;
     fake_close(w->f);
     sld_xds_destroy(w->x);
+    o.fallback_view = SLD_STR("fallback");
     w->x = w->f->x = sld_xds_create(&o, &ev);
     sld_xds_serve(w->x, w->now);
 }
