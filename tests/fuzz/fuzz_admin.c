@@ -140,6 +140,12 @@ static size_t metrics(struct sld_source_metric *out, size_t max, void *user)
     return max > 0;
 }
 
+static enum sld_rc record(struct sld_admin_query *q, struct sld_str plugin, unsigned count, unsigned ms, void *user)
+{
+    (void)q, (void)plugin, (void)count, (void)ms, (void)user;
+    return SLD_NOT_FOUND;
+}
+
 static void edge(struct sld_admin_edge *out, void *user)
 {
     (void)user;
@@ -154,7 +160,8 @@ static void make_world(void)
     const struct sld_admin_options o = {
         .io = world.loop,
         .xds = world.xds,
-        .host = {query, checks, sources, edge, facts, metrics, NULL},
+        .host = {.query = query, .checks = checks, .sources = sources, .edge = edge, .facts = facts, .record = record,
+                 .metrics = metrics},
         .version = SLD_STR("1.2.3"),
     };
     world.admin = sld_admin_create(&o);
