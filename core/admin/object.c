@@ -11,7 +11,7 @@ const struct sld_raw *object_raw(const struct sld_admin_model *m, const struct s
 static void put_origin(struct sld_json *j, struct sld_arena *a, const struct sld_raw *raw)
 {
     if (raw)
-        put_str(j, "origin", sld_arena_fmt(a, "%.*s:%d", SLD_FMT(raw->origin), raw->line));
+        put_str(j, "origin", sld_arena_fmt(a, "%.*s:%d", SLD_FMT(sld_raw_origin(raw)), raw->line));
 }
 
 // Since when the source of RAW cannot be read, and why where WORDS. Its document may be another by
@@ -22,8 +22,8 @@ static void put_stale(struct sld_json *j, const struct sld_admin_model *m, const
     uint64_t since_ns = 0;
     struct sld_str why = SLD_STR_NONE;
     // The intake names an origin "<source>/<path>".
-    if (!m->intake || !raw || raw->origin.n <= raw->path.n ||
-        !sld_intake_stale(m->intake, sld_str_sub(raw->origin, 0, raw->origin.n - raw->path.n - 1),
+    if (!m->intake || !raw || sld_raw_origin(raw).n <= sld_raw_path(raw).n ||
+        !sld_intake_stale(m->intake, sld_str_sub(sld_raw_origin(raw), 0, sld_raw_origin(raw).n - sld_raw_path(raw).n - 1),
                           &since_ns, &why))
         return;
     put_time(j, "staleSince", sld_wall_ms() - (int64_t)((sld_mono_ns() - since_ns) / 1000000));

@@ -60,7 +60,7 @@ static void on_object(const struct sld_object *o, const struct sld_status *s, vo
         judge(r, &f);
         add(r,
             (struct sld_findings_line){
-                .origin = f.origin.n ? f.origin : raw->origin,
+                .origin = f.origin.n ? f.origin : sld_raw_origin(raw),
                 .line = f.line,
                 .column = f.column,
                 .severity = f.severity,

@@ -5,9 +5,9 @@
 // "<source>/<path>".
 static struct sld_str keeper_of(const struct model_places *p, const struct sld_raw *raw)
 {
-    if (!raw || raw->origin.n <= raw->path.n)
+    if (!raw || sld_raw_origin(raw).n <= sld_raw_path(raw).n)
         return SLD_STR_NONE;
-    struct sld_str source = sld_str_sub(raw->origin, 0, raw->origin.n - raw->path.n - 1);
+    struct sld_str source = sld_str_sub(sld_raw_origin(raw), 0, sld_raw_origin(raw).n - sld_raw_path(raw).n - 1);
     return sld_map_has(&p->keepers, source) ? source : SLD_STR_NONE;
 }
 
@@ -31,12 +31,12 @@ void model_places_moved(struct model_places *p, const struct sld_translate *t, s
     struct sld_arena a = {0};
     struct sld_str key = sld_ident_key(&a, id);
     const struct sld_raw *old = sld_translate_written(t, key);
-    bool moved = !old || !raw || !sld_str_eq(old->origin, raw->origin);
+    bool moved = !old || !raw || !sld_str_eq(sld_raw_origin(old), sld_raw_origin(raw));
     struct sld_str from = keeper_of(p, old);
     if (moved && from.p) {
         struct sld_model_status s = {.id = copy_ident(&p->arena, id),
                                      .source = sld_arena_str(&p->arena, from),
-                                     .path = sld_arena_str(&p->arena, old->path)};
+                                     .path = sld_arena_str(&p->arena, sld_raw_path(old))};
         SLD_PUSH(&p->arena, p->left, p->left_count, s);
     }
     if (moved && keeper_of(p, raw).p)
@@ -66,7 +66,7 @@ static void add(const struct model_places *p, const struct sld_translate *t, str
         return;
     struct sld_model_status s = {.id = copy_ident(a, id),
                                  .source = sld_arena_str(a, source),
-                                 .path = sld_arena_str(a, raw->path),
+                                 .path = sld_arena_str(a, sld_raw_path(raw)),
                                  .status = sld_obj_ref(status)};
     SLD_PUSH(a, l->items, l->count, s);
 }

@@ -25,7 +25,7 @@ static void log_status(struct sld_translate *t, const struct sld_status_change *
         SLD_KS("name", c->id.name), SLD_KC("state", sld_status_state_name(s->state)),
         SLD_KB("last_good", s->last_good), SLD_KC("code", code),
         SLD_KS("place", f.line ? sld_arena_fmt(&a, "%.*s:%d:%d",
-                                               SLD_FMT(f.origin.n || !raw ? f.origin : raw->origin),
+                                               SLD_FMT(f.origin.n || !raw ? f.origin : sld_raw_origin(raw)),
                                                f.line, f.column)
                                : SLD_STR("")),
         SLD_KS("reason", s->reason));

@@ -336,9 +336,9 @@ static void save_accept(struct sld_state_dir *state, const struct sld_accept_cha
         sld_state_certificate(state, c->id, c->chain);
     } else if (!raw || c->id.kind == SLD_KIND_SECRET) {
         sld_state_forget(state, c->id);
-    } else if (!raw->secret && raw->origin.n > raw->path.n) {
+    } else if (!raw->secret && sld_raw_origin(raw).n > sld_raw_path(raw).n) {
         // The intake names an origin "<source>/<path>".
-        struct sld_str source = sld_str_sub(raw->origin, 0, raw->origin.n - raw->path.n - 1);
+        struct sld_str source = sld_str_sub(sld_raw_origin(raw), 0, sld_raw_origin(raw).n - sld_raw_path(raw).n - 1);
         // No token of Settings is kept on disk: after a restart without their source they tell where
         // Vault is, but not who we are.
         struct sld_raw *kept =

@@ -3,7 +3,7 @@
 
 void model_plugins_touch(struct sld_plugin_set *plugins, const struct sld_raw *raw)
 {
-    sld_plugin_set_touch(plugins, (struct sld_ident){raw->kind, raw->ns, raw->name}, true);
+    sld_plugin_set_touch(plugins, sld_raw_ident(raw), true);
 }
 
 void model_plugins_read(struct sld_plugin_set *plugins)

@@ -309,7 +309,7 @@ static void on_restored_settings(struct sld_str source, struct sld_raw *raw, voi
 {
     struct server *s = arg;
     struct sld_arena a = {0};
-    struct sld_ident id = {.kind = raw->kind, .ns = raw->ns, .name = raw->name};
+    struct sld_ident id = sld_raw_ident(raw);
     if (raw->kind == SLD_KIND_SETTINGS && sld_str_eq(sld_ident_key(&a, id), s->settings_key) &&
         server_source_find(s, source)) {
         SLD_UNREF(s->settings_restored);

@@ -4,8 +4,24 @@
 void sld_obj_init(struct sld_obj *o, void (*free_fn)(struct sld_obj *o), struct sld_hash hash)
 {
     atomic_init(&o->refs, 1);
-    o->free = free_fn;
+    o->free = 0;
     o->hash = hash;
+    if (free_fn)
+        sld_obj_frees(o, free_fn);
+}
+
+// What distances are from. It is no object's.
+static void nothing_free(struct sld_obj *o)
+{
+    (void)o;
+    SLD_UNREACHABLE();
+}
+
+void sld_obj_frees(struct sld_obj *o, void (*free_fn)(struct sld_obj *o))
+{
+    intptr_t far = (intptr_t)free_fn - (intptr_t)nothing_free;
+    SLD_PRE(far >= INT32_MIN && far <= INT32_MAX && far != 0);
+    o->free = (int32_t)far;
 }
 
 void *sld_obj_ref(void *o)
@@ -36,8 +52,10 @@ void sld_obj_unref_(struct sld_obj **p)
         return;
     unsigned before = atomic_fetch_sub_explicit(&o->refs, 1, memory_order_acq_rel);
     SLD_INV(before > 0);
-    if (before == 1)
-        o->free(o);
+    if (before == 1) {
+        void (*free_fn)(struct sld_obj *) = (void (*)(struct sld_obj *))((intptr_t)nothing_free + o->free);
+        free_fn(o);
+    }
 }
 
 static void blob_free(struct sld_obj *o)

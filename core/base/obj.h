@@ -10,13 +10,17 @@
 // Embedded as the first member of every shared object. The content behind it never changes once a
 // second owner or thread can see it.
 struct sld_obj {
-    atomic_uint refs;                  // 1 after init
-    void (*free)(struct sld_obj *o);   // called by whoever drops the last reference, on any thread
-    struct sld_hash hash;              // content hash: equal objects need not be told apart
+    atomic_uint refs;     // 1 after init
+    int32_t free;         // private: what frees it, as of sld_obj_frees
+    struct sld_hash hash; // content hash: equal objects need not be told apart
 };
 
-// One reference, the caller's. FREE_FN frees O as a whole.
+// One reference, the caller's. FREE_FN frees O as a whole; it is called by whoever drops the last reference, on any
+// thread. NULL: sld_obj_frees is called before that.
 void sld_obj_init(struct sld_obj *o, void (*free_fn)(struct sld_obj *o), struct sld_hash hash);
+// Sets what frees O, which nobody else has yet. FREE_FN is one of the program's own, not of a library that is loaded
+// elsewhere: it is kept as a distance of 32 bits, because there are hundreds of thousands of objects.
+void sld_obj_frees(struct sld_obj *o, void (*free_fn)(struct sld_obj *o));
 // Adds a reference and returns O (NULL is fine). [any]
 void *sld_obj_ref(void *o);
 // The same for an object whose last reference may be going just now: false, and nothing is added, when it has. O's

@@ -139,20 +139,44 @@ struct sld_str sld_metadata_annotation(const Gloo__Metadata *m, struct sld_str k
 struct sld_raw {
     struct sld_obj obj;    // hash of text, origin and place
     struct sld_str text;   // the document's slice of its file
-    struct sld_str origin; // "file:" path, "consul:" key: shown to people
-    struct sld_str path;   // as sld_doc_place.path
-    struct sld_str default_ns;
-    long item;             // index in a List, or -1
+    // There are as many of these as documents: its other words are parts of its own bytes.
+    struct sld_raw_part {
+        uint32_t at, n;
+    } origin_part, path_part, default_ns_part, ns_part, name_part; // sld_raw_origin and so on
+    int32_t item;          // index in a List, or -1
     int line;              // line of the slice in its file, from 1
     enum sld_kind kind;
-    struct sld_str ns, name;
     bool secret;           // holds secret values: wiped when freed, never printed
     // TEXT as a tree, for who decodes it at once: set by its maker while it tells of the document the
     // first time, NULL before and after.
     const struct sld_node *tree;
 };
 
-// Copies everything. SECRET kinds are wiped when freed.
+// What RAW is about; slices of it.
+static inline struct sld_str sld_raw_slice(const struct sld_raw *raw, struct sld_raw_part part)
+{
+    return sld_str_n((const char *)(raw + 1) + part.at, part.n);
+}
+// "file:" path, "consul:" key: shown to people
+static inline struct sld_str sld_raw_origin(const struct sld_raw *raw)
+{
+    return sld_raw_slice(raw, raw->origin_part);
+}
+// as sld_doc_place.path
+static inline struct sld_str sld_raw_path(const struct sld_raw *raw)
+{
+    return sld_raw_slice(raw, raw->path_part);
+}
+static inline struct sld_str sld_raw_default_ns(const struct sld_raw *raw)
+{
+    return sld_raw_slice(raw, raw->default_ns_part);
+}
+static inline struct sld_ident sld_raw_ident(const struct sld_raw *raw)
+{
+    return (struct sld_ident){raw->kind, sld_raw_slice(raw, raw->ns_part), sld_raw_slice(raw, raw->name_part)};
+}
+
+// Copies everything, below 1 GiB in all. SECRET kinds are wiped when freed.
 struct sld_raw *sld_raw_create(struct sld_ident id, struct sld_str text, int line, long item,
                                struct sld_str origin, const struct sld_doc_place *place);
 // RAW, a Settings document, without the values of its sensitive fields (tokens, passwords): for what

@@ -120,7 +120,7 @@ static struct sld_object *decode(struct sld_raw *raw, bool lean, const struct sl
     struct sld_arena scratch = {0}, kept = {0};
     struct sld_arena *a = lean ? &awake.arena : &kept;
     struct sld_report r = {.arena = &scratch};
-    struct sld_ident id = {.kind = raw->kind, .ns = raw->ns, .name = raw->name};
+    struct sld_ident id = sld_raw_ident(raw);
     ProtobufCMessage *msg = sld_raw_decode(a, raw, c->served, &r);
     sld_msg_sort_maps(msg);
     if (c->check)

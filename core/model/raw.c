@@ -1,6 +1,9 @@
 // Raw documents: kept once, decoded when asked for.
 #include "model/inside.h"
 
+// Words of a document are found by 32 bits.
+enum { RAW_MAX_BYTES = 1024 * 1024 * 1024 };
+
 static void raw_free(struct sld_obj *o)
 {
     struct sld_raw *raw = (struct sld_raw *)o;
@@ -9,18 +12,20 @@ static void raw_free(struct sld_obj *o)
     sld_xfree(raw);
 }
 
-// S within WHOLE, or absent. The names of most documents stand in their text, and the path ends the
+// Where S is in the N bytes at BASE, or nowhere. The names of most documents stand in their text, and the path ends the
 // origin: no copies of these.
-static struct sld_str within(struct sld_str whole, struct sld_str s)
+static bool within(const char *base, struct sld_str whole, struct sld_str s, struct sld_raw_part *out)
 {
     const char *p = s.n ? memmem(whole.p, whole.n, s.p, s.n) : NULL;
-    return p ? sld_str_n(p, s.n) : SLD_STR_NONE;
+    if (p)
+        *out = (struct sld_raw_part){(uint32_t)(p - base), (uint32_t)s.n};
+    return p != NULL;
 }
 
-// Copies S behind *AT with a NUL; an absent S becomes empty.
-static struct sld_str put(char **at, struct sld_str s)
+// Copies S to *AT with a NUL; an absent S becomes empty.
+static struct sld_raw_part put(const char *base, char **at, struct sld_str s)
 {
-    struct sld_str out = {*at, s.n};
+    struct sld_raw_part out = {(uint32_t)(*at - base), (uint32_t)s.n};
     if (s.n)
         memcpy(*at, s.p, s.n);
     (*at)[s.n] = 0;
@@ -30,7 +35,8 @@ static struct sld_str put(char **at, struct sld_str s)
 
 static struct sld_hash raw_hash(const struct sld_raw *raw)
 {
-    const struct sld_str parts[] = {raw->origin, raw->path, raw->default_ns, raw->ns, raw->name};
+    struct sld_ident id = sld_raw_ident(raw);
+    const struct sld_str parts[] = {sld_raw_origin(raw), sld_raw_path(raw), sld_raw_default_ns(raw), id.ns, id.name};
     struct sld_hash text = sld_hash_bytes(raw->text);
     struct sld_hasher h;
     sld_hasher_init(&h);
@@ -50,37 +56,27 @@ struct sld_raw *sld_raw_create(struct sld_ident id, struct sld_str text, int lin
                                struct sld_str origin, const struct sld_doc_place *place)
 {
     const struct sld_str parts[] = {place->path, place->default_ns, id.ns, id.name};
-    struct sld_str in_text[SLD_ARRAY_LEN(parts)], in_origin[SLD_ARRAY_LEN(parts)];
+    struct sld_raw_part own[SLD_ARRAY_LEN(parts)];
     size_t n = text.n + origin.n + 2;
-    for (size_t i = 0; i < SLD_ARRAY_LEN(parts); i++) {
-        in_origin[i] = within(origin, parts[i]);
-        in_text[i] = in_origin[i].p ? SLD_STR_NONE : within(text, parts[i]);
-        n += in_origin[i].p || in_text[i].p ? 0 : parts[i].n + 1;
-    }
+    for (size_t i = 0; i < SLD_ARRAY_LEN(parts); i++)
+        n += within(origin.p, origin, parts[i], &own[i]) || within(text.p, text, parts[i], &own[i]) ? 0 : parts[i].n + 1;
+    SLD_PRE(n < RAW_MAX_BYTES && item >= INT32_MIN && item <= INT32_MAX);
     struct sld_raw *raw = sld_xcalloc(1, sizeof(*raw) + n);
-    struct sld_str *fields[] = {&raw->path, &raw->default_ns, &raw->ns, &raw->name};
-    char *at = (char *)(raw + 1);
-    raw->text = put(&at, text);
-    raw->origin = put(&at, origin);
+    struct sld_raw_part *fields[] = {&raw->path_part, &raw->default_ns_part, &raw->ns_part, &raw->name_part};
+    char *base = (char *)(raw + 1), *at = base;
+    struct sld_raw_part whole = put(base, &at, text);
+    raw->text = sld_raw_slice(raw, whole);
+    raw->origin_part = put(base, &at, origin);
     for (size_t i = 0; i < SLD_ARRAY_LEN(parts); i++) {
-        if (in_origin[i].p)
-            *fields[i] = sld_str_n(raw->origin.p + (in_origin[i].p - origin.p), parts[i].n);
-        else if (in_text[i].p)
-            *fields[i] = sld_str_n(raw->text.p + (in_text[i].p - text.p), parts[i].n);
-        else
-            *fields[i] = put(&at, parts[i]);
+        if (!within(base, sld_raw_origin(raw), parts[i], fields[i]) && !within(base, raw->text, parts[i], fields[i]))
+            *fields[i] = put(base, &at, parts[i]);
     }
     raw->kind = id.kind;
     raw->line = line;
-    raw->item = item;
+    raw->item = (int32_t)item;
     raw->secret = id.kind == SLD_KIND_SECRET;
     sld_obj_init(&raw->obj, raw_free, raw_hash(raw));
     return raw;
-}
-
-static struct sld_ident raw_ident(const struct sld_raw *raw)
-{
-    return (struct sld_ident){.kind = raw->kind, .ns = raw->ns, .name = raw->name};
 }
 
 struct pick {
@@ -132,11 +128,11 @@ void *sld_raw_decode(struct sld_arena *a, const struct sld_raw *raw, const struc
     void *msg;
     const struct sld_node *root = raw_read(&tree, raw, &code, &err);
     if (root) {
-        msg = sld_model_decode(a, raw_ident(raw), root, served, r);
+        msg = sld_model_decode(a, sld_raw_ident(raw), root, served, r);
     } else {
         struct sld_report unsaid = {.arena = &tree}; // what an empty document lacks
         sld_report_add(r, SLD_ERROR, code, SLD_STR(""), "%s", err.msg);
-        msg = sld_model_decode(a, raw_ident(raw), sld_node_map(&tree), NULL, &unsaid);
+        msg = sld_model_decode(a, sld_raw_ident(raw), sld_node_map(&tree), NULL, &unsaid);
     }
     tree_fini(&tree, raw);
     return msg;
@@ -153,10 +149,10 @@ struct sld_raw *sld_raw_without_secrets(struct sld_raw *raw)
     sld_buf_init(&text, TEXT_MAX_BYTES);
     if (sld_msg_drop_sensitive(m)) {
         const struct sld_kind_info *k = sld_kind_info(raw->kind);
-        const struct sld_doc_place place = {.path = raw->path, .default_ns = raw->default_ns};
+        const struct sld_doc_place place = {.path = sld_raw_path(raw), .default_ns = sld_raw_default_ns(raw)};
         sld_buf_addf(&text, "apiVersion: %s/%s\nkind: %s\n", k->group, k->version, k->name);
         sld_doc_print(&text, m, SLD_TEXT_YAML, false);
-        out = sld_raw_create(raw_ident(raw), sld_buf_str(&text), 1, -1, raw->origin, &place);
+        out = sld_raw_create(sld_raw_ident(raw), sld_buf_str(&text), 1, -1, sld_raw_origin(raw), &place);
     }
     sld_buf_fini(&text);
     sld_arena_fini_secret(&a);
@@ -186,11 +182,11 @@ void sld_raw_locate_all(const struct sld_raw *raw, struct sld_finding *f, size_t
     enum sld_code code;
     struct sld_err err;
     const struct sld_node *root = raw_read(&a, raw, &code, &err);
-    const struct sld_node *flat = root ? doc_flatten(&a, raw_ident(raw), root, &ignored) : NULL;
+    const struct sld_node *flat = root ? doc_flatten(&a, sld_raw_ident(raw), root, &ignored) : NULL;
     for (size_t i = 0; i < n; i++) {
-        if (f[i].origin.p && !sld_str_eq(f[i].origin, raw->origin))
+        if (f[i].origin.p && !sld_str_eq(f[i].origin, sld_raw_origin(raw)))
             continue; // about another place
-        f[i].origin = raw->origin;
+        f[i].origin = sld_raw_origin(raw);
         if (f[i].line > 0)
             continue;
         f[i].line = raw->line;

@@ -70,11 +70,6 @@ struct claim *object_winner(const struct object *o)
     return lost;
 }
 
-static struct sld_ident raw_ident(const struct sld_raw *raw)
-{
-    return (struct sld_ident){.kind = raw->kind, .ns = raw->ns, .name = raw->name};
-}
-
 // Whether objects of O's namespace count; keeps the list of those that do not.
 static bool object_watched(struct sld_intake *in, struct object *o)
 {
@@ -111,9 +106,9 @@ void object_refresh(struct sld_intake *in, struct object *o)
     struct sld_raw *old = o->in_force;
     o->in_force = sld_obj_ref(raw);
     if (raw)
-        in->ev.on_object(in->ev.user, raw_ident(raw), raw);
+        in->ev.on_object(in->ev.user, sld_raw_ident(raw), raw);
     else if (old)
-        in->ev.on_object(in->ev.user, raw_ident(old), NULL);
+        in->ev.on_object(in->ev.user, sld_raw_ident(old), NULL);
     SLD_UNREF(old);
     if (sld_list_empty(&o->claims)) {
         sld_set_remove(&in->objects, o);

@@ -498,7 +498,7 @@ void sld_instances_seal(struct sld_instances *s)
         pack_all(&p, m->items, s->count);
     s->obj.hash = hash_of(m->items, s->count);
     s->obj.hash.hi ^= s->past;
-    s->obj.free = sealed_free;
+    sld_obj_frees(&s->obj, sealed_free);
     s->own = p.room;
     making_free(m);
 }

@@ -271,8 +271,8 @@ static bool reading_by_parts(struct reading *r, const struct unit *u, struct sld
             continue;
         }
         // The claim may have another word by the time this one counts.
-        struct sld_ident id = {c->raw->kind, sld_arena_str(&r->arena, c->raw->ns),
-                               sld_arena_str(&r->arena, c->raw->name)};
+        struct sld_ident id = {c->raw->kind, sld_arena_str(&r->arena, sld_raw_ident(c->raw).ns),
+                               sld_arena_str(&r->arena, sld_raw_ident(c->raw).name)};
         struct said s = {.id = id, .text = part->text, .line = part->line, .item = -1};
         SLD_PUSH(&r->arena, r->items, r->count, s);
     }

@@ -387,8 +387,8 @@ void sld_intake_restore(struct sld_intake *in, struct sld_str source, struct sld
     struct origin *s = sld_map_get(&in->origins, source);
     if (!s)
         return;
-    struct sld_ident id = {.kind = raw->kind, .ns = raw->ns, .name = raw->name};
-    struct unit *u = unit_get(s, raw->path);
+    struct sld_ident id = sld_raw_ident(raw);
+    struct unit *u = unit_get(s, sld_raw_path(raw));
     SLD_PRE(!u->seen);
     claim_say(u, id, raw);
 }

@@ -144,9 +144,9 @@ static void list_contested(struct problem_list *l, const struct object *o)
                         .message = sld_arena_fmt(
                             &l->arena,
                             "%s %.*s.%.*s stands in %.*s:%d and in %.*s:%d; the first is in force",
-                            sld_kind_info(c->raw->kind)->name, SLD_FMT(c->raw->ns),
-                            SLD_FMT(c->raw->name), SLD_FMT(winner->raw->origin), winner->raw->line,
-                            SLD_FMT(c->raw->origin), c->raw->line),
+                            sld_kind_info(c->raw->kind)->name, SLD_FMT(sld_raw_ident(c->raw).ns),
+                            SLD_FMT(sld_raw_ident(c->raw).name), SLD_FMT(sld_raw_origin(winner->raw)), winner->raw->line,
+                            SLD_FMT(sld_raw_origin(c->raw)), c->raw->line),
                     });
     }
 }
@@ -160,7 +160,7 @@ static void list_unwatched(struct problem_list *l, const struct sld_intake *in)
         const struct object *o = SLD_CONTAINER_OF(it, struct object, in_unwatched);
         const struct claim *c = object_winner(o);
         struct sld_str key = sld_arena_fmt(&l->arena, "%s\n%.*s", c->unit->origin->name,
-                                           SLD_FMT(c->raw->ns));
+                                           SLD_FMT(sld_raw_ident(c->raw).ns));
         uintptr_t before = (uintptr_t)sld_map_get(&counts, key);
         sld_map_set(&counts, key, (void *)(before + 1)); // a number, not an address
     }

@@ -433,7 +433,7 @@ void sld_state_accept(struct sld_state_dir *s, struct sld_str source, struct sld
 {
     if (raw->secret || raw->kind == SLD_KIND_SECRET)
         return;
-    struct state_change c = {.id = {.kind = raw->kind, .ns = raw->ns, .name = raw->name},
+    struct state_change c = {.id = sld_raw_ident(raw),
                              .raw = raw,
                              .source = source,
                              .wall_ms = sld_wall_ms()};

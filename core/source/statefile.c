@@ -63,7 +63,7 @@ struct state_entry *state_entry_create(struct sld_ident id, struct sld_str sourc
     struct sld_str build = sld_str_utf8_cut(refusal.build, SLD_STATE_MAX_BUILD);
     size_t refused = words.p ? sizeof(refusal) + words.n + build.n : 0;
     // Most sources begin the origins of their documents with their own name: told once then.
-    struct sld_str origin = n ? forms[0].raw->origin : SLD_STR_NONE;
+    struct sld_str origin = n ? sld_raw_origin(forms[0].raw) : SLD_STR_NONE;
     bool named = origin.p && sld_str_starts(origin, source);
     struct state_entry *e = sld_xcalloc(1, sizeof(*e) + n * sizeof(*forms) + refused + key.n +
                                                (named ? 0 : source.n));
@@ -211,7 +211,7 @@ static size_t form_bytes(const struct state_form *f)
 {
     const struct sld_raw *r = f->raw;
     return number_bytes(f->wall_ms) + number_bytes(r->line) + number_bytes(r->item) +
-           4 * FIELD_HEAD + r->origin.n + r->path.n + r->default_ns.n + r->text.n;
+           4 * FIELD_HEAD + sld_raw_origin(r).n + sld_raw_path(r).n + sld_raw_default_ns(r).n + r->text.n;
 }
 
 static void put_hash(char out[HASH_BYTES], struct sld_hash h)
@@ -279,9 +279,9 @@ static void writer_entry(struct writer *w, const struct state_entry *e, size_t f
     for (size_t i = 0; i < forms; i++) {
         const struct sld_raw *r = e->forms[i].raw;
         writer_number(w, TAG_FORM, e->forms[i].wall_ms);
-        writer_field(w, TAG_ORIGIN, r->origin);
-        writer_field(w, TAG_PATH, r->path);
-        writer_field(w, TAG_DEFAULT_NS, r->default_ns);
+        writer_field(w, TAG_ORIGIN, sld_raw_origin(r));
+        writer_field(w, TAG_PATH, sld_raw_path(r));
+        writer_field(w, TAG_DEFAULT_NS, sld_raw_default_ns(r));
         writer_number(w, TAG_LINE, r->line);
         writer_number(w, TAG_ITEM, r->item);
         writer_field(w, TAG_TEXT, r->text);

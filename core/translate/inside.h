@@ -495,6 +495,8 @@ bool tr_emit_out(struct tr *tr, sld_id key, const ProtobufCMessage *msg,
 // bytes is copied; there is room for BYTES bytes, to be added, and for OWNERS owners.
 struct sld_out *tr_out_create(const struct sld_out *proto, size_t bytes, size_t owners);
 void tr_out_add(struct sld_out *o, struct sld_str s);
+// The bytes of R, for which O has room, become O's.
+void tr_out_make(struct sld_out *o, const struct sld_recipe *r);
 // Emits OUT (taken over; NULL: only findings; one that was emitted before, with the same uses) with the findings and
 // uses of TR.
 void tr_emit_row(struct tr *tr, sld_id key, struct sld_out *out);

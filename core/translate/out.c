@@ -175,6 +175,16 @@ void tr_out_add(struct sld_out *o, struct sld_str s)
     o->bytes.n += s.n;
 }
 
+void tr_out_make(struct sld_out *o, const struct sld_recipe *r)
+{
+    union {
+        const char *frozen;
+        char *own;
+    } u = {o->bytes.p};
+    r->make(r, u.own);
+    o->bytes.n = r->size;
+}
+
 void tr_emit_row(struct tr *tr, sld_id key, struct sld_out *out)
 {
     struct tr_out *row = tr_row_create_with(sizeof(*row), tr_room_of_uses(tr));

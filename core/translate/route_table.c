@@ -27,16 +27,36 @@ static int by_str(const void *a, const void *b)
 
 // ---- What a table was made of ----
 //
-// A table of thousands of hosts changes in one of them. What was made last is kept, so that the
-// next one copies the bytes before and behind the change as they are, and counts only the clusters
-// of the hosts that changed. This is memory, not input: the result is the same without.
+// A table of thousands of hosts changes in one of them. It is kept as its rows, in blocks that the next table shares
+// but for those with a change; its bytes are made for whom they are sent to. So the hosts' bytes are kept once, and
+// only the clusters of the hosts that changed are counted. This is memory, not input: the result is the same without.
+
+// So many rows has a block, about.
+enum { BLOCK_ROWS = 64 };
+
+// Rows that follow each other.
+struct block {
+    struct sld_obj obj; // without a hash
+    size_t bytes;       // of the rows, with their heads
+    size_t count;
+    struct tr_vhost_row *rows[]; // own references
+};
+
+// A table as the rows it is made of.
+struct recipe {
+    struct sld_recipe recipe;
+    char *head; // the message without its hosts
+    size_t head_bytes, count;
+    struct block *blocks[]; // own references
+};
 
 struct table {
-    sld_id gateway;             // whose it is
-    struct sld_out *out;        // own reference: the bytes
-    struct tr_vhost_row **rows; // own references, in order
-    struct sld_hash *contents;  // of the rows
-    size_t *at;                 // where each begins in the bytes; one more: their end
+    sld_id gateway;        // whose it is
+    struct sld_out *out;   // own reference
+    struct block **blocks; // own references
+    size_t block_count;
+    const struct tr_vhost_row **rows; // of the blocks
+    struct sld_hash *contents;        // of the rows
     size_t count;
     struct sld_umap users; // address of a cluster's name -> how many of the rows have it
     size_t secrets;        // rows with secrets
@@ -55,12 +75,12 @@ static void table_free(struct table *t)
 {
     if (!t)
         return;
-    for (size_t i = 0; i < t->count; i++)
-        SLD_UNREF(t->rows[i]);
+    for (size_t i = 0; i < t->block_count; i++)
+        SLD_UNREF(t->blocks[i]);
     SLD_UNREF(t->out);
-    sld_xfree(t->rows);
+    sld_xfree(t->blocks);
+    sld_xfree((void *)t->rows);
     sld_xfree(t->contents);
-    sld_xfree(t->at);
     sld_umap_fini(&t->users);
     sld_xfree(t);
 }
@@ -138,8 +158,84 @@ static struct tr_vhost_row *counted(const void *row)
     return sld_obj_ref(u.own);
 }
 
-// Brings rows, contents and clusters of T up to HITS; true when the clusters are others than
-// before. `at` follows.
+static size_t size_of(const struct tr_vhost_row *v)
+{
+    char h[HEAD_MAX];
+    return v->bytes.n ? head_of(h, v->bytes.n).n + v->bytes.n : 0;
+}
+
+static void block_free(struct sld_obj *o)
+{
+    struct block *b = (struct block *)o;
+    for (size_t i = 0; i < b->count; i++)
+        SLD_UNREF(b->rows[i]);
+    sld_xfree(b);
+}
+
+static struct block *block_create(const struct sld_hit *hits, size_t n)
+{
+    struct block *b = sld_xalloc(sizeof(*b) + n * sizeof(*b->rows));
+    *b = (struct block){.count = n};
+    sld_obj_init(&b->obj, block_free, (struct sld_hash){0});
+    for (size_t i = 0; i < n; i++) {
+        b->rows[i] = counted(hits[i].value);
+        b->bytes += size_of(b->rows[i]);
+    }
+    return b;
+}
+
+// The blocks of T that D touches: from FIRST to before LAST, which begin at row FROM and end before row TO.
+struct touched_blocks {
+    size_t first, last, from, to;
+};
+
+static struct touched_blocks touched(const struct table *t, struct difference d)
+{
+    struct touched_blocks out = {0};
+    size_t old_end = t->count - d.tail;
+    // What comes in between two blocks goes to the one before.
+    size_t before = old_end > d.from ? d.from + 1 : d.from;
+    while (out.first + 1 < t->block_count && out.from + t->blocks[out.first]->count < before) {
+        out.from += t->blocks[out.first]->count;
+        out.first++;
+    }
+    out.last = out.first;
+    out.to = out.from;
+    while (out.last < t->block_count && (out.to < old_end || out.to == out.from)) {
+        out.to += t->blocks[out.last]->count;
+        out.last++;
+    }
+    return out;
+}
+
+// Brings the blocks of T up to HITS.
+static void blocks_replace(struct table *t, struct difference d, const struct sld_hit *hits, size_t n)
+{
+    struct touched_blocks old = touched(t, d);
+    size_t rows = old.to - old.from + n - t->count;
+    while (rows < BLOCK_ROWS / 4 && old.last < t->block_count) { // few are left of these: they join the next
+        size_t more = t->blocks[old.last++]->count;
+        old.to += more;
+        rows += more;
+    }
+    size_t fresh = (rows + BLOCK_ROWS - 1) / BLOCK_ROWS, rest = t->block_count - old.last;
+    struct block **blocks = sld_xalloc((old.first + fresh + rest) * sizeof(*blocks));
+    if (old.first)
+        memcpy(blocks, t->blocks, old.first * sizeof(*blocks));
+    for (size_t i = 0; i < fresh; i++) {
+        size_t from = rows * i / fresh, to = rows * (i + 1) / fresh;
+        blocks[old.first + i] = block_create(hits + old.from + from, to - from);
+    }
+    for (size_t i = old.first; i < old.last; i++)
+        SLD_UNREF(t->blocks[i]);
+    if (rest)
+        memcpy(blocks + old.first + fresh, t->blocks + old.last, rest * sizeof(*blocks));
+    sld_xfree(t->blocks);
+    t->blocks = blocks;
+    t->block_count = old.first + fresh + rest;
+}
+
+// Brings rows, contents and clusters of T up to HITS; true when the clusters are others than before.
 static bool replace(struct table *t, struct difference d, const struct sld_hit *hits, size_t n)
 {
     bool others = false;
@@ -150,42 +246,68 @@ static bool replace(struct table *t, struct difference d, const struct sld_hit *
         others |= count_users(t, v, true);
     }
     for (size_t i = d.from; i < old_end; i++) {
-        const struct tr_vhost_row *v = t->rows[i];
-        t->secrets -= v->secret;
-        others |= count_users(t, v, false);
-        SLD_UNREF(t->rows[i]);
+        t->secrets -= t->rows[i]->secret;
+        others |= count_users(t, t->rows[i], false);
     }
     if (n > t->count) {
-        t->rows = sld_xrealloc(t->rows, n * sizeof(*t->rows));
+        t->rows = sld_xrealloc((void *)t->rows, n * sizeof(*t->rows));
         t->contents = sld_xrealloc(t->contents, n * sizeof(*t->contents));
-        t->at = sld_xrealloc(t->at, (n + 1) * sizeof(*t->at));
     }
     if (d.tail) {
-        memmove(t->rows + end, t->rows + old_end, d.tail * sizeof(*t->rows));
+        memmove((void *)(t->rows + end), t->rows + old_end, d.tail * sizeof(*t->rows));
         memmove(t->contents + end, t->contents + old_end, d.tail * sizeof(*t->contents));
-        memmove(t->at + end, t->at + old_end, d.tail * sizeof(*t->at));
     }
     for (size_t i = d.from; i < end; i++) {
-        t->rows[i] = counted(hits[i].value);
+        t->rows[i] = hits[i].value;
         t->contents[i] = t->rows[i]->content;
     }
+    blocks_replace(t, d, hits, n);
     t->count = n;
     return others;
 }
 
-static size_t size_of(const struct tr_vhost_row *v)
+static char *add(char *at, struct sld_str s)
 {
-    char h[HEAD_MAX];
-    return v->bytes.n ? head_of(h, v->bytes.n).n + v->bytes.n : 0;
+    if (s.n)
+        memcpy(at, s.p, s.n);
+    return at + s.n;
 }
 
-static void add_host(struct sld_out *out, const struct tr_vhost_row *v)
+static void table_make(const struct sld_recipe *of, char *out)
 {
+    const struct recipe *r = (const struct recipe *)of;
     char h[HEAD_MAX];
-    if (!v->bytes.n)
-        return;
-    tr_out_add(out, head_of(h, v->bytes.n));
-    tr_out_add(out, v->bytes);
+    out = add(out, sld_str_n(r->head, r->head_bytes));
+    for (size_t i = 0; i < r->count; i++) {
+        for (size_t k = 0; k < r->blocks[i]->count; k++) {
+            struct sld_str host = r->blocks[i]->rows[k]->bytes;
+            if (host.n)
+                out = add(add(out, head_of(h, host.n)), host);
+        }
+    }
+}
+
+static void recipe_free(struct sld_obj *o)
+{
+    struct recipe *r = (struct recipe *)o;
+    for (size_t i = 0; i < r->count; i++)
+        SLD_UNREF(r->blocks[i]);
+    sld_xfree(r);
+}
+
+// T with HEAD before its hosts.
+static struct sld_recipe *recipe_create(const struct table *t, struct sld_str head)
+{
+    struct recipe *r = sld_xalloc(sizeof(*r) + t->block_count * sizeof(struct block *) + head.n);
+    size_t size = head.n;
+    *r = (struct recipe){.head = (char *)(r->blocks + t->block_count), .head_bytes = head.n, .count = t->block_count};
+    (void)add(r->head, head);
+    for (size_t i = 0; i < t->block_count; i++) {
+        r->blocks[i] = sld_obj_ref(t->blocks[i]);
+        size += t->blocks[i]->bytes;
+    }
+    sld_recipe_init(&r->recipe, recipe_free, table_make, size);
+    return &r->recipe;
 }
 
 bool tr_tables_sound(const struct tr_tables *ts)
@@ -193,17 +315,19 @@ bool tr_tables_sound(const struct tr_tables *ts)
     size_t at = 0;
     for (struct sld_umap_slot *s; (s = sld_umap_next(&ts->by_key, &at));) {
         const struct table *t = s->value;
-        struct sld_str rest = sld_str_sub(t->out->bytes, t->at[0], t->out->bytes.n);
-        char h[HEAD_MAX];
-        for (size_t i = 0; i < t->count; i++) {
-            struct sld_str own = t->rows[i]->bytes, head = own.n ? head_of(h, own.n) : SLD_STR("");
-            if (t->at[i] != t->out->bytes.n - rest.n ||
-                !sld_str_eq(sld_str_sub(rest, 0, head.n), head) ||
-                !sld_str_eq(sld_str_sub(rest, head.n, own.n), own))
+        size_t row = 0;
+        for (size_t i = 0; i < t->block_count; i++) {
+            size_t bytes = 0;
+            for (size_t k = 0; k < t->blocks[i]->count; k++, row++) {
+                const struct tr_vhost_row *v = t->blocks[i]->rows[k];
+                if (row >= t->count || v != t->rows[row] || !sld_hash_eq(v->content, t->contents[row]))
+                    return false;
+                bytes += size_of(v);
+            }
+            if (bytes != t->blocks[i]->bytes || t->blocks[i]->count > 2 * BLOCK_ROWS)
                 return false;
-            rest = sld_str_sub(rest, head.n + own.n, rest.n);
         }
-        if (rest.n || t->at[t->count] != t->out->bytes.n)
+        if (row != t->count)
             return false;
     }
     return true;
@@ -221,11 +345,6 @@ static struct sld_out *remake(struct tr *tr, struct table *t, bool same, struct 
                               struct sld_str head, const struct sld_hit *hits, size_t n)
 {
     struct difference d = compare(t, hits, n);
-    size_t old_end = t->count - d.tail, end = n - d.tail;
-    size_t before = t->count ? t->at[d.from] : head.n, behind = t->count ? t->at[old_end] : head.n;
-    size_t rest = t->out ? t->out->bytes.n - behind : 0, middle = 0;
-    for (size_t i = d.from; i < end; i++)
-        middle += size_of(hits[i].value);
     bool others = replace(t, d, hits, n);
     proto->secret = t->secrets > 0;
     if (others || !t->out) {
@@ -237,17 +356,15 @@ static struct sld_out *remake(struct tr *tr, struct table *t, bool same, struct 
     struct sld_hash content = content_of(t, head);
     if (same && !others && proto->secret == t->out->secret && sld_hash_eq(content, t->out->content))
         return sld_obj_ref(t->out); // else this would keep one, and the flow another
-    struct sld_out *out = tr_out_create(proto, before + middle + rest, 1);
-    tr_out_add(out, t->out ? sld_str_sub(t->out->bytes, 0, before) : head);
-    for (size_t i = d.from; i < end; i++) {
-        t->at[i] = out->bytes.n;
-        add_host(out, t->rows[i]);
+    struct sld_recipe *recipe = recipe_create(t, head);
+    struct sld_out *out = tr_out_create(proto, proto->secret ? recipe->size : 0, 1);
+    if (proto->secret) { // what a recipe makes is not wiped
+        tr_out_make(out, recipe);
+        SLD_UNREF(recipe);
+    } else {
+        out->recipe = recipe;
+        out->bytes = SLD_STR_NONE;
     }
-    size_t now = out->bytes.n;
-    if (rest)
-        tr_out_add(out, sld_str_sub(t->out->bytes, behind, rest));
-    for (size_t i = end; i <= n; i++)
-        t->at[i] = i == n ? out->bytes.n : t->at[i] - behind + now;
     out->content = content;
     SLD_UNREF(t->out);
     t->out = sld_obj_ref(out);
@@ -267,7 +384,6 @@ static void emit_table(struct tr *tr, const struct tr_gateway *g, const struct t
     struct table *t = sld_umap_get(&tr->t->tables->by_key, key);
     if (!t) {
         t = SLD_NEW(struct table);
-        t->at = sld_xcalloc(1, sizeof(*t->at));
         sld_umap_set(&tr->t->tables->by_key, key, t);
     }
     sld_id gateway = sld_flow_key(tr->t->flow, g->key);

@@ -165,7 +165,7 @@ void tr_row_finish(struct tr *tr, struct tr_row *row, struct sld_hash content,
 {
     copy_uses(tr, row);
     copy_about(tr, row);
-    row->obj.free = free_fn ? free_fn : row_free;
+    sld_obj_frees(&row->obj, free_fn ? free_fn : row_free);
     row->obj.hash = hash_of(tr->t->flow, row, content);
 }
 

@@ -69,7 +69,10 @@ static void on_news(void *user, struct sld_model_news *n)
         forget(&w->resources, sld_str_c(key));
         if (!c->resource)
             continue;
-        sld_map_set(&w->resources, sld_str_c(key), sld_blob_create(c->resource->bytes));
+        struct sld_str bytes;
+        struct sld_obj *owner = sld_xds_resource_open(c->resource, &bytes);
+        sld_map_set(&w->resources, sld_str_c(key), sld_blob_create(bytes));
+        SLD_UNREF(owner);
         if (c->type == SLD_XDS_ROUTE) {
             SLD_UNREF(w->route);
             w->route = sld_obj_ref(c->resource);

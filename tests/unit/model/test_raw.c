@@ -66,11 +66,11 @@ static void test_everything_is_copied(void **state)
     memset(text, 'x', 4);
     memset(origin, 'x', 6);
     assert_str(raw->text, "text");
-    assert_str(raw->origin, "origin");
-    assert_str(raw->path, "path");
-    assert_str(raw->default_ns, "def");
-    assert_str(raw->ns, "ns");
-    assert_str(raw->name, "n");
+    assert_str(sld_raw_origin(raw), "origin");
+    assert_str(sld_raw_path(raw), "path");
+    assert_str(sld_raw_default_ns(raw), "def");
+    assert_str(sld_raw_ident(raw).ns, "ns");
+    assert_str(sld_raw_ident(raw).name, "n");
     assert_int_equal(raw->line, 7);
     assert_int_equal(raw->item, 2);
     assert_false(raw->secret);
@@ -229,7 +229,7 @@ static void test_settings_without_their_secrets(void **state)
                                  1, -1),
                    *kept = sld_raw_without_secrets(raw), *again;
     assert_true(sld_str_find(kept->text, SLD_STR("hunter")) < 0);
-    assert_true(sld_str_eq(kept->origin, raw->origin) && sld_str_eq(kept->path, raw->path));
+    assert_true(sld_str_eq(sld_raw_origin(kept), sld_raw_origin(raw)) && sld_str_eq(sld_raw_path(kept), sld_raw_path(raw)));
     const Gloo__Settings *s = sld_raw_decode(&f->a, kept, NULL, &f->r);
     assert_int_equal(f->r.errors, 0);
     assert_int_equal(s->refresh_rate->seconds, 5);
@@ -258,7 +258,7 @@ static void test_object(void **state)
     assert_string_equal(us->static_->hosts[0]->addr, "h");
     SLD_UNREF(raw);
     assert_str(o->id.ns, "ns"); // lives with the object
-    assert_str(o->raw->path, "d/a.yaml");
+    assert_str(sld_raw_path(o->raw), "d/a.yaml");
     SLD_UNREF(o);
     assert_null(o);
 }
@@ -338,8 +338,8 @@ static void test_what_nobody_wrote(void **state)
         assert_null(o->raw);
         assert_true(sld_msg_equal(sld_object_msg(o), sld_object_msg(twin)));
         struct sld_raw *raw = sld_object_raw(o);
-        assert_str(raw->origin, "consul:a-b");
-        assert_str(raw->path, "a-b");
+        assert_str(sld_raw_origin(raw), "consul:a-b");
+        assert_str(sld_raw_path(raw), "a-b");
         struct sld_object *again = sld_object_decode(raw, NULL);
         assert_true(sld_hash_eq(again->obj.hash, o->obj.hash));
         SLD_UNREF(again);

@@ -111,7 +111,7 @@ static inline void accept(struct fixture *f, const char *name, const char *text)
 static inline void list_add(struct fixture *f, struct sld_raw *raw)
 {
     size_t n = strlen(f->list);
-    snprintf(f->list + n, sizeof(f->list) - n, "%.*s=%.*s ", SLD_FMT(raw->name),
+    snprintf(f->list + n, sizeof(f->list) - n, "%.*s=%.*s ", SLD_FMT(sld_raw_ident(raw).name),
              SLD_FMT(raw->text));
     f->count++;
 }

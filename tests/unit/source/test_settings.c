@@ -27,8 +27,8 @@ static void on_object(void *user, struct sld_ident id, struct sld_raw *raw)
     struct sld_str key = sld_ident_key(&a, id);
     char *origin = NULL;
     if (raw) {
-        origin = sld_xcalloc(1, raw->origin.n + 1);
-        memcpy(origin, raw->origin.p, raw->origin.n);
+        origin = sld_xcalloc(1, sld_raw_origin(raw).n + 1);
+        memcpy(origin, sld_raw_origin(raw).p, sld_raw_origin(raw).n);
         sld_xfree(sld_map_set(&f->objects, key, origin));
     } else {
         void *old = sld_map_remove(&f->objects, key);

@@ -31,10 +31,10 @@ static void on_whole(struct sld_str source, struct sld_raw *raw, void *arg)
     (void)arg;
     struct sld_raw *want = raw_of(SLD_KIND_UPSTREAM, "a", "one");
     assert_int_equal(raw->kind, want->kind);
-    assert_true(sld_str_eq(raw->ns, want->ns));
-    assert_true(sld_str_eq(raw->origin, want->origin));
-    assert_true(sld_str_eq(raw->path, want->path));
-    assert_true(sld_str_eq(raw->default_ns, want->default_ns));
+    assert_true(sld_str_eq(sld_raw_ident(raw).ns, sld_raw_ident(want).ns));
+    assert_true(sld_str_eq(sld_raw_origin(raw), sld_raw_origin(want)));
+    assert_true(sld_str_eq(sld_raw_path(raw), sld_raw_path(want)));
+    assert_true(sld_str_eq(sld_raw_default_ns(raw), sld_raw_default_ns(want)));
     assert_int_equal(raw->line, want->line);
     assert_int_equal(raw->item, want->item);
     assert_true(sld_hash_eq(raw->obj.hash, want->obj.hash));

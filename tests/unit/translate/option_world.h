@@ -33,10 +33,7 @@ static inline struct world *option_world(void)
 static inline const char *json(struct world *w, const struct sld_out *o)
 {
     assert_non_null(o);
-    struct sld_err err = {0};
-    const ProtobufCMessage *m =
-        sld_msg_decode(&w->a, sld_out_type_desc(o->type), o->bytes, 100, &err);
-    assert_non_null(m);
+    const ProtobufCMessage *m = message_of(w, o);
     struct sld_buf b;
     sld_buf_init(&b, 1 << 20);
     sld_doc_print(&b, m, SLD_TEXT_JSON_COMPACT, false);

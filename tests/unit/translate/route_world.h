@@ -186,6 +186,23 @@ static inline void action_text(struct sld_buf *b, const Env__Route__Route *r)
         sld_buf_addf(b, " timeout=%d", (int)a->timeout->seconds);
 }
 
+// The message of O; lives as long as the world.
+static inline void *message_of(struct world *w, const struct sld_out *o)
+{
+    union {
+        const struct sld_out *frozen;
+        struct sld_out *own;
+    } u = {o}; // only a count of references changes
+    struct sld_err err = {0};
+    struct sld_str bytes;
+    struct sld_obj *owner = sld_out_open(u.own, &bytes);
+    assert_int_equal(bytes.n, sld_out_size(o));
+    void *m = sld_msg_decode(&w->a, sld_out_type_desc(o->type), bytes, 100, &err);
+    assert_non_null(m);
+    SLD_UNREF(owner);
+    return m;
+}
+
 struct show {
     struct world *w;
     struct sld_str name;
@@ -198,10 +215,7 @@ static inline void show_out(const struct sld_out *o, void *arg)
     struct show *s = arg;
     if (o->type != SLD_OUT_ROUTE || !sld_str_eq(o->name, s->name))
         return;
-    struct sld_err err = {0};
-    const Env__Route__RouteConfiguration *rc =
-        sld_msg_decode(&s->w->a, sld_out_type_desc(o->type), o->bytes, 100, &err);
-    assert_non_null(rc);
+    const Env__Route__RouteConfiguration *rc = message_of(s->w, o);
     for (size_t i = 0; i < rc->n_virtual_hosts; i++) {
         const Env__Route__VirtualHost *vh = rc->virtual_hosts[i];
         sld_buf_addf(&s->out, "%s [", vh->name);
@@ -322,9 +336,5 @@ static inline const Env__Cluster__Cluster *cluster(struct world *w, const char *
 {
     const struct sld_out *o = out(w, SLD_OUT_CLUSTER, name);
     assert_non_null(o);
-    struct sld_err err;
-    const Env__Cluster__Cluster *c =
-        sld_msg_decode(&w->a, sld_out_type_desc(o->type), o->bytes, 100, &err);
-    assert_non_null(c);
-    return c;
+    return message_of(w, o);
 }

@@ -115,7 +115,9 @@ static void test_a_service_without_tls_is_not_on_an_https_port(void **state)
     put(w, service(w, "one", "cert", "one.example"));
     assert_int_equal(chains(w), 1);
     const struct sld_out *o = out(w, SLD_OUT_ROUTE, "listener-::-8443-routes");
-    assert_true(o && holds(o, SLD_STR("one.example")) && !holds(o, SLD_STR("plain.example")));
+    assert_non_null(o);
+    struct sld_str bytes = sld_msg_encode(&w->a, message_of(w, o));
+    assert_true(sld_str_find(bytes, SLD_STR("one.example")) >= 0 && sld_str_find(bytes, SLD_STR("plain.example")) < 0);
 }
 
 // A certificate that ends in service is told of and stays: taking it away would close the port.

@@ -116,15 +116,21 @@ static void settle(struct world *w)
             return;
         w->told = f.o->content;
         w->sent++;
-        struct sld_str view = f.o->view, name = f.o->name;
-        if (!w->takes_all && sld_str_find(f.o->bytes, SLD_STR("/bad")) >= 0) {
+        struct sld_str view = f.o->view, name = f.o->name, bytes;
+        union {
+            const struct sld_out *frozen;
+            struct sld_out *own;
+        } u = {f.o}; // only a count of references changes
+        struct sld_obj *owner = sld_out_open(u.own, &bytes);
+        if (!w->takes_all && sld_str_find(bytes, SLD_STR("/bad")) >= 0) {
             sld_translate_refused(w->t, SLD_OUT_ROUTE, view, name, w->told, SLD_STR("envoy"),
                                   SLD_STR("it has /bad"));
         } else {
             SLD_UNREF(w->table);
-            w->table = sld_blob_create(f.o->bytes);
+            w->table = sld_blob_create(bytes);
             sld_translate_taken(w->t, SLD_OUT_ROUTE, view, name, w->told, SLD_STR("envoy"));
         }
+        SLD_UNREF(owner);
     }
     fail_msg("no end of tables");
 }
