@@ -10,7 +10,8 @@
 
 struct sld_loop {
     uv_loop_t uv;
-    uv_async_t wake;             // something is in the inbox, or stop was asked for
+    int wake_fd;                 // an eventfd: something is in the inbox, or stop was asked for
+    uv_poll_t wake;              // looks at it
     uv_mutex_t lock;             // guards inbox and inbox_tail alone
     struct sld_message *inbox;   // oldest first
     struct sld_message **inbox_tail;

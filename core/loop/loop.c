@@ -1,9 +1,11 @@
 // The owner loop: libuv's loop, the inbox of messages from other threads, and work on the pool.
 #include "loop/internal.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 enum {
@@ -11,7 +13,7 @@ enum {
     BUSY_MAX_MS = 100,          // idle is called at the latest after so long a stream of messages
 };
 
-static void on_wake(uv_async_t *a);
+static void on_wake(uv_poll_t *p, int status, int events);
 static void take_inbox(struct sld_loop *l);
 static void run_batch(struct sld_loop *l);
 static void on_turn_end(uv_check_t *c);
@@ -24,7 +26,10 @@ struct sld_loop *sld_loop_create(const char *name)
     snprintf(l->name, sizeof(l->name), "%s", name);
     sld_loop_uv_check(uv_loop_init(&l->uv), "uv_loop_init");
     sld_loop_uv_check(uv_mutex_init(&l->lock), "uv_mutex_init");
-    sld_loop_uv_check(uv_async_init(&l->uv, &l->wake, on_wake), "uv_async_init");
+    l->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    sld_loop_uv_check(l->wake_fd < 0 ? uv_translate_sys_error(errno) : 0, "eventfd");
+    sld_loop_uv_check(uv_poll_init(&l->uv, &l->wake, l->wake_fd), "uv_poll_init");
+    sld_loop_uv_check(uv_poll_start(&l->wake, UV_READABLE, on_wake), "uv_poll_start");
     l->uv.data = l;
     sld_loop_uv_check(uv_check_init(&l->uv, &l->check), "uv_check_init");
     sld_loop_uv_check(uv_idle_init(&l->uv, &l->hurry), "uv_idle_init");
@@ -49,11 +54,24 @@ void sld_loop_destroy(struct sld_loop *l)
     while (uv_run(&l->uv, UV_RUN_DEFAULT) != 0)
         continue;
     sld_loop_uv_check(uv_loop_close(&l->uv), "uv_loop_close: a handle is still open");
+    close(l->wake_fd);
     drop_messages(l->batch);
     drop_messages(l->inbox);
     drop_messages(l->later);
     uv_mutex_destroy(&l->lock);
     sld_xfree(l);
+}
+
+// Not uv_async_send: a loop that wakes before its sender went on turns in a circle until it has, and that takes long
+// when there are more threads than processors.
+static void wake(const struct sld_loop *l)
+{
+    uint64_t one = 1;
+    ssize_t n;
+    do
+        n = write(l->wake_fd, &one, sizeof(one));
+    while (n < 0 && errno == EINTR);
+    SLD_INV(n == sizeof(one) || errno == EAGAIN); // it wakes already
 }
 
 void sld_loop_run(struct sld_loop *l)
@@ -68,7 +86,7 @@ void sld_loop_run(struct sld_loop *l)
 void sld_loop_stop(struct sld_loop *l)
 {
     atomic_store(&l->stop, true);
-    uv_async_send(&l->wake);
+    wake(l);
 }
 
 struct uv_loop_s *sld_loop_uv(struct sld_loop *l)
@@ -85,10 +103,12 @@ void sld_loop_post(struct sld_loop *l, struct sld_message *m)
 {
     m->next = NULL;
     uv_mutex_lock(&l->lock);
+    bool first = !l->inbox;
     *l->inbox_tail = m;
     l->inbox_tail = &m->next;
     uv_mutex_unlock(&l->lock);
-    uv_async_send(&l->wake);
+    if (first) // else it was woken for those before
+        wake(l);
 }
 
 // ---- The end of a turn ----
@@ -175,9 +195,13 @@ void sld_loop_uv_check(int rc, const char *what)
     SLD_INV(rc == 0);
 }
 
-static void on_wake(uv_async_t *a)
+static void on_wake(uv_poll_t *p, int status, int events)
 {
-    struct sld_loop *l = a->loop->data;
+    struct sld_loop *l = p->loop->data;
+    uint64_t count;
+    (void)status; // an eventfd has no errors
+    (void)events;
+    (void)!read(l->wake_fd, &count, sizeof(count));
     if (!l->batch)
         take_inbox(l);
     if (!l->batch)
@@ -189,7 +213,7 @@ static void on_wake(uv_async_t *a)
         take_inbox(l); // what came meanwhile waits for the next turn
     bool left = l->batch != NULL;
     if (left)
-        uv_async_send(&l->wake);
+        wake(l);
     if (left && sld_mono_ns() - l->busy_since_ns < BUSY_MAX_MS * UINT64_C(1000000))
         return;
     l->busy_since_ns = 0;
