@@ -1,7 +1,7 @@
 -- Lua in Envoy, made to what solder's sandbox is: an environment from nothing, tables that are read-only between calls, and
 -- ceilings. Only LuaJIT runs it.
 --
--- PLUGIN: name, and files (texts by name). Gives compile(file), which makes a function of a file; configuration(text);
+-- PLUGIN: name, files (texts by name), and plain: by "file:line" of functions without loops, {steps, calls}. Gives compile(file), which makes a function of a file; configuration(text);
 -- seal(hooks), when they are there; begins(handle) and goes_on(handle), in front of what the plugin runs.
 local PLUGIN = ...
 local error, getmetatable, ipairs, next, pairs, pcall, select, setmetatable, tostring, type =
@@ -11,6 +11,7 @@ local concat, sort = table.concat, table.sort
 
 local LINES, STRING_BYTES = 20, 1048576
 local STEPS_EVERY, STEPS, KILOBYTES = 100000, 5000000, 65536
+local STEPS_SHORT = 20000
 
 -- ---- One call ----
 
@@ -235,15 +236,21 @@ local function environment()
   end
   lua._VERSION = "Lua 5.1"
   getmetatable("").__index = text
+  -- What calls others many times, or changes what there is to be called: where it stands.
+  local many = {{text, "gsub"}, {lua, "require"}, {lua, "setmetatable"}, {lua.table, "sort"}, {lua, "xpcall"}}
+  local ours = {}
   for name, t in pairs{string = text, math = lua.math, table = lua.table} do
     lua[name] = read_only(t)
+    ours[lua[name]] = true
   end
-  return read_only(lua)
+  local env = read_only(lua)
+  ours[env] = true
+  return env, ours, many
 end
 
 -- ---- Ceilings ----
 
--- Steps are counted where the compiler stays out of it; what they made is looked at with them.
+-- Steps are counted where the compiler stays out of it, and slowly; what they made is looked at with them.
 local function watch()
   -- The plugin's line that was at work.
   local function broken(words)
@@ -270,7 +277,70 @@ local function watch()
   end, "", STEPS_EVERY)
 end
 
-local env = environment()
+local env, ours, many = environment()
+
+-- ---- Short code ----
+
+-- How many steps what V holds takes in one call, at most; nil when that cannot be said. Nothing that a call sees changes between
+-- calls, so what a function can call is what it holds, and what those hold in turn: PLUGIN.plain has those without loops, and none
+-- may come back to itself.
+local function steps_of(v, known, open)
+  if type(v) ~= "function" and type(v) ~= "table" or ours[v] then
+    return 0
+  end
+  if known[v] or open[v] then
+    return known[v]
+  end
+  open[v] = true
+  local most, sure = 0, true
+  local function add(held)
+    local n = steps_of(held, known, open)
+    sure = sure and n ~= nil
+    most = math.max(most, n or 0)
+  end
+  if type(v) == "table" then
+    local held = real[v] or v
+    sure = debug.getmetatable(held) == nil
+    for _, one in next, held do
+      add(one)
+    end
+  else
+    local at = debug.getinfo(v, "S")
+    local own = sub(at.source, 1, 1) == "@"
+    local cost = own and PLUGIN.plain[sub(at.source, 2) .. ":" .. at.linedefined]
+    for _, place in ipairs(many) do
+      sure = sure and v ~= place[1][place[2]]
+    end
+    sure = sure and (not own or cost ~= nil)
+    for i = 1, cost and 255 or 0 do
+      local name, held = debug.getupvalue(v, i)
+      if not name then
+        break
+      end
+      add(held)
+    end
+    most = cost and cost[1] + cost[2] * most or 0
+  end
+  if sure then
+    known[v] = most
+  end
+  return known[v]
+end
+
+-- So short that steps need not be counted: the first look at them would come behind its end. What it must not have for that is
+-- taken away; its text does not name it.
+local function is_short(hooks)
+  local steps = steps_of(hooks, {}, {})
+  if not steps or steps > STEPS_SHORT then
+    return false
+  end
+  for _, place in ipairs(many) do
+    place[1][place[2]] = function()
+      error(place[2] .. " must be written by its name", 2)
+    end
+  end
+  return true
+end
 
 function compile(file)
   local f, words = loadstring(PLUGIN.files[file], "@" .. file)
@@ -280,11 +350,13 @@ end
 -- The plugin is loaded: from now on nothing of it changes, and steps are counted.
 local function seal(hooks)
   local seen = {}
-  watch()
   for _, hook in next, hooks do
     if type(hook) == "function" then
       freeze_function(hook, seen)
     end
+  end
+  if not is_short(hooks) then
+    watch()
   end
 end
 

@@ -7,6 +7,7 @@
 enum { DUMP_MAX = 32 << 20, HEAD = 4 + 1 + 1 + 6 + 3 + 8 + 8 };
 enum { OP_MOVE = 0, OP_LOADK = 3, OP_LOADNIL = 8, OP_GETUPVAL = 9, OP_SETUPVAL = 10, OP_GETTABUP = 11, OP_GETFIELD = 14, OP_SETTABUP = 15 };
 enum { OP_SETFIELD = 18, OP_SELF = 20, OP_CALL = 68, OP_TAILCALL = 69, OP_FORLOOP = 73, OP_TFORLOOP = 77, OP_CLOSURE = 79 };
+enum { OP_JMP = 56, JUMP_NOWHERE = (1 << 24) - 1 }; // a jump's distance is told with that added
 enum { OP_VARARG = 80, OP_VARARGPREP = 81, REGISTERS = 256 };
 enum { T_INTEGER = 0x03, T_SHORT = 0x04, T_FLOAT = 0x13, T_LONG = 0x14 };
 enum { LINE_ABSOLUTE = -0x80 };
@@ -259,6 +260,30 @@ static void look_at(struct reading *r, struct body *b, const struct modules *m, 
     }
 }
 
+// What runs other functions many times, or changes what functions are there.
+static const char *const many[] = {"gsub", "require", "setmetatable", "sort", "xpcall"};
+
+static bool goes_back(struct step s)
+{
+    uint32_t far = s.a | (uint32_t)s.k << 8 | (uint32_t)s.b << 9 | (uint32_t)s.c << 17;
+    return (s.op >= OP_FORLOOP && s.op <= OP_TFORLOOP) || (s.op == OP_JMP && far < JUMP_NOWHERE);
+}
+
+static void measure(const struct body *b)
+{
+    b->fn->steps = b->code_count;
+    b->fn->plain = !b->chunk;
+    for (size_t i = 0; i < b->code_count; i++) {
+        struct step s = step_at(b, i);
+        b->fn->calls += s.op == OP_CALL || s.op == OP_TAILCALL;
+        b->fn->plain &= s.op != OP_CLOSURE && !goes_back(s);
+    }
+    for (size_t i = 0; i < b->constant_count; i++) {
+        for (size_t k = 0; k < SLD_ARRAY_LEN(many); k++)
+            b->fn->plain &= !sld_str_eq(b->constants[i], sld_str_c(many[k]));
+    }
+}
+
 // AROUND: the function that it is number NUMBER_IN of; NULL: none.
 static void read_function(struct reading *r, const struct body *around, size_t number_in)
 {
@@ -276,6 +301,7 @@ static void read_function(struct reading *r, const struct body *around, size_t n
     b.upvalue_count = number(r);
     b.upvalues = skip(r, b.upvalue_count * 3);
     inherit(r, &b, around, number_in);
+    measure(&b);
     for (size_t i = 0, n = number(r); i < n; i++)
         read_function(r, &b, i);
     read_lines(r, &b);

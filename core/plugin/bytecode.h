@@ -9,6 +9,8 @@ struct pl_function {
     int first, last; // lines; 0, 0: the chunk itself
     unsigned params;
     bool *reassigned; // per parameter: it does not keep its argument
+    size_t steps, calls; // at most, but for what it calls
+    bool plain;          // that is so: it goes back nowhere, makes no function, and names nothing that calls one often
 };
 
 // A name that is looked up.

@@ -126,6 +126,19 @@ static int read_code(lua_State *L)
     return 0;
 }
 
+// Such a function is short, unless those that it calls are not; what it can call is seen in Envoy (lua/luajit.lua).
+static void take_plain(struct sld_plugin *p, struct sld_str file, const struct pl_chunk *c)
+{
+    for (size_t i = 0; i < c->function_count; i++) {
+        const struct pl_function *f = c->functions[i];
+        bool alone = f->plain;
+        for (size_t k = 0; k < c->function_count && alone; k++)
+            alone = k == i || c->functions[k]->first != f->first;
+        if (alone)
+            SLD_PUSH(&p->arena, p->edge.plain, p->edge.plain_count, ((struct pl_plain){file, f->first, f->steps, f->calls}));
+    }
+}
+
 static int check_file(lua_State *L)
 {
     struct reading *r = lua_touserdata(L, 1);
@@ -134,6 +147,7 @@ static int check_file(lua_State *L)
     pl_compile(L, text, "=edge");
     pl_chunk_read(L, &r->arena, r->file, &c);
     pl_dialect_check(&r->arena, r->file, text, &c, on_fault, r);
+    take_plain(r->p, r->file, &c);
     return 0;
 }
 
@@ -200,6 +214,9 @@ static void make_text(struct sld_plugin *p, struct sld_buf *b)
         pl_lua_quote(b, sld_plugin_bundle_file(p->host->bundle, e->files[i]));
         sld_buf_addz(b, ",\n");
     }
+    sld_buf_addz(b, "}, plain = {");
+    for (size_t i = 0; i < e->plain_count; i++)
+        sld_buf_addf(b, "[\"%.*s:%d\"] = {%zu, %zu}, ", SLD_FMT(e->plain[i].file), e->plain[i].line, e->plain[i].steps, e->plain[i].calls);
     sld_buf_addz(b, "}}, ");
     add_ours(b, pl_luajit_text, pl_luajit_bytes);
     sld_buf_addz(b, ")\n");

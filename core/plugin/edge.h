@@ -18,6 +18,12 @@ struct pl_edge {
     struct sld_str main;   // the file that is run: edge.lua, or plugin.lua where there is none
     struct sld_str *files; // all that are shipped, MAIN first, then by name
     size_t file_count;
+    struct pl_plain {
+        struct sld_str file;
+        int line;
+        size_t steps, calls; // of it, as of pl_function
+    } *plain; // functions that go back nowhere, and their lines have no other function
+    size_t plain_count;
     struct sld_str text; // what Envoy gets; absent: the plugin has no edge code
     struct {
         struct sld_str file;

@@ -1,5 +1,6 @@
 """Plugins whose code runs in Envoy (runs = "envoy"): the filter, its configurations, errors, and what becomes of it live."""
 
+import re
 import json
 import shutil
 
@@ -300,6 +301,50 @@ def test_the_filter_is_there_while_the_plugin_is(gate):
     shutil.rmtree(gate.plugins / "gate")
     eventually(lambda: count() == [0, 0])
     assert gate.ask("/").status == 200
+
+
+# Edge code, of which each function calls the next twice.
+DOUBLING = "local function f0() return 1 end\n" + "".join(
+    f"local function f{i}() return f{i - 1}() + f{i - 1}() end\n" for i in range(1, 40)) + "return {authorize = function() return f39() > 0 end}"
+ENDLESS = {
+    "itself": "local function f(n) return f(n + 1) end return {authorize = function() return f(1) end}",
+    "doubling": DOUBLING,
+    "table": "local T = {} function T.f(t) return t.f(t) end return {authorize = function() return T.f(T) end}",
+    "own": "local M = {} function M.authorize(conf, req) return M.authorize(conf, req) end return M",
+    "closure": "return {authorize = function() local function f(g) return g(g) end return f(f) end}",
+    "jump": "return {authorize = function() ::again:: goto again end}",
+    "repeat": "return {authorize = function() repeat until false end}",
+    "count": "return {authorize = function() for i = 1, math.huge do i = i end end}",
+    "meta": "local T = setmetatable({}, {__index = function(t, k) return t[k + 1] end}) return {authorize = function() return T[1] end}",
+}
+SHORT = """
+local fine = {["/fine"] = true}
+local function known(path) return fine[path] == true end
+return {authorize = function(conf, req)
+  if req.path == "/hidden" then
+    local name = "gs" .. "ub"
+    return string[name]("abc", ".", known) == "abc"
+  end
+  return known(req.path)
+end}
+"""
+
+
+def test_only_code_that_can_be_long_is_counted(gate):
+    """What has no loop and calls nothing twice over is not counted; whatever else there is, is, and is cut off."""
+    plugins = ENDLESS | {"short": SHORT}
+    for name, edge in plugins.items():
+        put(gate.plugins, name, edge=edge, plugin=f'return {{api = 1, name = "{name}", runs = "envoy"}}')
+    start(gate, vs("shop", "*", [route(f"/{name}/", to("echo"), use({}, name)) for name in ENDLESS] + [route("/", to("echo"), use({}, "short"))]))
+    for name in ENDLESS:
+        assert gate.ask(f"/{name}/").status == 503, name
+    assert gate.ask("/fine").status == 200
+    assert gate.ask("/other").status == 403
+    assert gate.ask("/hidden").status == 503
+    said = gate.log_text()
+    for name in ENDLESS:
+        assert re.search(rf"plugin {name}: authorize: .*(steps|stack overflow)", said), name
+    assert "plugin short: authorize: edge.lua:7: gsub must be written by its name" in said
 
 
 def test_a_plugin_of_one_file(gate):
