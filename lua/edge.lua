@@ -607,11 +607,37 @@ local request_methods = {
   end,
 }
 
+local function trailers_of(st)
+  send_headers(st)
+  local t = st.handle:trailers()
+  resumed(st)
+  return t
+end
+
+local function trailers(st)
+  return trailers_of(st) and setmetatable({[STATE] = st}, Trailers)
+end
+
+-- Sets a trailer of WHAT.
+local function trailer_setter(what)
+  return function(self, name, value)
+    name, value = header_name(name, 2), header_value(value, 2)
+    local t = trailers_of(live(self, 2))
+    if not t then
+      error(what .. " has no trailers", 2)
+    end
+    t:replace(name, value)
+  end
+end
+
 -- Of transform_request alone. A request's body cannot be changed in pieces: each sets a content-length, and the headers may
 -- still wait for a connection.
 local transform_methods = {
   respond = function(self, t)
     local st = live(self, 2)
+    if st.sent and st.too_large then
+      error("the request is on its way: answer it before its trailers", 2)
+    end
     decide(st, answer_of(t, 200, 2))
     return false
   end,
@@ -641,6 +667,7 @@ local transform_methods = {
     end
     edit(live(self, 2), "path", nil, path)
   end,
+  set_trailer = trailer_setter("the request"),
 }
 for name, fn in next, request_methods do
   if name ~= "deny" then
@@ -649,16 +676,13 @@ for name, fn in next, request_methods do
 end
 
 local Authorize = handle_class("the request", request_getters, request_methods)
-local Transform = handle_class("the request", request_getters, transform_methods)
+local transform_getters = {trailers = trailers}
+for name, fn in next, request_getters do
+  transform_getters[name] = fn
+end
+local Transform = handle_class("the request", transform_getters, transform_methods)
 
 -- ---- Responses ----
-
-local function trailers_of(st)
-  send_headers(st)
-  local t = st.handle:trailers()
-  resumed(st)
-  return t
-end
 
 -- What came with the request, as far as it is kept: its headers.
 local Origin = handle_class("the request of a response", {
@@ -677,10 +701,7 @@ local Response = handle_class("the response", {
     return setmetatable({[STATE] = {handle = st.handle, way = st}}, Origin)
   end,
   status = function(st) return tonumber(map_of(st):get(":status")) end,
-  trailers = function(st)
-    trailers_of(st)
-    return setmetatable({[STATE] = st}, Trailers)
-  end,
+  trailers = trailers,
 }, {
   add_header = request_methods.add_header,
   chunks = chunks,
@@ -694,14 +715,7 @@ local Response = handle_class("the response", {
     end
     edit(live(self, 2), "set", ":status", string.format("%d", status))
   end,
-  set_trailer = function(self, name, value)
-    name, value = header_name(name, 2), header_value(value, 2)
-    local t = trailers_of(live(self, 2))
-    if not t then
-      error("the response has no trailers", 2)
-    end
-    t:replace(name, value)
-  end,
+  set_trailer = trailer_setter("the response"),
   write = write,
 })
 
@@ -804,7 +818,7 @@ local function on_request(handle)
   st.over = true
   if not ok then
     failed(handle, hook, words, c.open)
-    return not c.open and respond(handle, FAILURE) or nil
+    return not c.open and not st.sent and respond(handle, FAILURE) or nil
   end
   if st.decision then
     apply_metadata(st)

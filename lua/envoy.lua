@@ -231,6 +231,7 @@ return function(r)
   if #request.chunks == 1 then
     request.map:replace("content-length", tostring(#request.chunks[1]))
   end
+  request.trailers = r.trailers and map_of({}, r.trailers)
   if r.id then
     request.map:replace("x-request-id", r.id)
   end
@@ -242,7 +243,8 @@ return function(r)
   if not response then
     local map = request.map
     result.forwarded = {method = map:get(":method"), path = map:get(":path"), host = map:get(":authority"),
-                        scheme = map:get(":scheme"), headers = plain(map), body = body_of(request)}
+                        scheme = map:get(":scheme"), headers = plain(map), body = body_of(request),
+                        trailers = request.trailers and plain(request.trailers)}
     local upstream = r.response or {}
     response = {chunks = chunks_of(upstream.body), map = map_of({{":status", tostring(upstream.status or 200)}}, upstream.headers)}
     response.trailers = upstream.trailers and map_of({}, upstream.trailers)

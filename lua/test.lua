@@ -188,9 +188,9 @@ local function full_request(r, level)
 end
 
 --- What the plugin's hooks make of request R: {method, path (with query), host, scheme, headers, body (a text, or a
---- list of chunks), id, source, sni, peer, route, conf = its configuration, open = its onError is open, response =
+--- list of chunks), trailers, id, source, sni, peer, route, conf = its configuration, open = its onError is open, response =
 --- {status, headers, body, trailers}, which the upstream gives}. Gives {status, headers, body, trailers, metadata, log, forwarded =
---- {method, path, host, scheme, headers, body}, or nil where the plugin answered}. Where hooks run in Solder that is in the
+--- {method, path, host, scheme, headers, body, trailers}, or nil where the plugin answered}. Where hooks run in Solder that is in the
 --- test's world.
 function M.exchange(r)
   local full = full_request(r, 2)

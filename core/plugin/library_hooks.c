@@ -346,19 +346,23 @@ static const struct pl_value peer_fields[] = {
     {"uri_sans", "string[]", "what the certificate says in URIs"},
     {"dns_sans", "string[]", "and in names"},
 };
-static const struct pl_value request_fields[] = {
-    {"method", "string", ""},
-    {"path", "string", "without the query"},
-    {"host", "string", ""},
-    {"scheme?", "string", "\"http\" or \"https\""},
-    {"id?", "string", "x-request-id"},
-    {"headers", "table<string, string>", "by names in lower case; several values joined with \",\"; pairs walks them in order"},
-    {"query", "plugin.Query", "its parameters"},
-    {"source?", "string", "the client's address, without its port"},
-    {"sni?", "string", "the name that TLS was asked for"},
-    {"peer?", "plugin.Peer", "the client's certificate; nil where there is none"},
-    {"route?", "string", "its name"},
-    {"body?", "string", "with request_body; nil without"},
+#define REQUEST_FIELDS \
+    {"method", "string", ""}, \
+        {"path", "string", "without the query"}, \
+        {"host", "string", ""}, \
+        {"scheme?", "string", "\"http\" or \"https\""}, \
+        {"id?", "string", "x-request-id"}, \
+        {"headers", "table<string, string>", "by names in lower case; several values joined with \",\"; pairs walks them in order"}, \
+        {"query", "plugin.Query", "its parameters"}, \
+        {"source?", "string", "the client's address, without its port"}, \
+        {"sni?", "string", "the name that TLS was asked for"}, \
+        {"peer?", "plugin.Peer", "the client's certificate; nil where there is none"}, \
+        {"route?", "string", "its name"}, \
+        {"body?", "string", "with request_body; nil without"}
+static const struct pl_value request_fields[] = {REQUEST_FIELDS};
+static const struct pl_value transform_fields[] = {
+    REQUEST_FIELDS,
+    {"trailers?", "table<string, string>", "what came behind the body; the headers are sent before they are asked for"},
 };
 static const struct pl_value origin_fields[] = {
     {"method", "string", ""},  {"path", "string", "without the query"},        {"host", "string", ""},
@@ -457,7 +461,7 @@ static const struct pl_class classes[] = {
     {.name = "plugin.Peer", .doc = "The client's certificate, as far as Envoy tells.", PL_FIELDS(peer_fields)},
     {.name = "plugin.Query", .doc = "Parameters of a query: query.name is the first of that name."},
     {.name = "plugin.Request", .doc = "A request. Its fields are read-only; what is edited is seen by plugins behind this one.", PL_FIELDS(request_fields)},
-    {.name = "plugin.TransformRequest", .doc = "A request in transform_request: what plugin.Request has, but deny, and this.", PL_FIELDS(request_fields)},
+    {.name = "plugin.TransformRequest", .doc = "A request in transform_request: what plugin.Request has, but deny, and this.", PL_FIELDS(transform_fields)},
     {.name = "plugin.Origin", .doc = "The request of a response.", PL_FIELDS(origin_fields)},
     {.name = "plugin.Response", .doc = "A response.", PL_FIELDS(response_fields)},
     {.name = "plugin.Entry", .doc = "What is logged of a request. It is the call's own, so it may be changed.", PL_FIELDS(entry_fields)},
@@ -500,6 +504,7 @@ static const struct pl_binding bindings[] = {
     OF("TransformRequest", "set_path", "Another path; the query stays. It chooses no other route.", {"path", "string", "begins with /"}),
     OF("TransformRequest", "set_host", "Another host.", {"host", "string", ""}),
     OF("TransformRequest", "set_body", "Another body.", {"text", "string", ""}),
+    OF("TransformRequest", "set_trailer", "A trailer, where the request has some.", NAME, VALUE),
     {.of = "plugin.TransformRequest",
      .name = "respond",
      .doc = "Answers the request, with any status.",

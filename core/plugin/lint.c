@@ -291,7 +291,7 @@ static const struct {
     const char *names[2]; // "" between blanks
 } exchanges[] = {
     {SLD_HOOK_AUTHORIZE, {requests, " deny "}},
-    {SLD_HOOK_TRANSFORM_REQUEST, {requests, " respond set_body set_host set_method set_path "}},
+    {SLD_HOOK_TRANSFORM_REQUEST, {requests, " respond set_body set_host set_method set_path set_trailer trailers "}},
     {SLD_HOOK_TRANSFORM_RESPONSE, {" add_header body chunks headers remove_header request respond set_body set_header set_status ",
                                    " set_trailer status trailers write "}},
 };

@@ -19,7 +19,7 @@ enum sld_edit_kind {
     SLD_EDIT_QUERY,        // a parameter; absent: removed
     SLD_EDIT_RESPONSE_SET, // a header of the response
     SLD_EDIT_RESPONSE_ADD,
-    SLD_EDIT_TRAILER, // of the response
+    SLD_EDIT_TRAILER,
 };
 struct sld_edit {
     enum sld_edit_kind kind;
@@ -47,7 +47,7 @@ struct sld_exchange {
     struct sld_str method, path, query, host, scheme, id, source, sni, route, body;
     unsigned code;                // of a response
     struct sld_exchange *request; // of a response; NULL: it is not known
-    struct sld_pair *trailers;    // of a response
+    struct sld_pair *trailers;
     size_t trailer_count;
     bool trailers_known, has_trailers; // whether there are any is known; there are
     struct sld_pair *headers; // names in lower case, in order; made by SLD_PUSH, changed by edits

@@ -177,13 +177,20 @@ static void read_body(lua_State *L, struct sld_arena *a, struct body *b)
 }
 
 // What the upstream answers, of the request on top.
+static void read_trailers(lua_State *L, struct sld_arena *a, struct sld_exchange *x)
+{
+    read_headers(L, a, "trailers", &x->trailers, &x->trailer_count);
+    lua_getfield(L, -1, "trailers");
+    x->has_trailers = lua_istable(L, -1);
+    lua_pop(L, 1);
+}
+
 static void read_response(lua_State *L, struct sld_arena *a, struct one *o)
 {
     struct sld_exchange *x = &o->x[RESPONSE];
     x->arena = a;
     x->code = 200;
     x->request = &o->x[REQUEST];
-    x->trailers_known = true;
     if (lua_getfield(L, -1, "response") != LUA_TNIL) {
         luaL_argexpected(L, lua_istable(L, -1), 1, "a response as a table");
         if (lua_getfield(L, -1, "status") != LUA_TNIL)
@@ -191,10 +198,7 @@ static void read_response(lua_State *L, struct sld_arena *a, struct one *o)
         lua_pop(L, 1);
         read_headers(L, a, "headers", &x->headers, &x->header_count);
         read_body(L, a, &o->body[RESPONSE]);
-        read_headers(L, a, "trailers", &x->trailers, &x->trailer_count);
-        lua_getfield(L, -1, "trailers");
-        x->has_trailers = lua_istable(L, -1);
-        lua_pop(L, 1);
+        read_trailers(L, a, x);
     }
     lua_pop(L, 1);
 }
@@ -213,6 +217,7 @@ static void read_request(lua_State *L, struct sld_arena *a, struct one *o)
     x->host = text(L, a, "host");
     x->scheme = text(L, a, "scheme");
     x->id = text(L, a, "id");
+    read_trailers(L, a, x);
     x->source = text(L, a, "source");
     x->sni = text(L, a, "sni");
     x->route = text(L, a, "route");
@@ -348,7 +353,7 @@ static bool give(struct one *o)
         sld_transform_chunk(&o->t, b->chunks[b->next++]);
     else {
         o->told = true;
-        o->t.closed = o->x[RESPONSE].has_trailers && o->t.hook == SLD_HOOK_TRANSFORM_RESPONSE;
+        o->t.closed = o->t.x->has_trailers;
         sld_transform_chunk(&o->t, SLD_STR_NONE);
     }
     return true;
@@ -470,6 +475,10 @@ static void push_forwarded(lua_State *L, const struct one *o)
         set_text(L, "body", o->body[REQUEST].whole);
     push_pairs(L, x->headers, x->header_count);
     lua_setfield(L, -2, "headers");
+    if (!x->has_trailers)
+        return;
+    push_pairs(L, x->trailers, x->trailer_count);
+    lua_setfield(L, -2, "trailers");
 }
 
 static void push_metadata(lua_State *L, const struct one *o)

@@ -272,7 +272,7 @@ static int put_trailer(lua_State *L, int status, lua_KContext context)
     struct sld_str name = pl_header_name(L, x, 2), value = pl_header_value(L, x, 3);
     (void)status, (void)context;
     if (!x->has_trailers)
-        pl_error(L, "the response has no trailers");
+        pl_error(L, "the %s has no trailers", flow_of(L)->hook == SLD_HOOK_TRANSFORM_REQUEST ? "request" : "response");
     pl_edit(L, x, SLD_EDIT_TRAILER, name, value);
     pl_put(x->arena, &x->trailers, &x->trailer_count, name, value);
     return 0;
@@ -291,6 +291,17 @@ void sld_transform_trailers(struct sld_transform *t)
     SLD_PRE(t->wants == SLD_WANTS_TRAILERS && t->x->trailers_known);
     t->wants = SLD_WANTS_NOTHING;
     pl_wake(t->task, NULL, NULL);
+}
+
+// Upvalue: what has the other fields.
+static int request_index(lua_State *L)
+{
+    if (lua_type(L, 2) == LUA_TSTRING && sld_str_eq(pl_str(L, 2), SLD_STR("trailers")))
+        return await_trailers(L, pl_exchange(L), push_trailers);
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_insert(L, 1);
+    lua_call(L, 2, 1);
+    return 1;
 }
 
 // ---- Responses ----
@@ -347,7 +358,8 @@ static int response_index(lua_State *L)
 
 static const luaL_Reg own_methods[] = {{"add_header", add_header}, {"chunks", chunks},         {"respond", respond},
                                        {"set_body", set_body},     {"set_host", set_host},     {"set_method", set_method},
-                                       {"set_path", set_path},     {"write", write_chunk},     {NULL, NULL}};
+                                       {"set_path", set_path},     {"set_trailer", set_trailer}, {"write", write_chunk},
+                                       {NULL, NULL}};
 static const luaL_Reg response_methods[] = {{"add_header", add_header}, {"chunks", chunks},           {"respond", respond},
                                             {"set_body", set_body},     {"set_status", set_status},   {"set_trailer", set_trailer},
                                             {"write", write_chunk},     {NULL, NULL}};
@@ -373,6 +385,11 @@ static void make_types(lua_State *L)
     lua_setfield(L, -2, "deny");
     luaL_setfuncs(L, own_methods, 0);
     pl_make_request_type(L, PL_TRANSFORM);
+    luaL_getmetatable(L, PL_TRANSFORM);
+    lua_getfield(L, -1, "__index");
+    lua_pushcclosure(L, request_index, 1);
+    lua_setfield(L, -2, "__index");
+    lua_pop(L, 1);
     pl_make_type(L, ORIGIN, origin_index, NULL);
     pl_make_type(L, TRAILERS, trailers_index, trailers_pairs);
 }

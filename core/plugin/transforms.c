@@ -28,7 +28,8 @@ void pl_transforms_want(struct sld_arena *a, struct pl_wanted *w, const struct s
     w->list = sld_arena_fmt(a, "%.*s%s%.*s@%.*s", SLD_FMT(w->list), w->list.n ? "," : "", SLD_FMT(i->name), SLD_FMT(id));
     w->request |= request || (speaks & SLD_SPEAKS_REQUEST);
     w->response |= response || (speaks & SLD_SPEAKS_RESPONSE_HEADER);
-    w->trailers |= response && (speaks & SLD_SPEAKS_TRAILER);
+    w->request_trailers |= request && (speaks & SLD_SPEAKS_TRAILER);
+    w->response_trailers |= response && (speaks & SLD_SPEAKS_TRAILER);
     if (request)
         want_body(&w->request_body, i->request_body.mode);
     if (response)
@@ -52,8 +53,8 @@ static mode *mode_of(struct sld_arena *a, const struct pl_wanted *w)
     m->request_body_mode = body_mode(w->request_body);
     m->response_body_mode = body_mode(w->response_body);
     // Behind pieces they tell that the body is over.
-    m->request_trailer_mode = w->request_body == SLD_BODY_STREAMED ? SEND : SKIP;
-    m->response_trailer_mode = w->trailers || w->response_body == SLD_BODY_STREAMED ? SEND : SKIP;
+    m->request_trailer_mode = w->request_trailers || w->request_body == SLD_BODY_STREAMED ? SEND : SKIP;
+    m->response_trailer_mode = w->response_trailers || w->response_body == SLD_BODY_STREAMED ? SEND : SKIP;
     return m;
 }
 

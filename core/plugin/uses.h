@@ -40,7 +40,8 @@ bool pl_requests_route(struct tr_route *r, const struct uses *u);
 // What plugins of a route want of Envoy. Fill a zeroed one.
 struct pl_wanted {
     struct sld_str list; // "name@configuration,..."
-    bool request, response, trailers; // headers of them; trailers of the response
+    bool request, response; // headers of them
+    bool request_trailers, response_trailers;
     enum sld_plugin_body_mode request_body, response_body;
     bool closed; // some of them must not be left out
     struct sld_str *spaces; // of metadata

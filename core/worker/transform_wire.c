@@ -112,6 +112,7 @@ enum sld_rc wk_wire_read(struct sld_arena *a, struct sld_str bytes, struct wk_me
         break;
     case ENV__EXT_PROC__PROCESSING_REQUEST__REQUEST_REQUEST_TRAILERS:
         m->part = WK_TRAILERS;
+        read_map(a, q->request_trailers->trailers, m);
         break;
     default:
         return sld_err_set(err, SLD_INVALID, "it is about no part of a request or response");

@@ -217,11 +217,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             body = b""
             while True:
                 size = int(self.rfile.readline().split(b";")[0], 16)
-                chunk = self.rfile.read(size)
-                self.rfile.readline()
                 if not size:
+                    for line in iter(self.rfile.readline, b"\r\n"):
+                        name, _, value = line.decode().partition(":")
+                        self.trailers[name.lower()] = value.strip()
                     return body
-                body += chunk
+                body += self.rfile.read(size)
+                self.rfile.readline()
         return self.rfile.read(int(self.headers.get("Content-Length") or 0))
 
     def _echo(self, status, *headers):
@@ -245,7 +247,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         up = self.upstream
         url = urllib.parse.urlsplit(self.path)
         query = dict(urllib.parse.parse_qsl(url.query))
-        seen = {"name": up.name, "method": self.command, "path": self.path,
+        self.trailers = {}
+        seen = {"name": up.name, "method": self.command, "path": self.path, "trailers": self.trailers,
                 "headers": {k.lower(): self.headers.get_all(k) for k in self.headers},
                 "body": self._body().decode("utf-8", "replace"), "peer": up.peer_name(self.connection)}
         n = up.take(seen)

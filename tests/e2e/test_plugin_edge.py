@@ -341,6 +341,7 @@ def test_only_code_that_can_be_long_is_counted(gate):
     assert gate.ask("/fine").status == 200
     assert gate.ask("/other").status == 403
     assert gate.ask("/hidden").status == 503
+    eventually(lambda: "gsub must be written" in gate.log_text())
     said = gate.log_text()
     for name in ENDLESS:
         assert re.search(rf"plugin {name}: authorize: .*(steps|stack overflow)", said), name

@@ -206,6 +206,39 @@ def test_trailers(site):
     assert hook_of(site, "tail", "transform_response")["errors"] == 0
 
 
+HEAD_TAIL = """{
+  transform_request = function(conf, req)
+    req:set_header("x-head", "1")
+    local sum = req.trailers and req.trailers["x-sum"]
+    if sum then req:set_trailer("x-tail", sum .. "!") end
+    if sum == "0" then error("no sum") end
+  end,
+}"""
+
+
+@pytest.mark.parametrize("runs", ["solder", "envoy"])
+def test_request_trailers(site, runs):
+    up = site.upstream()
+    site.write("gateway.yaml", gateway("gateway-proxy", site.port, http_={
+        "options": {"httpConnectionManagerSettings": {"enableTrailers": True}}}))
+    plugin(site.dir / "plugins", f'return {{api = 1, name = "headtail", runs = "{runs}", {HEAD_TAIL[1:]}', "headtail")
+    site.write("upstream-echo.yaml", upstream("echo", up.port, connectionConfig={"http1ProtocolOptions": {"enableTrailers": True}}))
+    site.write("vs.yaml", vs("shop", "*", [route("/", to("echo"), uses(headtail={}))]))
+    site.start("--plugins", site.dir / "plugins")
+
+    def put(tail):
+        with Raw(site.port) as raw:
+            raw.send(b"PUT / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n3\r\nabc\r\n0\r\n%s\r\n" % tail)
+            return raw.rest()
+    head, _, body = put(b"X-Sum: 7\r\n").partition(b"\r\n\r\n")
+    assert b" 200 " in head and b'"x-tail": "7!"' in body and b'"x-sum": "7"' in body and b'"x-head": ["1"]' in body
+    answer = put(b"")  # none come, and nobody waits for them
+    assert b" 200 " in answer and b'"trailers": {}' in answer
+    assert b'"x-head": ["1"]' in site.ask("/").body
+    # Who fails behind the headers cuts off the request, or can no more do anything about it.
+    assert (b" 200 " in put(b"X-Sum: 0\r\n")) == (runs == "envoy")
+
+
 def test_faults_of_the_worker_cost_its_routes_alone(site):
     start(site, vs("shop", "*", [route("/plain", to("echo")), route("/open", to("echo"), uses(lax={})), route("/", to("echo"), uses(strict={}))]),
           strict=small("strict", 'req:set_header("x-strict", "1")'))

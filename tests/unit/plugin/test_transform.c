@@ -189,6 +189,20 @@ static void trailers_are_waited_for(void **state)
     sld_transform_trailers(&w.t);
     assert_non_null(strstr(w.words, "the response has no trailers"));
     finish();
+    start(REQUEST, "", "x:set_trailer('x-t', x.trailers['x-t'] .. x.method)", false);
+    assert_int_equal(w.t.wants, SLD_WANTS_TRAILERS);
+    p.value = SLD_STR("1");
+    SLD_PUSH(&w.arena, w.x.trailers, w.x.trailer_count, p);
+    w.x.trailers_known = w.x.has_trailers = true;
+    sld_transform_trailers(&w.t);
+    assert_true(w.x.edit_count == 1 && w.x.edits[0].kind == SLD_EDIT_TRAILER);
+    assert_true(sld_str_starts(w.x.edits[0].value, SLD_STR("1")));
+    finish();
+    start(REQUEST, "", "x:set_trailer('x-t', '2')", false);
+    w.x.trailers_known = true;
+    sld_transform_trailers(&w.t);
+    assert_non_null(strstr(w.words, "the request has no trailers"));
+    finish();
 }
 
 static void what_failed_leaves_nothing_where_it_is_open(void **state)
