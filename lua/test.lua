@@ -166,7 +166,7 @@ end
 -- ---- Requests ----
 
 local of_requests = {body = "any", conf = "any", headers = "any", host = "string", id = "string", method = "string", open = "any", path = "string",
-  peer = "any", response = "any", route = "string", scheme = "string", sni = "string", source = "string"}
+  peer = "any", response = "any", route = "string", scheme = "string", sni = "string", source = "string", trailers = "any"}
 
 local world_at_hand
 

@@ -313,6 +313,20 @@ static void transforms(void **state)
         "12/12");
 }
 
+static void trailers_of_requests(void **state)
+{
+    (void)state;
+    expect_specs(HEAD "}",
+                 "return {transform_request = function(conf, req)\n"
+                 "if req.trailers then req:set_trailer('t', req.trailers.t .. '!') end\n"
+                 "if req.path == '/late' then req:respond{status = 200} end end}",
+                 "t.it('changed', function() eq(x{path = '/a', trailers = {t = '1'}}.forwarded.trailers, {t = '1!'}) end)\n"
+                 "t.it('none', function() eq(x{path = '/a'}.forwarded.trailers, nil) end)\n"
+                 "t.it('late', function() local a = x{path = '/late', trailers = {t = '1'}} eq(a.forwarded.trailers, {t = '1!'})\n"
+                 "t.matches(a.log[1], 'the request is on its way') end)\n",
+                 "3/3");
+}
+
 static void streams(void **state)
 {
     (void)state;
@@ -340,6 +354,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_shipped), cmocka_unit_test(what_is_refused), cmocka_unit_test(the_dialect),
         cmocka_unit_test(requests),        cmocka_unit_test(transforms),      cmocka_unit_test(streams),
+        cmocka_unit_test(trailers_of_requests),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

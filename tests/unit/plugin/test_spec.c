@@ -309,6 +309,7 @@ static void transforms(const char *runs)
     sld_buf_addz(&b, head);
     sld_buf_addz(&b, "transform_request = function(conf, req)\n"
                      "  if req.path == '/here' then return req:respond{status = 201, headers = {['x-a'] = 'b'}, body = 'h'} end\n"
+                     "  if req.path == '/tail' then return req:set_trailer('x-r', req.trailers['x-q'] .. '+') end\n"
                      "  if req.path == '/fail' then req:set_header('x-half', '1') error('no') end\n"
                      "  req:set_response_header('x-later', req.path) req:set_method('PUT') req:set_path('/p')\n"
                      "  req:set_host('h.example') req:set_query('q', 'a b') req:remove_query('r')\n"
@@ -332,6 +333,8 @@ static void transforms(const char *runs)
                "  t.equal({r.forwarded.headers['x-n'], r.forwarded.headers['x-m']}, {'3', '1,2'})\n"
                "  t.equal({r.status, r.body, r.trailers}, {410, '<a><b>', {['x-sum'] = '7', ['x-t'] = '7+'}})\n"
                "  t.equal({r.headers['x-of'], r.headers['x-later'], r.metadata, r.log}, {'PUT 3 /x', '/x', {k = {1}}, {}}) end)\n"
+               "t.it('tail', function() local r = t.exchange{path = '/tail', trailers = {['x-q'] = '1'}}\n"
+               "  t.equal(r.forwarded.trailers, {['x-q'] = '1', ['x-r'] = '1+'}) end)\n"
                "t.it('answers', function() local r = t.exchange{path = '/here'} \n"
                "  t.equal({r.status, r.headers['x-a'], r.body, r.forwarded}, {201, 'b', 'h'}) end)\n"
                "t.it('fails closed', function() local r = t.exchange{path = '/fail'}\n"
