@@ -45,6 +45,17 @@ void sld_flow_reads(const struct sld_table *t, sld_id parent_key, sld_read_fn *f
         read_tell(t->flow, &flow_task_reads(task)[i], fn, arg);
 }
 
+void sld_flow_readers(const struct sld_table *t, sld_id key, const struct sld_table *of, sld_reader_fn *fn, void *arg)
+{
+    SLD_PRE(of->step && !t->flow->ctx.task);
+    const struct node *n = flow_idtab_get(&t->nodes, key);
+    for (uint32_t i = 0; n && i < n->probe.n; i++) {
+        const struct task *task = flow_at(&t->flow->slabs, flow_probe_reader(&n->probe, i).task);
+        if (task->table == of->rank)
+            fn(task->key, arg);
+    }
+}
+
 // ---- Tracing ----
 
 struct place {

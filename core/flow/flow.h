@@ -170,6 +170,11 @@ typedef void sld_read_fn(enum sld_read_kind kind, const char *table_or_index, sl
                          void *arg);
 void sld_flow_reads(const struct sld_table *t, sld_id parent_key, sld_read_fn *fn, void *arg);
 
+// Calls FN with the parent key of each row of OF whose step read row KEY of T when it ran last, there or not. Outside
+// of steps.
+typedef void sld_reader_fn(sld_id parent_key, void *arg);
+void sld_flow_readers(const struct sld_table *t, sld_id key, const struct sld_table *of, sld_reader_fn *fn, void *arg);
+
 // One step that ran for a row: what it made, and why it ran last.
 struct sld_trace {
     struct sld_table *table; // whose step it is

@@ -302,6 +302,8 @@ void flow_task_mark(struct sld_flow *f, struct task *task);
 // Marks the readers of P; EXISTED_TOO: the row was changed, not made or deleted.
 void flow_probe_wake(struct sld_flow *f, const struct probe *p, bool existed_too);
 void flow_probe_fini(struct probe *p);
+// Reader number I of P, below P->n.
+struct reader flow_probe_reader(const struct probe *p, uint32_t i);
 
 // hits.c
 // The rows of entry E, settled; the array may be in A.

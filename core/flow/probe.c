@@ -11,7 +11,7 @@ void flow_probe_fini(struct probe *p)
     p->n = 0;
 }
 
-static struct reader probe_reader(const struct probe *p, uint32_t i)
+struct reader flow_probe_reader(const struct probe *p, uint32_t i)
 {
     return p->n > 1 ? p->u.many->v[i] : p->u.one;
 }
@@ -47,7 +47,7 @@ static void probe_add(struct probe *p, struct reader r)
 // Takes away the reader in place I; the last one moves there.
 static void probe_remove(const struct slabs *all, struct probe *p, uint32_t i)
 {
-    struct reader last = probe_reader(p, p->n - 1);
+    struct reader last = flow_probe_reader(p, p->n - 1);
     if (i < p->n - 1) {
         probe_set(p, i, last);
         flow_task_reads(flow_at(all, last.task))[last.idx].pos = i & MOST;
@@ -72,7 +72,7 @@ void flow_probe_record(struct sld_ctx *ctx, struct probe *p, enum sld_read_kind 
     bool exists_only = kind == SLD_READ_EXISTS;
     // The old reads were taken back and only this task reads now: its read of P is the last one, or
     // not there.
-    struct reader last = p->n ? probe_reader(p, p->n - 1) : (struct reader){0};
+    struct reader last = p->n ? flow_probe_reader(p, p->n - 1) : (struct reader){0};
     flow_ref task = flow_ref_of(ctx->task);
     if (last.task == task) {
         if (last.exists_only && !exists_only) {
@@ -129,7 +129,7 @@ void flow_task_forget(struct sld_flow *f, struct task *task)
         struct read *r = &reads[i];
         struct probe *p = flow_at(all, r->probe);
         SLD_INV(r->pos < p->n);
-        struct reader me = probe_reader(p, r->pos);
+        struct reader me = flow_probe_reader(p, r->pos);
         SLD_INV(me.task == own && me.idx == i);
         probe_remove(all, p, r->pos);
         if (p->n == 0)
@@ -155,7 +155,7 @@ void flow_task_mark(struct sld_flow *f, struct task *task)
 void flow_probe_wake(struct sld_flow *f, const struct probe *p, bool existed_too)
 {
     for (uint32_t i = 0; i < p->n; i++) {
-        struct reader r = probe_reader(p, i);
+        struct reader r = flow_probe_reader(p, i);
         if (!(existed_too && r.exists_only))
             flow_task_mark(f, flow_at(&f->slabs, r.task));
     }

@@ -247,6 +247,19 @@ static void count_read(enum sld_read_kind kind, const char *name, sld_id key, vo
     ((unsigned *)arg)[kind]++;
 }
 
+static void list_reader(sld_id parent_key, void *arg)
+{
+    char *text = arg;
+    snprintf(text + strlen(text), 64 - strlen(text), "%.*s ", SLD_FMT(sld_flow_key_str(x.f, parent_key)));
+}
+
+static void assert_readers(const struct sld_table *t, sld_id key, const char *want)
+{
+    char text[64] = "";
+    sld_flow_readers(t, key, x.out, list_reader, text);
+    assert_string_equal(text, want);
+}
+
 static char traced[512];
 
 static void list_step(const struct sld_trace *s, void *arg)
@@ -318,6 +331,8 @@ static void test_existence(void **state)
     sld_flow_reads(x.out, x.k3, count_read, kinds);
     assert_int_equal(kinds[SLD_READ_EXISTS], 1);
     assert_int_equal(kinds[SLD_READ_ROW], 1);
+    assert_readers(x.b, x.k2, "k1 k3 ");
+    assert_readers(x.b, x.k1, "");
     sld_flow_delete(x.b, x.k2);
     assert_int_equal(sld_flow_run(x.f).computed, 2);
     assert_row(x.out, x.k1, "no");
