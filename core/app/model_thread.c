@@ -50,7 +50,7 @@ struct letter {
     struct sld_ahead_text *ahead;       // the blob's, or NULL
     struct sld_model_source about;
     uint64_t version;
-    bool flag; // settled, taken
+    bool flag; // settled, taken, past
     enum sld_code code;
     enum sld_out_type type;
     struct sld_hash hash;
@@ -482,8 +482,8 @@ static void on_idle(void *user)
     model_places_tell(&m->places, m->translate, &r, &n->n);
     model_workers_tell(&workers, &m->workers, &r, &n->n);
     model_workers_fini(&workers);
-    if (r.out_count)
-        n->n.batch = sld_publish_batch(r.outs, r.out_count, ++m->batches);
+    if (r.out_count || r.confirmed_count)
+        n->n.batch = sld_publish_batch(&r, ++m->batches);
     m->second_look = NULL;
     trim_count(m->trim, r.round.computed);
     sld_loop_post(m->io, &n->msg);
@@ -647,7 +647,7 @@ static void letter_run(struct sld_message *msg)
         sld_translate_set_service(m->translate, source, path, (struct sld_service *)l->object);
         break;
     case INSTANCES:
-        sld_translate_set_instances(m->translate, source, path, (struct sld_instances *)l->object);
+        sld_translate_set_instances(m->translate, source, path, (struct sld_instances *)l->object, l->flag);
         break;
     case ANSWERED:
         sld_translate_secret_answered(m->translate, path);
@@ -806,9 +806,10 @@ void sld_model_thread_service(struct sld_model_thread *m, struct sld_str registr
 }
 
 void sld_model_thread_instances(struct sld_model_thread *m, struct sld_str registry,
-                                struct sld_str name, struct sld_instances *i)
+                                struct sld_str name, struct sld_instances *i, bool past)
 {
     struct letter *l = letter(m, INSTANCES, registry);
+    l->flag = past;
     l->path = own(name);
     l->object = sld_obj_ref(i);
     post(l);

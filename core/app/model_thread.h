@@ -142,7 +142,7 @@ void sld_model_thread_problem(struct sld_model_thread *m, struct sld_str source,
 void sld_model_thread_service(struct sld_model_thread *m, struct sld_str registry,
                               struct sld_str name, struct sld_service *s);
 void sld_model_thread_instances(struct sld_model_thread *m, struct sld_str registry,
-                                struct sld_str name, struct sld_instances *i);
+                                struct sld_str name, struct sld_instances *i, bool past);
 // Letters that were sent so far, by any of these functions. Letters about services have news, also when
 // nothing follows from them.
 uint64_t sld_model_thread_sent(const struct sld_model_thread *m);

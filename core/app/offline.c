@@ -267,10 +267,10 @@ static void on_synced_services(void *user)
     (void)user;
 }
 
-static void on_instances(void *user, struct sld_str service, struct sld_instances *i)
+static void on_instances(void *user, struct sld_str service, struct sld_instances *i, bool past)
 {
     struct load *l = user;
-    sld_translate_set_instances(l->o->translate, REGISTRY, service, i);
+    sld_translate_set_instances(l->o->translate, REGISTRY, service, i, past);
 }
 
 static enum sld_rc read_services(struct load *l, const struct sld_offline_options *opt,

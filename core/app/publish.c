@@ -49,13 +49,16 @@ static struct sld_xds_resource *resource(struct sld_out *o)
     return r;
 }
 
-struct sld_xds_batch *sld_publish_batch(const struct sld_out_change *c, size_t n, uint64_t round)
+struct sld_xds_batch *sld_publish_batch(const struct sld_translate_result *result, uint64_t round)
 {
     struct sld_xds_batch *b = sld_xds_batch_create(round);
-    for (size_t i = 0; i < n; i++) {
-        struct sld_xds_resource *r = c[i].res ? resource(c[i].res) : NULL;
-        sld_xds_batch_add(b, sld_publish_xds_type(c[i].type), c[i].view, c[i].name, r);
+    for (size_t i = 0; i < result->out_count; i++) {
+        const struct sld_out_change *c = &result->outs[i];
+        struct sld_xds_resource *r = c->res ? resource(c->res) : NULL;
+        sld_xds_batch_add(b, sld_publish_xds_type(c->type), c->view, c->name, r);
         SLD_UNREF(r);
     }
+    for (size_t i = 0; i < result->confirmed_count; i++)
+        sld_xds_batch_confirm(b, result->confirmed[i]);
     return b;
 }

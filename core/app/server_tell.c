@@ -130,11 +130,11 @@ static void on_service(void *user, struct sld_str name, struct sld_service *serv
     c->service_sent = sld_model_thread_sent(c->s->model);
 }
 
-static void on_instances(void *user, struct sld_str name, struct sld_instances *instances)
+static void on_instances(void *user, struct sld_str name, struct sld_instances *instances, bool past)
 {
     struct source *c = user;
     told_set(c, name, TOLD_INSTANCES, instances != NULL);
-    sld_model_thread_instances(c->s->model, sld_str_c(c->discovery_ops->name), name, instances);
+    sld_model_thread_instances(c->s->model, sld_str_c(c->discovery_ops->name), name, instances, past);
 }
 
 struct sld_discovery_events server_discovery_events(struct source *c)
@@ -154,7 +154,7 @@ void server_source_take_back(struct source *c)
     for (struct sld_map_slot *slot; (slot = sld_map_next(&c->told, &at));) {
         uintptr_t what = (uintptr_t)slot->value;
         if (what & TOLD_INSTANCES)
-            sld_model_thread_instances(c->s->model, registry, slot->key, NULL);
+            sld_model_thread_instances(c->s->model, registry, slot->key, NULL, false);
         if (what & TOLD_SERVICE)
             sld_model_thread_service(c->s->model, registry, slot->key, NULL);
     }

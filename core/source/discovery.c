@@ -497,18 +497,9 @@ void sld_instances_seal(struct sld_instances *s)
     if (p.room)
         pack_all(&p, m->items, s->count);
     s->obj.hash = hash_of(m->items, s->count);
-    s->obj.hash.hi ^= s->past;
     sld_obj_frees(&s->obj, sealed_free);
     s->own = p.room;
     making_free(m);
-}
-
-bool sld_instances_same(const struct sld_instances *a, const struct sld_instances *b)
-{
-    struct sld_hash x = a->obj.hash, y = b->obj.hash;
-    x.hi ^= a->past;
-    y.hi ^= b->past;
-    return sld_hash_eq(x, y);
 }
 
 // ---- From a file ----
@@ -578,7 +569,7 @@ static void tell(struct sld_arena *a, const Gloo__Service *s, const struct sld_d
     sld_instances_seal(set);
     struct sld_service *service = sld_service_create(sld_str_c(s->name), tags, tags_n, dcs, dcs_n);
     ev->on_service(ev->user, service->name, service);
-    ev->on_instances(ev->user, service->name, set);
+    ev->on_instances(ev->user, service->name, set, false);
     SLD_UNREF(service);
     SLD_UNREF(set);
 }

@@ -45,8 +45,7 @@ struct sld_instance {
 // All instances of a service: immutable, shared. There are tens of thousands of instances, so they are
 // kept packed and are read by sld_instances_items.
 struct sld_instances {
-    struct sld_obj obj; // hash of all items and `past`
-    bool past;          // an earlier process was told so, and nobody said anything since
+    struct sld_obj obj; // hash of all items
     size_t count;
     size_t bytes; // that the packed items take
     void *own;    // private to discovery.c
@@ -58,8 +57,6 @@ struct sld_instances *sld_instances_create(void);
 // usable address or port, and is left out.
 bool sld_instances_add(struct sld_instances *s, const struct sld_instance *item);
 void sld_instances_seal(struct sld_instances *s);
-// Whether A and B, both sealed, have the same items.
-bool sld_instances_same(const struct sld_instances *a, const struct sld_instances *b);
 // The items of S, which is sealed, sorted by address, port and id. The array is A's, its texts are A's
 // or S's: valid as long as both.
 const struct sld_instance *sld_instances_items(struct sld_arena *a, const struct sld_instances *s);
@@ -80,7 +77,7 @@ struct sld_discovery_memory *sld_discovery_memory_open(struct sld_loop *io, stru
                                                        const char *registry);
 // Writes what is not written yet; or, FORGET, removes the file. NULL is fine.
 void sld_discovery_memory_close(struct sld_discovery_memory *m, bool forget);
-// Calls FN for each service that is kept; FN keeps M as it is. The instances of the last process are `past`.
+// Calls FN for each service that is kept; FN keeps M as it is.
 typedef void sld_discovery_memory_fn(void *user, struct sld_service *service,
                                      struct sld_instances *instances);
 void sld_discovery_memory_each(struct sld_discovery_memory *m, sld_discovery_memory_fn *fn,
@@ -103,8 +100,9 @@ struct sld_discovery_events {
     // not any more (S NULL).
     void (*on_service)(void *user, struct sld_str name, struct sld_service *s);
     // The instances of SERVICE, which is wanted; none at all is a set without items. I NULL:
-    // nothing is known of it, because nobody wants it any more.
-    void (*on_instances)(void *user, struct sld_str service, struct sld_instances *i);
+    // nothing is known of it, because nobody wants it any more. PAST: an earlier process was told so, and
+    // nobody said anything since; that it is so still is told too.
+    void (*on_instances)(void *user, struct sld_str service, struct sld_instances *i, bool past);
     // The whole catalog was told, and the instances of all services that are wanted because of it:
     // once.
     void (*on_synced)(void *user);

@@ -462,7 +462,6 @@ static void read_service(struct sld_discovery_memory *m, struct sld_arena *a, st
             sld_scan_skip(&s);
         }
     }
-    set->past = true;
     sld_instances_seal(set);
     if (!sld_scan_end(&s) || !name.n || sld_map_has(&m->items, name)) {
         SLD_UNREF(set);
@@ -610,7 +609,7 @@ void sld_discovery_memory_set(struct sld_discovery_memory *m, struct sld_service
     }
     k->old = false;
     if (k->service && sld_hash_eq(k->service->obj.hash, service->obj.hash) &&
-        sld_instances_same(k->instances, instances))
+        sld_hash_eq(k->instances->obj.hash, instances->obj.hash))
         return;
     sld_obj_ref(service);
     sld_obj_ref(instances);

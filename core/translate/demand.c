@@ -149,11 +149,40 @@ void sld_translate_set_service(struct sld_translate *t, struct sld_str registry,
 }
 
 void sld_translate_set_instances(struct sld_translate *t, struct sld_str registry,
-                                 struct sld_str service, struct sld_instances *i)
+                                 struct sld_str service, struct sld_instances *i, bool past)
 {
     sld_id key = tr_service_key(t, registry, service);
+    void *there = (void *)(uintptr_t)key;
+    if (i && past) {
+        sld_umap_set(&t->pasts, key, there);
+        sld_umap_remove(&t->confirmed, key);
+    } else if (sld_umap_remove(&t->pasts, key)) {
+        sld_umap_set(&t->confirmed, key, there);
+    }
     if (i)
         sld_flow_set(t->instances, key, i);
     else
         sld_flow_delete(t->instances, key);
+}
+
+struct confirming {
+    struct sld_translate *t;
+    struct sld_translate_result *r;
+};
+
+static void on_reader(sld_id upstream, void *arg)
+{
+    const struct confirming *c = arg;
+    struct sld_ident id;
+    SLD_INV(sld_ident_parse(sld_flow_key_str(c->t->flow, upstream), &id));
+    struct sld_str name = tr_cluster_name(&c->r->arena, id.ns, id.name);
+    SLD_PUSH(&c->r->arena, c->r->confirmed, c->r->confirmed_count, name);
+}
+
+void tr_tell_confirmed(struct sld_translate *t, struct sld_translate_result *r)
+{
+    size_t at = 0;
+    for (struct sld_umap_slot *s; (s = sld_umap_next(&t->confirmed, &at));)
+        sld_flow_readers(t->instances, (sld_id)s->key, t->out_endpoints, on_reader, &(struct confirming){t, r});
+    sld_umap_fini(&t->confirmed);
 }

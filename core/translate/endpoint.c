@@ -167,7 +167,8 @@ void tr_step_out_endpoints(struct sld_ctx *ctx, sld_id key, const void *in, void
         const struct sld_instances *set = instances(&tr, u, r);
         proto.recipe = set ? tr_service_recipe(&tr, u, name, set) : NULL;
         m = proto.recipe ? tr_recipe_assignment(tr.arena, proto.recipe) : NULL;
-        proto.past = set && set->past;
+        // Not part of what the row says: whether it still is so goes beside it (tr_tell_confirmed).
+        proto.past = sld_umap_has(&tr.t->pasts, tr_service_key(tr.t, TR_CONSUL, sld_str_c(u->consul->service_name)));
     } else {
         m = tr_static_assignment(&tr, u, name);
     }

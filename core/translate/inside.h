@@ -295,6 +295,8 @@ struct sld_translate {
     struct sld_umap orphans;  // keys of secrets without a document that were in use
     struct sld_map confs;     // id -> struct conf_users (conf.c)
     struct sld_umap served_before; // key of a secret -> struct sld_hash: the chain in service at the last end
+    struct sld_umap pasts;    // key of a service whose instances an earlier process knew -> the key
+    struct sld_umap confirmed; // key of one whose instances were so before the next round -> the key
     struct sld_umap places;   // row key -> the latest struct sld_raw, own reference
     struct nack *nack;        // nack.c
     struct tr_tables *tables; // route_table.c
@@ -560,6 +562,8 @@ bool tr_mark_is_of(struct sld_hash mark, struct sld_hash chain);
 void tr_remember(struct sld_translate *t, struct sld_ident id, struct sld_hash mark);
 // Nobody reads secret KEY any more: what was answered for it does not count next time.
 void tr_unanswered(struct sld_translate *t, sld_id key);
+// Tells R which endpoints are known now that were known of the past. (demand.c)
+void tr_tell_confirmed(struct sld_translate *t, struct sld_translate_result *r);
 
 // Demand (demand.c): what the outside is to fetch because somebody reads it.
 void tr_demand_watch(struct sld_translate *t);

@@ -476,6 +476,8 @@ void sld_translate_destroy(struct sld_translate *t)
     SLD_UNREF(t->assigning);
     SLD_UNREF(t->yes);
     sld_flow_destroy(t->flow);
+    sld_umap_fini(&t->pasts);
+    sld_umap_fini(&t->confirmed);
     tr_confs_fini(t);
     size_t at = 0;
     for (struct sld_umap_slot *s; (s = sld_umap_next(&t->places, &at));)
@@ -764,7 +766,7 @@ void sld_translate_set_trouble(struct sld_translate *t, struct sld_str key,
 
 bool sld_translate_pending(const struct sld_translate *t)
 {
-    return t->changes->troubled || sld_flow_pending(t->flow);
+    return t->changes->troubled || t->confirmed.live || sld_flow_pending(t->flow);
 }
 
 static const struct sld_status *flow_status(const struct sld_translate *t, sld_id key)
@@ -943,6 +945,7 @@ void sld_translate_run(struct sld_translate *t, struct sld_translate_result *r)
     if (t->changes->troubled)
         tell_troubles(t);
     tell_refusals(t, r);
+    tr_tell_confirmed(t, r);
     if (t->changes->gateways)
         list_views(t, r);
     r->write_ns = sld_arena_str(&r->arena, sld_translate_write_ns(t));

@@ -68,9 +68,10 @@ void sld_translate_set_plugin(struct sld_translate *t, struct sld_str name, stru
 void sld_translate_recheck(struct sld_translate *t, enum sld_kind k, struct sld_str text);
 // What was set last, or NULL; borrowed.
 const struct sld_plugin_slot *sld_translate_plugin(const struct sld_translate *t, struct sld_str name);
-// The instances of a service; NULL: not known.
+// The instances of a service; NULL: not known. PAST: they are what an earlier process knew. That the same ones are not
+// any more changes nothing of what was made of them: the next result tells it.
 void sld_translate_set_instances(struct sld_translate *t, struct sld_str registry,
-                                 struct sld_str service, struct sld_instances *i);
+                                 struct sld_str service, struct sld_instances *i, bool past);
 // Where object KEY stands has a problem (F, copied), so the form in force may not be the present
 // one: its status says so and is Rejected. F NULL: no problem any more.
 void sld_translate_set_trouble(struct sld_translate *t, struct sld_str key,
@@ -113,7 +114,7 @@ struct sld_out {
     enum sld_out_type type;
     bool secret;         // bytes hold secrets: printed as ***, wiped when freed
     bool gated, eds;     // cluster: see xds.h
-    bool past;           // endpoints: see xds.h
+    bool past;           // endpoints, when they were made: see xds.h
     struct sld_str view; // node role "<write namespace>~<proxy>"; empty = every view
     struct sld_str name;
     struct sld_str bytes;     // the encoded message; absent: it has a recipe
@@ -198,6 +199,8 @@ struct sld_translate_result {
     struct sld_round round; // the last flow round; durations and counts summed over all
     struct sld_out_change *outs;
     size_t out_count;
+    struct sld_str *confirmed; // names of endpoints that were made of the past, and are of the present now
+    size_t confirmed_count;
     struct sld_status_change *statuses;
     size_t status_count;
     struct sld_accept_change *accepts;

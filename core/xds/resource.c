@@ -133,6 +133,11 @@ void sld_xds_batch_add(struct sld_xds_batch *b, enum sld_xds_type t, struct sld_
     SLD_PUSH(&b->arena, b->changes, b->count, c);
 }
 
+void sld_xds_batch_confirm(struct sld_xds_batch *b, struct sld_str name)
+{
+    SLD_PUSH(&b->arena, b->confirmed, b->confirmed_count, sld_arena_str(&b->arena, name));
+}
+
 void sld_xds_batch_destroy(struct sld_xds_batch *b)
 {
     if (!b)

@@ -298,6 +298,22 @@ static void apply_own(struct sld_xds *x, const struct sld_xds_change *c, uint64_
     view_set(v, c->type, c->name, r, c->resource != NULL, now);
 }
 
+// Endpoints NAME are known now, as they were before.
+static void apply_confirmed(struct sld_xds *x, struct sld_str name, uint64_t now)
+{
+    struct sld_xds_resource *shared = sld_set_get(&x->shared[SLD_XDS_ENDPOINT], name);
+    if (shared)
+        shared->past = false; // for views that it is not laid under yet
+    size_t at = 0;
+    for (struct sld_map_slot *s; (s = sld_map_next(&x->views, &at));) {
+        struct sld_xds_entry *e = sld_xds_entry_find(s->value, SLD_XDS_ENDPOINT, name);
+        if (!e || !e->past)
+            continue;
+        e->past = e->current->past = false;
+        confirmed(s->value, e, now);
+    }
+}
+
 void sld_xds_apply(struct sld_xds *x, struct sld_xds_batch *b, uint64_t now)
 {
     for (size_t i = 0; i < b->count; i++) {
@@ -307,6 +323,8 @@ void sld_xds_apply(struct sld_xds *x, struct sld_xds_batch *b, uint64_t now)
         else
             apply_own(x, c, now);
     }
+    for (size_t i = 0; i < b->confirmed_count; i++)
+        apply_confirmed(x, b->confirmed[i], now);
     sld_xds_batch_destroy(b);
     SLD_LIST_EACH(at, &x->streams)
     {

@@ -32,7 +32,7 @@ struct sld_xds_resource {
     bool gated;                // cluster: ready only by its CDS ACK (health checks, SDS, DNS, not EDS)
     bool eds;                  // cluster: takes its endpoints from the EDS resource of the same name
     bool past;                 // endpoints: an earlier process knew them, and nobody said anything of them since; a
-                               // client that comes with others keeps those
+                               // client that comes with others keeps those. Cleared by io when they are confirmed
     struct sld_str name;
     struct sld_str bytes;      // the message, encoded (the value of the Any); absent: it has a recipe
     struct sld_recipe *recipe; // KEEP's, or NULL
@@ -71,12 +71,16 @@ struct sld_xds_batch {
     struct sld_arena arena;
     struct sld_xds_change *changes;
     size_t count;
+    struct sld_str *confirmed; // names of endpoints of the past that are of the present now, as they are
+    size_t confirmed_count;
     uint64_t round;
 };
 struct sld_xds_batch *sld_xds_batch_create(uint64_t round);
 // Takes a new reference to R (may be NULL) and copies the strings.
 void sld_xds_batch_add(struct sld_xds_batch *b, enum sld_xds_type t, struct sld_str view, struct sld_str name,
                        struct sld_xds_resource *r);
+// Copies NAME.
+void sld_xds_batch_confirm(struct sld_xds_batch *b, struct sld_str name);
 void sld_xds_batch_destroy(struct sld_xds_batch *b);
 
 // ---- The server side of all streams ----

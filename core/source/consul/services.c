@@ -148,7 +148,7 @@ static bool any_catalog_known(const struct svc *s)
     return false;
 }
 
-static struct sld_instances *instances_of(const struct svc_name *n);
+static struct sld_instances *instances_of(const struct svc_name *n, bool *past);
 
 // Keeps over restarts what was told of N, or that there is nothing.
 static void remember(struct svc_name *n)
@@ -156,7 +156,8 @@ static void remember(struct svc_name *n)
     struct sld_discovery_memory *m = n->svc->ev.memory;
     if (!m || !n->wanted)
         return;
-    struct sld_instances *set = n->entries ? instances_of(n) : NULL;
+    bool past;
+    struct sld_instances *set = n->entries ? instances_of(n, &past) : NULL;
     if (set && n->service)
         sld_discovery_memory_set(m, n->service, set);
     else if (!n->entries)
@@ -209,9 +210,10 @@ void svc_tell_service(struct svc_name *n)
     SLD_UNREF(service);
 }
 
-// The instances of all data centers; NULL: some are not known yet, or none is.
-static struct sld_instances *instances_of(const struct svc_name *n)
+// The instances of all data centers, some of which may be of the PAST; NULL: some are not known yet, or none is.
+static struct sld_instances *instances_of(const struct svc_name *n, bool *past)
 {
+    *past = false;
     size_t known = 0;
     const struct svc_part *one = NULL;
     if (!may_tell(n) || !(n->past || any_catalog_known(n->svc)))
@@ -221,6 +223,7 @@ static struct sld_instances *instances_of(const struct svc_name *n)
         if (!p || (!p->set && !p->failing))
             return NULL;
         known += p->set != NULL;
+        *past |= p->past;
         one = p->set ? p : one;
     }
     if (n->entries && !known)
@@ -234,7 +237,6 @@ static struct sld_instances *instances_of(const struct svc_name *n)
         const struct sld_instance *items = set ? sld_instances_items(&a, set) : NULL;
         for (size_t i = 0; items && i < set->count; i++)
             sld_instances_add(all, &items[i]);
-        all->past |= set && set->past;
     }
     sld_arena_fini(&a);
     sld_instances_seal(all);
@@ -246,10 +248,12 @@ void svc_tell_instances(struct svc_name *n)
     struct svc *s = n->svc;
     if (!n->wanted || s->quiet)
         return;
-    struct sld_instances *set = instances_of(n);
-    if (set && !sld_hash_eq(set->obj.hash, n->told_set)) {
+    bool past;
+    struct sld_instances *set = instances_of(n, &past);
+    if (set && (!sld_hash_eq(set->obj.hash, n->told_set) || past != n->told_past)) {
         n->told_set = set->obj.hash;
-        s->ev.on_instances(s->ev.user, n->text, set);
+        n->told_past = past;
+        s->ev.on_instances(s->ev.user, n->text, set, past);
         remember(n);
     }
     SLD_UNREF(set);
@@ -510,8 +514,9 @@ static void want(struct sld_discovery *d, struct sld_str what, bool wanted)
     }
     if (!n->wanted) {
         if (!sld_hash_zero(n->told_set))
-            s->ev.on_instances(s->ev.user, n->text, NULL);
+            s->ev.on_instances(s->ev.user, n->text, NULL, false);
         n->told_set = (struct sld_hash){0};
+        n->told_past = false;
         if (s->ev.memory && s->synced)
             sld_discovery_memory_forget(s->ev.memory, n->text);
         svc_name_drop(n);

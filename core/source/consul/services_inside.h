@@ -66,6 +66,7 @@ struct svc_name {
     unsigned wanted;             // their sum
     struct sld_service *service; // as told; NULL: not told
     struct sld_hash told_set;    // zero: not told
+    bool told_past;              // the same: it is as the last process knew it
     bool denied;                 // a problem was told: the token may not see it somewhere
     bool unseen;                 // the same: it has no instance that may be seen
     bool past;                   // what the last process kept is known of it
@@ -112,6 +113,7 @@ struct svc_part {
     bool known, failing, doubtful; // doubtful: an empty answer is not believed yet
     size_t registered;             // instances in the last answer that counts
     struct sld_instances *set;     // own reference; NULL until known
+    bool past;                     // SET is what the last process knew
     struct sld_blob *body; // the last answer that counts, where it may have to be read again
     struct svc_drain *drains;
     size_t drain_count;

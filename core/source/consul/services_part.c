@@ -206,8 +206,9 @@ static bool take(struct svc_part *p, const struct svc_instance *items, size_t n,
     p->body = keep;
     if (b.next_ns)
         svc_time(p, b.next_ns);
-    bool changed = !p->set || !sld_hash_eq(p->set->obj.hash, b.set->obj.hash);
-    if (changed) {
+    bool other = !p->set || !sld_hash_eq(p->set->obj.hash, b.set->obj.hash), changed = other || p->past;
+    p->past = false;
+    if (other) {
         SLD_UNREF(p->set);
         p->set = b.set;
         touched(p);
@@ -609,8 +610,8 @@ static void restore(struct svc_part *p)
         if (sld_str_eq(items[i].datacenter, p->entry->dc->name))
             sld_instances_add(p->set, &items[i]);
     }
-    p->set->past = true;
     sld_instances_seal(p->set);
+    p->past = true;
     sld_arena_fini(&a);
     p->registered = p->set->count;
 }

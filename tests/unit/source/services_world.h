@@ -224,11 +224,11 @@ static inline void on_service(void *user, struct sld_str name, struct sld_servic
     sem_post(&w->event);
 }
 
-static inline void on_instances(void *user, struct sld_str service, struct sld_instances *set)
+static inline void on_instances(void *user, struct sld_str service, struct sld_instances *set, bool past)
 {
     struct world *w = user;
     char text[1024] = "";
-    size_t n = 0;
+    size_t n = past ? (size_t)snprintf(text, sizeof(text), "past: ") : 0;
     struct sld_arena a = {0};
     const struct sld_instance *items = set ? sld_instances_items(&a, set) : NULL;
     for (size_t i = 0; items && i < set->count; i++) {

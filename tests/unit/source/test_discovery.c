@@ -195,9 +195,10 @@ static void on_service(void *user, struct sld_str name, struct sld_service *s)
     add(user, "\n");
 }
 
-static void on_instances(void *user, struct sld_str service, struct sld_instances *set)
+static void on_instances(void *user, struct sld_str service, struct sld_instances *set, bool past)
 {
     (void)service;
+    assert_false(past);
     struct sld_arena a = {0};
     const struct sld_instance *items = sld_instances_items(&a, set);
     for (size_t i = 0; i < set->count; i++)

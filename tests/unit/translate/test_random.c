@@ -316,7 +316,7 @@ static void change_service(struct world *w)
         sld_instances_add(set, &it);
     }
     sld_instances_seal(set);
-    sld_translate_set_instances(w->t, consul, service, chance(10) ? NULL : set);
+    sld_translate_set_instances(w->t, consul, service, chance(10) ? NULL : set, chance(30));
     SLD_UNREF(set);
 }
 

@@ -20,6 +20,8 @@ static const char *told(struct world *w)
     for (size_t i = 0; i < r.out_count; i++)
         sld_buf_addf(&b, "%c%s %.*s\n", r.outs[i].res ? '+' : '-',
                      sld_out_type_name(r.outs[i].type), SLD_FMT(r.outs[i].name));
+    for (size_t i = 0; i < r.confirmed_count; i++)
+        sld_buf_addf(&b, "= %.*s\n", SLD_FMT(r.confirmed[i]));
     for (size_t i = 0; i < r.want_count; i++)
         sld_buf_addf(&b, "%c%.*s\n", r.wants[i].wanted ? '?' : '!', SLD_FMT(r.wants[i].key));
     sld_translate_result_fini(&r);
@@ -66,8 +68,7 @@ static void no_service(struct world *w, const char *name)
     sld_translate_set_service(w->t, CONSUL, sld_str_c(name), NULL);
 }
 
-// N instances of NAME, the first WELL of which do not end.
-static void instances(struct world *w, const char *name, unsigned n, unsigned well)
+static void instances_known(struct world *w, const char *name, unsigned n, unsigned well, bool past)
 {
     struct sld_instances *s = sld_instances_create();
     for (unsigned i = 0; i < n; i++) {
@@ -78,8 +79,14 @@ static void instances(struct world *w, const char *name, unsigned n, unsigned we
         assert_true(sld_instances_add(s, &it));
     }
     sld_instances_seal(s);
-    sld_translate_set_instances(w->t, CONSUL, sld_str_c(name), s);
+    sld_translate_set_instances(w->t, CONSUL, sld_str_c(name), s, past);
     SLD_UNREF(s);
+}
+
+// N instances of NAME, the first WELL of which do not end.
+static void instances(struct world *w, const char *name, unsigned n, unsigned well)
+{
+    instances_known(w, name, n, well, false);
 }
 
 // What O says.
@@ -415,7 +422,7 @@ static void test_ending_instances_cause_no_panic(void **state)
     instances(w, "web", 3, 1);
     told(w);
     assert_string_equal(endpoints(w, "u_gloo-system"), "10.0.0.1 10.0.0.2d 10.0.0.3d");
-    sld_translate_set_instances(w->t, CONSUL, SLD_STR("web"), NULL);
+    sld_translate_set_instances(w->t, CONSUL, SLD_STR("web"), NULL, false);
     told(w);
     assert_string_equal(endpoints(w, "u_gloo-system"), "-");
 }
@@ -491,7 +498,7 @@ static void service_with(struct world *w, const char *name, size_t tags, size_t 
     assert_true(sld_instances_add(all, &it));
     sld_instances_seal(all);
     sld_translate_set_service(w->t, CONSUL, s->name, s);
-    sld_translate_set_instances(w->t, CONSUL, s->name, all);
+    sld_translate_set_instances(w->t, CONSUL, s->name, all, false);
     SLD_UNREF(s);
     SLD_UNREF(all);
 }
@@ -576,12 +583,48 @@ static void test_names(void **state)
                         "abcdefghij-abcdefghij-abcdefghi-d53263cca86e93247404ac7727bf6c2");
 }
 
+// After a start all is told twice, as an earlier process knew it and as it is: for what is the same nothing is made again.
+static void test_what_is_confirmed_is_not_made_again(void **state)
+{
+    struct world *w = *state;
+    service(w, "web", "");
+    give(w, UPSTREAM("u", "consul: {serviceName: web}"));
+    give(w, UPSTREAM("v", "consul: {serviceName: web}"));
+    instances_known(w, "web", 3, 3, true);
+    told(w);
+    const struct sld_out *was = out(w, SLD_OUT_ENDPOINT, "u_gloo-system");
+    assert_true(was->past);
+    instances(w, "web", 3, 3);
+    assert_true(sld_translate_pending(w->t));
+    struct sld_translate_result r = {0};
+    sld_translate_run(w->t, &r);
+    assert_int_equal(r.round.computed, 0);
+    assert_int_equal(r.out_count, 0);
+    assert_int_equal(r.confirmed_count, 2); // of both that are made of it
+    assert_true(sld_str_eq(r.confirmed[0], SLD_STR("u_gloo-system")) || sld_str_eq(r.confirmed[1], SLD_STR("u_gloo-system")));
+    sld_translate_result_fini(&r);
+    assert_ptr_equal(out(w, SLD_OUT_ENDPOINT, "u_gloo-system"), was);
+    assert_false(sld_translate_pending(w->t));
+    assert_string_equal(told(w), "");
+    // What is made later is of the present.
+    instances(w, "web", 2, 2);
+    assert_string_equal(told(w), "+eds u_gloo-system\n+eds v_gloo-system\n");
+    assert_false(out(w, SLD_OUT_ENDPOINT, "u_gloo-system")->past);
+    // So is what was known otherwise, and what is unknown again is nothing to tell of.
+    instances_known(w, "web", 1, 1, true);
+    told(w);
+    instances(w, "web", 2, 2);
+    assert_string_equal(told(w), "+eds u_gloo-system\n+eds v_gloo-system\n= u_gloo-system\n= v_gloo-system\n");
+    assert_false(out(w, SLD_OUT_ENDPOINT, "u_gloo-system")->past);
+}
+
 int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         CASE(test_instances_touch_one_assignment),
         CASE(test_many_endpoints_take_little),
+        CASE(test_what_is_confirmed_is_not_made_again),
         CASE(test_only_what_is_referred_to),
         CASE(test_service_comes_and_goes),
         CASE(test_nothing_is_missing_in_a_catalog_to_come),

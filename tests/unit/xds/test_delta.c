@@ -289,6 +289,44 @@ static void test_endpoints_of_the_past_wait_for_a_word(void **state)
     fake_expect_nothing(w->f);
 }
 
+static void confirm(struct world *w, const char *name)
+{
+    struct sld_xds_batch *b = sld_xds_batch_create(1);
+    sld_xds_batch_confirm(b, sld_str_c(name));
+    sld_xds_apply(w->x, b, w->now);
+}
+
+// The word that they are as they were is enough.
+static void test_endpoints_of_the_past_are_confirmed(void **state)
+{
+    struct world *w = *state;
+    struct make past = E("a", "E 0"), kept = E("b", "E 1");
+    past.past = kept.past = true;
+    settled(w);
+    restart(w);
+    struct sld_xds_batch *b = sld_xds_batch_create(1);
+    batch_put(b, "", &past);
+    batch_put(b, "", &kept);
+    sld_xds_apply(w->x, b, w->now);
+    PUT(w, C("a", "C 1"), R("r", "R 1 a", "a"), L("l", "L 1 r", "r"));
+    fake_open(w->f);
+    fake_start(w->f);
+    fake_expect_nothing(w->f);
+    confirm(w, "b"); // others
+    confirm(w, "c"); // nobody knows any more
+    fake_expect_nothing(w->f);
+    confirm(w, "a");
+    fake_settle(w->f);
+    assert_true(fake_holds(w->f, SLD_XDS_ENDPOINT, "a", "E 0"));
+    confirm(w, "a");
+    fake_expect_nothing(w->f);
+    // Nor are they of the past to a view that they come to later.
+    struct sld_xds_view *v = sld_map_get(&w->x->views, SLD_STR("fallback"));
+    assert_false(v->laid);
+    sld_xds_view_lay(v);
+    assert_false(sld_xds_entry_find(v, SLD_XDS_ENDPOINT, sld_str_c("a"))->past);
+}
+
 // ---- order ----
 
 static void test_first_shape_takes_the_proof(void **state)
@@ -790,6 +828,7 @@ int main(void)
         T(test_endpoints_that_nobody_knows_yet_stay),
         T(test_that_there_are_none_is_told),
         T(test_endpoints_of_the_past_wait_for_a_word),
+        T(test_endpoints_of_the_past_are_confirmed),
         T(test_first_shape_takes_the_proof),
         T(test_known_shape_goes_in_one_burst),
         T(test_no_burst_while_endpoints_are_unanswered),
