@@ -61,6 +61,15 @@ void sld_xds_message_frame(struct sld_xds_message *m, enum sld_xds_kind kind, st
     sld_wire_put_str(&m->head, 5, sld_str_c(text));
 }
 
+// Others who are sent the BYTES that OWNER has in this moment need not have them made again.
+static void hold(struct sld_xds *x, struct sld_obj *owner, size_t bytes)
+{
+    if (!x->opened.keep || x->opened.count == SLD_ARRAY_LEN(x->opened.items) || x->opened.bytes >= SLD_XDS_HELD_BYTES)
+        return;
+    x->opened.items[x->opened.count++] = sld_obj_ref(owner);
+    x->opened.bytes += bytes;
+}
+
 size_t sld_xds_message_send(struct sld_xds_message *m, struct sld_xds_stream *s)
 {
     size_t n = 0, from = 0, max = m->count * 2 + 1;
@@ -73,6 +82,8 @@ size_t sld_xds_message_send(struct sld_xds_message *m, struct sld_xds_stream *s)
         if (sld_xds_resource_size(r) == 0)
             continue;
         owners[n] = sld_xds_resource_open(r, &slices[n]);
+        if (r->recipe)
+            hold(s->x, owners[n], slices[n].n);
         n++;
     }
     if (m->head.n > from)

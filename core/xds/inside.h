@@ -3,6 +3,9 @@
 
 #include "xds/view.h"
 
+// Made bytes that are held for a moment, at most.
+enum { SLD_XDS_HELD_BYTES = 1024 * 1024, SLD_XDS_HELD_MAX = 256 };
+
 struct sld_xds {
     struct sld_xds_options options;
     struct sld_xds_events events;
@@ -16,6 +19,11 @@ struct sld_xds {
     double latency_sum;
     bool serving;
     uint64_t due_ns;     // no stream wants to be looked at earlier; 0 = none at all
+    struct {
+        struct sld_obj *items[SLD_XDS_HELD_MAX]; // owners, a reference each
+        size_t count, bytes;
+        bool keep; // changes go out to several streams just now
+    } opened;
     size_t early_bytes;  // of requests kept before serving, over all streams
 };
 

@@ -326,10 +326,16 @@ void sld_xds_apply(struct sld_xds *x, struct sld_xds_batch *b, uint64_t now)
     for (size_t i = 0; i < b->confirmed_count; i++)
         apply_confirmed(x, b->confirmed[i], now);
     sld_xds_batch_destroy(b);
+    // All streams mostly get the same: what was made for the first of them is held for the others.
+    x->opened.keep = x->streams.next != x->streams.prev;
     SLD_LIST_EACH(at, &x->streams)
     {
         sld_xds_pump(SLD_CONTAINER_OF(at, struct sld_xds_stream, link), now);
     }
+    for (size_t i = 0; i < x->opened.count; i++)
+        SLD_UNREF(x->opened.items[i]);
+    x->opened.keep = false;
+    x->opened.count = x->opened.bytes = 0;
 }
 
 void sld_xds_serve(struct sld_xds *x, uint64_t now)

@@ -327,6 +327,57 @@ static void test_endpoints_of_the_past_are_confirmed(void **state)
     assert_false(sld_xds_entry_find(v, SLD_XDS_ENDPOINT, sld_str_c("a"))->past);
 }
 
+// Endpoints that are made when they are sent.
+struct counted {
+    struct sld_recipe recipe;
+    unsigned *made;
+};
+
+static void counted_free(struct sld_obj *o)
+{
+    sld_xfree(o);
+}
+
+static void counted_make(const struct sld_recipe *r, char *to)
+{
+    ++*((const struct counted *)r)->made;
+    memcpy(to, "E 2", r->size);
+}
+
+// They are made once for all clients that get them at one time.
+static void test_recipes_are_made_once_for_many(void **state)
+{
+    struct world *w = *state;
+    struct fake *more[3];
+    unsigned made = 0;
+    settled(w);
+    for (size_t i = 0; i < SLD_ARRAY_LEN(more); i++) {
+        more[i] = fake_create(w->x, SLD_XDS_DELTA_ADS, "gw", 40, &w->now, NULL);
+        fake_open(more[i]);
+        fake_start(more[i]);
+        fake_settle(more[i]);
+    }
+    struct counted *c = SLD_NEW(struct counted);
+    sld_recipe_init(&c->recipe, counted_free, counted_make, 3);
+    c->made = &made;
+    struct sld_xds_resource *r = sld_xds_resource_create(SLD_XDS_ENDPOINT, SLD_STR("a"));
+    r->recipe = &c->recipe;
+    r->keep = &c->recipe.obj;
+    r->content = sld_hash_bytes(SLD_STR("E 2"));
+    sld_xds_resource_seal(r);
+    struct sld_xds_batch *b = sld_xds_batch_create(1);
+    sld_xds_batch_add(b, SLD_XDS_ENDPOINT, SLD_STR("gw"), r->name, r);
+    SLD_UNREF(r);
+    sld_xds_apply(w->x, b, w->now);
+    fake_expect(w->f, SLD_XDS_ENDPOINT, "a", true);
+    for (size_t i = 0; i < SLD_ARRAY_LEN(more); i++) {
+        fake_expect(more[i], SLD_XDS_ENDPOINT, "a", true);
+        fake_destroy(more[i]);
+    }
+    assert_int_equal(made, 1);
+    assert_null(c->recipe.made); // and not kept
+}
+
 // ---- order ----
 
 static void test_first_shape_takes_the_proof(void **state)
@@ -829,6 +880,7 @@ int main(void)
         T(test_that_there_are_none_is_told),
         T(test_endpoints_of_the_past_wait_for_a_word),
         T(test_endpoints_of_the_past_are_confirmed),
+        T(test_recipes_are_made_once_for_many),
         T(test_first_shape_takes_the_proof),
         T(test_known_shape_goes_in_one_burst),
         T(test_no_burst_while_endpoints_are_unanswered),
