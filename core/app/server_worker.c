@@ -59,8 +59,9 @@ enum sld_rc server_worker_find(struct server *s, struct sld_err *err)
         if (!rc && o->worker_address)
             rc = nth(&s->arena, "--worker-address", o->worker_address, s->worker_loops, n, told, err);
         if (!rc && is_any(*told))
-            rc = sld_err_set(err, SLD_INVALID, "--worker-listen %s is every address of this machine: tell by --worker-address which one Envoys take",
-                             o->worker_listen);
+            rc = sld_err_set(err, SLD_INVALID, "%s %s is every address of a machine: tell by --worker-address which one Envoys take",
+                             o->worker_address ? "--worker-address" : "--worker-listen",
+                             o->worker_address ? o->worker_address : o->worker_listen);
     }
     return rc;
 }

@@ -107,6 +107,7 @@ def test_envoys_of_other_machines_ask_by_tls(far):
 
 @pytest.mark.parametrize("flags, words", [
     (("--worker-listen", "0.0.0.0:1000"), "tell by --worker-address which one Envoys take"),
+    (("--worker-listen", "127.0.0.1:1000", "--worker-address", "[::]:1000"), "--worker-address [::]:1000 is every address"),
     (("--worker-listen", "127.0.0.1"), "--worker-listen takes HOST:PORT"),
     (("--worker-listen", "127.0.0.1:65535"), "--worker-listen takes HOST:PORT with 2 ports"),
     (("--worker-listen", "127.0.0.1:1000", "--worker-address", "unix:/x"), "--worker-address takes HOST:PORT"),

@@ -308,11 +308,14 @@ static void test_endpoints_of_the_past_are_confirmed(void **state)
     batch_put(b, "", &past);
     batch_put(b, "", &kept);
     sld_xds_apply(w->x, b, w->now);
+    confirm(w, "b"); // others, and no view has them yet
     PUT(w, C("a", "C 1"), R("r", "R 1 a", "a"), L("l", "L 1 r", "r"));
+    struct sld_xds_view *v = sld_map_get(&w->x->views, SLD_STR("gw"));
+    assert_false(sld_xds_entry_find(v, SLD_XDS_ENDPOINT, SLD_STR("b"))->past);
+    assert_true(sld_xds_entry_find(v, SLD_XDS_ENDPOINT, SLD_STR("a"))->past);
     fake_open(w->f);
     fake_start(w->f);
     fake_expect_nothing(w->f);
-    confirm(w, "b"); // others
     confirm(w, "c"); // nobody knows any more
     fake_expect_nothing(w->f);
     confirm(w, "a");
@@ -321,10 +324,10 @@ static void test_endpoints_of_the_past_are_confirmed(void **state)
     confirm(w, "a");
     fake_expect_nothing(w->f);
     // Nor are they of the past to a view that they come to later.
-    struct sld_xds_view *v = sld_map_get(&w->x->views, SLD_STR("fallback"));
+    v = sld_map_get(&w->x->views, SLD_STR("fallback"));
     assert_false(v->laid);
     sld_xds_view_lay(v);
-    assert_false(sld_xds_entry_find(v, SLD_XDS_ENDPOINT, sld_str_c("a"))->past);
+    assert_false(sld_xds_entry_find(v, SLD_XDS_ENDPOINT, SLD_STR("a"))->past);
 }
 
 // Endpoints that are made when they are sent.
