@@ -191,6 +191,7 @@ static void read_response(lua_State *L, struct sld_arena *a, struct one *o)
     x->arena = a;
     x->code = 200;
     x->request = &o->x[REQUEST];
+    x->trailers_known = true;
     if (lua_getfield(L, -1, "response") != LUA_TNIL) {
         luaL_argexpected(L, lua_istable(L, -1), 1, "a response as a table");
         if (lua_getfield(L, -1, "status") != LUA_TNIL)
@@ -217,6 +218,7 @@ static void read_request(lua_State *L, struct sld_arena *a, struct one *o)
     x->host = text(L, a, "host");
     x->scheme = text(L, a, "scheme");
     x->id = text(L, a, "id");
+    x->trailers_known = true;
     read_trailers(L, a, x);
     x->source = text(L, a, "source");
     x->sni = text(L, a, "sni");

@@ -338,7 +338,7 @@ static void transforms(const char *runs)
                "t.it('answers', function() local r = t.exchange{path = '/here'} \n"
                "  t.equal({r.status, r.headers['x-a'], r.body, r.forwarded}, {201, 'b', 'h'}) end)\n"
                "t.it('fails closed', function() local r = t.exchange{path = '/fail'}\n"
-               "  t.equal({r.status, r.body, r.forwarded}, {503, 'a plugin failed\\n'}) t.matches(r.log[1], 'plugin.lua:4: no') end)\n"
+               "  t.equal({r.status, r.body, r.forwarded}, {503, 'a plugin failed\\n'}) t.matches(r.log[1], 'plugin.lua:5: no') end)\n"
                "t.it('fails open', function() local r = t.exchange{path = '/fail', open = true, body = 'x', response = {headers = {['x-later'] = '-'}}}\n"
                "  t.equal({r.status, r.forwarded.headers['x-half'], r.forwarded.body}, {200, nil, 'x'}) end)\n"
                "t.it('has ceilings', function() t.equal(t.exchange{body = '12345678901'}.status, 413) end)\n"
