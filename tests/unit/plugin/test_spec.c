@@ -344,8 +344,8 @@ static void transforms(const char *runs)
                "t.it('has ceilings', function() t.equal(t.exchange{body = '12345678901'}.status, 413) end)\n"
                "t.it('takes the response\\'s place', function() local r = t.exchange{response = {status = 500, body = 'x'}}\n"
                "  t.equal({r.status, r.body, r.forwarded.method}, {502, 'instead', 'PUT'}) end)\n");
-    expect(NULL, "changes:ok\nanswers:ok\nfails closed:ok\nfails open:ok\nhas ceilings:ok\n"
-                 "takes the response's place:ok\nplugin.lua 15/15\n", "");
+    expect(NULL, "changes:ok\ntail:ok\nanswers:ok\nfails closed:ok\nfails open:ok\nhas ceilings:ok\n"
+                 "takes the response's place:ok\nplugin.lua 16/16\n", "");
     tree_destroy();
 }
 
