@@ -14,6 +14,8 @@ struct sld_flow *sld_flow_create(void)
     flow_pool_init(&f->tasks, &f->slabs, sizeof(struct task));
     flow_pool_init(&f->claims, &f->slabs, sizeof(struct claim));
     flow_pool_init(&f->entries, &f->slabs, sizeof(struct entry));
+    for (size_t n = 2; n <= FLOW_READS_POOLED; n++)
+        flow_pool_init(&f->reads[n], &f->slabs, n * sizeof(struct read));
     return f;
 }
 
@@ -22,12 +24,6 @@ static void node_fini(struct node *n)
 {
     SLD_UNREF(n->value);
     flow_probe_fini(&n->probe);
-}
-
-static void task_fini(struct task *task)
-{
-    if (task->reads_n > 1)
-        sld_xfree(task->reads.many);
 }
 
 static void index_free(struct sld_index *i)
@@ -47,7 +43,7 @@ static void table_free(struct sld_table *t)
     size_t at = 0;
     for (struct node *n; (n = flow_idtab_next(&t->nodes, &at));) {
         if (t->single)
-            task_fini(&SLD_CONTAINER_OF(n, struct single, node)->task);
+            flow_task_drop_reads(t->flow, &SLD_CONTAINER_OF(n, struct single, node)->task);
         node_fini(n);
     }
     for (size_t i = 0; i < t->touched_n; i++)
@@ -59,7 +55,7 @@ static void table_free(struct sld_table *t)
             SLD_UNREF(claim->value);
             c = claim->next;
         }
-        task_fini(task);
+        flow_task_drop_reads(t->flow, task);
     }
     for (struct indexing *i = t->indexes, *next; i; i = next) {
         next = i->next;

@@ -56,6 +56,9 @@ struct probe {
     uint32_t own; // what this is of node or entry; here it takes no room
 };
 
+// Most tasks read a handful of probes: arrays of up to so many reads stand in pools.
+enum { FLOW_READS_POOLED = 8 };
+
 // What a task read: PROBE, where it is reader number POS.
 struct read {
     flow_ref probe;
@@ -222,6 +225,7 @@ struct sld_flow {
     struct sld_index **indexes; // by number
     size_t indexes_n, indexes_cap;
     struct pool declared, nodes, singles, tasks, claims, entries; // DECLARED: the tables, which are probes too
+    struct pool reads[FLOW_READS_POOLED + 1]; // arrays of so many reads, from 2 on
     struct change *changes;    // of this round, by rank
     size_t changes_n, changes_cap;
     struct node **asked;       // of tables in demand: those that got their first reader, or lost the last
@@ -296,6 +300,8 @@ void flow_probe_record(struct sld_ctx *ctx, struct probe *p, enum sld_read_kind 
 void flow_task_keep(struct sld_ctx *ctx);
 // The reads of TASK, which does not run.
 struct read *flow_task_reads(struct task *task);
+// Gives back the array of TASK's reads, which are nobody's any more.
+void flow_task_drop_reads(struct sld_flow *f, struct task *task);
 // Takes back all reads of TASK and frees probes that nobody needs any more.
 void flow_task_forget(struct sld_flow *f, struct task *task);
 void flow_task_mark(struct sld_flow *f, struct task *task);

@@ -103,10 +103,19 @@ void flow_task_keep(struct sld_ctx *ctx)
     SLD_INV(task->reads_n == 0);
     task->reads_n = ctx->reads_n;
     if (task->reads_n > 1)
-        task->reads.many = sld_xalloc(bytes);
+        task->reads.many = task->reads_n <= FLOW_READS_POOLED ? flow_pool_new(&ctx->flow->reads[task->reads_n]) : sld_xalloc(bytes);
     if (bytes)
         memcpy(flow_task_reads(task), ctx->reads, bytes);
     ctx->reads_n = 0;
+}
+
+void flow_task_drop_reads(struct sld_flow *f, struct task *task)
+{
+    if (task->reads_n > FLOW_READS_POOLED)
+        sld_xfree(task->reads.many);
+    else if (task->reads_n > 1)
+        flow_pool_drop(&f->reads[task->reads_n], task->reads.many);
+    task->reads_n = 0;
 }
 
 static void probe_drop(struct sld_flow *f, struct probe *p, uint8_t kind)
@@ -135,9 +144,7 @@ void flow_task_forget(struct sld_flow *f, struct task *task)
         if (p->n == 0)
             probe_drop(f, p, (uint8_t)r->kind);
     }
-    if (task->reads_n > 1)
-        sld_xfree(reads);
-    task->reads_n = 0;
+    flow_task_drop_reads(f, task);
 }
 
 void flow_task_mark(struct sld_flow *f, struct task *task)
