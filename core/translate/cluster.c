@@ -273,7 +273,7 @@ void tr_step_out_clusters(struct sld_ctx *ctx, sld_id key, const void *in, void 
         .type = SLD_OUT_CLUSTER,
         .name = name,
         .needs = b.needs.items,
-        .need_count = b.needs.count,
+        .need_count = (uint32_t)b.needs.count,
         .eds = d == TR_DISCOVERY_EDS,
         .gated = d != TR_DISCOVERY_EDS || b.c->n_health_checks || b.needs.count,
     };

@@ -22,10 +22,14 @@ void tr_confs_add(struct tr *tr, struct tr_confs *confs, struct sld_request_conf
 
 struct tr_confs tr_confs_copy(struct sld_arena *a, const struct tr_confs *from)
 {
-    struct tr_confs out = {0};
+    return tr_confs_copy_to(from->count ? SLD_ARENA_ARRAY(a, struct sld_request_conf *, from->count) : NULL, from);
+}
+
+struct tr_confs tr_confs_copy_to(struct sld_request_conf **room, const struct tr_confs *from)
+{
+    struct tr_confs out = {.items = room};
     if (!from->count)
         return out;
-    out.items = SLD_ARENA_ARRAY(a, struct sld_request_conf *, from->count);
     memcpy(out.items, from->items, from->count * sizeof(*out.items));
     qsort(out.items, from->count, sizeof(*out.items), by_id);
     for (size_t i = 0; i < from->count; i++) {

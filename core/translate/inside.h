@@ -434,6 +434,8 @@ size_t tr_clusters_done(const struct sld_translate *t, struct tr_clusters *c);
 void tr_confs_add(struct tr *tr, struct tr_confs *confs, struct sld_request_conf *c);
 // Copies FROM, each of it once and by id, into A.
 struct tr_confs tr_confs_copy(struct sld_arena *a, const struct tr_confs *from);
+// The same to an array, which has room for as many as FROM.
+struct tr_confs tr_confs_copy_to(struct sld_request_conf **room, const struct tr_confs *from);
 void tr_confs_drop(struct tr_confs *confs);
 struct sld_hash tr_confs_hash(const struct tr_confs *confs);
 // A row that named WAS names IS now (either may be NULL); what follows from it is told.

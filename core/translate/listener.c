@@ -296,8 +296,8 @@ static void emit(struct tr_listener *l, const struct tr_gateway *g, sld_id key,
         return;
     }
     struct sld_out proto = {
-        .type = SLD_OUT_LISTENER, .needs = deps->needs.items, .need_count = deps->needs.count};
-    proto.cluster_count = tr_clusters_done(tr->t, &deps->clusters);
+        .type = SLD_OUT_LISTENER, .needs = deps->needs.items, .need_count = (uint32_t)deps->needs.count};
+    proto.cluster_count = (uint32_t)tr_clusters_done(tr->t, &deps->clusters);
     proto.clusters = deps->clusters.items;
     proto.confs = l->confs;
     for (size_t i = 0; i < g->bind_count; i++) {

@@ -46,7 +46,6 @@ static void out_free(struct sld_obj *o)
     SLD_UNREF(out->recipe);
     if (out->confs)
         tr_confs_drop(out->confs);
-    sld_arena_fini(&out->arena);
     sld_xfree(out);
 }
 
@@ -68,16 +67,6 @@ static void row_free(struct sld_obj *o)
     struct tr_out *row = (struct tr_out *)o;
     SLD_UNREF(row->out);
     tr_row_free(&row->row);
-}
-
-static struct sld_str *copy_strs(struct sld_arena *a, const struct sld_str *s, size_t n)
-{
-    if (!n)
-        return NULL;
-    struct sld_str *out = SLD_ARENA_ARRAY(a, struct sld_str, n);
-    for (size_t i = 0; i < n; i++)
-        out[i] = sld_arena_str(a, s[i]);
-    return out;
 }
 
 // The content without the cluster's name: what one ACK proves for all clusters of that shape.
@@ -121,46 +110,76 @@ static struct sld_hash hash_of(const struct sld_out *o)
     return sld_hasher_done(&h);
 }
 
-// What the copies below take in an arena.
-static size_t room_of(const struct sld_out *o, size_t owners)
+// What stands behind a resource: arrays, then texts; where the next ones go.
+struct piece {
+    char *arrays, *texts;
+};
+
+static void *take_array(struct piece *p, size_t bytes)
 {
-    size_t n = o->view.n + o->name.n + 2 + owners * sizeof(char *);
+    void *out = bytes ? p->arrays : NULL;
+    p->arrays += bytes;
+    return out;
+}
+
+static struct sld_str take_text(struct piece *p, struct sld_str s)
+{
+    struct sld_str out = {p->texts, s.n};
+    if (s.n)
+        memcpy(p->texts, s.p, s.n);
+    p->texts[s.n] = 0;
+    p->texts += s.n + 1;
+    return out;
+}
+
+// Of multiples of a pointer's size, so that each array is aligned.
+static size_t arrays_of(const struct sld_out *o, size_t owners)
+{
+    _Static_assert(sizeof(struct sld_out_ref) % sizeof(void *) == 0 && sizeof(struct tr_confs) % sizeof(void *) == 0, "arrays follow");
+    size_t confs = o->confs && o->confs->count ? sizeof(*o->confs) + o->confs->count * sizeof(*o->confs->items) : 0;
+    return owners * sizeof(*o->owners) + o->cluster_count * sizeof(*o->clusters) + o->need_count * sizeof(*o->needs) + confs;
+}
+
+static size_t texts_of(const struct sld_out *o)
+{
+    size_t n = o->view.n + o->name.n + 2;
     for (size_t i = 0; i < o->cluster_count; i++)
-        n += sizeof(struct sld_str) + o->clusters[i].n + 1;
+        n += o->clusters[i].n + 1;
     for (size_t i = 0; i < o->need_count; i++)
-        n += sizeof(struct sld_out_ref) + o->needs[i].name.n + 1;
-    return (SLD_ARENA_HEADER + n + 3 * sizeof(void *)) & ~(sizeof(void *) - 1); // each array is aligned
+        n += o->needs[i].name.n + 1;
+    return n;
 }
 
 struct sld_out *tr_out_create(const struct sld_out *proto, size_t bytes, size_t owners)
 {
-    size_t room = room_of(proto, owners);
-    struct sld_out *o = sld_xalloc(sizeof(*o) + room + bytes + 1);
+    size_t arrays = arrays_of(proto, owners);
+    struct sld_out *o = sld_xalloc(sizeof(*o) + arrays + texts_of(proto) + bytes + 1);
     *o = (struct sld_out){.type = proto->type,
                           .secret = proto->secret,
                           .gated = proto->gated,
                           .eds = proto->eds,
                           .past = proto->past,
-                          .shape = proto->shape};
-    struct sld_arena *a = &o->arena;
+                          .shape = proto->shape,
+                          .cluster_count = proto->cluster_count,
+                          .need_count = proto->need_count,
+                          .owner_count = (uint32_t)owners};
+    struct piece p = {.arrays = (char *)(o + 1), .texts = (char *)(o + 1) + arrays};
     sld_obj_init(&o->obj, out_free, (struct sld_hash){0});
-    sld_arena_init_in(a, o + 1, room);
-    char *at = (char *)(o + 1) + room;
-    at[bytes] = 0;
-    o->bytes = sld_str_n(at, 0);
-    o->view = sld_arena_str(a, proto->view.p ? proto->view : SLD_STR(""));
-    o->name = sld_arena_str(a, proto->name);
-    o->clusters = copy_strs(a, proto->clusters, proto->cluster_count);
-    o->cluster_count = proto->cluster_count;
-    if (proto->need_count)
-        o->needs = SLD_ARENA_ARRAY(a, struct sld_out_ref, proto->need_count);
-    for (size_t i = 0; i < proto->need_count; i++)
-        o->needs[o->need_count++] =
-            (struct sld_out_ref){proto->needs[i].type, sld_arena_str(a, proto->needs[i].name)};
+    o->view = take_text(&p, proto->view);
+    o->name = take_text(&p, proto->name);
+    o->owners = take_array(&p, owners * sizeof(*o->owners));
+    o->clusters = take_array(&p, o->cluster_count * sizeof(*o->clusters));
+    for (size_t i = 0; i < o->cluster_count; i++)
+        o->clusters[i] = take_text(&p, proto->clusters[i]);
+    o->needs = take_array(&p, o->need_count * sizeof(*o->needs));
+    for (size_t i = 0; i < o->need_count; i++)
+        o->needs[i] = (struct sld_out_ref){proto->needs[i].type, take_text(&p, proto->needs[i].name)};
     if (proto->confs && proto->confs->count) {
-        o->confs = SLD_ARENA_NEW(a, struct tr_confs);
-        *o->confs = tr_confs_copy(a, proto->confs);
+        o->confs = take_array(&p, sizeof(*o->confs));
+        *o->confs = tr_confs_copy_to(take_array(&p, proto->confs->count * sizeof(*o->confs->items)), proto->confs);
     }
+    p.texts[bytes] = 0;
+    o->bytes = sld_str_n(p.texts, 0);
     return o;
 }
 
@@ -197,9 +216,10 @@ void tr_emit_row(struct tr *tr, sld_id key, struct sld_out *out)
     }
     tr_row_finish(tr, &row->row, out ? out->obj.hash : (struct sld_hash){0}, row_free);
     if (fresh) {
-        out->owners = SLD_ARENA_ARRAY(&out->arena, const char *, row->row.use_count);
-        for (size_t i = 0; i < row->row.use_count; i++)
-            out->owners[out->owner_count++] = sld_flow_key_str(tr->t->flow, row->row.uses[i]).p;
+        SLD_PRE(row->row.use_count <= out->owner_count);
+        out->owner_count = row->row.use_count;
+        for (size_t i = 0; i < out->owner_count; i++)
+            out->owners[i] = sld_flow_key_str(tr->t->flow, row->row.uses[i]).p;
     }
     sld_ctx_emit(tr->ctx, key, row);
 }

@@ -121,7 +121,7 @@ static bool count_users(struct table *t, const struct tr_vhost_row *v, bool up)
 }
 
 // The clusters of all hosts, sorted and distinct.
-static struct sld_str *clusters_of(struct tr *tr, const struct table *t, size_t *count)
+static struct sld_str *clusters_of(struct tr *tr, const struct table *t, uint32_t *count)
 {
     struct sld_str *out = SLD_ARENA_ARRAY(tr->arena, struct sld_str, t->users.live);
     size_t at = 0;

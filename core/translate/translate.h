@@ -110,24 +110,22 @@ struct sld_out_ref {
 // One resource for Envoys. Immutable.
 struct sld_out {
     struct sld_obj obj; // hash of all below
-    struct sld_arena arena;
     enum sld_out_type type;
     bool secret;         // bytes hold secrets: printed as ***, wiped when freed
     bool gated, eds;     // cluster: see xds.h
     bool past;           // endpoints, when they were made: see xds.h
+    // What these point to stands behind the struct, but for the texts of owners, which are the flow's.
     struct sld_str view; // node role "<write namespace>~<proxy>"; empty = every view
     struct sld_str name;
     struct sld_str bytes;     // the encoded message; absent: it has a recipe
     struct sld_recipe *recipe; // own reference, or NULL
     struct sld_hash content;  // equal for equal bytes
     struct sld_str *clusters; // route, listener: clusters it sends requests to that exist, sorted
-    size_t cluster_count;
     struct tr_confs *confs;   // listener: configurations of plugins that it names; NULL: none
     struct sld_out_ref *needs; // listener: route tables and secrets; cluster: secrets
-    size_t need_count;
-    struct sld_hash shape;  // cluster: content without its name
     const char **owners;    // keys of the objects it was made of, sorted
-    size_t owner_count;
+    struct sld_hash shape;  // cluster: content without its name
+    uint32_t cluster_count, need_count, owner_count;
 };
 
 // The size of O's message, and its bytes: what is returned is a new reference to who owns BYTES. [any]
