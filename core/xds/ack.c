@@ -17,7 +17,7 @@ static void cluster_acked(struct sld_xds_stream *s, struct sld_xds_rec *r)
 
 static void endpoints_acked(struct sld_xds_stream *s, struct sld_xds_rec *r)
 {
-    struct sld_xds_rec *c = sld_xds_rec_named(s, SLD_XDS_CLUSTER, r->e->name);
+    struct sld_xds_rec *c = sld_xds_rec_named(s, SLD_XDS_CLUSTER, sld_xds_entry_name(r->e));
     if (c && (c->phase == SLD_PH_FED || (c->phase == SLD_PH_WATCHED && !r->held)))
         c->phase = SLD_PH_READY;
 }
@@ -26,7 +26,7 @@ static void endpoints_refused(struct sld_xds_stream *s, struct sld_xds_rec *r)
 {
     // If they vanish now, the client has still had no answer.
     r->answer = r->answer || !r->held;
-    struct sld_xds_rec *c = sld_xds_rec_named(s, SLD_XDS_CLUSTER, r->e->name);
+    struct sld_xds_rec *c = sld_xds_rec_named(s, SLD_XDS_CLUSTER, sld_xds_entry_name(r->e));
     if (c && c->state == SLD_REC_FLIGHT) {
         c->eds_sent = false;
         if (c->phase == SLD_PH_FED)
@@ -75,7 +75,7 @@ static void accept_beside(struct sld_xds_stream *s, struct sld_xds_rec *r, uint6
     }
     sld_xds_entry_ref(e);
     accept(s, r, now);
-    sld_xds_rec_force(s, (enum sld_xds_type)e->type, e->name, now);
+    sld_xds_rec_force(s, (enum sld_xds_type)e->type, sld_xds_entry_name(e), now);
     sld_xds_entry_unref(s->view, e);
 }
 
@@ -119,7 +119,7 @@ static void refuse(struct sld_xds_stream *s, struct sld_xds_rec *r, struct sld_s
     r->phase = SLD_PH_NEW;
     leave_flight(s, r);
     if (r->e->type == SLD_XDS_CLUSTER)
-        forget_ahead(s, r->e->name, now);
+        forget_ahead(s, sld_xds_entry_name(r->e), now);
     else if (r->e->type == SLD_XDS_ENDPOINT)
         endpoints_refused(s, r);
     blame(s, res, words, now);
@@ -156,7 +156,7 @@ static bool by_name(struct sld_xds_stream *s, struct sld_xds_response *resp, str
         return false;
     for (size_t i = 0; i < resp->count; i++) {
         struct sld_xds_rec *r = resp->items[i].rec;
-        if (r && r->sent && blamed(words, r->e->name)) {
+        if (r && r->sent && blamed(words, sld_xds_entry_name(r->e))) {
             any = true;
             resp->items[i].rec = NULL;
             refuse(s, r, words, now);

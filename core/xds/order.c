@@ -14,7 +14,7 @@ static bool starved(const struct sld_xds_stream *s, struct sld_xds_entry *c)
 {
     struct sld_xds_resource *cluster = sld_xds_target(s, c);
     struct sld_xds_rec *r = cluster && cluster->eds
-                                ? sld_xds_rec_named(s, SLD_XDS_ENDPOINT, c->name)
+                                ? sld_xds_rec_named(s, SLD_XDS_ENDPOINT, sld_xds_entry_name(c))
                                 : NULL;
     if (!r || r->state == SLD_REC_IDLE) // nothing will come: refused
         return false;
@@ -64,7 +64,7 @@ static bool recorded_ready(struct sld_xds_stream *s, const struct sld_xds_resour
     size_t at = 0;
     for (struct sld_umap_slot *slot; (slot = sld_umap_next(&s->subs[t].recs, &at));) {
         struct sld_xds_rec *r = slot->value;
-        if (sld_xds_lists_cluster(res, r->e->name) && !sld_xds_ready(s, r->e->name, now))
+        if (sld_xds_lists_cluster(res, sld_xds_entry_name(r->e)) && !sld_xds_ready(s, sld_xds_entry_name(r->e), now))
             return false;
     }
     return true;
@@ -81,7 +81,7 @@ static bool waits_for_endpoints(const struct sld_xds_stream *s, const struct sld
     for (struct sld_umap_slot *slot; (slot = sld_umap_next(&v->unfed, &at));) {
         const struct sld_xds_entry *e = v->tables[SLD_XDS_ENDPOINT].by_ix[slot->key];
         if (!passed((uintptr_t)slot->value, s->x->options.gate_cap_ns, now) &&
-            sld_xds_lists_cluster(res, e->name))
+            sld_xds_lists_cluster(res, sld_xds_entry_name(e)))
             return true;
     }
     return false;
@@ -168,7 +168,7 @@ static bool removal_waits(struct sld_xds_stream *s, struct sld_xds_rec *r, uint6
     bool asked = r->answer && !r->held && !r->maybe;
     switch ((enum sld_xds_type)r->e->type) {
     case SLD_XDS_CLUSTER:
-        if (asked || !sld_xds_in_use(s, r->e->name, now))
+        if (asked || !sld_xds_in_use(s, sld_xds_entry_name(r->e), now))
             return false;
         r->due = false;
         r->due_ns = 0;
@@ -178,7 +178,7 @@ static bool removal_waits(struct sld_xds_stream *s, struct sld_xds_rec *r, uint6
         // Taking the endpoints of a cluster that the client has could end the warming of its new form
         // empty, and what Envoy does not do away with would count as gone from it; a cluster that was new and is
         // gone again waits for an answer.
-        c = sld_xds_entry_find(s->view, SLD_XDS_CLUSTER, r->e->name);
+        c = sld_xds_entry_find(s->view, SLD_XDS_CLUSTER, sld_xds_entry_name(r->e));
         if ((r->held || r->before) && clusters_to_come(s, now))
             return true;
         if (asked || !c || !s->subs[SLD_XDS_CLUSTER].wild)
@@ -214,7 +214,7 @@ bool sld_xds_blocked(struct sld_xds_stream *s, struct sld_xds_rec *r, uint64_t n
         return listener_waits(s, r, target, now);
     if (r->e->type == SLD_XDS_ENDPOINT && s->subs[SLD_XDS_CLUSTER].wild) {
         // Endpoints ahead of their new cluster would be dropped.
-        struct sld_xds_rec *c = sld_xds_rec_named(s, SLD_XDS_CLUSTER, r->e->name);
+        struct sld_xds_rec *c = sld_xds_rec_named(s, SLD_XDS_CLUSTER, sld_xds_entry_name(r->e));
         return c && c->state == SLD_REC_DIRTY && !c->held && !c->maybe && c->e->current;
     }
     return false;
@@ -263,7 +263,7 @@ bool sld_xds_in_use(struct sld_xds_stream *s, struct sld_str cluster, uint64_t n
         return true;
     SLD_LIST_EACH(at, &s->view->refused)
     {
-        struct sld_xds_entry *e = SLD_CONTAINER_OF(at, struct sld_xds_entry, refused_link);
+        struct sld_xds_entry *e = SLD_CONTAINER_OF(at, struct sld_xds_refused, link)->entry;
         if ((e->type == SLD_XDS_ROUTE || e->type == SLD_XDS_LISTENER) &&
             sld_xds_lists_cluster(sld_xds_target(s, e), cluster))
             return true;
@@ -277,7 +277,7 @@ void sld_xds_linger(struct sld_xds_stream *s, uint64_t now)
     SLD_LIST_EACH(at, list)
     {
         struct sld_xds_rec *r = SLD_CONTAINER_OF(at, struct sld_xds_rec, link);
-        if (sld_xds_in_use(s, r->e->name, now)) {
+        if (sld_xds_in_use(s, sld_xds_entry_name(r->e), now)) {
             r->due_ns = 0;
             continue;
         }

@@ -20,7 +20,7 @@ static bool full_state(const struct sld_xds_stream *s, enum sld_xds_type t)
 
 static void pick(struct sld_xds_stream *s, struct picks *p, struct sld_xds_rec *r, size_t bytes)
 {
-    size_t cost = bytes + 2 * r->e->name.n + 128;
+    size_t cost = bytes + 2 * sld_xds_entry_name(r->e).n + 128;
     if (p->count && p->bytes + cost > s->x->options.max_response_bytes) {
         p->full = true;
         return;
@@ -140,7 +140,7 @@ static void write_picks(struct sld_xds_stream *s, const struct picks *p, struct 
     for (size_t i = 0; i < p->count; i++) {
         struct sld_xds_rec *r = p->recs[i];
         if (!r->sent) {
-            sld_xds_message_removed(m, r->e->name);
+            sld_xds_message_removed(m, sld_xds_entry_name(r->e));
             continue;
         }
         sld_xds_message_resource(m, s->kind, r->sent);
@@ -153,7 +153,7 @@ static void write_picks(struct sld_xds_stream *s, const struct picks *p, struct 
 static void endpoints_follow(struct sld_xds_stream *s, struct sld_xds_rec *c, uint64_t now)
 {
     struct sld_xds_sub *sub = &s->subs[SLD_XDS_ENDPOINT];
-    struct sld_xds_entry *e = sld_xds_entry_find(s->view, SLD_XDS_ENDPOINT, c->e->name);
+    struct sld_xds_entry *e = sld_xds_entry_find(s->view, SLD_XDS_ENDPOINT, sld_xds_entry_name(c->e));
     if (!e || !e->current) // the last good form of a cluster whose present one has no endpoints
         return;
     struct sld_xds_rec *r = sld_xds_rec_find(s, e);
@@ -170,7 +170,7 @@ static void endpoints_follow(struct sld_xds_stream *s, struct sld_xds_rec *c, ui
         sld_xds_entry_ref(e);
         sld_xds_rec_get(s, e, NULL, now);
     }
-    sld_xds_rec_force(s, SLD_XDS_ENDPOINT, c->e->name, now);
+    sld_xds_rec_force(s, SLD_XDS_ENDPOINT, sld_xds_entry_name(c->e), now);
 }
 
 static void cluster_sent(struct sld_xds_stream *s, struct sld_xds_response *resp,
@@ -180,7 +180,7 @@ static void cluster_sent(struct sld_xds_stream *s, struct sld_xds_response *resp
     if (!res) {
         // Envoy ends the subscription to the endpoints with the cluster; what is still under way belongs to
         // the past should the cluster come back.
-        struct sld_xds_entry *e = sld_xds_entry_find(s->view, SLD_XDS_ENDPOINT, c->e->name);
+        struct sld_xds_entry *e = sld_xds_entry_find(s->view, SLD_XDS_ENDPOINT, sld_xds_entry_name(c->e));
         if (e && s->envoy && s->kind == SLD_XDS_DELTA_ADS && !s->subs[SLD_XDS_ENDPOINT].wild)
             sld_xds_unsubscribe(s, e, now);
         return;
@@ -197,7 +197,7 @@ static void cluster_sent(struct sld_xds_stream *s, struct sld_xds_response *resp
 
 static void endpoints_sent(struct sld_xds_stream *s, struct sld_xds_rec *r)
 {
-    struct sld_xds_rec *c = sld_xds_rec_named(s, SLD_XDS_CLUSTER, r->e->name);
+    struct sld_xds_rec *c = sld_xds_rec_named(s, SLD_XDS_CLUSTER, sld_xds_entry_name(r->e));
     if (!c || !r->sent || c->phase == SLD_PH_NEW || c->state != SLD_REC_FLIGHT)
         return;
     c->eds_sent = true;

@@ -89,7 +89,7 @@ void sld_xds_rec_move(struct sld_xds_stream *s, struct sld_xds_rec *r, enum sld_
 static bool awaited(const struct sld_xds_stream *s, const struct sld_xds_entry *e)
 {
     struct sld_xds_rec *r = sld_xds_rec_find(s, e);
-    struct sld_xds_rec *c = sld_xds_rec_named(s, SLD_XDS_CLUSTER, e->name);
+    struct sld_xds_rec *c = sld_xds_rec_named(s, SLD_XDS_CLUSTER, sld_xds_entry_name(e));
     // The state-of-the-world protocol has no other word for "there are none".
     if (r && (r->answer || r->maybe) && s->envoy && s->kind == SLD_XDS_SOTW_ADS)
         return true;
@@ -249,7 +249,7 @@ void sld_xds_rec_force(struct sld_xds_stream *s, enum sld_xds_type t, struct sld
 static bool watched(struct sld_xds_stream *s, struct sld_xds_entry *e)
 {
     struct sld_xds_sub *sub = &s->subs[SLD_XDS_ENDPOINT];
-    struct sld_xds_rec *c = sld_xds_rec_named(s, SLD_XDS_CLUSTER, e->name);
+    struct sld_xds_rec *c = sld_xds_rec_named(s, SLD_XDS_CLUSTER, sld_xds_entry_name(e));
     struct sld_xds_rec *r = sld_xds_rec_find(s, e);
     // What was to go ahead may have vanished before it went: then an answer is due as to anyone.
     bool ahead = sld_bits_has(&sub->presumed, e->ix) &&

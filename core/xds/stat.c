@@ -45,7 +45,7 @@ static size_t count_refused(const struct sld_xds_stream *s, enum sld_xds_type t)
     size_t n = 0;
     SLD_LIST_EACH(at, &s->view->refused)
     {
-        struct sld_xds_entry *e = SLD_CONTAINER_OF(at, struct sld_xds_entry, refused_link);
+        struct sld_xds_entry *e = SLD_CONTAINER_OF(at, struct sld_xds_refused, link)->entry;
         struct sld_xds_rec *r = sld_xds_rec_find(s, e);
         bool here = r && e->current && sld_hash_eq(r->refused, e->current->obj.hash);
         if (e->type == (uint8_t)t && sld_xds_wanted(&s->subs[t], e) &&
@@ -94,7 +94,7 @@ static bool only_lingering(const struct sld_xds_stream *s)
     SLD_LIST_EACH(at, &s->subs[SLD_XDS_ENDPOINT].dirty)
     {
         struct sld_xds_rec *r = SLD_CONTAINER_OF(at, struct sld_xds_rec, link);
-        struct sld_xds_rec *c = sld_xds_rec_named(s, SLD_XDS_CLUSTER, r->e->name);
+        struct sld_xds_rec *c = sld_xds_rec_named(s, SLD_XDS_CLUSTER, sld_xds_entry_name(r->e));
         if (r->e->current || !c || c->state != SLD_REC_LINGER)
             return false;
     }
@@ -138,7 +138,7 @@ void sld_xds_clients(const struct sld_xds *x,
 
 static int by_text(const void *a, const void *b)
 {
-    return sld_str_cmp((*(struct sld_xds_entry *const *)a)->name, (*(struct sld_xds_entry *const *)b)->name);
+    return sld_str_cmp(sld_xds_entry_name(*(struct sld_xds_entry *const *)a), sld_xds_entry_name(*(struct sld_xds_entry *const *)b));
 }
 
 void sld_xds_resources(struct sld_xds *x, struct sld_str view,
@@ -160,7 +160,7 @@ void sld_xds_resources(struct sld_xds *x, struct sld_str view,
             const struct sld_xds_entry *e = all[i];
             char acked[17] = "";
             if (e->good_count)
-                sld_hash_text(e->goods[0].resource->obj.hash, acked);
+                sld_hash_text(sld_xds_entry_goods(e)[0].resource->obj.hash, acked);
             if (e->current)
                 fn(e->current, sld_str_c(acked), arg);
         }

@@ -15,7 +15,7 @@ static struct sld_str own_str(struct sld_str s)
 
 static struct sld_str entry_name(const void *item)
 {
-    return ((const struct sld_xds_entry *)item)->name;
+    return sld_xds_entry_name(item);
 }
 
 struct sld_xds_view *sld_xds_view_create(struct sld_xds *x, struct sld_str name)
@@ -30,13 +30,35 @@ struct sld_xds_view *sld_xds_view_create(struct sld_xds *x, struct sld_str name)
     return v;
 }
 
-static void entry_free(struct sld_xds_entry *e)
+static struct sld_xds_good *goods_of(struct sld_xds_entry *e)
 {
+    return e->good_count > 1 ? e->good.many : &e->good.one;
+}
+
+static void set_refused(struct sld_xds_view *v, struct sld_xds_entry *e, bool refused)
+{
+    if (refused == (e->refused != NULL))
+        return;
+    if (refused) {
+        e->refused = SLD_NEW(struct sld_xds_refused);
+        e->refused->entry = e;
+        sld_list_push(&v->refused, &e->refused->link);
+    } else {
+        sld_list_remove(&e->refused->link);
+        sld_xfree(e->refused);
+        e->refused = NULL;
+    }
+}
+
+static void entry_free(struct sld_xds_view *v, struct sld_xds_entry *e)
+{
+    set_refused(v, e, false);
     SLD_UNREF(e->current);
     SLD_UNREF(e->empty);
     for (size_t i = 0; i < e->good_count; i++)
-        SLD_UNREF(e->goods[i].resource);
-    sld_xfree(e->goods);
+        SLD_UNREF(goods_of(e)[i].resource);
+    if (e->good_count > 1)
+        sld_xfree(e->good.many);
     sld_xfree(e);
 }
 
@@ -50,7 +72,7 @@ void sld_xds_view_destroy(struct sld_xds_view *v)
         struct sld_xds_table *tab = &v->tables[t];
         for (size_t i = 0; i < tab->ix_count; i++) {
             if (tab->by_ix[i])
-                entry_free(tab->by_ix[i]);
+                entry_free(v, tab->by_ix[i]);
         }
         sld_set_fini(&tab->by_name);
         sld_xfree(tab->by_ix);
@@ -89,10 +111,9 @@ struct sld_xds_entry *sld_xds_entry_get(struct sld_xds_view *v, enum sld_xds_typ
     e = sld_xcalloc(1, sizeof(*e) + name.n + 1);
     if (name.n)
         memcpy(e->text, name.p, name.n);
-    e->name = sld_str_n(e->text, name.n);
+    e->name_bytes = (uint32_t)name.n;
     e->type = (uint8_t)t;
     e->ix = take_ix(tab);
-    sld_list_init(&e->refused_link);
     tab->by_ix[e->ix] = e;
     sld_set_add(&tab->by_name, e);
     return e;
@@ -103,11 +124,10 @@ void sld_xds_entry_drop(struct sld_xds_view *v, struct sld_xds_entry *e)
     if (e->current || e->refs)
         return;
     struct sld_xds_table *tab = &v->tables[e->type];
-    sld_list_remove(&e->refused_link);
     sld_set_remove(&tab->by_name, e);
     tab->by_ix[e->ix] = NULL;
     tab->free_ix[tab->free_count++] = e->ix;
-    entry_free(e);
+    entry_free(v, e);
 }
 
 void sld_xds_entry_unref(struct sld_xds_view *v, struct sld_xds_entry *e)
@@ -149,14 +169,7 @@ static void count_users(struct sld_xds_view *v, const struct sld_xds_resource *b
 
 void sld_xds_entry_judge(struct sld_xds_view *v, struct sld_xds_entry *e)
 {
-    bool refused = e->current && sld_xds_refusal_any(&v->x->builds, e->current->obj.hash);
-    if (refused == e->refused)
-        return;
-    e->refused = refused;
-    if (refused)
-        sld_list_push(&v->refused, &e->refused_link);
-    else
-        sld_list_remove(&e->refused_link);
+    set_refused(v, e, e->current && sld_xds_refusal_any(&v->x->builds, e->current->obj.hash));
 }
 
 void sld_xds_entry_set(struct sld_xds_view *v, struct sld_xds_entry *e, struct sld_xds_resource *r)
@@ -174,11 +187,12 @@ void sld_xds_entry_renew(struct sld_xds_view *v, struct sld_xds_entry *e, struct
 {
     SLD_PRE(e->current && sld_hash_eq(e->current->obj.hash, r->obj.hash));
     sld_xds_entry_set(v, e, r);
+    struct sld_xds_good *goods = goods_of(e);
     for (size_t i = 0; i < e->good_count; i++) {
-        if (!sld_hash_eq(e->goods[i].resource->obj.hash, r->obj.hash))
+        if (!sld_hash_eq(goods[i].resource->obj.hash, r->obj.hash))
             continue;
-        SLD_UNREF(e->goods[i].resource);
-        e->goods[i].resource = sld_obj_ref(r);
+        SLD_UNREF(goods[i].resource);
+        goods[i].resource = sld_obj_ref(r);
     }
 }
 
@@ -187,13 +201,13 @@ struct sld_xds_resource *sld_xds_entry_empty(struct sld_xds_entry *e)
     SLD_PRE(e->type == SLD_XDS_ENDPOINT);
     if (!e->empty) {
         struct sld_buf b;
-        sld_buf_init(&b, e->name.n + 16);
-        sld_wire_put_str(&b, 1, e->name); // ClusterLoadAssignment.cluster_name
+        sld_buf_init(&b, sld_xds_entry_name(e).n + 16);
+        sld_wire_put_str(&b, 1, sld_xds_entry_name(e)); // ClusterLoadAssignment.cluster_name
         struct sld_blob *bytes = sld_blob_create(sld_buf_str(&b)); // they end with the name
         sld_buf_fini(&b);
         e->empty = sld_xds_resource_create_on(
             SLD_XDS_ENDPOINT,
-            sld_str_sub(bytes->data, bytes->data.n - e->name.n, bytes->data.n), bytes);
+            sld_str_sub(bytes->data, bytes->data.n - sld_xds_entry_name(e).n, bytes->data.n), bytes);
         e->empty->bytes = bytes->data;
         sld_xds_resource_seal(e->empty);
         SLD_UNREF(bytes);
@@ -209,12 +223,12 @@ void sld_xds_entry_forget_empty(struct sld_xds_entry *e)
     e->empty = NULL;
 }
 
-static struct sld_xds_good *good_find(const struct sld_xds_entry *e,
-                                      const struct sld_xds_build *build)
+static struct sld_xds_good *good_find(struct sld_xds_entry *e, const struct sld_xds_build *build)
 {
+    struct sld_xds_good *goods = goods_of(e);
     for (size_t i = 0; i < e->good_count; i++) {
-        if (e->goods[i].build == build)
-            return &e->goods[i];
+        if (goods[i].build == build)
+            return &goods[i];
     }
     return NULL;
 }
@@ -233,27 +247,38 @@ struct sld_xds_resource *sld_xds_entry_target(struct sld_xds_view *v, struct sld
     return e->type == SLD_XDS_ENDPOINT ? sld_xds_entry_empty(e) : NULL;
 }
 
+// Makes room before the others; the oldest goes when there are too many.
+static struct sld_xds_good *good_add(struct sld_xds_entry *e, const struct sld_xds_build *build)
+{
+    _Static_assert(SLD_XDS_GOODS_MAX > 1, "an array that is full stays one");
+    if (e->good_count == SLD_XDS_GOODS_MAX) {
+        SLD_UNREF(e->good.many[SLD_XDS_GOODS_MAX - 1].resource);
+    } else if (e->good_count == 1) {
+        struct sld_xds_good *many = sld_xalloc(2 * sizeof(*many));
+        many[0] = e->good.one;
+        e->good.many = many;
+        e->good_count++;
+    } else if (e->good_count++ > 1) {
+        e->good.many = sld_xrealloc(e->good.many, e->good_count * sizeof(*e->good.many));
+    }
+    struct sld_xds_good *goods = goods_of(e);
+    memmove(goods + 1, goods, (e->good_count - 1u) * sizeof(*goods));
+    goods[0] = (struct sld_xds_good){.build = build};
+    return goods;
+}
+
 bool sld_xds_entry_good(struct sld_xds_entry *e, const struct sld_xds_build *build,
                         struct sld_xds_resource *r)
 {
     bool news = true;
     for (size_t i = 0; i < e->good_count; i++)
-        news = news && !sld_hash_eq(e->goods[i].resource->obj.hash, r->obj.hash);
+        news = news && !sld_hash_eq(goods_of(e)[i].resource->obj.hash, r->obj.hash);
     struct sld_xds_good *g = good_find(e, build);
     // A late ACK of an old form must not replace what others of this build hold by now.
     if (g && r != e->current)
         return news;
-    if (!g) {
-        if (e->good_count == SLD_XDS_GOODS_MAX) {
-            SLD_UNREF(e->goods[SLD_XDS_GOODS_MAX - 1].resource);
-            e->good_count--;
-        }
-        e->goods = sld_xrealloc(e->goods, (e->good_count + 1u) * sizeof(*e->goods));
-        memmove(e->goods + 1, e->goods, e->good_count * sizeof(*e->goods));
-        e->good_count++;
-        g = &e->goods[0];
-        *g = (struct sld_xds_good){.build = build};
-    }
+    if (!g)
+        g = good_add(e, build);
     struct sld_xds_resource *before = g->resource;
     g->resource = sld_obj_ref(r);
     SLD_UNREF(before);

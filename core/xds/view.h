@@ -10,22 +10,41 @@ struct sld_xds_good {
     struct sld_xds_resource *resource;
 };
 
+// An entry whose current form some build refused.
+struct sld_xds_refused {
+    struct sld_list link; // in view->refused
+    struct sld_xds_entry *entry;
+};
+
+// There are as many of these as resources, in each view.
 struct sld_xds_entry {
-    struct sld_str name;              // `text`
     struct sld_xds_resource *current; // NULL = absent
-    struct sld_xds_good *goods;       // last acknowledged form per build, newest first
     struct sld_xds_resource *empty;   // endpoints: the empty assignment, made when needed
-    struct sld_list refused_link;     // in view->refused while `refused`
+    struct sld_xds_refused *refused;  // owned; NULL: no build refused `current`
+    union {                           // last acknowledged form per build, newest first: sld_xds_entry_goods
+        struct sld_xds_good one;      // good_count <= 1, as of most
+        struct sld_xds_good *many;    // owned
+    } good;
     uint32_t ix;                      // dense within view and type: the bit of the sets that streams keep
     uint32_t refs;                    // streams that subscribed by name or have a record
+    uint32_t name_bytes;
     uint8_t type;
     uint8_t good_count;
-    bool own;     // the view has its own, not a shared one
-    bool made;    // endpoints: `current` is the empty assignment of a cluster nobody gave endpoints for
-    bool past;    // `current` is what an earlier process knew
-    bool refused; // some build refused `current`
-    char text[];  // the name
+    bool own : 1;  // the view has its own, not a shared one
+    bool made : 1; // endpoints: `current` is the empty assignment of a cluster nobody gave endpoints for
+    bool past : 1; // `current` is what an earlier process knew
+    char text[];   // the name
 };
+
+static inline struct sld_str sld_xds_entry_name(const struct sld_xds_entry *e)
+{
+    return sld_str_n(e->text, e->name_bytes);
+}
+// The last acknowledged forms, of which there are `good_count`; E's own.
+static inline const struct sld_xds_good *sld_xds_entry_goods(const struct sld_xds_entry *e)
+{
+    return e->good_count > 1 ? e->good.many : &e->good.one;
+}
 
 struct sld_xds_table {
     struct sld_set by_name;       // entries
@@ -42,7 +61,7 @@ struct sld_xds_view {
     struct sld_xds_table tables[SLD_XDS_TYPE_COUNT];
     struct sld_map users;    // cluster -> how many current routes and listeners list it
     struct sld_list streams;
-    struct sld_list refused; // entries whose current form some build refused
+    struct sld_list refused; // struct sld_xds_refused
     struct sld_umap unfed;   // ix of endpoints that are `made` -> since when (ns)
 };
 

@@ -107,7 +107,7 @@ void sld_xds_tell_known(struct sld_xds_view *v, const struct sld_xds_build *buil
         return;
     SLD_LIST_EACH(at, &v->refused)
     {
-        const struct sld_xds_entry *e = SLD_CONTAINER_OF(at, struct sld_xds_entry, refused_link);
+        const struct sld_xds_entry *e = SLD_CONTAINER_OF(at, struct sld_xds_refused, link)->entry;
         struct known_refusal k = {v, e->current, build};
         sld_xds_refusal_each(&v->x->builds, e->current->obj.hash, tell_refused, &k);
     }
@@ -150,7 +150,7 @@ static void change(struct sld_xds_view *v, struct sld_xds_entry *e, struct sld_x
     e->made = false;
     e->past = r && r->past;
     if (e->type == SLD_XDS_ENDPOINT && !r) {
-        struct sld_xds_entry *c = sld_xds_entry_find(v, SLD_XDS_CLUSTER, e->name);
+        struct sld_xds_entry *c = sld_xds_entry_find(v, SLD_XDS_CLUSTER, sld_xds_entry_name(e));
         e->made = c && c->current && c->current->eds;
         r = e->made ? sld_xds_entry_empty(e) : NULL;
     }

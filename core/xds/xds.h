@@ -38,9 +38,9 @@ struct sld_xds_resource {
     struct sld_recipe *recipe; // KEEP's, or NULL
     struct sld_str *clusters;  // route, listener: clusters that must be ready before this is sent. Name only those that
                                // exist: a removed cluster stays at a client as long as a table lists it here
-    size_t cluster_count;
     struct sld_xds_ref *needs; // listener: its route tables and secrets; cluster: its secrets. A listener is held back
-    size_t need_count;         // until all of them can be answered; children are sent again behind every parent update
+                               // until all of them can be answered; children are sent again behind every parent update
+    uint32_t cluster_count, need_count;
     struct sld_hash shape;     // cluster: content without name; one ACK of a shape proves it for an Envoy build
     struct sld_hash content;   // of the bytes
     struct sld_obj *keep;      // own reference, or NULL: what of the above is not in the arena belongs to it, and is

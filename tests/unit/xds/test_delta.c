@@ -693,10 +693,10 @@ static void test_same_bytes_with_other_needs(void **state)
     fake_start(w->f);
     fake_settle(w->f);
     assert_true(fake_holds(w->f, SLD_XDS_ROUTE, "r", "R 1 a"));
-    assert_ptr_equal(e->goods[0].resource, e->current);
+    assert_ptr_equal(sld_xds_entry_goods(e)[0].resource, e->current);
     PUT(w, R("r", "R 1 a", NULL));
     assert_int_equal(e->current->cluster_count, 0);
-    assert_ptr_equal(e->goods[0].resource, e->current); // the former is not kept for it
+    assert_ptr_equal(sld_xds_entry_goods(e)[0].resource, e->current); // the former is not kept for it
     assert_false(sld_map_has(&v->users, SLD_STR("a")));
     fake_expect_nothing(w->f);
 }
