@@ -32,11 +32,10 @@ struct sld_str kv_path(const struct kv *kv, struct sld_str key)
 static struct kv_key *key_add(struct kv_part *p, struct sld_str path)
 {
     struct kv *kv = p->kv;
-    struct kv_key *k = sld_xcalloc(1, sizeof(*k) + path.n + 1);
-    memcpy(k->path, path.p, path.n);
+    struct kv_key *k = SLD_NEW(struct kv_key);
+    k->path = sld_consul_status_keep(kv->status, path);
     k->unit = sld_consul_place_has(path);
     k->part = p;
-    sld_list_init(&k->in_missing);
     sld_list_push(&p->keys, &k->in_part);
     p->count++;
     kv->units += k->unit;
@@ -46,10 +45,13 @@ static struct kv_key *key_add(struct kv_part *p, struct sld_str path)
     return k;
 }
 
-static void key_free(struct kv_key *k)
+static void key_free(struct kv *kv, struct kv_key *k)
 {
     sld_list_remove(&k->in_part);
-    sld_list_remove(&k->in_missing);
+    if (k->absence)
+        sld_list_remove(&k->absence->link);
+    sld_xfree(k->absence);
+    sld_consul_status_let(kv->status, sld_str_c(k->path));
     sld_xfree(k);
 }
 
@@ -59,11 +61,10 @@ static void value_take(struct kv *kv, struct kv_key *k, struct sld_str value)
         kv_trust_sentinel(kv, value, k->index);
     if (!k->unit)
         return;
-    struct sld_hash hash =
-        sld_consul_status_seen(kv->status, sld_str_c(k->path), value, k->index);
-    if (sld_hash_eq(hash, k->told))
+    bool edited = sld_consul_status_seen(kv->status, sld_str_c(k->path), value, k->index);
+    if (k->told && !edited)
         return;
-    k->told = hash;
+    k->told = true;
     struct sld_blob *b = sld_blob_create_secret(value); // Settings may hold tokens
     kv->ev.on_put(kv->ev.user, sld_str_c(k->path), b, true);
     SLD_UNREF(b);
@@ -107,7 +108,7 @@ void kv_key_remove(struct kv_key *k)
     }
     k->part->count--;
     sld_set_remove(&kv->keys, k);
-    key_free(k);
+    key_free(kv, k);
 }
 
 // ---- What is told of the whole ----
@@ -256,7 +257,7 @@ static void kv_reread(struct sld_source *s)
     size_t at = 0;
     for (struct kv_key *k; (k = sld_set_next(&kv->keys, &at));) {
         k->index = 0;
-        k->told = (struct sld_hash){0};
+        k->told = false;
     }
     kv->synced = false;
     kv_parts_reread(kv);
@@ -267,13 +268,13 @@ static void kv_close(struct sld_source *s)
     struct kv *kv = (struct kv *)s;
     if (!kv)
         return;
-    sld_consul_status_destroy(kv->status);
     kv_trust_fini(kv);
     kv_parts_fini(kv);
     size_t at = 0;
     for (struct kv_key *k; (k = sld_set_next(&kv->keys, &at));)
-        key_free(k);
+        key_free(kv, k);
     sld_set_fini(&kv->keys);
+    sld_consul_status_destroy(kv->status);
     sld_consul_release(kv->agent);
     sld_xfree(kv->agent_name);
     sld_arena_fini(&kv->arena);

@@ -35,19 +35,26 @@ bool kv_read_names(struct sld_arena *a, struct sld_str body, struct sld_str **ou
 
 struct kv_part;
 
+// A key that an answer did not have.
+struct kv_absence {
+    struct sld_list link; // in kv->missing
+    struct kv_key *key;
+    struct sld_consul_call *call; // asks for it alone
+    bool proved;                  // it may be read, and is not there
+    bool tried;                   // it was asked for
+};
+
+// There may be many thousands of these: what the writer of statuses knows of a key, its text above all, is not kept twice.
 struct kv_key {
+    const char *path; // below the root; sld_consul_status_keep
     struct kv_part *part;
     struct sld_list in_part;
-    struct sld_list in_missing; // of the source: an answer did not have it
+    struct kv_absence *absence; // owned; NULL: its answer has it
     uint64_t index;             // ModifyIndex of what was read; 0: to be read again
-    uint64_t round;             // of the answer that had it last
     struct sld_hash answered;   // of the value, encoded as it came, at INDEX
-    struct sld_hash told;       // of the value that was told, but for its statuses
+    uint32_t round;             // of the answer that had it last
     bool unit;                  // it is told; others are folders, our own, and of no kind
-    struct sld_consul_call *call; // missing: asks for it alone
-    bool proved;                  // missing: it may be read, and is not there
-    bool tried;                   // missing: it was asked for
-    char path[];                // below the root
+    bool told;                  // the value that was read last was, but for its statuses
 };
 
 // Keys that one watch reads: those that begin with the prefix. Parts do not overlap.
@@ -88,7 +95,7 @@ struct kv {
     struct sld_set keys; // struct kv_key
     size_t units;        // among them
     uint64_t decoded;    // values, since the beginning
-    uint64_t round;
+    uint32_t round; // of answers, in a ring
     bool synced;       // was told since the beginning or the last reread
     bool settings_bad; // was told
     char problem[KV_PROBLEM_MAX]; // told of the source as a whole
@@ -125,7 +132,7 @@ struct kv {
         uint64_t index;
         char id[40], status[16];
     } seen;
-    struct sld_list missing; // keys
+    struct sld_list missing; // struct kv_absence
     size_t missing_units;
     bool rights_known;             // a first reading without keys may be believed
     uint64_t top_index;            // the highest of an answer: a lower one knows less

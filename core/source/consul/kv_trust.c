@@ -31,9 +31,9 @@ static void check_sentinel(struct kv *kv);
 static void remove_proved(struct kv *kv);
 static void on_again(void *user);
 
-static struct kv_key *missing_of(struct sld_list *link)
+static struct kv_absence *missing_of(struct sld_list *link)
 {
-    return SLD_CONTAINER_OF(link, struct kv_key, in_missing);
+    return SLD_CONTAINER_OF(link, struct kv_absence, link);
 }
 
 void kv_trust_init(struct kv *kv)
@@ -46,9 +46,9 @@ void kv_trust_init(struct kv *kv)
 static void stop_calls(struct kv *kv)
 {
     SLD_LIST_EACH (it, &kv->missing) {
-        struct kv_key *k = missing_of(it);
-        sld_consul_cancel(k->call);
-        k->call = NULL;
+        struct kv_absence *m = missing_of(it);
+        sld_consul_cancel(m->call);
+        m->call = NULL;
     }
     sld_consul_cancel(kv->write);
     sld_consul_cancel(kv->check);
@@ -344,22 +344,25 @@ void kv_missing(struct kv_key *k)
         kv_key_remove(k);
         return;
     }
-    if (!sld_list_empty(&k->in_missing))
+    if (k->absence)
         return;
-    k->tried = k->proved = false;
-    sld_list_push(&kv->missing, &k->in_missing);
+    k->absence = SLD_NEW(struct kv_absence);
+    k->absence->key = k;
+    sld_list_push(&kv->missing, &k->absence->link);
     kv->missing_units++;
 }
 
 void kv_found(struct kv_key *k)
 {
     struct kv *kv = k->part->kv;
-    if (sld_list_empty(&k->in_missing))
+    struct kv_absence *m = k->absence;
+    if (!m)
         return;
-    kv->asking -= k->call != NULL;
-    sld_consul_cancel(k->call);
-    k->call = NULL;
-    sld_list_remove(&k->in_missing);
+    kv->asking -= m->call != NULL;
+    sld_consul_cancel(m->call);
+    sld_list_remove(&m->link);
+    sld_xfree(m);
+    k->absence = NULL;
     if (--kv->missing_units == 0)
         kv->denied[0] = 0;
     kv_came(kv);
@@ -408,23 +411,24 @@ static void batch_done(struct kv *kv)
 
 static void on_key(void *user, const struct sld_consul_answer *a)
 {
-    struct kv_key *k = user;
+    struct kv_absence *m = user;
+    struct kv_key *k = m->key;
     struct kv *kv = k->part->kv;
-    k->call = NULL;
+    m->call = NULL;
     kv->asking--;
     bool back = a->index < kv->top_index;
     bool sure = kv->trust == KV_SURE || kv->trust == KV_PLAIN;
-    k->tried = sure;
-    k->proved = sure && !a->err && a->status == 404 && a->known_leader && !back;
+    m->tried = sure;
+    m->proved = sure && !a->err && a->status == 404 && a->known_leader && !back;
     if (is_denied(a)) {
         denied_set(kv, sld_str_c(k->path), a);
-        sld_list_remove(&k->in_missing);
-        sld_list_push(&kv->missing, &k->in_missing); // others first
+        sld_list_remove(&m->link);
+        sld_list_push(&kv->missing, &m->link); // others first
     } else if (!a->err && a->status == 200 && k->part->read) {
         // The answer without it is older than the right to read it.
         k->part->read = false;
         sld_consul_watch_again(k->part->watch);
-    } else if (!k->proved) {
+    } else if (!m->proved) {
         kv->low_index = !a->err && back ? a->index : kv->low_index;
         sld_timer_start(kv->again, RETRY_MS);
     }
@@ -447,14 +451,14 @@ static void prove(struct kv *kv)
         return;
     }
     SLD_LIST_EACH (it, &kv->missing) {
-        struct kv_key *k = missing_of(it);
+        struct kv_absence *m = missing_of(it);
         if (kv->asking >= BATCH_MAX)
             return;
-        proved |= k->proved;
-        if (k->tried || k->call)
+        proved |= m->proved;
+        if (m->tried || m->call)
             continue;
-        k->tried = true;
-        k->call = key_ask(kv, sld_str_c(k->path), on_key, k);
+        m->tried = true;
+        m->call = key_ask(kv, sld_str_c(m->key->path), on_key, m);
         kv->asking++;
     }
     // Their batch ended without them, when the last that was asked for came back.
@@ -466,7 +470,7 @@ static void remove_proved(struct kv *kv)
 {
     SLD_LIST_EACH (it, &kv->missing) {
         if (missing_of(it)->proved)
-            kv_key_remove(missing_of(it));
+            kv_key_remove(missing_of(it)->key);
     }
     prove(kv);
 }
@@ -593,8 +597,8 @@ static void on_again(void *user)
         kv->low_index = 0;
     }
     SLD_LIST_EACH (it, &kv->missing) {
-        struct kv_key *k = missing_of(it);
-        k->tried = k->proved || k->call;
+        struct kv_absence *m = missing_of(it);
+        m->tried = m->proved || m->call;
     }
     if (kv->asking == 0 && !kv->check)
         batch_done(kv);

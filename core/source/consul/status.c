@@ -66,7 +66,8 @@ void status_give_up(struct sld_consul_status *w, struct entry *e, struct sld_str
 static void try_again(struct sld_consul_status *w, struct entry *e)
 {
     e->given_up = false;
-    e->strikes = 0;
+    if (e->events)
+        e->events->strikes = 0;
     tell_of(w, e, SLD_STR_NONE);
 }
 
@@ -102,8 +103,22 @@ static void entry_free(struct sld_consul_status *w, struct entry *e)
     sld_set_remove(&w->entries, e);
     sld_list_remove(&e->queue);
     SLD_UNREF(e->want);
-    sld_xfree(e->others);
+    if (e->events)
+        sld_xfree(e->events->others);
+    sld_xfree(e->events);
     sld_xfree(e);
+}
+
+struct events *status_events(struct entry *e)
+{
+    if (!e->events)
+        e->events = SLD_NEW(struct events);
+    return e->events;
+}
+
+const char *status_others(const struct entry *e)
+{
+    return e->events ? e->events->others : NULL;
 }
 
 struct entry *status_entry(struct sld_consul_status *w, struct sld_str key)
@@ -125,7 +140,8 @@ void status_look_at(struct sld_consul_status *w, struct entry *e)
         return; // looked at when the batch is done
     if (!e->seen && !e->want && (sld_hash_zero(e->beside) || w->place != BESIDE)) {
         tell_of(w, e, SLD_STR_NONE);
-        entry_free(w, e);
+        if (!e->kept)
+            entry_free(w, e);
         return;
     }
     if (!status_is_active(w) || !status_is_due(w, e) || !sld_list_empty(&e->queue))
@@ -216,8 +232,10 @@ void status_forget_beside(struct sld_consul_status *w)
     for (struct entry *e; (e = sld_set_next(&w->entries, &at));) {
         e->beside = (struct sld_hash){0};
         e->beside_index = 0;
-        sld_xfree(e->others);
-        e->others = NULL;
+        if (e->events) {
+            sld_xfree(e->events->others);
+            e->events->others = NULL;
+        }
     }
 }
 
@@ -289,9 +307,10 @@ static void strike(struct sld_consul_status *w, struct entry *e)
 {
     struct sld_arena a = {0};
     uint64_t now = sld_mono_ns();
-    e->strikes = now - e->struck_ns < STRIKE_MS * MS ? e->strikes + 1 : 1;
-    e->struck_ns = now;
-    if (e->strikes == STRIKES_MAX)
+    struct events *x = status_events(e);
+    x->strikes = now - x->struck_ns < STRIKE_MS * MS ? x->strikes + 1 : 1;
+    x->struck_ns = now;
+    if (x->strikes == STRIKES_MAX)
         status_give_up(w, e,
                 sld_arena_fmt(&a,
                               "somebody else writes statuses of \"%s\", too: stop the other control "
@@ -308,8 +327,23 @@ static bool is_gloos(struct sld_str key, struct sld_str value)
             sld_str_find(value, SLD_STR("discovered_by")) >= 0);
 }
 
-struct sld_hash sld_consul_status_seen(struct sld_consul_status *w, struct sld_str key,
-                                       struct sld_str value, uint64_t modify_index)
+const char *sld_consul_status_keep(struct sld_consul_status *w, struct sld_str key)
+{
+    struct entry *e = status_entry(w, key);
+    e->kept = true;
+    return e->key;
+}
+
+void sld_consul_status_let(struct sld_consul_status *w, struct sld_str key)
+{
+    struct entry *e = sld_set_get(&w->entries, key);
+    SLD_PRE(e && e->kept);
+    e->kept = false;
+    status_look_at(w, e);
+}
+
+bool sld_consul_status_seen(struct sld_consul_status *w, struct sld_str key, struct sld_str value,
+                            uint64_t modify_index)
 {
     struct consul_value v;
     struct entry *e = status_entry(w, key);
@@ -317,7 +351,8 @@ struct sld_hash sld_consul_status_seen(struct sld_consul_status *w, struct sld_s
     bool edited = !e->seen || !sld_hash_eq(v.content, e->content);
     w->gloo_was_here |= v.any || is_gloos(key, value);
     // An answer that was under way while we wrote.
-    bool old = modify_index < e->written_index && sld_mono_ns() - e->written_ns < STRIKE_MS * MS;
+    bool old = e->events && modify_index < e->events->written_index &&
+               sld_mono_ns() - e->events->written_ns < STRIKE_MS * MS;
     bool other = !sld_hash_zero(v.status) && !sld_hash_eq(v.status, e->in_value) && !old;
     e->seen = true;
     e->content = v.content;
@@ -328,7 +363,7 @@ struct sld_hash sld_consul_status_seen(struct sld_consul_status *w, struct sld_s
     else if (other && w->place == IN_VALUE && w->held)
         strike(w, e);
     status_look_at(w, e);
-    return v.content;
+    return edited;
 }
 
 void sld_consul_status_unseen(struct sld_consul_status *w, struct sld_str key)

@@ -29,10 +29,14 @@ void sld_consul_status_configure(struct sld_consul_status *w,
 // As of sld_source_ops.status; KEY is the object's below the root.
 void sld_consul_status_set(struct sld_consul_status *w, struct sld_str key,
                            struct sld_status *status, struct sld_str reporter_ns);
-// VALUE is what KEY says now, at index MODIFY_INDEX. Returns the hash of all of it but its statuses: a
-// value that differs only in them has the same.
-struct sld_hash sld_consul_status_seen(struct sld_consul_status *w, struct sld_str key,
-                                       struct sld_str value, uint64_t modify_index);
+// The text of KEY, below the root, until sld_consul_status_let, which must come before the end: who knows many keys
+// needs no copies of his own. Not twice.
+const char *sld_consul_status_keep(struct sld_consul_status *w, struct sld_str key);
+void sld_consul_status_let(struct sld_consul_status *w, struct sld_str key);
+// VALUE is what KEY says now, at index MODIFY_INDEX. False when it says what was seen of it last, or differs from that
+// only in statuses.
+bool sld_consul_status_seen(struct sld_consul_status *w, struct sld_str key, struct sld_str value,
+                            uint64_t modify_index);
 // KEY is really gone.
 void sld_consul_status_unseen(struct sld_consul_status *w, struct sld_str key);
 // Where statuses are kept unless settings say otherwise: RECORDED, if that is "value" or "beside"; else

@@ -16,21 +16,27 @@ enum {
 
 enum place { UNDECIDED, IN_VALUE, BESIDE, NOWHERE };
 
+// What happened to some keys only.
+struct events {
+    uint64_t written_index, written_ns; // of the value, by us; 0: never
+    char *others;                       // what others have beside it, as members of JSON; NULL: nothing
+    uint64_t struck_ns;
+    unsigned strikes;
+};
+
 // One key.
 struct entry {
     struct sld_list queue;   // of those to be written
     struct sld_status *want; // a reference; NULL: not told, or gone
     struct sld_hash content, in_value; // what the value says, as of consul_value
-    uint64_t written_index, written_ns; // of the value, by us; 0: never
     struct sld_hash beside;  // of what is there beside it under our name; zero: nothing
     uint64_t beside_index;   // of that key; 0: there is none
-    char *others;            // what others have there, as members of JSON; NULL: nothing
-    uint64_t struck_ns;
-    unsigned strikes;
-    bool seen, gone; // the key is there; the object is said to be gone
-    bool busy;       // in the batch
-    bool given_up;   // until something changes
-    bool told;       // a problem
+    struct events *events;   // owned; NULL: nothing happened
+    bool kept : 1;           // somebody has its text: sld_consul_status_keep
+    bool seen : 1, gone : 1; // the key is there; the object is said to be gone
+    bool busy : 1;           // in the batch
+    bool given_up : 1;       // until something changes
+    bool told : 1;           // a problem
     char key[];
 };
 
@@ -75,6 +81,10 @@ bool status_is_due(const struct sld_consul_status *w, const struct entry *e);
 bool status_is_active(const struct sld_consul_status *w);
 // The entry of KEY, made when there is none.
 struct entry *status_entry(struct sld_consul_status *w, struct sld_str key);
+// What happened to E, made when nothing did.
+struct events *status_events(struct entry *e);
+// What others have beside it; NULL: nothing.
+const char *status_others(const struct entry *e);
 // Something about E, or about all, changed; they may be gone afterwards.
 void status_look_at(struct sld_consul_status *w, struct entry *e);
 void status_look_at_all(struct sld_consul_status *w);

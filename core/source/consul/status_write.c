@@ -161,8 +161,8 @@ static void was_written(struct sld_consul_status *w, const struct item *i, uint6
     struct entry *e = i->e;
     if (w->place == IN_VALUE) {
         e->in_value = i->hash;
-        e->written_index = index;
-        e->written_ns = sld_mono_ns();
+        status_events(e)->written_index = index;
+        status_events(e)->written_ns = sld_mono_ns();
         return;
     }
     e->beside = i->hash;
@@ -336,9 +336,9 @@ static struct sld_str beside_value(struct sld_consul_status *w, struct sld_arena
         sld_json_key(&j, w->ns);
         sld_json_raw(&j, text);
     }
-    if (e->others) {
+    if (status_others(e)) {
         sld_buf_addz(&b, ours ? "," : "");
-        sld_buf_addz(&b, e->others);
+        sld_buf_addz(&b, status_others(e));
     }
     sld_json_end(&j, '}');
     sld_json_end(&j, '}');
@@ -357,7 +357,7 @@ static void put_beside(struct sld_consul_status *w)
         struct entry *e = it->e;
         bool ours = e->seen && !e->gone;
         struct sld_str text = ours ? status_beside_text(&a, e->want) : SLD_STR_NONE;
-        bool remove = !ours && !e->others;
+        bool remove = !ours && !status_others(e);
         it->hash = ours ? sld_hash_bytes(text) : (struct sld_hash){0};
         if (consul_txn_add(&t, remove ? "delete-cas" : "cas", place_of(w, &a, e),
                            remove ? SLD_STR_NONE : beside_value(w, &a, e, ours, text), true,
@@ -403,8 +403,10 @@ static void take_beside(struct sld_consul_status *w, struct entry *e, struct sld
     if (!sld_scan_end(&s)) // nobody's words: ours take their place
         e->beside = (struct sld_hash){.lo = 1};
     else if (others.n && !others.full) {
-        e->others = sld_xcalloc(1, others.n + 1);
-        memcpy(e->others, others.p, others.n);
+        char *text = sld_xcalloc(1, others.n + 1);
+        memcpy(text, others.p, others.n);
+        sld_xfree(status_events(e)->others);
+        status_events(e)->others = text;
     }
     sld_buf_fini(&others);
     sld_arena_fini(&a);
