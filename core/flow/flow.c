@@ -105,6 +105,11 @@ sld_id sld_flow_key(struct sld_flow *f, struct sld_str s)
     return sld_intern_id(f->keys, s);
 }
 
+sld_id sld_flow_key_find(const struct sld_flow *f, struct sld_str s)
+{
+    return sld_intern_find(f->keys, s);
+}
+
 sld_id sld_flow_keyf(struct sld_flow *f, const char *fmt, ...)
 {
     char small[256];

@@ -27,6 +27,8 @@ struct sld_flow *sld_flow_create(void);
 void sld_flow_destroy(struct sld_flow *f);
 // Row keys as numbers, of this flow alone, and their texts.
 sld_id sld_flow_key(struct sld_flow *f, struct sld_str s);
+// The same for a text that may be no key: 0 when it never was one. Who looks what others say up asks so, for keys stay.
+sld_id sld_flow_key_find(const struct sld_flow *f, struct sld_str s);
 sld_id sld_flow_keyf(struct sld_flow *f, const char *fmt, ...) SLD_PRINTF(2, 3);
 struct sld_str sld_flow_key_str(struct sld_flow *f, sld_id id);
 

@@ -38,9 +38,6 @@ static struct object *object_get(struct sld_intake *in, struct sld_ident id)
     if (!o) {
         o = sld_xcalloc(1, sizeof(*o) + key.n + 1);
         memcpy(o->key, key.p, key.n);
-        sld_list_init(&o->claims);
-        sld_list_init(&o->in_contested);
-        sld_list_init(&o->in_unwatched);
         sld_set_add(&in->objects, o);
     }
     sld_arena_fini(&k.arena);
@@ -49,40 +46,42 @@ static struct object *object_get(struct sld_intake *in, struct sld_ident id)
 
 struct claim *claim_find(const struct object *o, const struct unit *u)
 {
-    SLD_LIST_EACH (it, &o->claims) {
-        struct claim *c = SLD_CONTAINER_OF(it, struct claim, in_object);
-        if (c->unit == u)
-            return c;
-    }
-    return NULL;
+    struct claim *c = o->claims;
+    while (c && c->unit != u)
+        c = c->next;
+    return c;
 }
 
 struct claim *object_winner(const struct object *o)
 {
-    struct claim *lost = NULL;
-    SLD_LIST_EACH (it, &o->claims) {
-        struct claim *c = SLD_CONTAINER_OF(it, struct claim, in_object);
-        if (!c->lost)
+    for (struct claim *c = o->claims; c; c = c->next) {
+        if (!c->loss)
             return c;
-        if (!lost)
-            lost = c;
     }
-    return lost;
+    return o->claims;
+}
+
+// Puts O among OBJECTS, or takes it out.
+static void keep_in(struct sld_umap *objects, struct object *o, bool in)
+{
+    uint64_t key = (uintptr_t)o;
+    if (in)
+        sld_umap_set(objects, key, o);
+    else
+        sld_umap_remove(objects, key);
 }
 
 // Whether objects of O's namespace count; keeps the list of those that do not.
 static bool object_watched(struct sld_intake *in, struct object *o)
 {
     struct sld_ident id;
-    bool yes = sld_map_count(&in->watched) == 0 || sld_list_empty(&o->claims) ||
+    bool yes = sld_map_count(&in->watched) == 0 || !o->claims ||
                !sld_ident_parse(sld_str_c(o->key), &id) || id.kind == SLD_KIND_SETTINGS ||
                sld_map_has(&in->watched, id.ns);
-    if (yes == sld_list_empty(&o->in_unwatched))
+    if (yes == !o->unwatched)
         return yes;
-    if (yes)
-        sld_list_remove(&o->in_unwatched);
-    else
-        sld_list_push(&in->unwatched, &o->in_unwatched);
+    o->unwatched = !yes;
+    keep_in(&in->unwatched, o, !yes);
     problems_changed(in);
     return yes;
 }
@@ -90,11 +89,9 @@ static bool object_watched(struct sld_intake *in, struct object *o)
 void object_refresh(struct sld_intake *in, struct object *o)
 {
     bool contested = o->standing > 1;
-    if (contested != !sld_list_empty(&o->in_contested)) {
-        if (contested)
-            sld_list_push(&in->contested, &o->in_contested);
-        else
-            sld_list_remove(&o->in_contested);
+    if (contested != o->contested) {
+        o->contested = contested;
+        keep_in(&in->contested, o, contested);
         problems_changed(in);
     } else if (contested) {
         problems_changed(in);
@@ -110,7 +107,7 @@ void object_refresh(struct sld_intake *in, struct object *o)
     else if (old)
         in->ev.on_object(in->ev.user, sld_raw_ident(old), NULL);
     SLD_UNREF(old);
-    if (sld_list_empty(&o->claims)) {
+    if (!o->claims) {
         sld_set_remove(&in->objects, o);
         sld_xfree(o);
     }
@@ -118,24 +115,57 @@ void object_refresh(struct sld_intake *in, struct object *o)
 
 static void object_insert(struct object *o, struct claim *c)
 {
-    struct sld_list *at = o->claims.next;
-    while (at != &o->claims && claim_cmp(SLD_CONTAINER_OF(at, struct claim, in_object), c) < 0)
-        at = at->next;
-    sld_list_push(at, &c->in_object); // before AT
+    struct claim **at = &o->claims;
+    while (*at && claim_cmp(*at, c) < 0)
+        at = &(*at)->next;
+    c->next = *at;
+    *at = c;
+}
+
+static void object_take_out(struct object *o, struct claim *c)
+{
+    struct claim **at = &o->claims;
+    while (*at != c)
+        at = &(*at)->next;
+    *at = c->next;
 }
 
 void claim_move(struct claim *c)
 {
-    sld_list_remove(&c->in_object);
+    object_take_out(c->object, c);
     object_insert(c->object, c);
     object_refresh(c->unit->origin->in, c->object);
 }
 
+static void loss_end(struct claim *c)
+{
+    sld_list_remove(&c->loss->in_lost);
+    sld_xfree(c->loss);
+    c->loss = NULL;
+}
+
 static void claim_stand(struct claim *c)
 {
-    c->lost = c->firm = false;
-    sld_list_remove(&c->in_lost);
+    loss_end(c);
     c->object->standing++;
+}
+
+static struct claim *claim_create(struct object *o, struct unit *u)
+{
+    struct claim *c = o->own.unit ? SLD_NEW(struct claim) : &o->own;
+    *c = (struct claim){.object = o, .unit = u};
+    return c;
+}
+
+void claim_free(struct claim *c)
+{
+    if (c->loss)
+        loss_end(c);
+    SLD_UNREF(c->raw);
+    if (c == &c->object->own)
+        c->unit = NULL;
+    else
+        sld_xfree(c);
 }
 
 struct claim *claim_say(struct unit *u, struct sld_ident id, struct sld_raw *raw)
@@ -143,15 +173,12 @@ struct claim *claim_say(struct unit *u, struct sld_ident id, struct sld_raw *raw
     struct object *o = object_get(u->origin->in, id);
     struct claim *c = claim_find(o, u);
     if (!c) {
-        c = SLD_NEW(struct claim);
-        c->object = o;
-        c->unit = u;
-        sld_list_init(&c->in_lost);
+        c = claim_create(o, u);
         object_insert(o, c);
         sld_list_push(&u->claims, &c->in_unit);
         o->standing++;
         u->origin->claim_count++;
-    } else if (c->lost) {
+    } else if (c->loss) {
         claim_stand(c);
     }
     struct sld_raw *old = c->raw;
@@ -163,12 +190,13 @@ struct claim *claim_say(struct unit *u, struct sld_ident id, struct sld_raw *raw
 
 void claim_lose(struct claim *c, bool firm, uint64_t now)
 {
-    c->firm |= firm;
-    if (c->lost)
+    if (c->loss) {
+        c->loss->firm |= firm;
         return;
-    c->lost = true;
-    c->lost_ns = now;
-    sld_list_push(&c->unit->origin->lost, &c->in_lost);
+    }
+    c->loss = SLD_NEW(struct loss);
+    *c->loss = (struct loss){.claim = c, .firm = firm, .since_ns = now};
+    sld_list_push(&c->unit->origin->lost, &c->loss->in_lost);
     SLD_INV(c->object->standing > 0);
     c->object->standing--;
     object_refresh(c->unit->origin->in, c->object);
@@ -176,7 +204,7 @@ void claim_lose(struct claim *c, bool firm, uint64_t now)
 
 void claim_regain(struct claim *c)
 {
-    if (!c->lost || c->firm)
+    if (!c->loss || c->loss->firm)
         return;
     claim_stand(c);
     object_refresh(c->unit->origin->in, c->object);
@@ -185,13 +213,14 @@ void claim_regain(struct claim *c)
 void claim_remove(struct claim *c)
 {
     struct unit *u = c->unit;
-    if (!c->lost)
-        c->object->standing--;
-    sld_list_remove(&c->in_lost);
+    struct object *o = c->object;
+    struct sld_raw *raw = sld_obj_ref(c->raw); // until the object has another
+    if (!c->loss)
+        o->standing--;
     sld_list_remove(&c->in_unit);
-    sld_list_remove(&c->in_object);
+    object_take_out(o, c);
     u->origin->claim_count--;
-    object_refresh(u->origin->in, c->object);
-    SLD_UNREF(c->raw);
-    sld_xfree(c);
+    claim_free(c);
+    object_refresh(u->origin->in, o);
+    SLD_UNREF(raw);
 }

@@ -61,9 +61,7 @@ struct sld_intake *sld_intake_create(const struct sld_intake_options *o,
     in->settings_ns = sld_xcalloc(1, o->default_ns.n + 1);
     memcpy(in->settings_ns, in->default_ns, o->default_ns.n);
     in->objects.key = object_key;
-    sld_list_init(&in->contested);
     sld_list_init(&in->remarked);
-    sld_list_init(&in->unwatched);
     return in;
 }
 
@@ -71,11 +69,8 @@ static void origin_free(struct origin *s)
 {
     size_t at = 0;
     for (struct unit *u; (u = sld_set_next(&s->units, &at));) {
-        SLD_LIST_EACH (c, &u->claims) {
-            struct claim *claim = SLD_CONTAINER_OF(c, struct claim, in_unit);
-            SLD_UNREF(claim->raw);
-            sld_xfree(claim);
-        }
+        SLD_LIST_EACH (c, &u->claims)
+            claim_free(SLD_CONTAINER_OF(c, struct claim, in_unit));
         unit_unremark(u);
         SLD_UNREF(u->bytes);
         sld_xfree(u);
@@ -90,15 +85,17 @@ void sld_intake_destroy(struct sld_intake *in)
     if (!in)
         return;
     size_t at = 0;
+    for (struct sld_map_slot *s; (s = sld_map_next(&in->origins, &at));)
+        origin_free(s->value);
+    sld_map_fini(&in->origins);
+    at = 0;
     for (struct object *o; (o = sld_set_next(&in->objects, &at));) {
         SLD_UNREF(o->in_force);
         sld_xfree(o);
     }
     sld_set_fini(&in->objects);
-    at = 0;
-    for (struct sld_map_slot *s; (s = sld_map_next(&in->origins, &at));)
-        origin_free(s->value);
-    sld_map_fini(&in->origins);
+    sld_umap_fini(&in->contested);
+    sld_umap_fini(&in->unwatched);
     sld_map_fini(&in->watched);
     problems_fini(in);
     sld_xfree(in->default_ns);
@@ -257,7 +254,7 @@ static bool unit_says(const struct unit *u)
 {
     SLD_LIST_EACH (it, &u->claims) {
         const struct claim *c = SLD_CONTAINER_OF(it, struct claim, in_unit);
-        if (!c->firm)
+        if (!c->loss || !c->loss->firm)
             return true;
     }
     return false;
@@ -322,7 +319,7 @@ static void unit_say(struct unit *u, const struct said *s)
 static void unit_apply(struct unit *u, struct reading *r, uint64_t now)
 {
     u->round = ++u->origin->in->round;
-    u->foreign = r->foreign;
+    u->foreign = (uint32_t)r->foreign;
     for (size_t i = 0; i < r->count; i++)
         unit_say(u, &r->items[i]);
     // A document that lost its name may be any of those not said: they stay.
@@ -482,12 +479,12 @@ static size_t lost_count(const struct origin *s, uint64_t *oldest, size_t *vanis
     size_t n = 0;
     *vanishing = 0;
     SLD_LIST_EACH (it, &s->lost) {
-        const struct claim *c = SLD_CONTAINER_OF(it, struct claim, in_lost);
-        if (!c->firm)
+        const struct loss *l = SLD_CONTAINER_OF(it, struct loss, in_lost);
+        if (!l->firm)
             continue;
         if (n++ == 0)
-            *oldest = c->lost_ns;
-        *vanishing += c->object->standing == 0;
+            *oldest = l->since_ns;
+        *vanishing += l->claim->object->standing == 0;
     }
     return n;
 }
@@ -496,11 +493,11 @@ static size_t lost_count(const struct origin *s, uint64_t *oldest, size_t *vanis
 static void lost_remove(struct origin *s, uint64_t now)
 {
     SLD_LIST_EACH (it, &s->lost) {
-        struct claim *c = SLD_CONTAINER_OF(it, struct claim, in_lost);
-        struct unit *u = c->unit;
-        if (!c->firm || c->lost_ns + s->in->opt.quiet_ns > now)
+        struct loss *l = SLD_CONTAINER_OF(it, struct loss, in_lost);
+        struct unit *u = l->claim->unit;
+        if (!l->firm || l->since_ns + s->in->opt.quiet_ns > now)
             continue;
-        claim_remove(c);
+        claim_remove(l->claim);
         if (u->gone && sld_list_empty(&u->claims))
             unit_free(u);
     }
@@ -560,9 +557,9 @@ void sld_intake_stats(const struct sld_intake *in, struct sld_intake_stats *out)
             SLD_LIST_EACH (c, &u->claims) {
                 const struct claim *claim = SLD_CONTAINER_OF(c, struct claim, in_unit);
                 bool winner = object_winner(claim->object) == claim;
-                out->duplicates += !claim->lost && !winner;
+                out->duplicates += !claim->loss && !winner;
                 out->held += winner &&
-                             (claim->lost || u->broken || (u->partial && claim->round != u->round));
+                             (claim->loss || u->broken || (u->partial && claim->round != u->round));
             }
         }
     }
@@ -600,7 +597,7 @@ void sld_intake_held(const struct sld_intake *in,
                                 .message = sld_str_c(r->message)};
         SLD_LIST_EACH (c, &u->claims) {
             const struct claim *claim = SLD_CONTAINER_OF(c, struct claim, in_unit);
-            bool stale = u->broken || w->trouble.count || claim->lost ||
+            bool stale = u->broken || w->trouble.count || claim->loss ||
                          (u->partial && claim->round != u->round);
             struct sld_ident id;
             if (stale && claim->object->in_force && object_winner(claim->object) == claim &&

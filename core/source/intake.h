@@ -9,26 +9,33 @@
 
 #include "source/source.h"
 
+// There is one for each document, so what few have stands beside it.
 struct claim {
     struct object *object;
     struct unit *unit;
     struct sld_raw *raw;
-    uint64_t round; // of the reading that last said it
-    bool lost;      // its unit does not say it any more; waits for quiet
-    bool firm;      // lost, and a settled reading (or the unit's going) said so
-    uint64_t lost_ns;
-    struct sld_list in_object; // sorted as above
+    struct claim *next; // of the object
+    uint64_t round;     // of the reading that last said it
+    struct loss *loss;  // owned; NULL: its unit says it
     struct sld_list in_unit;
+};
+
+// The unit of a claim does not say it any more; waits for quiet.
+struct loss {
+    struct claim *claim;
+    bool firm; // a settled reading (or the unit's going) said so
+    uint64_t since_ns;
     struct sld_list in_lost; // of the source, oldest first
 };
 
 struct object {
-    struct sld_list claims;
-    struct sld_raw *in_force;     // own reference; NULL: not told yet
-    size_t standing;              // claims that are not lost
-    struct sld_list in_contested; // of the intake: standing > 1
-    struct sld_list in_unwatched; // of the intake: its namespace does not count
-    char key[];                   // "virtualservices/ns/name"
+    struct claim *claims;     // sorted as above
+    struct sld_raw *in_force; // own reference; NULL: not told yet
+    struct claim own;         // one of them, while its unit is not NULL: most objects have no other
+    uint32_t standing;        // claims that are not lost
+    bool contested;           // standing > 1: one of the intake's `contested`
+    bool unwatched;           // its namespace does not count: one of the intake's `unwatched`
+    char key[];               // "virtualservices/ns/name"
 };
 
 // A finding about a unit.
@@ -57,15 +64,15 @@ struct unit {
     struct sld_list claims;
     struct sld_hash hash; // of the bytes last told; zero: none
     struct sld_blob *bytes; // those, when what they say depends on the default namespace; else NULL
-    bool settled;
-    bool pending; // its last bytes do not count in full before they are settled
-    bool broken;  // its last bytes do not count: it keeps what it said
-    bool partial; // some documents have no identity: it keeps what it said and says no more
-    bool seen;    // the source spoke of it since we run
-    bool gone;
-    uint64_t round; // of the last reading that counted
-    size_t foreign;
     struct remarked *wrong; // NULL: nothing, as of most
+    uint64_t round; // of the last reading that counted
+    uint32_t foreign;
+    bool settled : 1;
+    bool pending : 1; // its last bytes do not count in full before they are settled
+    bool broken : 1;  // its last bytes do not count: it keeps what it said
+    bool partial : 1; // some documents have no identity: it keeps what it said and says no more
+    bool seen : 1;    // the source spoke of it since we run
+    bool gone : 1;
     char path[];
 };
 
@@ -76,7 +83,7 @@ struct origin {
     enum sld_kind only; // the kind that counts; SLD_KIND_COUNT: all do
     bool keyed;         // paths of units say who their objects are
     struct sld_set units;
-    struct sld_list lost; // claims
+    struct sld_list lost; // struct loss
     size_t claim_count;
     bool synced;
     bool closing; // not read any more; is freed with its last claim
@@ -95,7 +102,8 @@ struct sld_intake {
     struct sld_intake_events ev;
     struct sld_map origins;
     struct sld_set objects;
-    struct sld_list contested, remarked, unwatched;
+    struct sld_list remarked;
+    struct sld_umap contested, unwatched; // address -> struct object
     struct sld_map watched; // namespaces that count; empty: all do
     uint64_t round;
     bool adopt; // Upstreams that Gloo's discovery wrote count
@@ -120,6 +128,8 @@ void claim_lose(struct claim *c, bool firm, uint64_t now);
 void claim_regain(struct claim *c);
 // The claim ends; the object goes with its last claim.
 void claim_remove(struct claim *c);
+// Frees C and nothing else, at the end of all.
+void claim_free(struct claim *c);
 struct object *object_find(const struct sld_intake *in, struct sld_ident id);
 // The claim in force.
 struct claim *object_winner(const struct object *o);

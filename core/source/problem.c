@@ -130,9 +130,8 @@ static void list_remarks(struct problem_list *l, const char *source, const char 
 static void list_contested(struct problem_list *l, const struct object *o)
 {
     const struct claim *winner = object_winner(o);
-    SLD_LIST_EACH (it, &o->claims) {
-        const struct claim *c = SLD_CONTAINER_OF(it, struct claim, in_object);
-        if (c->lost || c == winner)
+    for (const struct claim *c = o->claims; c; c = c->next) {
+        if (c->loss || c == winner)
             continue;
         list_add(l, (struct sld_problem){
                         .source = sld_str_c(c->unit->origin->name),
@@ -156,15 +155,16 @@ static void list_contested(struct problem_list *l, const struct object *o)
 static void list_unwatched(struct problem_list *l, const struct sld_intake *in)
 {
     struct sld_map counts = {0};
-    SLD_LIST_EACH (it, &in->unwatched) {
-        const struct object *o = SLD_CONTAINER_OF(it, struct object, in_unwatched);
+    size_t at = 0;
+    for (struct sld_umap_slot *s; (s = sld_umap_next(&in->unwatched, &at));) {
+        const struct object *o = s->value;
         const struct claim *c = object_winner(o);
         struct sld_str key = sld_arena_fmt(&l->arena, "%s\n%.*s", c->unit->origin->name,
                                            SLD_FMT(sld_raw_ident(c->raw).ns));
         uintptr_t before = (uintptr_t)sld_map_get(&counts, key);
         sld_map_set(&counts, key, (void *)(before + 1)); // a number, not an address
     }
-    size_t at = 0;
+    at = 0;
     for (struct sld_map_slot *s; (s = sld_map_next(&counts, &at));) {
         struct sld_str ns = sld_arena_str(&l->arena, s->key), source;
         sld_str_cut(&ns, '\n', &source);
@@ -241,9 +241,10 @@ const struct sld_problem *sld_intake_problems(const struct sld_intake *in, size_
             list_remarks(l, w->unit->origin->name, w->unit->path, &w->trouble);
             list_remarks(l, w->unit->origin->name, w->unit->path, &w->own);
         }
-        SLD_LIST_EACH (it, &in->contested)
-            list_contested(l, SLD_CONTAINER_OF(it, struct object, in_contested));
         size_t at = 0;
+        for (struct sld_umap_slot *s; (s = sld_umap_next(&in->contested, &at));)
+            list_contested(l, s->value);
+        at = 0;
         for (struct sld_map_slot *s; (s = sld_map_next(&in->origins, &at));)
             list_origin(l, s->value);
         list_unwatched(l, in);

@@ -463,8 +463,8 @@ static const struct tr_out *out_of(struct sld_translate *t, enum sld_out_type ty
 {
     struct sld_arena a = {0};
     struct sld_str text = tr_out_key(&a, type, view, name);
-    *key = sld_flow_key(t->flow, text);
-    const struct tr_out *row = sld_flow_get(tr_out_table(t, text, NULL), *key);
+    *key = sld_flow_key_find(t->flow, text);
+    const struct tr_out *row = *key ? sld_flow_get(tr_out_table(t, text, NULL), *key) : NULL;
     sld_arena_fini(&a);
     return row;
 }
