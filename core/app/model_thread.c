@@ -67,6 +67,9 @@ struct settings_news {
     struct sld_model_thread *m;
     struct sld_arena_obj *settings;
     uint64_t version;
+    struct sld_arena arena;
+    struct sld_model_held *held; // in ARENA
+    size_t held_count;
 };
 
 // A source that was told.
@@ -117,6 +120,7 @@ struct sld_model_thread {
 static void settings_news_free(struct settings_news *n)
 {
     SLD_UNREF(n->settings);
+    sld_arena_fini(&n->arena);
     sld_xfree(n);
 }
 
@@ -124,7 +128,7 @@ static void settings_news_run(struct sld_message *msg)
 {
     struct settings_news *n = SLD_CONTAINER_OF(msg, struct settings_news, msg);
     if (!n->m->stopped)
-        n->m->opt.on_settings(n->m->opt.user, n->settings, n->version);
+        n->m->opt.on_settings(n->m->opt.user, n->settings, n->version, n->held, n->held_count);
     settings_news_free(n);
 }
 
@@ -140,6 +144,10 @@ static void tell_settings(struct sld_model_thread *m)
     n->m = m;
     n->settings = sld_obj_ref(m->in_force);
     n->version = ++m->version;
+    n->held = SLD_ARENA_ARRAY(&n->arena, struct sld_model_held, sld_map_count(&m->sources) + 1);
+    size_t at = 0;
+    for (struct sld_map_slot *s; (s = sld_map_next(&m->sources, &at));)
+        n->held[n->held_count++] = (struct sld_model_held){sld_arena_str(&n->arena, s->key), sld_intake_holds(m->intake, s->key)};
     sld_loop_post(m->io, &n->msg);
 }
 
@@ -569,6 +577,8 @@ static void source_told(struct sld_model_thread *m, struct sld_str source,
         sld_intake_source_only(m->intake, source, about->only);
     if (about->keyed)
         sld_intake_source_keyed(m->intake, source);
+    if (about->registry)
+        sld_intake_source_silent(m->intake, source);
     if (about->keeps_status)
         sld_map_set(&m->places.keepers, source, m);
 }

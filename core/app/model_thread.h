@@ -22,6 +22,12 @@ struct sld_model_status {
     struct sld_status *status; // reference, the news'
 };
 
+// A source, and how many objects it held (sld_intake_holds).
+struct sld_model_held {
+    struct sld_str source;
+    size_t objects;
+};
+
 // What a round changed, told on io.
 struct sld_model_news {
     struct sld_xds_batch *batch; // taken over by the callee; NULL: no resource changed
@@ -76,8 +82,10 @@ struct sld_model_options {
     void (*on_news)(void *user, struct sld_model_news *n); // [io]
     // The settings in force (root: Gloo__Settings) changed; borrowed. Once at the beginning. Nothing
     // counts as read, and nothing is served for the first time, before they were answered by
-    // sld_model_thread_settings_taken: sources that they name have to be told first. [io]
-    void (*on_settings)(void *user, struct sld_arena_obj *settings, uint64_t version);
+    // sld_model_thread_settings_taken: sources that they name have to be told first. HELD, borrowed: what there was in
+    // each source. [io]
+    void (*on_settings)(void *user, struct sld_arena_obj *settings, uint64_t version, const struct sld_model_held *held,
+                        size_t held_count);
     void *user;
 };
 

@@ -85,14 +85,15 @@ static void on_news(void *user, struct sld_model_news *n)
         server_sources_reread(s, n->second_look[0] ? sld_str_c(n->second_look) : SLD_STR_NONE);
 }
 
-static void on_settings(void *user, struct sld_arena_obj *settings, uint64_t version)
+static void on_settings(void *user, struct sld_arena_obj *settings, uint64_t version, const struct sld_model_held *held,
+                        size_t held_count)
 {
     struct server *s = user;
     if (ending(s))
         return;
     SLD_UNREF(s->settings);
     s->settings = sld_obj_ref(settings);
-    server_sources_configure(s);
+    server_sources_configure(s, held, held_count);
     server_found_backends(s);
     sld_model_thread_settings_taken(s->model, version);
 }

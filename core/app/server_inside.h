@@ -134,8 +134,8 @@ void server_sources_name(struct server *s);
 void server_sources_tell(struct server *s);
 // Opens them all. Only what a flag names must be possible.
 SLD_NODISCARD enum sld_rc server_sources_open(struct server *s, struct sld_err *err);
-// The settings in force changed: opens, closes and configures.
-void server_sources_configure(struct server *s);
+// The settings in force changed: opens, closes and configures. HELD: what there was in each source.
+void server_sources_configure(struct server *s, const struct sld_model_held *held, size_t held_count);
 // Tries again to open what could not be opened.
 void server_sources_retry(struct server *s);
 // Reads NAME again; absent: all.

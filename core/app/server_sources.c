@@ -326,9 +326,9 @@ void server_source_drop(struct source *c)
         server_sources_answered(s);
 }
 
-// Adds to EXPECTED, by role, how many objects those had.
+// Adds to EXPECTED, by role, how many objects those had: as they say themselves, or as HELD has it.
 static void drop_unnamed(struct server *s, const struct sld_named_source *named, size_t n,
-                         size_t *expected)
+                         const struct sld_model_held *held, size_t held_count, size_t *expected)
 {
     SLD_LIST_EACH (it, &s->sources) {
         struct source *c = SLD_CONTAINER_OF(it, struct source, link);
@@ -337,10 +337,14 @@ static void drop_unnamed(struct server *s, const struct sld_named_source *named,
         if (!c->named || stays)
             continue;
         // One that could not be opened still waits for what the state directory gave.
-        struct sld_source_counts held = {.objects = c->source ? 0 : c->restored};
+        struct sld_source_counts had = {.objects = c->source ? 0 : c->restored};
         if (c->source && c->ops->counts)
-            c->ops->counts(c->source, &held);
-        expected[c->role] += held.objects;
+            c->ops->counts(c->source, &had);
+        for (size_t i = 0; i < held_count && c->role == SLD_ROLE_CONFIG; i++) {
+            if (sld_str_eq(held[i].source, sld_str_c(c->name)) && held[i].objects > had.objects)
+                had.objects = held[i].objects;
+        }
+        expected[c->role] += had.objects;
         server_source_drop(c);
     }
 }
@@ -395,13 +399,13 @@ void server_sources_name(struct server *s)
     sld_arena_fini(&a);
 }
 
-void server_sources_configure(struct server *s)
+void server_sources_configure(struct server *s, const struct sld_model_held *held, size_t held_count)
 {
     struct sld_arena a = {0};
     struct sld_named_source named[SLD_NAMED_MAX];
     size_t n = sld_named_sources(&a, s->settings->root, named);
     size_t expected[SLD_ROLE_COUNT] = {0};
-    drop_unnamed(s, named, n, expected);
+    drop_unnamed(s, named, n, held, held_count, expected);
     SLD_LIST_EACH (it, &s->sources) {
         struct source *c = SLD_CONTAINER_OF(it, struct source, link);
         if (server_source_is_open(c))

@@ -54,11 +54,16 @@ struct claim *claim_find(const struct object *o, const struct unit *u)
 
 struct claim *object_winner(const struct object *o)
 {
+    struct claim *lost = NULL;
     for (struct claim *c = o->claims; c; c = c->next) {
+        if (c->unit->origin->arriving)
+            continue;
         if (!c->loss)
             return c;
+        if (!lost)
+            lost = c;
     }
-    return o->claims;
+    return lost;
 }
 
 // Puts O among OBJECTS, or takes it out.

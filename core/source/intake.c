@@ -103,13 +103,27 @@ void sld_intake_destroy(struct sld_intake *in)
     sld_xfree(in);
 }
 
+// Whether objects are in force that a source which is not read any more said.
+static bool anything_leaves(const struct sld_intake *in)
+{
+    size_t at = 0;
+    for (struct sld_map_slot *s; (s = sld_map_next(&in->origins, &at));) {
+        const struct origin *o = s->value;
+        if (o->closing && !o->arriving && o->claim_count)
+            return true;
+    }
+    return false;
+}
+
 // A source comes back before its objects went.
 static void origin_revive(struct origin *s, unsigned order)
 {
     SLD_PRE(s->closing);
     s->closing = false;
+    s->arriving = anything_leaves(s->in);
     problems_changed(s->in);
     s->only = SLD_KIND_COUNT;
+    s->silent = false;
     s->order = order;
     size_t at = 0;
     for (struct unit *u; (u = sld_set_next(&s->units, &at));) {
@@ -127,6 +141,7 @@ void sld_intake_source(struct sld_intake *in, struct sld_str source, unsigned or
     }
     s = sld_xcalloc(1, sizeof(*s) + source.n + 1);
     s->in = in;
+    s->arriving = anything_leaves(in);
     s->order = order;
     s->only = SLD_KIND_COUNT;
     s->units.key = unit_key;
@@ -142,6 +157,13 @@ void sld_intake_source_only(struct sld_intake *in, struct sld_str source, enum s
     struct origin *s = sld_map_get(&in->origins, source);
     SLD_PRE(s);
     s->only = kind;
+}
+
+void sld_intake_source_silent(struct sld_intake *in, struct sld_str source)
+{
+    struct origin *s = sld_map_get(&in->origins, source);
+    SLD_PRE(s);
+    s->silent = true;
 }
 
 void sld_intake_source_keyed(struct sld_intake *in, struct sld_str source)
@@ -431,8 +453,36 @@ void sld_intake_problem(struct sld_intake *in, struct sld_str source, struct sld
 
 // ---- Disappearances ----
 
+// Those that were read count from now on, in the same moment in which what they replace goes: a mixture of both is
+// nobody's configuration.
+static void arrive(struct sld_intake *in, uint64_t now)
+{
+    size_t at = 0, leaving = 0;
+    bool quiet = true;
+    for (struct sld_map_slot *s; (s = sld_map_next(&in->origins, &at));) {
+        const struct origin *o = s->value;
+        if (!o->closing || o->arriving || !o->claim_count)
+            continue;
+        leaving++;
+        quiet = quiet && o->changed_ns + in->opt.quiet_ns <= now;
+    }
+    at = 0;
+    for (struct sld_map_slot *s; (s = sld_map_next(&in->origins, &at));) {
+        struct origin *o = s->value;
+        if (!o->arriving || o->closing || (leaving && !(o->synced && quiet)))
+            continue;
+        o->arriving = false;
+        size_t unit_at = 0;
+        for (struct unit *u; (u = sld_set_next(&o->units, &unit_at));) {
+            SLD_LIST_EACH (it, &u->claims)
+                object_refresh(in, SLD_CONTAINER_OF(it, struct claim, in_unit)->object);
+        }
+    }
+}
+
 uint64_t sld_intake_tick(struct sld_intake *in, uint64_t now)
 {
+    arrive(in, now);
     uint64_t next = 0;
     size_t at = 0;
     for (struct sld_map_slot *s; (s = sld_map_next(&in->origins, &at));) {
@@ -449,15 +499,15 @@ uint64_t sld_intake_tick(struct sld_intake *in, uint64_t now)
     return next;
 }
 
-bool intake_all_synced(const struct sld_intake *in)
+bool intake_awaits(const struct sld_intake *in, enum sld_kind kind)
 {
     size_t at = 0;
     for (struct sld_map_slot *s; (s = sld_map_next(&in->origins, &at));) {
         const struct origin *o = s->value;
-        if (!o->closing && !o->synced)
-            return false;
+        if (!o->closing && !o->synced && !o->silent && (o->only == SLD_KIND_COUNT || o->only == kind))
+            return true;
     }
-    return true;
+    return false;
 }
 
 static void mass_set(struct origin *s, bool mass, uint64_t now)
@@ -489,13 +539,13 @@ static size_t lost_count(const struct origin *s, uint64_t *oldest, size_t *vanis
     return n;
 }
 
-// Removes what is lost long enough.
-static void lost_remove(struct origin *s, uint64_t now)
+// Removes what is lost long enough, but for the kinds of KEPT.
+static void lost_remove(struct origin *s, const bool *kept, uint64_t now)
 {
     SLD_LIST_EACH (it, &s->lost) {
         struct loss *l = SLD_CONTAINER_OF(it, struct loss, in_lost);
         struct unit *u = l->claim->unit;
-        if (!l->firm || l->since_ns + s->in->opt.quiet_ns > now)
+        if (!l->firm || l->since_ns + s->in->opt.quiet_ns > now || (kept && kept[l->claim->raw->kind]))
             continue;
         claim_remove(l->claim);
         if (u->gone && sld_list_empty(&u->claims))
@@ -506,13 +556,17 @@ static void lost_remove(struct origin *s, uint64_t now)
 // The same of a source that is not read any more.
 static uint64_t closing_tick(struct origin *s, uint64_t now)
 {
-    if (!intake_all_synced(s->in))
-        return 0; // sld_intake_synced will come
     uint64_t due = s->changed_ns + s->in->opt.quiet_ns;
     if (now < due)
         return due;
-    lost_remove(s, now);
-    return 0;
+    bool awaited[SLD_KIND_COUNT], all = true;
+    for (int k = 0; k < SLD_KIND_COUNT; k++) {
+        awaited[k] = intake_awaits(s->in, (enum sld_kind)k);
+        all = all && awaited[k];
+    }
+    if (!all)
+        lost_remove(s, awaited, now);
+    return 0; // of what stays, sld_intake_synced will come
 }
 
 // Removes what may go; the time to look again, or 0.
@@ -539,9 +593,36 @@ static uint64_t origin_tick(struct origin *s, uint64_t now)
         if (!s->looked)
             return 0; // sld_intake_synced will come
     }
-    lost_remove(s, now);
+    lost_remove(s, NULL, now);
     mass_set(s, false, now);
     return lost_count(s, &oldest, &vanishing) ? oldest + opt->quiet_ns : 0;
+}
+
+static size_t count_config(const struct origin *s, bool lost)
+{
+    size_t n = 0, at = 0;
+    for (const struct unit *u; (u = sld_set_next(&s->units, &at));) {
+        SLD_LIST_EACH (it, &u->claims) {
+            const struct claim *c = SLD_CONTAINER_OF(it, struct claim, in_unit);
+            enum sld_kind k = c->raw->kind;
+            n += c->lost == lost && k != SLD_KIND_SECRET && k != SLD_KIND_ARTIFACT && k != SLD_KIND_SETTINGS;
+        }
+    }
+    return n;
+}
+
+size_t sld_intake_holds(const struct sld_intake *in, struct sld_str source)
+{
+    const struct origin *own = sld_map_get(&in->origins, source);
+    if (!own)
+        return 0;
+    size_t n = count_config(own, false), before = 0, at = 0;
+    for (struct sld_map_slot *s; own->arriving && (s = sld_map_next(&in->origins, &at));) {
+        const struct origin *o = s->value;
+        if (o->closing && !o->arriving)
+            before += count_config(o, true);
+    }
+    return n > before ? n : before;
 }
 
 void sld_intake_stats(const struct sld_intake *in, struct sld_intake_stats *out)

@@ -4,7 +4,8 @@
 //
 // A claim is one unit's word for one object. Among the claims of an object the first by (source
 // order, unit path) that is not lost is in force; when all are lost, the first of these, until the
-// disappearance is carried out.
+// disappearance is carried out. Claims of a source that takes the place of another count for nothing
+// until the other's end.
 #pragma once
 
 #include "source/source.h"
@@ -86,7 +87,9 @@ struct origin {
     struct sld_list lost; // struct loss
     size_t claim_count;
     bool synced;
-    bool closing; // not read any more; is freed with its last claim
+    bool silent;   // it says no objects
+    bool closing;  // not read any more; is freed with its last claim
+    bool arriving; // it takes the place of another, whose claims stay until it was read
     bool mass;   // most of it vanished; waits for the second look
     bool looked; // the second look took place
     size_t mass_count;
@@ -112,8 +115,8 @@ struct sld_intake {
     char *settings_ns; // that of Settings without one: they say what the default is
 };
 
-// True when every source that is named was read once. (intake.c)
-bool intake_all_synced(const struct sld_intake *in);
+// Whether objects of KIND may be on their way, from a source that was not read yet. (intake.c)
+bool intake_awaits(const struct sld_intake *in, enum sld_kind kind);
 
 // claim.c
 
@@ -131,7 +134,7 @@ void claim_remove(struct claim *c);
 // Frees C and nothing else, at the end of all.
 void claim_free(struct claim *c);
 struct object *object_find(const struct sld_intake *in, struct sld_ident id);
-// The claim in force.
+// The claim in force; NULL: none of them counts yet.
 struct claim *object_winner(const struct object *o);
 // Brings what is told about O in line with its claims; frees it when there are none.
 void object_refresh(struct sld_intake *in, struct object *o);

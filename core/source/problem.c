@@ -130,6 +130,8 @@ static void list_remarks(struct problem_list *l, const char *source, const char 
 static void list_contested(struct problem_list *l, const struct object *o)
 {
     const struct claim *winner = object_winner(o);
+    if (!winner)
+        return;
     for (const struct claim *c = o->claims; c; c = c->next) {
         if (c->loss || c == winner)
             continue;
@@ -159,6 +161,8 @@ static void list_unwatched(struct problem_list *l, const struct sld_intake *in)
     for (struct sld_umap_slot *s; (s = sld_umap_next(&in->unwatched, &at));) {
         const struct object *o = s->value;
         const struct claim *c = object_winner(o);
+        if (!c)
+            continue;
         struct sld_str key = sld_arena_fmt(&l->arena, "%s\n%.*s", c->unit->origin->name,
                                            SLD_FMT(sld_raw_ident(c->raw).ns));
         uintptr_t before = (uintptr_t)sld_map_get(&counts, key);
@@ -184,10 +188,23 @@ static void list_unwatched(struct problem_list *l, const struct sld_intake *in)
     sld_map_fini(&counts);
 }
 
+// Objects of a source that is not read any more, and that stay because others may be on their way.
+static size_t awaited_count(const struct origin *s)
+{
+    size_t n = 0;
+    bool awaited[SLD_KIND_COUNT];
+    for (int k = 0; k < SLD_KIND_COUNT; k++)
+        awaited[k] = intake_awaits(s->in, (enum sld_kind)k);
+    SLD_LIST_EACH (it, &s->lost)
+        n += awaited[SLD_CONTAINER_OF(it, struct claim, in_lost)->raw->kind];
+    return n;
+}
+
 static void list_origin(struct problem_list *l, const struct origin *s)
 {
     list_remarks(l, s->name, "", &s->trouble);
-    if (s->closing && s->claim_count && !intake_all_synced(s->in))
+    size_t stay = s->closing ? awaited_count(s) : 0;
+    if (stay)
         list_add(l, (struct sld_problem){
                         .source = sld_str_c(s->name),
                         .path = SLD_STR(""),
@@ -195,9 +212,9 @@ static void list_origin(struct problem_list *l, const struct origin *s)
                         .code = SLD_SOURCE_CLOSED,
                         .message = sld_arena_fmt(
                             &l->arena,
-                            "nothing names this source any more; its %zu objects go when every "
-                            "other source has been read",
-                            s->claim_count),
+                            "nothing names this source any more; %zu objects of it go when every "
+                            "other source that may have them has been read",
+                            stay),
                     });
     if (!s->mass)
         return;

@@ -150,11 +150,14 @@ void sld_intake_destroy(struct sld_intake *in);
 // now on counts, and what it does not say by its next sld_intake_synced goes.
 void sld_intake_source(struct sld_intake *in, struct sld_str source, unsigned order);
 // SOURCE is not read any more, because nobody names it. Its objects go after the quiet period,
-// whatever share of all they are, but not before every other source has been read once: what takes
-// their place may be on its way. Until then SOURCE is known, and may be told of again.
+// whatever share of all they are, but not before every other source that may say such objects has been read once: what
+// takes their place may be on its way. Until then SOURCE is known, and may be told of again. A source that is told of
+// meanwhile takes their place: what it says counts when it has been read, in the tick in which they go.
 void sld_intake_source_gone(struct sld_intake *in, struct sld_str source, uint64_t now);
 // From now on only documents of KIND count in SOURCE, which was told; others are ignored like foreign ones.
 void sld_intake_source_only(struct sld_intake *in, struct sld_str source, enum sld_kind kind);
+// SOURCE, which was told, says no objects: none are awaited of it.
+void sld_intake_source_silent(struct sld_intake *in, struct sld_str source);
 // From now on the path of a unit of SOURCE is a key (sld_store_key) that says who its one object is, and its bytes are
 // always whole: nobody sees a half of them.
 void sld_intake_source_keyed(struct sld_intake *in, struct sld_str source);
@@ -195,6 +198,9 @@ void sld_intake_watch(struct sld_intake *in, const struct sld_str *namespaces, s
 // Whether Upstreams that Gloo's discovery wrote count; false at first. When that changes, every source is asked for another
 // look by on_second_look, which has to tell all its units again.
 void sld_intake_set_adopt(struct sld_intake *in, bool adopt);
+// How many objects of configuration (no secrets, artifacts or Settings) SOURCE says, or those whose place it takes and that
+// have not gone yet, whichever is more: as many are expected of another source in its place.
+size_t sld_intake_holds(const struct sld_intake *in, struct sld_str source);
 struct sld_intake_stats {
     size_t units, objects, foreign, duplicates,
         held; // held: objects in force that their unit does not say any more

@@ -258,6 +258,45 @@ def test_another_consul_by_settings(make_site, make_consul):
     p.assert_clean()
 
 
+def test_from_a_directory_to_consul(make_site, make_consul):
+    """Settings name Consul instead of a directory: an empty one takes nothing away, what is filled in counts when it is
+    whole, and then replaces what was there."""
+    site, consul = make_site(gateway_=False), make_consul()
+    settings, folder = site.dir / "settings.yaml", site.dir / "named"
+
+    def stored(document):
+        meta = document["metadata"]
+        file = folder / f"{document['kind'].lower()}s" / meta["namespace"] / f"{meta['name']}.yaml"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(yaml.safe_dump(flat(document)))
+
+    def source():
+        return next((s for s in site.api("/v1/sources")["sources"] if s["type"] == "consul"), {})
+
+    def says_so(*words):
+        eventually(lambda: all(w in (source().get("problem") or "") for w in words))
+    for document in gateway("gateway-proxy", site.port), host("one", "first"), host("old", "old"):
+        stored(document)
+    settings.write_text(yaml.safe_dump({"directoryConfigSource": {"directory": str(folder)}}))
+    site.start("--settings", settings, configs=[])
+    site.wait_answer(lambda a: a.text == "first", host="one.test")
+    with Poller(site.port, lambda a: None if a.text in ("first", "second") else f"{a.status} {a.text}",
+                host="one.test") as p:
+        settings.write_text(yaml.safe_dump({"consul": {"httpAddress": f"127.0.0.1:{consul.port}"},
+                                            "consulKvSource": {}}))
+        says_so("Consul has none of the 3 objects that were there")
+        consul.write(gateway("gateway-proxy", site.port), host("one", "second"))
+        says_so("1 of 3 objects that were there are not back yet")
+        p.more(50)
+        assert site.ask(host="one.test").text == "first" and site.ask(host="old.test").text == "old"
+        consul.write(host("new", "new"))
+        site.wait_answer(lambda a: a.text == "second", host="one.test")
+        site.wait_answer(lambda a: a.text == "new", host="new.test")
+        site.wait_answer(404, host="old.test")
+        eventually(lambda: not source().get("problem"))
+    p.assert_clean()
+
+
 def test_another_root_by_settings(make_site, make_consul):
     """consulKvSource.rootKey names other keys: an empty root may be a mistake, so nothing goes until it is filled, also
     over a restart."""

@@ -21,6 +21,7 @@ struct world {
     unsigned news, until;
     struct sld_arena_obj *settings;
     uint64_t version;
+    size_t held; // by SOURCE, when settings were told last
     bool keep_settings; // they are not answered
     bool complete;
     uint64_t handled, sent;
@@ -83,9 +84,12 @@ static void on_news(void *user, struct sld_model_news *n)
         sld_loop_stop(w->io);
 }
 
-static void on_settings(void *user, struct sld_arena_obj *settings, uint64_t version)
+static void on_settings(void *user, struct sld_arena_obj *settings, uint64_t version, const struct sld_model_held *held,
+                        size_t held_count)
 {
     struct world *w = user;
+    for (size_t i = 0; i < held_count; i++)
+        w->held = sld_str_eq(held[i].source, SOURCE) ? held[i].objects : w->held;
     sld_loop_assert_owner(w->io);
     SLD_UNREF(w->settings);
     w->settings = sld_obj_ref(settings);
@@ -455,6 +459,7 @@ static void test_a_source_whose_place_another_takes(void **state)
     w->keep_settings = true;
     set_settings(w, METADATA "directoryConfigSource: {directory: /next}\n");
     until(w, told_directory);
+    assert_int_equal(w->held, 1); // as much is expected of the next
     sld_model_thread_source_gone(w->m, SOURCE);
     for (uint64_t end = sld_mono_ns() + 50000000; sld_mono_ns() < end;) { // many times the quiet period
         set_settings(w, METADATA "refreshRate: 5s\n");

@@ -149,6 +149,104 @@ static void test_they_wait_for_what_takes_their_place(void **state)
     assert_false(has_problem(f, A, SLD_SOURCE_CLOSED, ""));
 }
 
+// What takes the place of another counts as a whole, in the moment in which the other goes.
+static void test_one_configuration_replaces_another_at_once(void **state)
+{
+    struct fixture *f = *state;
+    put(f, A, "x", "n", "x");
+    put(f, A, "y", "n", "y");
+    sld_intake_synced(f->in, A, f->now);
+    sld_intake_source_gone(f->in, A, f->now);
+    sld_intake_source(f->in, B, 2);
+    put(f, B, "x", "n", "x");
+    put(f, B, "z", "n", "z");
+    pass(f, 60000); // it cannot be read to its end
+    assert_string_equal(origin(f, "n/x"), "/a/x");
+    assert_string_equal(origin(f, "n/y"), "/a/y");
+    assert_string_equal(origin(f, "n/z"), "none");
+    sld_intake_synced(f->in, B, f->now);
+    pass(f, 0);
+    assert_string_equal(origin(f, "n/x"), "/b/x");
+    assert_string_equal(origin(f, "n/y"), "none");
+    assert_string_equal(origin(f, "n/z"), "/b/z");
+    put(f, B, "w", "n", "w"); // and from then on as ever
+    assert_string_equal(origin(f, "n/w"), "/b/w");
+}
+
+static void test_it_is_quiet_before_that(void **state)
+{
+    struct fixture *f = *state;
+    put(f, A, "x", "n", "x");
+    sld_intake_synced(f->in, A, f->now);
+    sld_intake_source_gone(f->in, A, f->now);
+    sld_intake_source(f->in, B, 2);
+    put(f, B, "z", "n", "z");
+    sld_intake_synced(f->in, B, f->now);
+    pass(f, 240);
+    assert_string_equal(origin(f, "n/x"), "/a/x");
+    assert_string_equal(origin(f, "n/z"), "none");
+    pass(f, 20);
+    assert_string_equal(origin(f, "n/x"), "none");
+    assert_string_equal(origin(f, "n/z"), "/b/z");
+}
+
+static void test_the_former_place_is_named_again(void **state)
+{
+    struct fixture *f = *state;
+    put(f, A, "x", "n", "x");
+    sld_intake_synced(f->in, A, f->now);
+    sld_intake_source_gone(f->in, A, f->now);
+    sld_intake_source(f->in, B, 2);
+    put(f, B, "z", "n", "z");
+    sld_intake_source_gone(f->in, B, f->now);
+    sld_intake_source(f->in, A, 1);
+    put(f, A, "x", "n", "x");
+    put(f, A, "y", "n", "y");
+    assert_string_equal(origin(f, "n/y"), "/a/y"); // it takes nobody's place
+    sld_intake_synced(f->in, A, f->now);
+    pass(f, 260);
+    assert_string_equal(origin(f, "n/x"), "/a/x");
+    assert_string_equal(origin(f, "n/z"), "none");
+}
+
+// Secrets may come from elsewhere, and what says no objects is not waited for.
+static void test_objects_wait_for_sources_of_their_kind(void **state)
+{
+    struct fixture *f = *state;
+    put(f, A, "x", "n", "x");
+    sld_intake_synced(f->in, A, f->now);
+    sld_intake_source_gone(f->in, A, f->now);
+    sld_intake_source(f->in, B, 2);
+    sld_intake_source_only(f->in, B, SLD_KIND_UPSTREAM);
+    sld_intake_source(f->in, SLD_STR("vault"), 3);
+    sld_intake_source_only(f->in, SLD_STR("vault"), SLD_KIND_SECRET);
+    sld_intake_source(f->in, SLD_STR("services"), 4);
+    sld_intake_source_silent(f->in, SLD_STR("services"));
+    pass(f, 60000);
+    assert_string_equal(origin(f, "n/x"), "/a/x");
+    assert_true(has_problem(f, A, SLD_SOURCE_CLOSED, "1 objects"));
+    sld_intake_synced(f->in, B, f->now);
+    pass(f, 0);
+    assert_string_equal(origin(f, "n/x"), "none");
+}
+
+static void test_as_much_is_expected_of_another_place(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(sld_intake_holds(f->in, SLD_STR("nobody")), 0);
+    put(f, A, "x", "n", "x");
+    put(f, A, "y", "n", "y");
+    sld_intake_synced(f->in, A, f->now);
+    assert_int_equal(sld_intake_holds(f->in, A), 2);
+    sld_intake_source_gone(f->in, A, f->now);
+    sld_intake_source(f->in, B, 2);
+    put(f, B, "z", "n", "z");
+    assert_int_equal(sld_intake_holds(f->in, B), 2); // as long as it has not taken their place
+    sld_intake_synced(f->in, B, f->now);
+    pass(f, 260);
+    assert_int_equal(sld_intake_holds(f->in, B), 1);
+}
+
 static void test_a_place_without_documents_holds_nothing_up(void **state)
 {
     struct fixture *f = *state;
@@ -337,6 +435,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_objects_of_a_source_that_is_not_named_any_more_go),
         T(test_they_wait_for_what_takes_their_place),
+        T(test_one_configuration_replaces_another_at_once),
+        T(test_it_is_quiet_before_that),
+        T(test_the_former_place_is_named_again),
+        T(test_objects_wait_for_sources_of_their_kind),
+        T(test_as_much_is_expected_of_another_place),
         T(test_a_place_without_documents_holds_nothing_up),
         T(test_a_source_that_comes_back_in_time_keeps_its_objects),
         T(test_a_broken_unit_stays_so),
