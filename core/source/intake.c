@@ -605,7 +605,7 @@ static size_t count_config(const struct origin *s, bool lost)
         SLD_LIST_EACH (it, &u->claims) {
             const struct claim *c = SLD_CONTAINER_OF(it, struct claim, in_unit);
             enum sld_kind k = c->raw->kind;
-            n += c->lost == lost && k != SLD_KIND_SECRET && k != SLD_KIND_ARTIFACT && k != SLD_KIND_SETTINGS;
+            n += !c->loss != lost && k != SLD_KIND_SECRET && k != SLD_KIND_ARTIFACT && k != SLD_KIND_SETTINGS;
         }
     }
     return n;

@@ -83,6 +83,8 @@ static struct target resolve(struct tr_build *b, struct sld_report *r, const Glo
         return t;
     }
     if (fits && dest.unheard) {
+        t.match = dest.match;
+        b->guessed |= dest.guessed;
         tr_clusters_add(b->tr, &b->clusters, t.cluster);
     } else if (b->replace) {
         t.cluster = SLD_STR(TR_FALLBACK_CLUSTER);

@@ -100,6 +100,7 @@ static void to_consul(struct tr *tr, const Gloo__ConsulServiceDestination *d, st
     out->served = out->upstream && out->upstream->served;
     enum sld_catalog catalog = out->upstream ? SLD_CATALOG_TOLD : tr_catalog(tr, TR_CONSUL);
     out->unheard = catalog != SLD_CATALOG_TOLD;
+    out->guessed = out->unheard && (d->n_tags || d->n_data_centers);
     if (catalog == SLD_CATALOG_AWAITED)
         return;
     if (!out->upstream) {

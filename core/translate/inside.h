@@ -123,6 +123,7 @@ struct tr_vhost_row {
     struct tr_confs confs; // by id, distinct
     uint32_t cluster_count;
     bool secret;   // bytes hold secret values
+    bool guessed;  // some route chooses among instances of a service that nobody knows yet
     bool conflict; // a domain belongs to another: the present form is not in force
 };
 
@@ -410,6 +411,7 @@ struct tr_dest {
     bool unheard; // not served, but nobody knows yet whether it is there: an Envoy that has the cluster keeps it
     const struct tr_upstream *upstream; // NULL when there is none
     bool chosen;                        // by tags or data centers of Consul, instead of a subset
+    bool guessed;                       // it is to be, but UNHEARD: which keys there are is not known
     struct Env__Core__Metadata *match;  // which of its endpoints; NULL = any
 };
 void tr_destination(struct tr *tr, const Gloo__Destination *d, struct sld_str owner_ns,

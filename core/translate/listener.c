@@ -296,7 +296,7 @@ static void emit(struct tr_listener *l, const struct tr_gateway *g, sld_id key,
         return;
     }
     struct sld_out proto = {
-        .type = SLD_OUT_LISTENER, .needs = deps->needs.items, .need_count = (uint32_t)deps->needs.count};
+        .type = SLD_OUT_LISTENER, .past = deps->guessed, .needs = deps->needs.items, .need_count = (uint32_t)deps->needs.count};
     proto.cluster_count = (uint32_t)tr_clusters_done(tr->t, &deps->clusters);
     proto.clusters = deps->clusters.items;
     proto.confs = l->confs;

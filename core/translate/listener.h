@@ -19,6 +19,7 @@ void tr_filters_done(struct tr_listener *l);
 struct tr_chain_deps {
     struct tr_needs needs;
     struct tr_clusters clusters, absent; // see tr_listener_sends
+    bool guessed;                        // see tr_dest
 };
 
 // A network filter NAME with CONFIG.

@@ -52,6 +52,7 @@ struct tr_build {
     size_t table_count;
     size_t visits;
     bool full; // a ceiling was reached
+    bool guessed; // see tr_dest
     Env__Route__Route **routes;
     size_t route_count;
     struct tr_clusters clusters; // existing ones that requests go to

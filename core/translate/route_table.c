@@ -60,6 +60,7 @@ struct table {
     size_t count;
     struct sld_umap users; // address of a cluster's name -> how many of the rows have it
     size_t secrets;        // rows with secrets
+    size_t guesses;        // rows that are guessed
 };
 
 struct tr_tables {
@@ -243,10 +244,12 @@ static bool replace(struct table *t, struct difference d, const struct sld_hit *
     for (size_t i = d.from; i < end; i++) {
         const struct tr_vhost_row *v = hits[i].value;
         t->secrets += v->secret;
+        t->guesses += v->guessed;
         others |= count_users(t, v, true);
     }
     for (size_t i = d.from; i < old_end; i++) {
         t->secrets -= t->rows[i]->secret;
+        t->guesses -= t->rows[i]->guessed;
         others |= count_users(t, t->rows[i], false);
     }
     if (n > t->count) {
@@ -347,6 +350,7 @@ static struct sld_out *remake(struct tr *tr, struct table *t, bool same, struct 
     struct difference d = compare(t, hits, n);
     bool others = replace(t, d, hits, n);
     proto->secret = t->secrets > 0;
+    proto->past = t->guesses > 0;
     if (others || !t->out) {
         proto->clusters = clusters_of(tr, t, &proto->cluster_count);
     } else {
@@ -354,7 +358,8 @@ static struct sld_out *remake(struct tr *tr, struct table *t, bool same, struct 
         proto->cluster_count = t->out->cluster_count;
     }
     struct sld_hash content = content_of(t, head);
-    if (same && !others && proto->secret == t->out->secret && sld_hash_eq(content, t->out->content))
+    if (same && !others && proto->secret == t->out->secret && proto->past == t->out->past &&
+        sld_hash_eq(content, t->out->content))
         return sld_obj_ref(t->out); // else this would keep one, and the flow another
     struct sld_recipe *recipe = recipe_create(t, head);
     struct sld_out *out = tr_out_create(proto, proto->secret ? recipe->size : 0, 1);

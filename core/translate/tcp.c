@@ -20,6 +20,7 @@ static struct tr_dest lead_to(struct host *h, const Gloo__Destination *d, struct
     struct tr *tr = h->l->tr;
     struct tr_dest dest = {0};
     tr_destination(tr, d, owner_ns, h->l->report, &dest);
+    h->deps->guessed |= dest.guessed;
     if (dest.served || dest.unheard)
         tr_clusters_add(tr, &h->deps->clusters, dest.cluster);
     return dest;

@@ -113,7 +113,7 @@ struct sld_out {
     enum sld_out_type type;
     bool secret;         // bytes hold secrets: printed as ***, wiped when freed
     bool gated, eds;     // cluster: see xds.h
-    bool past;           // endpoints, when they were made: see xds.h
+    bool past;           // when it was made: see xds.h
     // What these point to stands behind the struct, but for the texts of owners, which are the flow's.
     struct sld_str view; // node role "<write namespace>~<proxy>"; empty = every view
     struct sld_str name;

@@ -306,7 +306,7 @@ static struct sld_hash row_hash(const struct tr_vhost_row *row)
     sld_hasher_add_u64(&h, row->content.lo);
     sld_hasher_add_u64(&h, row->content.hi);
     sld_hasher_add_u64(&h, (uint64_t)row->secret | (uint64_t)row->conflict << 1 |
-                               (uint64_t)(row->bytes.n > 0) << 2);
+                               (uint64_t)(row->bytes.n > 0) << 2 | (uint64_t)row->guessed << 3);
     for (size_t i = 0; i < row->cluster_count; i++) {
         sld_hasher_add_u64(&h, row->clusters[i].n);
         sld_hasher_add(&h, row->clusters[i]);
@@ -332,6 +332,7 @@ static void emit(struct tr_build *b, sld_id key, const struct tr_attach *at, con
         row->clusters[row->cluster_count++] = b->clusters.items[i];
     row->secret = tr->tainted;
     row->conflict = f->conflict;
+    row->guessed = b->guessed;
     if (vh)
         row->confs = tr_confs_copy(a, &b->confs);
     tr_confs_drop(&b->confs);

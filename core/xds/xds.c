@@ -148,7 +148,9 @@ static void change(struct sld_xds_view *v, struct sld_xds_entry *e, struct sld_x
 {
     bool was_made = e->made, was_past = e->past;
     e->made = false;
-    e->past = r && r->past;
+    // An edit is not held up for what nobody knows of another route.
+    bool as_before = e->current && was_past && r && sld_hash_eq(r->obj.hash, e->current->obj.hash);
+    e->past = r && r->past && (e->type == SLD_XDS_ENDPOINT || !e->current || as_before);
     if (e->type == SLD_XDS_ENDPOINT && !r) {
         struct sld_xds_entry *c = sld_xds_entry_find(v, SLD_XDS_CLUSTER, sld_xds_entry_name(e));
         e->made = c && c->current && c->current->eds;

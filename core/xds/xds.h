@@ -32,7 +32,9 @@ struct sld_xds_resource {
     bool gated;                // cluster: ready only by its CDS ACK (health checks, SDS, DNS, not EDS)
     bool eds;                  // cluster: takes its endpoints from the EDS resource of the same name
     bool past;                 // endpoints: an earlier process knew them, and nobody said anything of them since; a
-                               // client that comes with others keeps those. Cleared by io when they are confirmed
+                               // client that comes with others keeps those. Cleared by io when they are confirmed. Route
+                               // table, listener: it chooses among instances of a service that nobody knows yet; the same,
+                               // until it changes
     struct sld_str name;
     struct sld_str bytes;      // the message, encoded (the value of the Any); absent: it has a recipe
     struct sld_recipe *recipe; // KEEP's, or NULL

@@ -8,7 +8,7 @@ import signal
 import pytest
 
 import pki
-from harness import NS, Poller, doc, eventually, ref, request, route, to, vs
+from harness import NS, Poller, doc, eventually, ref, request, route, says, to, vs
 
 CLUSTER = "consul-svc:web_gloo-system"
 
@@ -397,6 +397,31 @@ def test_restart_while_consul_is_away(make_world, died):
     w.wait_answers("a", "c")
     w.consul.deregister("a")
     w.wait_answers("c")
+
+
+def test_chosen_while_nobody_knows_by_what(make_world):
+    """Solder is killed, what it knew of services is lost, and Consul is away: an Envoy that lived on goes on choosing
+    instances by tags as it did."""
+    w = make_world(persistent=True).settings()
+    w.instance("a", tags=["v1"], status=None)
+    w.instance("b", tags=["v2"], status=None)
+    w.routes(route("/", consul_to("web", tags=["v1"]))).start()
+    w.wait_answers("a")
+    with Poller(w.site.port, lambda a: None if a.headers.get("X-Upstream") == "a" else f"{a.status} {a.text}",
+                host="web.test") as p:
+        w.site.kill()
+        w.consul.kill()
+        (w.site.state / "services.consul").unlink()
+        w.start(wait=False)
+        w.site.wait_ready(60)
+        eventually(lambda: "stale since" in w.site.get("/healthz").text)
+        p.more(60)
+        w.site.write("vs-more.yaml", vs("more", "more.test", [route("/", says(200, "more"))]))
+        w.consul.start()
+        w.site.wait_answer(lambda a: a.text == "more", host="more.test")
+        p.more(20)
+    w.instance("c", tags=["v1"], status=None)
+    w.wait_answers("a", "c")
 
 
 def test_services_no_longer_asked_for(make_world):

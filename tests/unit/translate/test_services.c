@@ -306,6 +306,16 @@ static void test_a_catalog_unheard_of_takes_nothing_away(void **state)
     assert_finding(w, vs, SLD_REF_SERVICE, SLD_WARNING, path);
     assert_int_equal(out(w, SLD_OUT_ROUTE, TABLE)->cluster_count, 1);
     assert_true(sld_str_eq(out(w, SLD_OUT_ROUTE, TABLE)->clusters[0], SLD_STR("consul-svc:web_gloo-system")));
+    assert_false(out(w, SLD_OUT_ROUTE, TABLE)->past);
+    // Among which instances it chooses is not known: an Envoy's own table is better.
+    give(w, ROUTE_TO("consul: {serviceName: web, tags: [v1]}"));
+    told(w);
+    assert_true(out(w, SLD_OUT_ROUTE, TABLE)->past);
+    // A choice that is written down stays.
+    give(w, ROUTE_TO("upstream: {name: web, namespace: gloo-system}, subset: {values: {stage: prod}}"));
+    told(w);
+    assert_false(out(w, SLD_OUT_ROUTE, TABLE)->past);
+    assert_true(sld_str_find(out(w, SLD_OUT_ROUTE, TABLE)->bytes, SLD_STR("prod")) >= 0);
     give(w, ROUTE_TO("upstream: {name: web, namespace: gloo-system}"));
     told(w);
     assert_int_equal(out(w, SLD_OUT_ROUTE, TABLE)->cluster_count, 1);

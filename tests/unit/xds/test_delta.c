@@ -381,6 +381,36 @@ static void test_recipes_are_made_once_for_many(void **state)
     assert_null(c->recipe.made); // and not kept
 }
 
+// A route that chooses by what nobody knows yet does not take the place of the one that an earlier process sent.
+static void test_guessed_routes_wait_for_a_word(void **state)
+{
+    struct world *w = *state;
+    struct make guess = R("r", "R 0 a", "a"), edit = R("r", "R 3 a", "a");
+    guess.past = edit.past = true;
+    for (int i = 0; i < 3; i++) {
+        settled(w);
+        restart(w);
+        PUT(w, C("a", "C 1"), E("a", "E 1"), guess, L("l", "L 1 r", "r"));
+        fake_open(w->f);
+        fake_start(w->f);
+        fake_expect_nothing(w->f);
+        if (i == 0)
+            PUT(w, R("r", "R 2 a", "a")); // somebody knows
+        else if (i == 1)
+            PUT(w, R("r", "R 0 a", "a")); // and it was right
+        else
+            PUT(w, edit); // not for the sake of another route of the table
+        fake_expect(w->f, SLD_XDS_ROUTE, "r", true);
+        fake_expect_nothing(w->f);
+    }
+    struct fake *g = fake_create(w->x, SLD_XDS_DELTA_ADS, "gw", 40, &w->now, NULL);
+    fake_open(g);
+    fake_start(g);
+    fake_settle(g);
+    assert_true(fake_holds(g, SLD_XDS_ROUTE, "r", "R 3 a"));
+    fake_destroy(g);
+}
+
 // ---- order ----
 
 static void test_first_shape_takes_the_proof(void **state)
@@ -884,6 +914,7 @@ int main(void)
         T(test_endpoints_of_the_past_wait_for_a_word),
         T(test_endpoints_of_the_past_are_confirmed),
         T(test_recipes_are_made_once_for_many),
+        T(test_guessed_routes_wait_for_a_word),
         T(test_first_shape_takes_the_proof),
         T(test_known_shape_goes_in_one_burst),
         T(test_no_burst_while_endpoints_are_unanswered),
