@@ -55,6 +55,7 @@ struct fake {
     bool read_only, leaderless;
     size_t heals_in; // with so many questions for a key alone it has its state again; 0: it stays
     size_t reads_in; // the same, of readings of values
+    size_t stale; // questions that a server behind may answer
     size_t alone, alone_stale; // questions for a key alone; those that a server behind may answer
     struct held *held[HELD_MAX];
     size_t held_count;
@@ -290,6 +291,7 @@ static inline void fake_handle(struct sld_http_request *rq, void *user)
         return;
     }
     struct want w = fake_want(rq);
+    f->stale += fake_wants(rq, "stale");
     if (!w.recurse && !w.names) {
         f->alone++;
         f->alone_stale += fake_wants(rq, "stale");

@@ -725,12 +725,17 @@ static void more_watches_than_connections_take_turns(void **state)
     setup(&x);
     struct crowd cr = {.x = &x};
     io_do(&x.peer.io, crowd_on_io, &cr);
+    char first[32] = "";
+    bool differ = false;
     for (int i = 0; i < SLD_CONSUL_WATCHES_MAX; i++) {
         peer_asked(&x.peer, &a);
-        assert_non_null(strstr(a.query, "&wait=1") != NULL || strstr(a.query, "&wait=2000ms")
-                            ? (void *)a.query
-                            : NULL); // up to 2 s, not a minute
+        const char *wait = strstr(a.query, "&wait=");
+        assert_non_null(wait);
+        assert_true(!strncmp(wait, "&wait=1", 7) || !strncmp(wait, "&wait=2000ms", 12)); // up to 2 s, not a minute
+        differ |= first[0] && strncmp(first, wait, sizeof(first) - 1) != 0;
+        snprintf(first, sizeof(first), "%s", wait);
     }
+    assert_true(differ); // who began together does not go on together
     // A call still gets through: it would wait for ever if watches held all connections.
     ask(&x, (struct sld_consul_query){.path = SLD_STR("/v1/status/leader")});
     assert_string_equal(peer_asked(&x.peer, &a)->path, "/v1/status/leader");
@@ -746,6 +751,52 @@ static void more_watches_than_connections_take_turns(void **state)
 }
 
 // An agent that refuses a connection is asked less at a time.
+enum { HERD = 24 };
+struct herd {
+    struct world *x;
+    struct sld_consul_watch *w[HERD];
+};
+
+static void herd_on_io(void *arg)
+{
+    struct herd *h = arg;
+    for (int i = 0; i < HERD; i++) {
+        watch_on_io(h->x);
+        h->w[i] = h->x->w;
+    }
+    h->x->w = NULL;
+}
+
+static void herd_stop_on_io(void *arg)
+{
+    struct herd *h = arg;
+    for (int i = 0; i < HERD; i++)
+        sld_consul_watch_stop(h->w[i]);
+}
+
+// An agent that is back is not asked by all who waited in the same moment.
+static void who_waited_comes_back_by_and_by(void **state)
+{
+    (void)state;
+    struct world x;
+    struct asked a;
+    setup(&x);
+    struct herd h = {.x = &x};
+    io_do(&x.peer.io, herd_on_io, &h);
+    for (int i = 0; i < HERD; i++)
+        peer_asked(&x.peer, &a);
+    for (int i = 0; i < HERD; i++)
+        peer_reply(&x.peer, 500, 0, "No cluster leader");
+    peer_asked(&x.peer, &a);
+    uint64_t began = sld_mono_ns();
+    peer_reply(&x.peer, 200, 10, "[1]");
+    for (int i = 0; i < HERD; i++) // it, and all others
+        peer_asked(&x.peer, &a);
+    at_least(began, 150);
+    io_do(&x.peer.io, herd_stop_on_io, &h);
+    teardown(&x);
+}
+
 static void refused_connections_lower_the_ceiling(void **state)
 {
     (void)state;
@@ -954,6 +1005,7 @@ int main(void)
         cmocka_unit_test(a_watch_can_be_stopped_and_asked_again),
         cmocka_unit_test(new_settings_count_at_once),
         cmocka_unit_test(more_watches_than_connections_take_turns),
+        cmocka_unit_test(who_waited_comes_back_by_and_by),
         cmocka_unit_test(refused_connections_lower_the_ceiling),
         cmocka_unit_test(closed_connections_lower_the_ceiling),
         cmocka_unit_test(a_command_line_asks_without_a_loop),
