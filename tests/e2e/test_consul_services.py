@@ -415,11 +415,15 @@ def test_chosen_while_nobody_knows_by_what(make_world):
         w.start(wait=False)
         w.site.wait_ready(60)
         eventually(lambda: "stale since" in w.site.get("/healthz").text)
+        # It came back, and was told what is new.
+        eventually(lambda: [e for e in w.site.api("/v1/envoys")["envoys"] if e["converged"] and e["types"]["rds"]["subscribed"]])
         p.more(60)
-        w.site.write("vs-more.yaml", vs("more", "more.test", [route("/", says(200, "more"))]))
         w.consul.start()
+        eventually(lambda: w.site.object("virtualservices", "web")["state"] == "Accepted")
+        w.site.write("vs-more.yaml", vs("more", "more.test", [route("/", says(200, "more"))]))
         w.site.wait_answer(lambda a: a.text == "more", host="more.test")
         p.more(20)
+    p.assert_clean()
     w.instance("c", tags=["v1"], status=None)
     w.wait_answers("a", "c")
 
