@@ -157,6 +157,8 @@ void sld_intake_source_only(struct sld_intake *in, struct sld_str source, enum s
     struct origin *s = sld_map_get(&in->origins, source);
     SLD_PRE(s);
     s->only = kind;
+    // Who asked for a secret is told that it was answered, so it has to count by then.
+    s->arriving = s->arriving && kind != SLD_KIND_SECRET;
 }
 
 void sld_intake_source_silent(struct sld_intake *in, struct sld_str source)

@@ -152,7 +152,8 @@ void sld_intake_source(struct sld_intake *in, struct sld_str source, unsigned or
 // SOURCE is not read any more, because nobody names it. Its objects go after the quiet period,
 // whatever share of all they are, but not before every other source that may say such objects has been read once: what
 // takes their place may be on its way. Until then SOURCE is known, and may be told of again. A source that is told of
-// meanwhile takes their place: what it says counts when it has been read, in the tick in which they go.
+// meanwhile takes their place: what it says counts when it has been read, in the tick in which they go. One of secrets alone
+// does not: each of them is asked for.
 void sld_intake_source_gone(struct sld_intake *in, struct sld_str source, uint64_t now);
 // From now on only documents of KIND count in SOURCE, which was told; others are ignored like foreign ones.
 void sld_intake_source_only(struct sld_intake *in, struct sld_str source, enum sld_kind kind);

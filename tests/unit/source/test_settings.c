@@ -230,6 +230,21 @@ static void test_objects_wait_for_sources_of_their_kind(void **state)
     assert_string_equal(origin(f, "n/x"), "none");
 }
 
+static void test_a_secret_counts_when_it_is_answered(void **state)
+{
+    struct fixture *f = *state;
+    struct sld_str vault = SLD_STR("vault");
+    put(f, A, "x", "n", "x");
+    sld_intake_synced(f->in, A, f->now);
+    sld_intake_source_gone(f->in, A, f->now);
+    sld_intake_source(f->in, vault, 3);
+    sld_intake_source_only(f->in, vault, SLD_KIND_SECRET);
+    struct sld_blob *b = sld_blob_create(SLD_STR("apiVersion: gloo.solo.io/v1\nkind: Secret\nmetadata: {name: s, namespace: n}\n"));
+    sld_intake_put(f->in, vault, SLD_STR("s"), b, true, f->now);
+    SLD_UNREF(b);
+    assert_true(sld_map_has(&f->objects, SLD_STR("secrets/n/s")));
+}
+
 static void test_as_much_is_expected_of_another_place(void **state)
 {
     struct fixture *f = *state;
@@ -439,6 +454,7 @@ int main(void)
         T(test_it_is_quiet_before_that),
         T(test_the_former_place_is_named_again),
         T(test_objects_wait_for_sources_of_their_kind),
+        T(test_a_secret_counts_when_it_is_answered),
         T(test_as_much_is_expected_of_another_place),
         T(test_a_place_without_documents_holds_nothing_up),
         T(test_a_source_that_comes_back_in_time_keeps_its_objects),
