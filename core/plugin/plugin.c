@@ -189,15 +189,17 @@ static void read_body(lua_State *L, struct sld_plugin *p, const char *name, stru
     lua_settop(L, 1);
 }
 
-// The path of a reference to a secret in C, or an absent slice.
-static struct sld_str secret_in(struct sld_arena *a, const struct sld_conf *c)
+// The path of a reference to a secret in C, and where the plugin says it; or an absent slice.
+static struct sld_str secret_in(struct sld_arena *a, const struct sld_conf *c, const char **at)
 {
-    if (c->type == SLD_CONF_SECRET_REF)
+    if (c->type == SLD_CONF_SECRET_REF) {
+        *at = c->at.n ? sld_arena_cstr(a, c->at) : "plugin.lua: ";
         return SLD_STR("");
+    }
     if (c->item)
-        return secret_in(a, c->item);
+        return secret_in(a, c->item, at);
     for (size_t i = 0; i < c->field_count; i++) {
-        struct sld_str s = secret_in(a, &c->fields[i]);
+        struct sld_str s = secret_in(a, &c->fields[i], at);
         if (s.p)
             return SLD_ARENA_JOIN(a, c->fields[i].name, s.n ? SLD_STR(".") : SLD_STR(""), s);
     }
@@ -207,10 +209,11 @@ static struct sld_str secret_in(struct sld_arena *a, const struct sld_conf *c)
 static void read_edge(lua_State *L, struct loading *l)
 {
     struct sld_err err = {0};
-    struct sld_str secret = secret_in(&l->p->arena, &l->p->conf);
+    const char *at = NULL;
+    struct sld_str secret = secret_in(&l->p->arena, &l->p->conf, &at);
     if (secret.p)
-        luaL_error(L, "plugin.lua: schema: %s refers to a secret: what runs in Envoy has its configuration there, where secrets "
-                      "do not go", sld_arena_cstr(&l->p->arena, secret));
+        luaL_error(L, "%sschema: %s refers to a secret: what runs in Envoy has its configuration there, where secrets "
+                      "do not go", at, sld_arena_cstr(&l->p->arena, secret));
     if (pl_edge_read(l->p, l->fault, l->user, &err))
         luaL_error(L, "%s", err.msg);
 }
@@ -287,9 +290,10 @@ static void read_schema(lua_State *L, struct sld_plugin *p)
     if (lua_getfield(L, 1, "schema") != LUA_TNIL)
         pl_conf_read(L, -1, &p->arena, &p->conf);
     lua_settop(L, 1);
-    struct sld_str secret = secret_in(&p->arena, &p->conf);
+    const char *at = NULL;
+    struct sld_str secret = secret_in(&p->arena, &p->conf, &at);
     if (secret.p && !(p->info.needs & (1U << SLD_NEED_SECRETS)))
-        luaL_error(L, "plugin.lua: schema: %s refers to a secret: add needs = {\"secrets\"} to the plugin's table",
+        luaL_error(L, "%sschema: %s refers to a secret: add needs = {\"secrets\"} to the plugin's table", at,
                    sld_arena_cstr(&p->arena, secret));
 }
 

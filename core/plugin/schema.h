@@ -44,6 +44,7 @@ struct sld_conf_rule {
 struct sld_conf {
     enum sld_conf_type type;
     struct sld_str name; // of a field of a record
+    struct sld_str at;   // where the plugin says it, such as "plugin.lua:7: "; or nothing
     struct sld_str doc, pattern;
     bool required, has_min, has_max;
     double min, max; // of a number, seconds of a duration, bytes of a size; of anything else its length
@@ -68,7 +69,7 @@ void sld_conf_check(struct sld_report *r, const struct sld_conf *c, const Google
 // What VALUE, which is a duration ("5m") or a size ("10MiB"), means in seconds or bytes; false: it is
 // none. [any]
 bool sld_conf_quantity(enum sld_conf_type type, const Google__Protobuf__Value *value, double *out);
-// JSON Schema (draft 2020-12). [any]
+// JSON Schema (draft 2020-12), with all rules but SLD_CONF_DISTINCT, which it has no words for. [any]
 void sld_conf_print_json(struct sld_buf *out, const struct sld_conf *c);
 // The fields as Markdown. [any]
 void sld_conf_print_manual(struct sld_buf *out, const struct sld_conf *c);

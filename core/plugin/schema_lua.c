@@ -64,6 +64,8 @@ static int build(lua_State *L)
     copy_options(L, nested ? 2 : 1, type);
     lua_pushinteger(L, type);
     lua_setfield(L, 3, "type");
+    luaL_where(L, 1);
+    lua_setfield(L, 3, "at");
     if (nested) {
         luaL_checktype(L, 1, LUA_TTABLE);
         lua_pushvalue(L, 1);
@@ -90,11 +92,12 @@ struct reading {
     lua_State *L;
     struct sld_arena *a;
     struct sld_str path;
+    struct sld_str at; // of the innermost type that is known
 };
 
 static _Noreturn void wrong(struct reading *r, const char *words)
 {
-    lua_pushfstring(r->L, "schema: %s%s%s", r->path.n ? sld_arena_cstr(r->a, r->path) : "", r->path.n ? ": " : "", words);
+    lua_pushfstring(r->L, "%sschema: %s%s%s", sld_arena_cstr(r->a, r->at), r->path.n ? sld_arena_cstr(r->a, r->path) : "", r->path.n ? ": " : "", words);
     lua_error(r->L);
     SLD_UNREACHABLE();
 }
@@ -254,6 +257,9 @@ static void read(struct reading *r, int index, struct sld_conf *c, unsigned dept
     if (type < 0 || type >= SLD_CONF_TYPE_COUNT)
         wrong(r, "a type is expected, such as s.string{}");
     c->type = (enum sld_conf_type)type;
+    struct sld_str around = r->at;
+    c->at = text(r, index, "at");
+    r->at = c->at.n ? c->at : around;
     c->doc = text(r, index, "doc");
     c->pattern = text(r, index, "pattern");
     lua_getfield(L, index, "required");
@@ -270,6 +276,7 @@ static void read(struct reading *r, int index, struct sld_conf *c, unsigned dept
         read_of(r, index, c, depth);
     c->fallback = read_value(r, index, "default", c);
     c->example = read_value(r, index, "example", c);
+    r->at = around;
 }
 
 void pl_conf_read(lua_State *L, int index, struct sld_arena *a, struct sld_conf *out)

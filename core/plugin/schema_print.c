@@ -23,12 +23,11 @@ static void key_number(struct sld_json *j, const char *key, double n)
     sld_json_raw(j, sld_str_c(text));
 }
 
-static void key_value(struct sld_json *j, const char *key, const Google__Protobuf__Value *v)
+static void print_value(struct sld_json *j, const Google__Protobuf__Value *v)
 {
     struct sld_buf b;
     sld_buf_init(&b, 1U << 20);
     sld_doc_print(&b, &v->base, SLD_TEXT_JSON_COMPACT, false);
-    sld_json_key(j, key);
     sld_json_raw(j, sld_str_trim(sld_buf_str(&b)));
     sld_buf_fini(&b);
 }
@@ -39,6 +38,71 @@ static void key_bounds(struct sld_json *j, const struct sld_conf *c, const char 
         key_number(j, min, c->min);
     if (c->has_max)
         key_number(j, max, c->max);
+}
+
+// {"required":[NAME]}
+static void is_set_json(struct sld_json *j, struct sld_str name)
+{
+    sld_json_begin(j, '{');
+    sld_json_key(j, "required");
+    sld_json_begin(j, '[');
+    sld_json_str(j, name);
+    sld_json_end(j, ']');
+    sld_json_end(j, '}');
+}
+
+// KEY: [each field of the rule is set]; NONE: or none of them is.
+static void are_set_json(struct sld_json *j, const char *key, const struct sld_conf_rule *rule, bool none)
+{
+    sld_json_key(j, key);
+    sld_json_begin(j, '[');
+    for (size_t i = 0; i < rule->count; i++)
+        is_set_json(j, rule->fields[i]);
+    if (none) {
+        sld_json_begin(j, '{');
+        sld_json_key(j, "not");
+        sld_json_begin(j, '{');
+        are_set_json(j, "anyOf", rule, false);
+        sld_json_end(j, '}');
+        sld_json_end(j, '}');
+    }
+    sld_json_end(j, ']');
+}
+
+static void rule_json(struct sld_json *j, const struct sld_conf_rule *rule)
+{
+    sld_json_begin(j, '{');
+    if (rule->kind == SLD_CONF_REQUIRES) {
+        struct sld_arena a = {0};
+        sld_json_key(j, "dependentRequired");
+        sld_json_begin(j, '{');
+        sld_json_key(j, sld_arena_cstr(&a, rule->fields[0]));
+        sld_json_begin(j, '[');
+        for (size_t i = 1; i < rule->count; i++)
+            sld_json_str(j, rule->fields[i]);
+        sld_json_end(j, ']');
+        sld_json_end(j, '}');
+        sld_arena_fini(&a);
+    } else {
+        are_set_json(j, rule->kind == SLD_CONF_AT_LEAST_ONE ? "anyOf" : "oneOf", rule, rule->kind == SLD_CONF_AT_MOST_ONE);
+    }
+    sld_json_end(j, '}');
+}
+
+static void rules_json(struct sld_json *j, const struct sld_conf *c)
+{
+    bool any = false;
+    for (size_t i = 0; i < c->rule_count; i++)
+        any |= c->rules[i].kind != SLD_CONF_DISTINCT;
+    if (!any)
+        return;
+    sld_json_key(j, "allOf");
+    sld_json_begin(j, '[');
+    for (size_t i = 0; i < c->rule_count; i++) {
+        if (c->rules[i].kind != SLD_CONF_DISTINCT)
+            rule_json(j, &c->rules[i]);
+    }
+    sld_json_end(j, ']');
 }
 
 static void fields_json(struct sld_json *j, const struct sld_conf *c)
@@ -67,6 +131,7 @@ static void fields_json(struct sld_json *j, const struct sld_conf *c)
     }
     sld_json_key(j, "additionalProperties");
     sld_json_bool(j, false);
+    rules_json(j, c);
 }
 
 static void reference_json(struct sld_json *j, bool secret)
@@ -139,8 +204,16 @@ static void print(struct sld_json *j, const struct sld_conf *c)
             sld_json_str(j, c->values[i]);
         sld_json_end(j, ']');
     }
-    if (c->fallback)
-        key_value(j, "default", c->fallback);
+    if (c->fallback) {
+        sld_json_key(j, "default");
+        print_value(j, c->fallback);
+    }
+    if (c->example) {
+        sld_json_key(j, "examples");
+        sld_json_begin(j, '[');
+        print_value(j, c->example);
+        sld_json_end(j, ']');
+    }
     sld_json_end(j, '}');
 }
 

@@ -151,7 +151,7 @@ static void loading(void **state)
     expect(HEAD "needs = {'everything'}, check = function() end}",
            "plugin.lua:0: plugin.lua: there is no need 'everything'; there are consul, dns, files, http, kv, objects, secrets and vault\n");
     expect(HEAD "schema = s.record{a = s.list(s.record{key = s.secret_ref{}}, {})}, check = function() end}",
-           "plugin.lua:0: plugin.lua: schema: a.key refers to a secret: add needs = {\"secrets\"} to the plugin's table\n");
+           "plugin.lua:3: schema: a.key refers to a secret: add needs = {\"secrets\"} to the plugin's table\n");
     expect("return {api = 1, name = 'try'}", "plugin.lua:0: the plugin has no hooks, so it does nothing\n");
     expect("\nerror('not today')", "plugin.lua:2: not today\n");
     expect("return 1 + nil_field", "plugin.lua:1: there is no global 'nil_field' in plugins\n"); // once, not also from loading

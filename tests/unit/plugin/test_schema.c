@@ -193,6 +193,42 @@ static void rules(void **state)
     SLD_UNREF(p);
 }
 
+// What JSON Schema has words for is said there, too.
+static void rules_in_json(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {
+        {"one_of = {'a', 'b'}", "{\"oneOf\":[{\"required\":[\"a\"]},{\"required\":[\"b\"]}]}"},
+        {"at_least_one = {'a', 'b'}", "{\"anyOf\":[{\"required\":[\"a\"]},{\"required\":[\"b\"]}]}"},
+        {"at_most_one = {'a', 'b'}", "{\"oneOf\":[{\"required\":[\"a\"]},{\"required\":[\"b\"]},"
+                                     "{\"not\":{\"anyOf\":[{\"required\":[\"a\"]},{\"required\":[\"b\"]}]}}]}"},
+        {"requires = {'a', 'b', 'c'}, distinct = {'a', 'b'}", "{\"dependentRequired\":{\"a\":[\"b\",\"c\"]}}"},
+        {"distinct = {'a', 'b'}", NULL},
+    };
+    for (size_t i = 0; i < SLD_ARRAY_LEN(cases); i++) {
+        struct sld_buf text, json;
+        sld_buf_init(&text, 10000);
+        sld_buf_addf(&text, "local s = require 'solder.schema' return {api = 1, name = 'try', schema = s.record({"
+                            "a = s.string{}, b = s.string{}, c = s.string{}}, {%s})}%c", cases[i][0], 0);
+        struct sld_plugin *p = load_plugin(text.p);
+        sld_buf_init(&json, 10000);
+        sld_conf_print_json(&json, sld_plugin_info(p)->conf);
+        sld_buf_addc(&json, 0);
+        const char *all = strstr(json.p, ",\"additionalProperties\":false");
+        assert_non_null(all);
+        all += strlen(",\"additionalProperties\":false");
+        sld_buf_reset(&text);
+        if (cases[i][1])
+            sld_buf_addf(&text, ",\"allOf\":[%s]}%c", cases[i][1], 0);
+        else
+            sld_buf_addf(&text, "}%c", 0);
+        assert_string_equal(all, text.p);
+        sld_buf_fini(&json);
+        sld_buf_fini(&text);
+        SLD_UNREF(p);
+    }
+}
+
 static void mistakes_of_plugins(void **state)
 {
     (void)state;
@@ -208,7 +244,9 @@ static void mistakes_of_plugins(void **state)
     expect_not_loaded("require '../x'", "there is no module");
     expect_not_loaded(S "s.string{}}", "schema: it must be a record");
     expect_not_loaded(S "{}}", "schema: a type is expected");
-    expect_not_loaded(S "s.record{a = 1}}", "schema: a: a type is expected");
+    expect_not_loaded(S "s.record{a = 1}}", "plugin.lua:2: schema: a: a type is expected");
+    expect_not_loaded(S "s.record{\na = s.list(\ns.enum{'x'},\n{max = 'x'})}}", "plugin.lua:3: schema: a: max must be a number");
+    expect_not_loaded(S "s.record{\na = s.list(\ns.enum{})}}", "plugin.lua:4: schema: a[]: an enum needs values");
     expect_not_loaded(S "s.record{a = s.sting{}}}", "attempt to call a nil value (field 'sting')");
     expect_not_loaded(S "s.record{a = s.string{requird = true}}}", "plugin.lua:2: string has no option 'requird'");
     expect_not_loaded(S "s.record{a = s.integer{pattern = 'x'}}}", "integer has no option 'pattern'");
@@ -241,7 +279,7 @@ static void printed(void **state)
         "\"k\":{\"type\":\"object\",\"properties\":{\"key\":{\"type\":\"string\"},\"name\":{\"type\":\"string\",\"minLength\":1},"
         "\"namespace\":{\"type\":\"string\"}},\"required\":[\"name\"]},"
         "\"m\":{\"type\":\"object\",\"additionalProperties\":{\"type\":\"object\",\"properties\":{\"d\":{\"type\":\"string\","
-        "\"default\":\"1s\"}},\"additionalProperties\":false}},"
+        "\"default\":\"1s\",\"examples\":[\"2s\"]}},\"additionalProperties\":false}},"
         "\"n\":{\"type\":\"array\",\"maxItems\":3,\"items\":{\"type\":\"integer\",\"minimum\":1},\"default\":[1,2]}},"
         "\"required\":[\"a\"],\"additionalProperties\":false}");
     sld_buf_reset(&b);
@@ -261,7 +299,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(identity), cmocka_unit_test(hooks_of_requests), cmocka_unit_test(every_type),          cmocka_unit_test(own_check),
-        cmocka_unit_test(rules),    cmocka_unit_test(mistakes_of_plugins), cmocka_unit_test(printed),
+        cmocka_unit_test(rules), cmocka_unit_test(rules_in_json),    cmocka_unit_test(mistakes_of_plugins), cmocka_unit_test(printed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
