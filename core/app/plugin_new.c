@@ -7,20 +7,20 @@
 #include "app/commands.h"
 #include "app/plugin.h"
 
-// "@" stands for the plugin's name.
+// "$" stands for the plugin's name.
 static const char plugin_text[] =
-    "-- @: adds a header to requests. Change it to what you need; solder plugin check tells what is wrong.\n"
+    "-- $: adds a header to requests. Change it to what you need; solder plugin check tells what is wrong.\n"
     "local s = require \"solder.schema\"\n"
     "\n"
     "return {\n"
     "  api = 1,\n"
-    "  name = \"@\",\n"
+    "  name = \"$\",\n"
     "  version = \"0.1.0\",\n"
     "  summary = \"Adds a header to the requests of a route.\",\n"
     "\n"
-    "  -- What stands below options.extensions.configs.@ of a route.\n"
+    "  -- What stands below options.extensions.configs.$ of a route.\n"
     "  schema = s.record{\n"
-    "    header = s.header_name{default = \"x-@\", doc = \"The header.\"},\n"
+    "    header = s.header_name{default = \"x-$\", doc = \"The header.\"},\n"
     "    value = s.string{required = true, max = 200, doc = \"What it says.\", example = \"hello\"},\n"
     "  },\n"
     "\n"
@@ -48,23 +48,23 @@ static const char spec_text[] =
     "      options:\n"
     "        extensions:\n"
     "          configs:\n"
-    "            @: ]] .. conf\n"
+    "            $: ]] .. conf\n"
     "end\n"
     "\n"
-    "t.describe(\"@\", function()\n"
+    "t.describe(\"$\", function()\n"
     "  t.it(\"adds its header\", function()\n"
     "    t.expect_xds(shop \"{value: hello}\", \"rds\", {\n"
-    "      virtual_hosts = {{routes = {{request_headers_to_add = {{header = {key = \"x-@\", value = \"hello\"}}}}}}},\n"
+    "      virtual_hosts = {{routes = {{request_headers_to_add = {{header = {key = \"x-$\", value = \"hello\"}}}}}}},\n"
     "    })\n"
     "  end)\n"
     "\n"
     "  t.it(\"wants a value\", function()\n"
-    "    t.expect_finding(shop \"{}\", \"@.value: value must be set\")\n"
+    "    t.expect_finding(shop \"{}\", \"$.value: value must be set\")\n"
     "  end)\n"
     "end)\n";
 
 static const char readme_text[] =
-    "# @\n"
+    "# $\n"
     "\n"
     "Adds a header to the requests of a route. `solder plugin doc` prints its manual.\n"
     "\n"
@@ -78,7 +78,7 @@ static const char readme_text[] =
     "    options:\n"
     "      extensions:\n"
     "        configs:\n"
-    "          @: {value: hello}\n";
+    "          $: {value: hello}\n";
 
 // For editors with LuaLS: what require finds.
 static const char luarc_text[] =
@@ -95,7 +95,7 @@ static bool write_file(const char *path, const char *text, struct sld_str name)
         return false;
     }
     for (; *text; text++) {
-        if (*text == '@')
+        if (*text == '$')
             fwrite(name.p, 1, name.n, f);
         else
             fputc(*text, f);

@@ -40,7 +40,8 @@ def test_new_makes_a_plugin_that_is_right(tmp_path):
     done = cli("plugin", "new", "tenant", cwd=tmp_path)
     files = ["tenant/plugin.lua", "tenant/README.md", "tenant/spec/plugin_spec.lua", "tenant/.luarc.json"]
     assert (done.returncode, done.stdout.split(), done.stderr) == (0, files, "")
-    assert '@' not in "".join((tmp_path / f).read_text() for f in files)
+    assert '$' not in "".join((tmp_path / f).read_text() for f in files)
+    assert (tmp_path / "tenant/plugin.lua").read_text().endswith("\n} --[[@as solder.Plugin]]\n")  # for editors
     done = cli("plugin", "check", "tenant", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
     assert cli("plugin", "check", cwd=tmp_path / "tenant").returncode == 0
@@ -66,6 +67,10 @@ def test_check_names_file_and_line(made):
     plugin.write_text(good.replace("  end,\n}", "}"))
     done = cli("plugin", "check", "./tenant/", cwd=made)
     assert done.returncode == 1 and "tenant/plugin.lua:" in done.stdout and "unexpected symbol near '}'" in done.stdout
+    line = next(n for n, text in enumerate(good.splitlines(), 1) if "value = s.string" in text)
+    plugin.write_text(good.replace("max = 200", "max = 'many'"))
+    done = cli("plugin", "check", "tenant", cwd=made)
+    assert (done.returncode, done.stdout) == (1, f"tenant/plugin.lua:{line}: error: schema: value: max must be a number\n")
     assert cli("plugin", "check", "nothing", cwd=made).returncode == 2
     assert cli("plugin", "check", "config", cwd=made).returncode == 2  # no plugin.lua
     plugin.write_text(good)
@@ -114,8 +119,8 @@ def test_the_manual_is_true(tmp_path):
     """Each hook's example is a plugin without mistakes, whose spec in the manual passes."""
     manual = cli("plugin", "doc", "--library", cwd=tmp_path).stdout
     hooks = re.findall(r"^### (\w+)\(conf[^\n]*\n\n.*?```lua\n(.*?)\n```.*?```lua\n(.*?)\n```", manual[manual.index("## Hooks"):], re.M | re.S)
-    known = {"authorize", "check", "discover", "shape_destination", "shape_listener", "shape_route", "shape_upstream", "shape_virtual_host",
-             "transform_request", "transform_response"}
+    known = {"authorize", "check", "discover", "extra", "log", "secret", "shape_destination", "shape_listener", "shape_route", "shape_upstream",
+             "shape_virtual_host", "transform_request", "transform_response"}
     assert {name for name, *_ in hooks} >= known
     for name, text, spec in hooks:
         folder = tmp_path / name / "example"
