@@ -200,7 +200,10 @@ struct tr_refused {
     struct sld_obj obj;
     struct sld_arena arena;
     struct sld_hash content;
-    struct sld_str words, build;
+    struct tr_refusal {
+        struct sld_str build, words;
+    } *by; // distinct builds, in the order in which they refused it
+    size_t count;
 };
 // A source row of `held`: put in the place of a virtual host whose content is REFUSED. Key as the
 // vhost row.

@@ -525,6 +525,64 @@ static void answerable_taken(struct sld_translate *t, const struct sld_out *o)
     SLD_UNREF(was);
 }
 
+// ---- Resources without documents that could be put back ----
+
+static void refused_free(struct sld_obj *o)
+{
+    struct tr_refused *r = (struct tr_refused *)o;
+    sld_arena_fini(&r->arena);
+    sld_xfree(r);
+}
+
+// Resource KEY of CONTENT is refused BY so many; none: it is not.
+static void refused_set(struct sld_translate *t, sld_id key, struct sld_hash content, const struct tr_refusal *by, size_t n)
+{
+    if (!n) {
+        sld_flow_delete(t->refused, key);
+        return;
+    }
+    struct tr_refused *r = SLD_NEW(struct tr_refused);
+    struct sld_hasher h;
+    sld_hasher_init(&h);
+    r->content = content;
+    r->by = SLD_ARENA_ARRAY(&r->arena, struct tr_refusal, n);
+    for (; r->count < n; r->count++) {
+        struct tr_refusal own = {sld_arena_str(&r->arena, by[r->count].build), sld_arena_str(&r->arena, by[r->count].words)};
+        r->by[r->count] = own;
+        sld_hasher_add_u64(&h, own.build.n);
+        sld_hasher_add(&h, own.build);
+        sld_hasher_add_u64(&h, own.words.n);
+        sld_hasher_add(&h, own.words);
+    }
+    sld_obj_init(&r->obj, refused_free, sld_hash_mix(content, sld_hasher_done(&h)));
+    sld_flow_set(t->refused, key, r);
+    SLD_UNREF(r);
+}
+
+// What WAS says but of those of BUILD, in A with room for one more.
+static struct tr_refusal *refused_but(struct sld_arena *a, const struct tr_refused *was, struct sld_str build, size_t *n)
+{
+    struct tr_refusal *by = SLD_ARENA_ARRAY(a, struct tr_refusal, was->count + 1);
+    *n = 0;
+    for (size_t i = 0; i < was->count; i++) {
+        if (!sld_str_eq(was->by[i].build, build))
+            by[(*n)++] = was->by[i];
+    }
+    return by;
+}
+
+static void refused_add(struct sld_translate *t, sld_id key, struct sld_hash content, struct tr_refusal by)
+{
+    static const struct tr_refused none;
+    const struct tr_refused *was = sld_flow_get(t->refused, key);
+    struct sld_arena a = {0};
+    size_t n;
+    struct tr_refusal *all = refused_but(&a, was && sld_hash_eq(was->content, content) ? was : &none, by.build, &n);
+    all[n++] = by;
+    refused_set(t, key, content, all, n);
+    sld_arena_fini(&a);
+}
+
 static bool gone(struct sld_str build, struct sld_str builds)
 {
     struct sld_str one;
@@ -538,10 +596,26 @@ static bool gone(struct sld_str build, struct sld_str builds)
     return true;
 }
 
+// Nobody is there any more who refused resource KEY, or not as many.
+static void refused_look(struct sld_translate *t, sld_id key, struct sld_str builds)
+{
+    const struct tr_refused *r = sld_flow_get(t->refused, key);
+    struct sld_arena a = {0};
+    size_t n = 0;
+    struct tr_refusal *by = SLD_ARENA_ARRAY(&a, struct tr_refusal, r->count);
+    for (size_t i = 0; i < r->count; i++) {
+        if (!gone(r->by[i].build, builds))
+            by[n++] = r->by[i];
+    }
+    if (n < r->count)
+        refused_set(t, key, r->content, by, n);
+    sld_arena_fini(&a);
+}
+
 void sld_translate_builds(struct sld_translate *t, struct sld_str builds)
 {
     size_t at = 0, n = 0;
-    sld_id *keys = sld_xcalloc(t->barred.live + sld_flow_count(t->held) + 1, sizeof(*keys)), key;
+    sld_id *keys = sld_xcalloc(t->barred.live + sld_flow_count(t->held) + sld_flow_count(t->refused) + 1, sizeof(*keys)), key;
     if (builds.n) {
         for (struct sld_umap_slot *s; (s = sld_umap_next(&t->barred, &at));) {
             if (gone(((const struct barred *)s->value)->build, builds))
@@ -557,15 +631,13 @@ void sld_translate_builds(struct sld_translate *t, struct sld_str builds)
         }
         for (size_t i = 0; i < n; i++)
             sld_flow_delete(t->held, keys[i]);
+        n = at = 0;
+        for (const void *row; sld_flow_next(t->refused, &at, &key, &row);)
+            keys[n++] = key;
+        for (size_t i = 0; i < n; i++)
+            refused_look(t, keys[i], builds);
     }
     sld_xfree(keys);
-}
-
-static void refused_free(struct sld_obj *o)
-{
-    struct tr_refused *r = (struct tr_refused *)o;
-    sld_arena_fini(&r->arena);
-    sld_xfree(r);
 }
 
 static void take_refusal(struct sld_translate *t, const struct sld_out *o, sld_id key, struct sld_hash content,
@@ -585,13 +657,7 @@ static void take_refusal(struct sld_translate *t, const struct sld_out *o, sld_i
     }
     if (bar_answerable(t, o, build, words))
         return;
-    struct tr_refused *r = SLD_NEW(struct tr_refused);
-    r->content = content;
-    r->words = sld_arena_str(&r->arena, words);
-    r->build = sld_arena_str(&r->arena, build);
-    sld_obj_init(&r->obj, refused_free, sld_hash_mix(content, sld_hash_bytes(words)));
-    sld_flow_set(t->refused, key, r);
-    SLD_UNREF(r);
+    refused_add(t, key, content, (struct tr_refusal){build, words});
 }
 
 void sld_translate_refused(struct sld_translate *t, enum sld_out_type type, struct sld_str view,

@@ -53,10 +53,10 @@ void tr_step_refusals(struct sld_ctx *ctx, sld_id key, const void *in, void *use
         struct sld_str who = sld_str_c(row->out->owners[i]);
         if (!sld_ident_parse(who, &id) || id.kind != owner)
             continue;
-        sld_report_add(
-            tr_report(&tr, who), SLD_ERROR, SLD_ENVOY_REFUSED, SLD_STR(""),
-            "Envoy %.*s refused %s %.*s and keeps the last form it took: %.*s", SLD_FMT(f->build),
-            sld_out_type_name(row->out->type), SLD_FMT(row->out->name), SLD_FMT(f->words));
+        for (size_t k = 0; k < f->count; k++)
+            sld_report_add(tr_report(&tr, who), SLD_ERROR, SLD_ENVOY_REFUSED, SLD_STR(""),
+                           "Envoy %.*s refused %s %.*s and keeps the last form it took: %.*s", SLD_FMT(f->by[k].build),
+                           sld_out_type_name(row->out->type), SLD_FMT(row->out->name), SLD_FMT(f->by[k].words));
     }
     struct tr_row *out = tr_row_create(sizeof(*out));
     tr_row_finish(&tr, out, f->content, NULL);

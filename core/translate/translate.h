@@ -233,7 +233,7 @@ void sld_translate_refused(struct sld_translate *t, enum sld_out_type type, stru
                            struct sld_str name, struct sld_hash content, struct sld_str build,
                            struct sld_str words);
 // BUILDS are those of the Envoys that are connected, a line each, distinct; none: nothing follows. What was refused by
-// builds that are not among them is tried again.
+// builds that are not among them is tried again, and is no finding any more.
 void sld_translate_builds(struct sld_translate *t, struct sld_str builds);
 void sld_translate_taken(struct sld_translate *t, enum sld_out_type type, struct sld_str view,
                          struct sld_str name, struct sld_hash content, struct sld_str build);

@@ -367,6 +367,48 @@ static void test_a_cluster_is_told_of_on_its_upstream(void **unused)
     end(&w);
 }
 
+static size_t refusals_of(struct world *w, const char *name)
+{
+    struct sld_arena a = {0};
+    const struct sld_status *s = sld_translate_status(w->t, sld_arena_fmt(&a, "upstreams/gloo-system/%s", name));
+    size_t n = 0;
+    for (size_t i = 0; i < s->count; i++)
+        n += s->findings[i].code == SLD_ENVOY_REFUSED;
+    sld_arena_fini(&a);
+    return n;
+}
+
+// Each build that refused a cluster is told of as long as an Envoy of it is there.
+static void test_a_cluster_and_other_builds(void **unused)
+{
+    (void)unused;
+    struct world w;
+    struct found f = {0};
+    const struct sld_str builds[] = {SLD_STR("old"), SLD_STR("older")};
+    begin(&w);
+    set_upstream(&w, "u");
+    settle(&w);
+    sld_translate_outs(w.t, find_cluster, &f);
+    for (size_t i = 0; i < SLD_ARRAY_LEN(builds); i++)
+        sld_translate_refused(w.t, SLD_OUT_CLUSTER, f.o->view, f.o->name, f.o->content, builds[i], SLD_STR("no"));
+    settle(&w);
+    assert_int_equal(refusals_of(&w, "u"), 2);
+    sld_translate_refused(w.t, SLD_OUT_CLUSTER, f.o->view, f.o->name, f.o->content, builds[0], SLD_STR("no, no"));
+    sld_translate_builds(w.t, SLD_STR("older\nold\nnew"));
+    settle(&w);
+    assert_int_equal(refusals_of(&w, "u"), 2);
+    sld_translate_builds(w.t, SLD_STR("older\nnew"));
+    settle(&w);
+    assert_int_equal(refusals_of(&w, "u"), 1);
+    sld_translate_builds(w.t, SLD_STR("")); // nobody is there
+    settle(&w);
+    assert_int_equal(refusals_of(&w, "u"), 1);
+    sld_translate_builds(w.t, SLD_STR("new"));
+    settle(&w);
+    assert_int_equal(refusals_of(&w, "u"), 0);
+    end(&w);
+}
+
 // What was refused before a restart is not tried again; the accepted form is served at once.
 static void test_restart(void **unused)
 {
@@ -516,6 +558,7 @@ int main(void)
         cmocka_unit_test(test_one_of_several_documents),
         cmocka_unit_test(test_a_host_without_a_guilty_document),
         cmocka_unit_test(test_a_cluster_is_told_of_on_its_upstream),
+        cmocka_unit_test(test_a_cluster_and_other_builds),
         cmocka_unit_test(test_restart),
         cmocka_unit_test(test_a_held_host_and_another_build),
         cmocka_unit_test(test_words_have_no_secret),
