@@ -196,7 +196,7 @@ static size_t awaited_count(const struct origin *s)
     for (int k = 0; k < SLD_KIND_COUNT; k++)
         awaited[k] = intake_awaits(s->in, (enum sld_kind)k);
     SLD_LIST_EACH (it, &s->lost)
-        n += awaited[SLD_CONTAINER_OF(it, struct claim, in_lost)->raw->kind];
+        n += awaited[SLD_CONTAINER_OF(it, struct loss, in_lost)->claim->raw->kind];
     return n;
 }
 
