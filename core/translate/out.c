@@ -90,7 +90,7 @@ static struct sld_hash hash_of(const struct sld_out *o)
     struct sld_hasher h;
     sld_hasher_init(&h);
     sld_hasher_add_u64(&h, (uint64_t)o->type | (uint64_t)o->gated << 8 | (uint64_t)o->eds << 9 |
-                               (uint64_t)o->secret << 10);
+                               (uint64_t)o->secret << 10 | (uint64_t)(o->past && o->type != SLD_OUT_ENDPOINT) << 11);
     sld_hasher_add(&h, o->view);
     sld_hasher_add_u64(&h, o->content.lo);
     sld_hasher_add_u64(&h, o->content.hi);
