@@ -119,22 +119,25 @@ bool flow_claim_commit(struct sld_flow *f, struct task *task)
     bool changed = false;
     for (flow_ref *at = &task->claims; *at;) {
         struct claim *c = flow_at(&f->slabs, *at);
-        if (c->fresh && c->value && sld_hash_eq(c->fresh->hash, c->value->hash)) {
-            SLD_UNREF(c->fresh);
+        struct sld_obj *fresh = c->fresh ? f->ctx.emitted[c->fresh - 1] : NULL;
+        c->fresh = 0;
+        if (fresh && c->value && sld_hash_eq(fresh->hash, c->value->hash)) {
+            SLD_UNREF(fresh);
             at = &c->next;
             continue;
         }
         changed = true;
         flow_node_touch(f, flow_at(&f->slabs, c->node), NULL);
-        if (!c->fresh) {
+        if (!fresh) {
             *at = c->next;
             claim_remove(f, c);
             continue;
         }
         SLD_UNREF(c->value);
-        c->value = c->fresh;
-        c->fresh = NULL;
+        c->value = fresh;
         at = &c->next;
     }
+    f->ctx.emitted_n = 0;
+    FLOW_SHRINK(f->ctx.emitted, f->ctx.emitted_cap);
     return changed;
 }

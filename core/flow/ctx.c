@@ -84,8 +84,14 @@ void sld_ctx_emit(struct sld_ctx *ctx, sld_id key, void *value)
         return;
     }
     struct claim *c = flow_claim_get(f, ctx->task, flow_node_get(t, key));
-    SLD_UNREF(c->fresh);
-    c->fresh = value;
+    if (!c->fresh) {
+        SLD_INV(ctx->emitted_n < UINT32_MAX);
+        FLOW_GROW(ctx->emitted, ctx->emitted_n, ctx->emitted_cap);
+        ctx->emitted[ctx->emitted_n++] = NULL;
+        c->fresh = ctx->emitted_n;
+    }
+    SLD_UNREF(ctx->emitted[c->fresh - 1]);
+    ctx->emitted[c->fresh - 1] = value;
 }
 
 struct sld_flow *sld_ctx_flow(struct sld_ctx *ctx)

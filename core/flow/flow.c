@@ -14,6 +14,7 @@ struct sld_flow *sld_flow_create(void)
     flow_pool_init(&f->tasks, &f->slabs, sizeof(struct task));
     flow_pool_init(&f->claims, &f->slabs, sizeof(struct claim));
     flow_pool_init(&f->entries, &f->slabs, sizeof(struct entry));
+    flow_pool_init(&f->hits, &f->slabs, sizeof(struct hits));
     for (size_t n = 2; n <= FLOW_READS_POOLED; n++)
         flow_pool_init(&f->reads[n], &f->slabs, n * sizeof(struct read));
     return f;
@@ -30,7 +31,7 @@ static void index_free(struct sld_index *i)
 {
     size_t at = 0;
     for (struct entry *e; (e = flow_idtab_next(&i->entries, &at));) {
-        flow_entry_fini(e);
+        flow_entry_fini(i->flow, e);
         flow_probe_fini(&e->probe);
     }
     flow_idtab_fini(&i->entries);
@@ -95,6 +96,7 @@ void sld_flow_destroy(struct sld_flow *f)
     sld_xfree(f->ids_old.v);
     sld_xfree(f->ids_new.v);
     sld_xfree(f->ctx.reads);
+    sld_xfree(f->ctx.emitted);
     sld_arena_fini(&f->ctx.scratch);
     sld_intern_destroy(f->keys);
     sld_xfree(f);

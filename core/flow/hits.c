@@ -104,23 +104,30 @@ static struct sld_hit hit_of(const struct node *n)
     return (struct sld_hit){n->key, n->table, n->value};
 }
 
+static struct hits *many_of(const struct sld_flow *f, const struct entry *e)
+{
+    return flow_at(&f->slabs, e->probe.own);
+}
+
 const struct sld_hit *flow_entry_rows(const struct sld_flow *f, struct sld_arena *a, const struct entry *e, size_t *n)
 {
-    *n = e->many ? e->many->n : e->probe.own != 0;
+    *n = e->many ? many_of(f, e)->n : e->probe.own != 0;
     if (e->many)
-        return e->many->v;
+        return many_of(f, e)->v;
     struct sld_hit *one = SLD_ARENA_NEW(a, struct sld_hit);
     if (*n)
         *one = hit_of(flow_at(&f->slabs, e->probe.own));
     return one;
 }
 
-void flow_entry_fini(struct entry *e)
+void flow_entry_fini(struct sld_flow *f, struct entry *e)
 {
-    if (e->many)
-        flow_hits_fini(e->many);
-    sld_xfree(e->many);
-    e->many = NULL;
+    if (!e->many)
+        return;
+    flow_hits_fini(many_of(f, e));
+    flow_pool_drop(&f->hits, many_of(f, e));
+    e->probe.own = 0;
+    e->many = false;
 }
 
 struct entry *flow_entry_get(struct sld_index *i, sld_id key)
@@ -137,7 +144,7 @@ struct entry *flow_entry_get(struct sld_index *i, sld_id key)
 
 void flow_entry_drop(struct sld_flow *f, struct entry *e)
 {
-    if (e->many || e->probe.own || e->probe.n > 0 || e->touched)
+    if (e->probe.own || e->probe.n > 0 || e->touched)
         return;
     flow_idtab_remove(&f->indexes[e->index]->entries, e->key);
     flow_pool_drop(&f->entries, e);
@@ -176,29 +183,30 @@ static void ids_of(struct sld_index *i, sld_id key, struct sld_obj *value, struc
 }
 
 // N becomes a row of E.
-static void entry_add(const struct sld_flow *f, struct entry *e, const struct node *n)
+static void entry_add(struct sld_flow *f, struct entry *e, const struct node *n)
 {
-    if (!e->many && !e->probe.own) {
+    if (!e->probe.own) {
         e->probe.own = flow_ref_of(n);
         return;
     }
     if (!e->many) {
         struct sld_hit one = hit_of(flow_at(&f->slabs, e->probe.own));
-        e->many = SLD_NEW(struct hits);
-        flow_hits_add(e->many, one);
-        e->many->sorted = 1;
-        e->probe.own = 0;
+        struct hits *h = flow_pool_new(&f->hits);
+        flow_hits_add(h, one);
+        h->sorted = 1;
+        e->probe.own = flow_ref_of(h);
+        e->many = true;
     }
-    flow_hits_add(e->many, hit_of(n));
+    flow_hits_add(many_of(f, e), hit_of(n));
 }
 
-static void entry_settle(const struct sld_flow *f, struct entry *e)
+static void entry_settle(struct sld_flow *f, struct entry *e)
 {
     if (!e->many)
         return;
-    flow_hits_settle(f, e->many);
-    if (!e->many->n)
-        flow_entry_fini(e);
+    flow_hits_settle(f, many_of(f, e));
+    if (!many_of(f, e)->n)
+        flow_entry_fini(f, e);
 }
 
 // N, which has changed, WAS a row of the entry, IS one now, or both.
@@ -209,7 +217,7 @@ static void entry_change(struct sld_index *i, sld_id entry, const struct node *n
     if (!was)
         entry_add(i->flow, e, n);
     else if (e->many)
-        hits_set(i->flow, e->many, hit);
+        hits_set(i->flow, many_of(i->flow, e), hit);
     else if (!is)
         e->probe.own = 0;
     if (!e->touched) {

@@ -82,8 +82,8 @@ struct task {
 struct claim {
     flow_ref node, task;
     flow_ref next;
+    uint32_t fresh;        // emitted by the step that runs now: 1 + its place in ctx->emitted; 0: nothing
     struct sld_obj *value; // owned; NULL until the step that made the claim has ended
-    struct sld_obj *fresh; // owned; emitted by the step that runs now
 };
 
 // Two claims or more on one node, by key text of their tasks: the first owns the row. Owned by the table.
@@ -130,9 +130,9 @@ struct hits {
 struct entry {
     sld_id key;
     uint16_t index;     // number
-    bool touched;       // in index->touched
-    struct probe probe; // own: the node of the row, unless there are many, or 0
-    struct hits *many;  // owned; NULL: there are not
+    bool touched : 1;   // in index->touched
+    bool many : 1;      // it has more rows than one, or had in this round
+    struct probe probe; // own: the node of the row, or 0; of many: their struct hits, owned
 };
 
 struct sld_index {
@@ -199,6 +199,8 @@ struct sld_ctx {
     struct sld_flow *flow;
     struct task *task; // NULL outside of a step
     struct sld_obj *fresh; // owned; what the step of a single table emitted
+    struct sld_obj **emitted; // owned; what that of others did
+    uint32_t emitted_n, emitted_cap;
     struct read *reads; // of the task, until its step has ended; then task->reads has them
     uint32_t reads_n, reads_cap;
     struct sld_arena scratch;
@@ -224,7 +226,7 @@ struct sld_flow {
     size_t tables_n, tables_cap;
     struct sld_index **indexes; // by number
     size_t indexes_n, indexes_cap;
-    struct pool declared, nodes, singles, tasks, claims, entries; // DECLARED: the tables, which are probes too
+    struct pool declared, nodes, singles, tasks, claims, entries, hits; // DECLARED: the tables, which are probes too
     struct pool reads[FLOW_READS_POOLED + 1]; // arrays of so many reads, from 2 on
     struct change *changes;    // of this round, by rank
     size_t changes_n, changes_cap;
@@ -314,7 +316,7 @@ struct reader flow_probe_reader(const struct probe *p, uint32_t i);
 // hits.c
 // The rows of entry E, settled; the array may be in A.
 const struct sld_hit *flow_entry_rows(const struct sld_flow *f, struct sld_arena *a, const struct entry *e, size_t *n);
-void flow_entry_fini(struct entry *e);
+void flow_entry_fini(struct sld_flow *f, struct entry *e);
 void flow_hits_add(struct hits *h, struct sld_hit hit);
 void flow_hits_settle(const struct sld_flow *f, struct hits *h);
 void flow_hits_fini(struct hits *h);
