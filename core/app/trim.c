@@ -1,6 +1,8 @@
 // Giving memory back: counts steps, and waits for quiet.
 #include "app/trim.h"
 
+#include "codec/doc.h"
+
 // By then the Envoys have got what is theirs, too.
 enum { STEPS = 10000, QUIET_MS = 500, WAITS = 120 };
 
@@ -27,6 +29,7 @@ static void on_timer(void *user)
     }
     t->waits = 0;
     t->steps = 0;
+    (void)sld_doc_trim();
     sld_alloc_trim();
 }
 

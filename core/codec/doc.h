@@ -120,3 +120,6 @@ void sld_json_raw(struct sld_json *j, struct sld_str json);
 
 // JSON Schema (draft 2020-12) of a message, definitions included; for editors and CRDs.
 void sld_schema_print_json(struct sld_buf *out, const ProtobufCMessageDescriptor *desc);
+
+// Gives back the memory that stands ready for the next texts to be read; how many bytes. [any]
+size_t sld_doc_trim(void);

@@ -81,6 +81,20 @@ void yaml_pool_leave(struct yaml_pool *p)
     sld_xfree(p);
 }
 
+size_t sld_doc_trim(void)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < SPARES; i++) {
+        struct yaml_pool *p = atomic_exchange(&spares[i], NULL);
+        if (!p)
+            continue;
+        n += sizeof(*p) + sizeof(*p->chunk) + p->chunk->size;
+        sld_xfree(p->chunk);
+        sld_xfree(p);
+    }
+    return n;
+}
+
 static struct head *take(struct yaml_pool *p, size_t class)
 {
     struct head *h = p->free[class];

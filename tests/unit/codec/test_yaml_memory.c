@@ -82,6 +82,22 @@ static void test_what_is_given_back_is_used_again(void **unused)
     yaml_pool_leave(again);
 }
 
+static void test_spares_are_given_back(void **unused)
+{
+    (void)unused;
+    sld_doc_trim();
+    struct yaml_pool *pool = yaml_pool_enter();
+    char *p = yaml_pool_malloc(100);
+    assert_non_null(p);
+    memset(p, 1, 100);
+    assert_int_equal(sld_doc_trim(), 0); // it is in use
+    memset(p, 2, 100);
+    yaml_pool_leave(pool);
+    assert_true(sld_doc_trim() >= 100); // it waited for the next text
+    assert_int_equal(sld_doc_trim(), 0);
+    yaml_pool_leave(yaml_pool_enter()); // which has another
+}
+
 static void test_outside_it_is_the_heap(void **unused)
 {
     (void)unused;
@@ -98,6 +114,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_blocks_are_kept_apart),
         cmocka_unit_test(test_what_is_given_back_is_used_again),
+        cmocka_unit_test(test_spares_are_given_back),
         cmocka_unit_test(test_outside_it_is_the_heap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
