@@ -205,14 +205,14 @@ struct sld_object {
     const struct sld_finding *findings; // without lines: sld_raw_locate
     uint32_t finding_count; // at most SLD_REPORT_MAX
     uint32_t errors, warnings;
-    bool ok;                // no error: the message may be translated
+    bool ok : 1;            // no error: the message may be translated
+    uint32_t awake : 31;    // private: 1 + the place in the thread's list, while a message that sleeps is awake
     struct sld_raw *raw;    // reference; where it was decoded from. An equal object may be elsewhere by
                             // now: for places, take the raw document of the table it came from. NULL: nobody
                             // wrote it (sld_object_raw)
     // Private to object.c:
     const void *msg;        // NULL: asleep
     struct sld_str bytes;   // the message, encoded; absent: it never sleeps
-    struct sld_list awake;  // in the thread's list, while a message that sleeps is awake
     const char *origin;     // of an object that nobody wrote; else NULL
 };
 

@@ -8,14 +8,26 @@ enum { DEPTH_MAX = 512 };
 
 // The messages of a thread that are awake but will sleep again.
 static _Thread_local struct {
-    struct sld_list objects;
+    struct sld_object **objects; // there until all sleep
+    uint32_t count, cap;
     struct sld_arena arena;
 } awake;
+
+// O, which is awake, is none of them any more: the last one moves to its place.
+static void forget(struct sld_object *o)
+{
+    struct sld_object *last = awake.objects[--awake.count];
+    SLD_INV(awake.objects[o->awake - 1] == o);
+    awake.objects[o->awake - 1] = last;
+    last->awake = o->awake;
+    o->awake = 0;
+}
 
 static void object_free(struct sld_obj *obj)
 {
     struct sld_object *o = (struct sld_object *)obj;
-    sld_list_remove(&o->awake);
+    if (o->awake)
+        forget(o);
     if (o->id.kind == SLD_KIND_SECRET)
         sld_arena_fini_secret(&o->arena);
     else
@@ -64,10 +76,16 @@ static bool sleeps(enum sld_kind k)
 
 static void wake(struct sld_object *o)
 {
-    if (!awake.objects.next)
-        sld_list_init(&awake.objects);
-    if (sld_list_empty(&o->awake))
-        sld_list_push(&awake.objects, &o->awake);
+    enum { CAP_MIN = 64, CAP_MAX = 1 << 30 };
+    if (o->awake)
+        return;
+    if (awake.count == awake.cap) {
+        SLD_INV(awake.cap < CAP_MAX);
+        awake.cap = awake.cap ? awake.cap * 2 : CAP_MIN;
+        awake.objects = sld_xrealloc(awake.objects, awake.cap * sizeof(*awake.objects));
+    }
+    awake.objects[awake.count++] = o;
+    o->awake = awake.count & INT32_MAX;
 }
 
 // What O says stays the same.
@@ -103,7 +121,6 @@ static struct sld_object *object_create(struct sld_ident id, const struct sld_re
     o->errors = (uint32_t)r->errors;
     o->warnings = (uint32_t)r->warnings;
     o->ok = r->errors == 0;
-    sld_list_init(&o->awake);
     if (bytes.p) {
         o->bytes = (struct sld_str){(char *)(o + 1), bytes.n};
         if (bytes.n)
@@ -235,14 +252,15 @@ const Gloo__Metadata *sld_object_meta(const struct sld_object *o)
 
 void sld_objects_rest(void)
 {
-    if (!awake.objects.next)
-        return;
-    SLD_LIST_EACH (it, &awake.objects) {
-        struct sld_object *o = SLD_CONTAINER_OF(it, struct sld_object, awake);
-        sld_list_remove(&o->awake);
+    for (uint32_t i = 0; i < awake.count; i++) {
+        struct sld_object *o = awake.objects[i];
+        o->awake = 0;
         o->msg = NULL;
         if (unwritten(o))
             SLD_UNREF(o->raw);
     }
+    sld_xfree(awake.objects);
+    awake.objects = NULL;
+    awake.count = awake.cap = 0;
     sld_arena_fini(&awake.arena);
 }
