@@ -78,3 +78,86 @@ static inline void take(struct world *x, const struct sld_consul_answer *a)
     snprintf(x->message, sizeof(x->message), "%s", a->err ? a->err->msg : "");
     snprintf(x->body, sizeof(x->body), "%.*s", SLD_FMT(a->body));
 }
+
+// ---- Calls and watches ----
+
+static inline void on_done(void *user, const struct sld_consul_answer *a)
+{
+    struct world *x = user;
+    take(x, a);
+    x->told_count++;
+    sem_post(&x->told);
+}
+
+static inline void on_answer(void *user, const struct sld_consul_answer *a)
+{
+    struct world *x = user;
+    take(x, a);
+    x->told_count++;
+    if (x->refuse_next) {
+        x->refuse_next = false;
+        sld_consul_watch_refuse(x->w, "no list of keys");
+        return;
+    }
+    if (x->stop_in_answer) {
+        sld_consul_watch_stop(x->w);
+        x->w = NULL;
+    }
+    sem_post(&x->told);
+}
+
+static inline void on_problem(void *user, enum sld_rc rc, struct sld_str message)
+{
+    struct world *x = user;
+    x->rc = rc;
+    x->problem_count++;
+    snprintf(x->message, sizeof(x->message), "%.*s", SLD_FMT(message));
+    sem_post(&x->problem);
+}
+
+struct ask {
+    struct world *x;
+    struct sld_consul_query q;
+};
+
+static inline void ask_on_io(void *arg)
+{
+    struct ask *a = arg;
+    sld_consul_ask(a->x->c, &a->q, on_done, a->x);
+}
+
+static inline void ask(struct world *x, struct sld_consul_query q)
+{
+    struct ask a = {x, q};
+    io_do(&x->peer.io, ask_on_io, &a);
+}
+
+static inline void watch_on_io(void *arg)
+{
+    struct world *x = arg;
+    const struct sld_consul_param params[] = {{SLD_STR("recurse"), SLD_STR_NONE}};
+    struct sld_consul_watch_options o = {
+        .query = {.path = SLD_STR("/v1/kv/gloo/"), .params = params, .param_count = 1},
+        .every_index = x->every_index,
+        .index = x->from,
+        .on_answer = on_answer,
+        .on_problem = on_problem,
+        .user = x,
+    };
+    x->w = sld_consul_watch_start(x->c, &o);
+}
+
+// The next question, and whether it is the one expected.
+static inline void expect_index(struct world *x, long index)
+{
+    struct asked a;
+    peer_asked(&x->peer, &a);
+    assert_int_equal(asked_index(&a), index);
+    assert_non_null(strstr(a.query, "recurse&"));
+    assert_non_null(strstr(a.query, "wait="));
+}
+
+static inline void at_least(uint64_t began_ns, uint64_t ms)
+{
+    assert_true(sld_mono_ns() - began_ns >= ms * 1000000); // longer where the machine is slow
+}
