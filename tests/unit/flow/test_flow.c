@@ -503,6 +503,50 @@ static void join_step(struct sld_ctx *ctx, sld_id key, const void *in, void *use
     emit_text(ctx, key, a && text_of(a)[0] != '!' ? text_of(a) : b ? text_of(b) : "nothing good");
 }
 
+static void emit_again(struct sld_ctx *ctx, sld_id key, const void *in, void *user)
+{
+    (void)key;
+    (void)user;
+    const char *text = text_of(in);
+    emit_text(ctx, x.k1, "first");
+    emit_text(ctx, x.k2, text);
+    if (strcmp(text, "short") != 0)
+        emit_text(ctx, x.k3, text);
+    emit_text(ctx, x.k1, text); // the last one counts
+}
+
+static void test_rows_that_are_emitted_twice(void **state)
+{
+    (void)state;
+    make(emit_again);
+    put(x.a, x.k1, "one");
+    sld_flow_run(x.f);
+    assert_row(x.out, x.k1, "one");
+    assert_row(x.out, x.k3, "one");
+    put(x.a, x.k1, "short");
+    sld_flow_run(x.f);
+    assert_row(x.out, x.k1, "short");
+    assert_row(x.out, x.k2, "short");
+    assert_row(x.out, x.k3, NULL);
+    put(x.a, x.k1, "two");
+    sld_flow_run(x.f);
+    assert_row(x.out, x.k1, "two");
+    assert_row(x.out, x.k3, "two");
+    sld_flow_destroy(x.f);
+}
+
+static void test_who_looks_for_a_key_makes_none(void **state)
+{
+    (void)state;
+    make(copy);
+    assert_int_equal(sld_flow_key_find(x.f, SLD_STR("k2")), x.k2);
+    assert_int_equal(sld_flow_key_find(x.f, SLD_STR("k4")), 0);
+    assert_int_equal(sld_flow_key_find(x.f, SLD_STR("k4")), 0);
+    sld_id k4 = sld_flow_key(x.f, SLD_STR("k4"));
+    assert_int_equal(sld_flow_key_find(x.f, SLD_STR("k4")), k4);
+    sld_flow_destroy(x.f);
+}
+
 static void test_join(void **state)
 {
     (void)state;
@@ -752,6 +796,8 @@ int main(void)
         cmocka_unit_test(test_index_of_two_tables),
         cmocka_unit_test(test_whole_table),
         cmocka_unit_test(test_claims),
+        cmocka_unit_test(test_rows_that_are_emitted_twice),
+        cmocka_unit_test(test_who_looks_for_a_key_makes_none),
         cmocka_unit_test(test_join),
         cmocka_unit_test(test_watch),
         cmocka_unit_test(test_demand),

@@ -313,6 +313,25 @@ static void test_lean_object(void **state)
     sld_objects_rest();
 }
 
+// Some go while others are awake, and those still sleep in the end.
+static void test_who_goes_while_others_are_awake(void **state)
+{
+    (void)state;
+    struct sld_object *o[4];
+    for (size_t i = 0; i < SLD_ARRAY_LEN(o); i++)
+        o[i] = lean_of(SLD_KIND_UPSTREAM, US);
+    SLD_UNREF(o[0]);
+    SLD_UNREF(o[3]);
+    assert_non_null(o[1]->msg);
+    assert_non_null(o[2]->msg);
+    SLD_UNREF(o[2]);
+    sld_objects_rest();
+    assert_null(o[1]->msg);
+    assert_non_null(sld_object_msg(o[1]));
+    SLD_UNREF(o[1]);
+    sld_objects_rest();
+}
+
 static void check_more(void *user, struct sld_ident id, const void *msg, struct sld_report *r)
 {
     const Gloo__Upstream *us = msg;
@@ -508,6 +527,7 @@ int main(void)
         T(test_settings_without_their_secrets),
         T(test_object),
         T(test_object_with_findings),
+        T(test_who_goes_while_others_are_awake),
         T(test_lean_object),
         T(test_lean_object_that_never_sleeps),
         T(test_what_nobody_wrote),

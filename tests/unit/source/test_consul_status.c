@@ -645,6 +645,24 @@ static void who_lost_the_lock_cannot_write(void **state)
     assert_int_equal(x->f.writes, 0);
 }
 
+// Who watches keys has their texts from here, whatever becomes of the statuses.
+static void keep_on_io(void *arg)
+{
+    struct world *x = arg;
+    const char *text = sld_consul_status_keep(x->w, SLD_STR(A));
+    sld_consul_status_seen(x->w, SLD_STR(A), SLD_STR("x: 1\n"), 1);
+    sld_consul_status_unseen(x->w, SLD_STR(A));
+    sld_consul_status_set(x->w, SLD_STR(A), NULL, NS);
+    assert_string_equal(text, A);
+    sld_consul_status_let(x->w, SLD_STR(A));
+}
+
+static void a_key_that_is_kept(void **state)
+{
+    struct world *x = *state;
+    io_do(&x->f.io, keep_on_io, x);
+}
+
 // ---- The ceiling ----
 
 enum { MANY = 300 };
@@ -711,6 +729,7 @@ int main(void)
         T(a_list_that_was_cut_is_none),
         T(without_the_lock_nothing_is_written),
         T(who_lost_the_lock_cannot_write),
+        T(a_key_that_is_kept),
         T(a_hundred_a_second_and_the_newest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

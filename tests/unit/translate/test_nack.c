@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "translate/translate.h"
+#include "translate/inside.h"
 
 extern const struct sld_feature sld_feature_header_manipulation;
 
@@ -361,9 +361,15 @@ static void test_a_cluster_is_told_of_on_its_upstream(void **unused)
                           SLD_STR("envoy"), SLD_STR("it has /bad"));
     settle(&w);
     assert_true(refused_key(&w, "upstreams", "u"));
-    sld_translate_taken(w.t, SLD_OUT_CLUSTER, f.o->view, f.o->name, f.o->content, SLD_STR("envoy"));
+    // By an Envoy, whose view it is not the only one of. That becomes no key: there are as many as resources.
+    struct sld_arena a = {0};
+    struct sld_str view = SLD_STR("gloo-system~gateway-proxy");
+    sld_translate_taken(w.t, SLD_OUT_CLUSTER, view, f.o->name, f.o->content, SLD_STR("envoy"));
     settle(&w);
     assert_false(refused_key(&w, "upstreams", "u"));
+    assert_int_equal(sld_flow_key_find(w.t->flow, tr_out_key(&a, SLD_OUT_CLUSTER, view, f.o->name)), 0);
+    assert_int_not_equal(sld_flow_key_find(w.t->flow, tr_out_key(&a, SLD_OUT_CLUSTER, SLD_STR(""), f.o->name)), 0);
+    sld_arena_fini(&a);
     end(&w);
 }
 
