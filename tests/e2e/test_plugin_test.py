@@ -7,7 +7,7 @@ import xml.etree.ElementTree
 
 import pytest
 
-from harness import ROOT, SOLDER, cli, route, to, vs
+from harness import ROOT, SOLDER, cli, eventually, route, to, vs
 
 PLUGIN = """local s = require "solder.schema"
 local words = require "lib.words"
@@ -257,7 +257,7 @@ def test_what_new_makes_passes(tmp_path):
 
 def test_the_guide_is_true(site):
     """lua/README.md, line by line."""
-    block = (ROOT / "lua/README.md").read_text().split("in five minutes**\n\n")[1].split("\n\n")[0]
+    block = (ROOT / "lua/README.md").read_text().split("in five minutes**")[1].split("\n\n", 1)[1].split("\n\n")[0]
     lines = [line.split("#")[0].strip() for line in block.splitlines()]
     assert lines[0] == "solder plugin new tenant" and lines[-1] == "solder run --plugins .. --config DIR --envoy"
     site.upstream()
@@ -271,3 +271,36 @@ def test_the_guide_is_true(site):
     assert "2 passed, 0 failed" in done.stdout and '"key":"x-tenant","value":"hello"' in done.stdout
     site.start("--plugins", folder)
     assert site.ask("/").json["headers"]["x-tenant"] == ["hello"]
+
+
+def test_the_first_plugin_in_five_minutes(tmp_path, default_ports):
+    """examples/plugin/README.md, word for word: what stands behind a block is what it prints, in the end."""
+    page = (ROOT / "examples/plugin/README.md").read_text()
+    blocks = re.findall(r"^```sh\n(.*?)^```\n(?:```text\n(.*?)^```\n)?", page, re.S | re.M)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/envoy").symlink_to(os.environ["SLD_ENVOY"])
+    env = {**os.environ, "PATH": f"{SOLDER.parent}:{tmp_path}/bin:{os.environ['PATH']}", "SOLDER_STATE_DIR": str(tmp_path / "state"),
+           "SOLDER_LOG_LEVEL": "error"}
+    server = None
+
+    def printed(script):
+        return subprocess.run(["bash", "-c", script], cwd=tmp_path, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              text=True, timeout=60).stdout
+
+    try:
+        for script, expected in blocks:
+            if script.startswith("solder run "):
+                server = subprocess.Popen(["bash", "-c", f"exec {script}"], cwd=tmp_path, env=env, stdin=subprocess.DEVNULL)
+                continue
+            said = printed(script)
+            # What a server has to notice first is asked for again; an edit of a file is made once.
+            asking = "".join(line for line in script.splitlines(True) if line.startswith(("curl ", "solder describe ")))
+            if asking and said != expected:
+                eventually(lambda: printed(asking) == expected, 30)
+            elif "plugin new" not in script:
+                assert said == expected, script
+        assert server and server.poll() is None
+    finally:
+        if server:
+            server.terminate()
+            server.wait(30)
