@@ -147,6 +147,9 @@ static void run(struct server *s, struct sld_discover_plan *p)
     struct sld_str name = SLD_ARENA_JOIN(&a, SLD_STR(SLD_FOUND_PREFIX), p->name);
     if ((p->hooks & (1U << SLD_HOOK_DISCOVER)) && !server_source_find(s, name))
         server_source_add_found(s, name, true);
+    struct source *c = source_of(s, p->name);
+    if (c)
+        sld_found_patience(c->source, p->limits.publish_ms);
     set_finder(s, p);
     sld_arena_fini(&a);
 }

@@ -147,6 +147,8 @@ static void set_waiting_limits(struct sld_plugin_limits *l, const Gloo__Plugin__
         l->outbound_a_minute = from->outbound_calls_a_minute;
     if (from->request_time)
         l->request_ms = (unsigned)sld_duration_ms(from->request_time);
+    if (from->publish_time)
+        l->publish_ms = (unsigned)sld_duration_ms(from->publish_time);
 }
 
 static void set_limits(struct sld_plugin_limits *l, const Gloo__Plugin__Limits *from)

@@ -30,7 +30,8 @@ struct sld_discover_plan *sld_discover_plan_create(struct sld_plugin_bundle *b, 
     p->conf = sld_arena_str(&p->arena, conf);
     p->files = SLD_ARENA_ARRAY(&p->arena, struct sld_str, n);
     p->file_count = n;
-    sld_hasher_add(&h, sld_str_n((const char *)limits, sizeof(*limits)));
+    sld_hasher_add(&h, sld_str_n((const char *)limits, offsetof(struct sld_plugin_limits, publish_ms))); // no gaps up to there
+    sld_hasher_add_u64(&h, limits->publish_ms);
     sld_hasher_add(&h, conf);
     for (size_t i = 0; i < n; i++) {
         p->files[i] = sld_arena_str(&p->arena, files[i]);

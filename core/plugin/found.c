@@ -10,7 +10,9 @@ struct found {
     struct sld_source source; // first
     struct sld_source_events ev;
     struct sld_map units;     // by name
-    struct sld_timer *wait;   // for the first reading
+    struct sld_timer *wait;   // for the first reading; stops for good when it came, or was waited for long enough
+    uint64_t opened_ns;
+    bool waited;
     bool synced;              // the task that speaks now has told all
     bool down;
 };
@@ -25,6 +27,7 @@ static struct found *found_of(struct sld_source *s)
 static void on_wait(void *user)
 {
     struct found *f = user;
+    f->waited = true;
     if (!f->ev.restored)
         f->ev.on_synced(f->ev.user);
     if (!f->down)
@@ -39,7 +42,8 @@ static enum sld_rc open(struct sld_loop *io, struct sld_str address, const struc
     f->source.ops = &sld_plugin_source_ops;
     f->ev = *ev;
     f->wait = sld_timer_create(io, on_wait, f);
-    sld_timer_start(f->wait, SLD_FOUND_WAIT_MS);
+    f->opened_ns = sld_mono_ns();
+    sld_timer_start(f->wait, sld_plugin_limits_default.publish_ms);
     *out = &f->source;
     return SLD_OK;
 }
@@ -86,6 +90,14 @@ const struct sld_source_ops sld_plugin_source_ops = {
     .reread = reread,
     .close = close,
 };
+
+void sld_found_patience(struct sld_source *s, unsigned ms)
+{
+    struct found *f = found_of(s);
+    uint64_t past = (sld_mono_ns() - f->opened_ns) / 1000000;
+    if (!f->waited)
+        sld_timer_start(f->wait, ms > past ? ms - past : 0);
+}
 
 // ---- What the task tells ----
 
@@ -135,7 +147,7 @@ void sld_found_synced(struct sld_source *s)
     }
     sld_xfree(names);
     sld_arena_fini(&a);
-    f->synced = true;
+    f->synced = f->waited = true;
     sld_timer_stop(f->wait);
     f->ev.on_synced(f->ev.user);
 }

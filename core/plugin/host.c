@@ -22,6 +22,7 @@ const struct sld_plugin_limits sld_plugin_limits_default = {
     .outbound = 50,
     .outbound_a_minute = 600,
     .request_ms = 4000,
+    .publish_ms = 30000,
 };
 
 struct pl_host *pl_host_of(lua_State *L)

@@ -572,5 +572,6 @@ const struct pl_ceiling pl_ceilings[] = {
     {"outboundCalls", "what one request asks others for", PL_NUMBER, offsetof(struct sld_plugin_limits, outbound)},
     {"outboundCallsAMinute", "what a task asks others for in a minute", PL_NUMBER, offsetof(struct sld_plugin_limits, outbound_a_minute)},
     {"requestTime", "a request from start to end, waiting included", PL_MILLISECONDS, offsetof(struct sld_plugin_limits, request_ms)},
+    {"publishTime", "how long a server that starts waits for what a task publishes first", PL_MILLISECONDS, offsetof(struct sld_plugin_limits, publish_ms)},
 };
 const size_t pl_ceiling_count = SLD_ARRAY_LEN(pl_ceilings);

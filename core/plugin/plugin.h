@@ -60,6 +60,7 @@ struct sld_plugin_limits {
     unsigned outbound;          // of one call for a request: what it asks others for
     unsigned outbound_a_minute; // of a task
     unsigned request_ms;        // of one call for a request from start to end, waiting included
+    unsigned publish_ms;        // how long a server that starts waits for what a task publishes first
 };
 extern const struct sld_plugin_limits sld_plugin_limits_default;
 

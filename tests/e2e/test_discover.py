@@ -146,6 +146,18 @@ def test_readiness_waits_for_what_is_found(site, registry, port):
     assert site.ask("/").status == 200
 
 
+def test_readiness_waits_no_longer_than_it_may(site, registry, port):
+    registry.gate.clear()
+    text = declared(FINDER, {"url": f"http://127.0.0.1:{port}/"}, ["http"])
+    text["spec"]["limits"] = {"publishTime": "200ms"}
+    site.write("plugin.yaml", text)
+    site.start(wait=False)
+    site.wait_ready(15)  # half of what is waited for where nothing is said
+    assert "has not published" in source(site)["problem"]
+    registry.gate.set()
+    eventually(lambda: source(site)["up"])
+
+
 def test_a_registry_that_is_down(site, port):
     up = site.upstream("one", publish=False)
     site.write("vs.yaml", vs("shop", "*", [route("/", to("shop"))]))

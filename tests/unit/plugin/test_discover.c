@@ -462,6 +462,35 @@ static void source_gone(void *user, struct sld_str path)
     note(user, "-", path);
 }
 
+static void stop(void *user)
+{
+    sld_loop_stop(user);
+}
+
+// Who has not published in its time is waited for no longer; later that changes nothing.
+static void it_is_waited_for_so_long(void **state)
+{
+    struct bench b = {0};
+    struct sld_err err;
+    struct sld_source *s = NULL;
+    (void)state;
+    struct sld_loop *loop = sld_loop_create("test");
+    struct sld_source_events ev = {.on_synced = on_synced, .on_problem = source_problem, .user = &b};
+    assert_int_equal(sld_plugin_source_ops.open(loop, SLD_STR("plugin:x"), NULL, &ev, &s, &err), SLD_OK);
+    sld_found_patience(s, 0);
+    struct sld_timer *guard = sld_timer_create(loop, stop, loop);
+    sld_timer_start(guard, 20); // far less than is waited for where nothing is said
+    sld_loop_run(loop);
+    told(&b, "synced !the plugin has not published anything so far ");
+    sld_found_patience(s, 0);
+    sld_timer_start(guard, 1);
+    sld_loop_run(loop);
+    told(&b, "");
+    sld_timer_destroy(guard);
+    sld_plugin_source_ops.close(s);
+    sld_loop_destroy(loop);
+}
+
 static void put(struct sld_source *s, const char *name, const char *text)
 {
     struct sld_blob *b = sld_blob_create(sld_str_c(text));
@@ -517,6 +546,7 @@ int main(void)
         cmocka_unit_test(it_asks_for_names),
         cmocka_unit_test(it_reads_files_that_are_granted),
         cmocka_unit_test(what_another_task_does_not_say_goes),
+        cmocka_unit_test(it_is_waited_for_so_long),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
