@@ -244,6 +244,9 @@ def test_get_describe_and_metrics(site):
     site.start("--plugins", folder)
     ask = lambda *words: cli(*words, "--admin", f"unix:{site.admin}")
     rows = {l.split()[0]: l for l in ask("get", "plugins").stdout.splitlines()}
+    assert rows["NAME"].split() == ["NAME", "FROM", "STATE", "VERSION", "CALLS", "ERRORS", "MEAN", "MAX", "MEMORY", "REASON"]
+    version = {p["name"]: p.get("hash") for p in site.api("/v1/plugins")["items"]}
+    assert len(version["loose"]) >= 8 and version["loose"] in rows["loose"].split() and version["tenant"] in rows["tenant"].split()
     assert list(rows) == ["NAME", "bad", "loose", "tenant"]
     assert rows["bad"].split()[2] == "Broken" or "Broken" in rows["bad"]
     assert "plugin.lua:1: unexpected symbol" in rows["bad"]

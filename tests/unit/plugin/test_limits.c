@@ -147,6 +147,19 @@ static void time_is_a_net(void **state)
     try_end(&t);
 }
 
+static void logs_have_an_end(void **state)
+{
+    (void)state;
+    struct try t;
+    assert_int_equal(try_begin(&t, &small, "return function() for i = 1, 100 do print(i) end end"), SLD_OK);
+    for (uint64_t call = 1; call <= 2; call++) { // of each call
+        uint64_t before = sld_log_lines(SLD_INFO);
+        assert_int_equal(try_run(&t), SLD_OK);
+        assert_int_equal(sld_log_lines(SLD_INFO) - before, small.log_lines);
+    }
+    try_end(&t);
+}
+
 static void too_little_memory_for_anything(void **state)
 {
     (void)state;
@@ -172,7 +185,8 @@ int main(void)
         cmocka_unit_test(giant_strings),      cmocka_unit_test(pattern_blow_ups),
         cmocka_unit_test(deep_recursion),     cmocka_unit_test(coroutine_bombs),
         cmocka_unit_test(finalizers),         cmocka_unit_test(errors_of_every_kind),
-        cmocka_unit_test(time_is_a_net),      cmocka_unit_test(too_little_memory_for_anything),
+        cmocka_unit_test(time_is_a_net),      cmocka_unit_test(logs_have_an_end),
+        cmocka_unit_test(too_little_memory_for_anything),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
