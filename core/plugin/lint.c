@@ -388,6 +388,31 @@ static void check_hooks(struct lint *l)
         add(l, SLD_WARNING, SLD_STR("plugin.lua"), 0, SLD_STR("the plugin has no hooks, so it does nothing"));
 }
 
+// What the library has for those alone who say that they need it.
+static void check_needs(struct lint *l, const struct pl_chunk *c, const struct pl_lookup *u)
+{
+    const struct pl_module *m = pl_library_find(u->module);
+    for (size_t i = 0; m && i < m->binding_count; i++) {
+        const struct pl_binding *b = &m->bindings[i];
+        if (b->of || !b->need || !sld_str_eq(sld_str_c(b->name), u->name) || (l->plugin->info.needs & (1U << (b->need - 1))))
+            continue;
+        add(l, SLD_ERROR, c->file, u->line,
+            sld_arena_fmt(&l->out->arena, "%s.%s: add needs = {\"%s\"} to the plugin's table", m->name, b->name,
+                          sld_need_name((enum sld_need)(b->need - 1))));
+    }
+}
+
+static void check_modules(struct lint *l)
+{
+    for (size_t k = 0; k < l->chunk_count; k++) {
+        const struct pl_chunk *c = &l->chunks[k];
+        for (size_t i = 0; i < c->lookup_count; i++) {
+            if (c->lookups[i].module.p)
+                check_needs(l, c, &c->lookups[i]);
+        }
+    }
+}
+
 static int by_place(const void *x, const void *y)
 {
     const struct sld_plugin_fault *a = x, *b = y;
@@ -409,10 +434,12 @@ void sld_plugin_lint(struct sld_plugin_bundle *b, const struct sld_plugin_limits
             add_raised(&l, l.file->name, err.msg);
     }
     pl_host_destroy(host);
-    if (pl_plugin_load_all(b, limits, add_edge, &l, &l.plugin, &err))
+    if (pl_plugin_load_all(b, limits, add_edge, &l, &l.plugin, &err)) {
         add_raised(&l, SLD_STR("plugin.lua"), err.msg);
-    else
+    } else {
         check_hooks(&l);
+        check_modules(&l);
+    }
     if (out->count)
         qsort(out->items, out->count, sizeof(*out->items), by_place);
     if (plugin)

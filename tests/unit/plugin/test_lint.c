@@ -131,6 +131,10 @@ static void fields(void **state)
 static void tasks(void **state)
 {
     (void)state;
+    expect("local http = require 'solder.http'\nlocal dns = require 'solder.dns'\n"
+           "return {api = 1, name = 'try', needs = {'dns'},\nauthorize = function(conf, req)\n"
+           "  local ask = http.request\n  return ask{url = 'http://x'} and dns.lookup('x')\nend}",
+           "plugin.lua:5: solder.http.request: add needs = {\"http\"} to the plugin's table\n");
     expect(HEAD SCHEMA "needs = {'http'},\ndiscover = function(conf, d)\n"
                        "  d.http{url = conf.nam}\n"
                        "  d.dns('x')\n"
