@@ -669,6 +669,7 @@ static void letter_run(struct sld_message *msg)
         model_plugins_read(m->plugins);
         break;
     case VERDICT:
+        trim_count(m->trim, 1); // Envoys are still taking what was made for them
         if (l->flag)
             sld_translate_taken(m->translate, l->type, source, path, l->hash, sld_str_c(l->build));
         else
