@@ -710,6 +710,33 @@ static void test_change_then_back_is_no_change(void **state)
 }
 
 // The same bytes may need other clusters than before: those count that are told of last.
+// The last good forms of several builds: newest first, and so many at most.
+static void test_good_forms_of_builds(void **state)
+{
+    struct world *w = *state;
+    struct sld_xds_build *builds[SLD_XDS_GOODS_MAX + 1];
+    struct sld_xds_resource *forms[SLD_XDS_GOODS_MAX + 1];
+    PUT(w, C("a", "C 1"));
+    struct sld_xds_view *v = sld_map_get(&w->x->views, SLD_STR("gw"));
+    struct sld_xds_entry *e = sld_xds_entry_find(v, SLD_XDS_CLUSTER, SLD_STR("a"));
+    for (size_t i = 0; i <= SLD_XDS_GOODS_MAX; i++) {
+        char name[] = {'b', (char)('0' + i), 0};
+        builds[i] = sld_xds_build_get(&w->x->builds, sld_str_c(name));
+        forms[i] = sld_xds_resource_create(SLD_XDS_CLUSTER, SLD_STR("a"));
+        forms[i]->bytes = sld_arena_str(&forms[i]->arena, sld_str_c(name));
+        sld_xds_resource_seal(forms[i]);
+        assert_true(sld_xds_entry_good(e, builds[i], forms[i]));
+        size_t n = i + 1 < SLD_XDS_GOODS_MAX ? i + 1 : SLD_XDS_GOODS_MAX;
+        assert_int_equal(e->good_count, n);
+        for (size_t k = 0; k < n; k++) {
+            assert_ptr_equal(sld_xds_entry_goods(e)[k].build, builds[i - k]);
+            assert_ptr_equal(sld_xds_entry_goods(e)[k].resource, forms[i - k]);
+        }
+    }
+    for (size_t i = 0; i <= SLD_XDS_GOODS_MAX; i++)
+        SLD_UNREF(forms[i]);
+}
+
 static void test_same_bytes_with_other_needs(void **state)
 {
     struct world *w = *state;
@@ -933,6 +960,7 @@ int main(void)
         T(test_clusters_flow_while_unacked),
         T(test_large_responses_are_cut),
         T(test_change_then_back_is_no_change),
+        T(test_good_forms_of_builds),
         T(test_same_bytes_with_other_needs),
         T(test_shared_and_own),
         T(test_unknown_role_gets_fallback_until_known),
