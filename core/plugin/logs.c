@@ -65,6 +65,12 @@ void pl_logs_listener(struct tr_listener *l, const struct uses *u, struct sld_st
         add_names(a, &g->additional_response_headers_to_log, &g->n_additional_response_headers_to_log,
                   &slot->plugin->info.log_response_headers);
     }
-    if (list.n)
-        add_log(l, g, list);
+    if (!list.n)
+        return;
+    add_log(l, g, list);
+    const struct sld_plugin_slot *w = tr_plugin(l->tr, SLD_PLUGIN_WORKER);
+    if (w && w->reach == SLD_WORKER_HERE_ALONE)
+        sld_report_add(l->report, SLD_WARNING, SLD_WORKER_FAR, SLD_STR(""),
+                       "the hook log runs in the worker, which Envoys of other machines cannot reach: plugins do not hear of requests there; "
+                       "run Solder with --worker-listen");
 }

@@ -250,6 +250,10 @@ void pl_requests_listener(struct tr_listener *l)
     const struct sld_plugin_slot *w = l->hcm ? tr_plugin(l->tr, SLD_PLUGIN_WORKER) : NULL;
     if (!w)
         return;
+    if (w->reach == SLD_WORKER_HERE_ALONE && (w->worker_hooks & SLD_HOOKS_OF_REQUESTS))
+        sld_report_add(l->report, SLD_WARNING, SLD_WORKER_FAR, SLD_STR(""),
+                       "hooks of requests run in the worker, which Envoys of other machines cannot reach: routes with such plugins answer 503 "
+                       "there; run Solder with --worker-listen");
     pl_transforms_listener(l, w->worker_hooks, (int64_t)w->request_ms + PATIENCE_MS);
     if (!(w->worker_hooks & (1U << SLD_HOOK_AUTHORIZE)))
         return;
@@ -262,10 +266,6 @@ void pl_requests_listener(struct tr_listener *l)
     f->stat_prefix = SLD_MSG_STR(a, SLD_STR("solder"));
     f->include_peer_certificate = f->include_tls_session = true;
     f->encode_raw_headers = true;
-    if (w->reach == SLD_WORKER_HERE_ALONE)
-        sld_report_add(l->report, SLD_WARNING, SLD_WORKER_FAR, SLD_STR(""),
-                       "hooks of requests run in the worker, which Envoys of other machines cannot reach: routes with such plugins answer 503 "
-                       "there; run Solder with --worker-listen");
     tr_filter_add(l, SLD_STAGE_AUTHZ, SLD_DURING, SLD_AUTHORIZE_FILTER, &f->base, true);
     tr_clusters_add(l->tr, l->clusters, SLD_STR(SLD_WORKER_CLUSTER));
 }

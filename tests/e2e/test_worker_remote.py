@@ -6,7 +6,7 @@ import ssl
 
 import pki
 import pytest
-from harness import cli, eventually, free_port, route, to, vs
+from harness import cli, eventually, free_port, gateway, route, to, vs
 
 POLICY = """
 return {api = 1, name = "policy", authorize = function(conf, req)
@@ -48,6 +48,18 @@ def far(site):
     site.upstream()
     site.write("vs.yaml", vs("shop", "*", [route("/", to("echo"), {"extensions": {"configs": {"policy": {}}}})]))
     return site
+
+
+@pytest.mark.parametrize("hook", ["transform_request = function(conf, req) end", "transform_response = function(conf, res) end",
+                                  "log = function(conf, entries) end"])
+def test_each_hook_there_is_said_to_be_out_of_reach(far, hook):
+    site = far
+    (site.dir / "plugins/policy.lua").write_text(f'return {{api = 1, name = "policy", {hook}}}')
+    if hook.startswith("log"):
+        site.write("vs.yaml", vs("shop", "*", [route("/", to("echo"))]))
+        site.write("gateway.yaml", gateway("gateway-proxy", site.port, http_={"options": {"extensions": {"configs": {"policy": {}}}}}))
+    site.start(*site.flags, envoy=False)
+    eventually(lambda: any("--worker-listen" in f for f in site.findings("Gateway", "gateway-proxy")))
 
 
 def context(site, cert=True):
