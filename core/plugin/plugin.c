@@ -308,7 +308,7 @@ static void read_hooks(lua_State *L, struct sld_plugin *p)
             p->info.hooks |= 1U << i;
         lua_rawseti(L, -2, i + 1);
     }
-    p->host->wipes = p->info.hooks & (1U << SLD_HOOK_SECRET);
+    p->host->wipes = (p->info.hooks & (1U << SLD_HOOK_SECRET)) || (p->info.needs & (1U << SLD_NEED_SECRETS));
     lua_setfield(L, LUA_REGISTRYINDEX, "hooks");
     lua_settop(L, 1);
 }
