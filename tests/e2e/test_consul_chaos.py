@@ -239,7 +239,8 @@ class Writer:
 
     def _request(self):
         self.count += 1
-        body = (f"metadata: {{name: {self.name}, namespace: {NS}}}\nvirtualHost: {{domains: [{self.name}.test], routes: "
+        # Long enough to be noticed if it was kept: Solder reads a few hundred of them in a short run.
+        body = (f"# {'-' * 2000}\nmetadata: {{name: {self.name}, namespace: {NS}}}\nvirtualHost: {{domains: [{self.name}.test], routes: "
                 f"[{{matchers: [{{prefix: /{self.count}}}], directResponseAction: {{status: 200}}}}]}}\n")
         return (f"PUT /v1/kv/gloo/gateway.solo.io/v1/VirtualService/{NS}/{self.name} HTTP/1.1\r\nHost: x\r\n"
                 f"Content-Length: {len(body)}\r\n\r\n{body}").encode()
