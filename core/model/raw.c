@@ -12,13 +12,13 @@ static void raw_free(struct sld_obj *o)
     sld_xfree(raw);
 }
 
-// Where S is in the N bytes at BASE, or nowhere. The names of most documents stand in their text, and the path ends the
-// origin: no copies of these.
-static bool within(const char *base, struct sld_str whole, struct sld_str s, struct sld_raw_part *out)
+// Where S is in WHOLE, or nowhere. The names of most documents stand in their text, and the path ends the origin: no
+// copies of these.
+static bool within(struct sld_str whole, struct sld_str s, struct sld_raw_part *out)
 {
     const char *p = s.n ? memmem(whole.p, whole.n, s.p, s.n) : NULL;
     if (p)
-        *out = (struct sld_raw_part){(uint32_t)(p - base), (uint32_t)s.n};
+        *out = (struct sld_raw_part){(uint32_t)(p - whole.p), (uint32_t)s.n};
     return p != NULL;
 }
 
@@ -56,20 +56,24 @@ struct sld_raw *sld_raw_create(struct sld_ident id, struct sld_str text, int lin
                                struct sld_str origin, const struct sld_doc_place *place)
 {
     const struct sld_str parts[] = {place->path, place->default_ns, id.ns, id.name};
-    struct sld_raw_part own[SLD_ARRAY_LEN(parts)];
+    struct sld_raw_part found[SLD_ARRAY_LEN(parts)] = {0};
+    bool in_origin[SLD_ARRAY_LEN(parts)];
     size_t n = text.n + origin.n + 2;
-    for (size_t i = 0; i < SLD_ARRAY_LEN(parts); i++)
-        n += within(origin.p, origin, parts[i], &own[i]) || within(text.p, text, parts[i], &own[i]) ? 0 : parts[i].n + 1;
+    for (size_t i = 0; i < SLD_ARRAY_LEN(parts); i++) {
+        in_origin[i] = within(origin, parts[i], &found[i]);
+        if (!in_origin[i] && !within(text, parts[i], &found[i]))
+            n += parts[i].n + 1;
+    }
     SLD_PRE(n < RAW_MAX_BYTES && item >= INT32_MIN && item <= INT32_MAX);
     struct sld_raw *raw = sld_xcalloc(1, sizeof(*raw) + n);
     struct sld_raw_part *fields[] = {&raw->path_part, &raw->default_ns_part, &raw->ns_part, &raw->name_part};
     char *base = (char *)(raw + 1), *at = base;
-    struct sld_raw_part whole = put(base, &at, text);
-    raw->text = sld_raw_slice(raw, whole);
+    raw->text = sld_raw_slice(raw, put(base, &at, text)); // at 0
     raw->origin_part = put(base, &at, origin);
     for (size_t i = 0; i < SLD_ARRAY_LEN(parts); i++) {
-        if (!within(base, sld_raw_origin(raw), parts[i], fields[i]) && !within(base, raw->text, parts[i], fields[i]))
-            *fields[i] = put(base, &at, parts[i]);
+        *fields[i] = found[i].n ? found[i] : put(base, &at, parts[i]);
+        if (in_origin[i])
+            fields[i]->at += raw->origin_part.at;
     }
     raw->kind = id.kind;
     raw->line = line;
