@@ -10,13 +10,15 @@ enum { BEYOND = 5 };
 
 struct crowd {
     struct world *x;
+    size_t n; // watches; 0: as many as there is room for
     struct sld_consul_watch *w[SLD_CONSUL_WATCHES_MAX + BEYOND];
 };
 
 static void crowd_on_io(void *arg)
 {
     struct crowd *cr = arg;
-    for (size_t i = 0; i < SLD_ARRAY_LEN(cr->w); i++) {
+    cr->n = cr->n ? cr->n : SLD_ARRAY_LEN(cr->w);
+    for (size_t i = 0; i < cr->n; i++) {
         watch_on_io(cr->x);
         cr->w[i] = cr->x->w;
     }
@@ -26,7 +28,7 @@ static void crowd_on_io(void *arg)
 static void crowd_stop_on_io(void *arg)
 {
     struct crowd *cr = arg;
-    for (size_t i = 0; i < SLD_ARRAY_LEN(cr->w); i++)
+    for (size_t i = 0; i < cr->n; i++)
         sld_consul_watch_stop(cr->w[i]);
 }
 
@@ -63,29 +65,7 @@ static void more_watches_than_connections_take_turns(void **state)
     teardown(&x);
 }
 
-// An agent that refuses a connection is asked less at a time.
 enum { HERD = 24 };
-struct herd {
-    struct world *x;
-    struct sld_consul_watch *w[HERD];
-};
-
-static void herd_on_io(void *arg)
-{
-    struct herd *h = arg;
-    for (int i = 0; i < HERD; i++) {
-        watch_on_io(h->x);
-        h->w[i] = h->x->w;
-    }
-    h->x->w = NULL;
-}
-
-static void herd_stop_on_io(void *arg)
-{
-    struct herd *h = arg;
-    for (int i = 0; i < HERD; i++)
-        sld_consul_watch_stop(h->w[i]);
-}
 
 // An agent that is back is not asked by all who waited in the same moment.
 static void who_waited_comes_back_by_and_by(void **state)
@@ -94,8 +74,8 @@ static void who_waited_comes_back_by_and_by(void **state)
     struct world x;
     struct asked a;
     setup(&x);
-    struct herd h = {.x = &x};
-    io_do(&x.peer.io, herd_on_io, &h);
+    struct crowd h = {.x = &x, .n = HERD};
+    io_do(&x.peer.io, crowd_on_io, &h);
     for (int i = 0; i < HERD; i++)
         peer_asked(&x.peer, &a);
     for (int i = 0; i < HERD; i++)
@@ -106,10 +86,11 @@ static void who_waited_comes_back_by_and_by(void **state)
     for (int i = 0; i < HERD; i++) // it, and all others
         peer_asked(&x.peer, &a);
     at_least(began, 150);
-    io_do(&x.peer.io, herd_stop_on_io, &h);
+    io_do(&x.peer.io, crowd_stop_on_io, &h);
     teardown(&x);
 }
 
+// An agent that refuses a connection is asked less at a time.
 static void refused_connections_lower_the_ceiling(void **state)
 {
     (void)state;
