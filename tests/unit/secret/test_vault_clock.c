@@ -311,6 +311,15 @@ static void test_a_renewal_is_not_put_off(void **state)
     until(w, was_asked, RENEW);
 }
 
+// The same, looked for again and again: what was asked before may not be answered yet.
+static bool was_asked_again(struct world *w, const char *what)
+{
+    if (was_asked(w, what))
+        return true;
+    look(w);
+    return false;
+}
+
 // A certificate that was replaced is revoked when no Envoy has it any more, and once more when nobody answered.
 static void test_replaced_certificates_are_revoked_for_sure(void **state)
 {
@@ -327,12 +336,10 @@ static void test_replaced_certificates_are_revoked_for_sure(void **state)
     until(w, was_asked, REVOKE " token=tok ns= {\"serial_number\":\"11:aa\"}");
     says(w, REVOKE, 403, DENIED);
     forget_log(w);
-    look(w);
-    until(w, was_asked, REVOKE);
+    until(w, was_asked_again, REVOKE);
     says(w, REVOKE, 200, "{\"data\":{}}");
     forget_log(w);
-    look(w);
-    until(w, was_asked, REVOKE " token=tok ns= {\"serial_number\":\"11:aa\"}");
+    until(w, was_asked_again, REVOKE " token=tok ns= {\"serial_number\":\"11:aa\"}");
     a_secret(w);
     until(w, there, KEPT);
     look(w);
