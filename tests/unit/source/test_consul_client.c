@@ -606,6 +606,39 @@ static void new_settings_count_at_once(void **state)
     teardown(&x);
 }
 
+// How long a watch lets Consul hold its question, with these of the settings, in seconds; 0: they do not say.
+static unsigned long held_ms(int64_t refresh, int64_t wait)
+{
+    Google__Protobuf__Duration of[2] = {GOOGLE__PROTOBUF__DURATION__INIT, GOOGLE__PROTOBUF__DURATION__INIT};
+    struct world x;
+    struct asked a;
+    of[0].seconds = refresh;
+    of[1].seconds = wait;
+    world_init(&x);
+    x.settings.refresh_rate = refresh ? &of[0] : NULL;
+    x.consul.wait_time = wait ? &of[1] : NULL;
+    io_do(&x.peer.io, get_on_io, &x);
+    watch(&x);
+    for (unsigned index = 10; index < 12; index++) { // the first that waits does not wait long
+        peer_asked(&x.peer, &a);
+        peer_reply(&x.peer, 200, index, index == 10 ? "[1]" : "[2]");
+        wait_for(&x.told);
+    }
+    const char *said = strstr(peer_asked(&x.peer, &a)->query, "&wait=");
+    assert_non_null(said);
+    unsigned long ms = strtoul(said + strlen("&wait="), NULL, 10);
+    teardown(&x);
+    return ms;
+}
+
+static void questions_are_held_as_settings_say(void **state)
+{
+    (void)state;
+    assert_in_range(held_ms(0, 0), 54000, 60000); // up to a tenth less
+    assert_in_range(held_ms(7, 0), 6300, 7000);
+    assert_in_range(held_ms(7, 20), 18000, 20000);
+}
+
 // ---- Without a loop, and farewells ----
 
 struct fetch {
@@ -719,6 +752,7 @@ int main(void)
         cmocka_unit_test(an_agent_that_leaves_answers_at_once),
         cmocka_unit_test(a_watch_can_be_stopped_and_asked_again),
         cmocka_unit_test(new_settings_count_at_once),
+        cmocka_unit_test(questions_are_held_as_settings_say),
         cmocka_unit_test(a_command_line_asks_without_a_loop),
         cmocka_unit_test(a_farewell_outlives_its_agent),
     };
